@@ -1,0 +1,183 @@
+//! The command line. Names and flags are a contract.
+
+use crate::chat::ChatOptions;
+use bytesize::ByteSize;
+use clap::{Parser, Subcommand};
+use gogrid_model::{DeviceSpec, Quant};
+use jiff::SignedDuration;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// GoGrid turns idle machines into one language-model service.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A coordinator and workers on this machine, with a small model that is part of this program.
+    Demo(DemoArgs),
+    /// Runs a coordinator: the API, and what workers join.
+    Coordinator(CoordinatorArgs),
+    /// Lends this machine to a coordinator.
+    Worker(WorkerArgs),
+    /// Prints a join code for new workers.
+    Invite(InviteArgs),
+    /// Models that a coordinator serves.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Shows a coordinator's workers, models, stages, sessions and queue.
+    Status(StatusArgs),
+    /// A chat in the terminal with any coordinator.
+    Chat(ChatArgs),
+}
+
+impl Command {
+    /// Whether the log shows warnings only, since the screen is for people.
+    pub(crate) fn quiet(&self) -> bool {
+        !matches!(self, Self::Coordinator(_) | Self::Worker(_))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Worker processes; the model's eight layers are split over all of them.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) workers: u32,
+    /// Asks this, prints the answer and ends.
+    #[arg(long)]
+    pub(crate) prompt: Option<String>,
+    /// Weight type; `none` computes in f32 on a CPU.
+    #[arg(long)]
+    pub(crate) quant: Option<Quant>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CoordinatorArgs {
+    /// Folder of its identity, members, models and settings (coordinator.toml).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Address of the API; 127.0.0.1:8080 when neither this nor coordinator.toml says otherwise.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Stops when standard input closes, so that it never outlives the program that started it.
+    #[arg(long)]
+    pub(crate) parent: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WorkerArgs {
+    /// Folder of its identity, membership and weights.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Join code, needed once; `-` reads it from standard input.
+    #[arg(long, value_name = "CODE|-")]
+    pub(crate) join: Option<String>,
+    /// Memory to lend for weights and KV caches; half of the device's memory when not given.
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(crate) memory: Option<ByteSize>,
+    /// What computes: cpu, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceSpec,
+    /// Stops when standard input closes, so that it never outlives the program that started it.
+    #[arg(long)]
+    pub(crate) parent: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InviteArgs {
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// How many machines the code lets in.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) uses: u32,
+    /// How long the code is good for: 30m, 1h, 2d.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub(crate) expires: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Adds a Hugging Face folder or a GGUF file, or replaces the model of that name.
+    Add(ModelAddArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelAddArgs {
+    /// A Hugging Face model folder, or a GGUF file.
+    #[arg(value_name = "FOLDER_OR_GGUF")]
+    pub(crate) path: PathBuf,
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The name that requests use; the last part of the path when not given.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Split into at least this many stages, even where fewer machines would do.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) stages: usize,
+    /// Weight type: none, q8_0, q4_0, q4_1, q5_0, q5_1, q4k, q5k, q6k. When not given, CPUs run 16-bit models as q8_0.
+    #[arg(long, value_name = "Q")]
+    pub(crate) quant: Option<Quant>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// As JSON, for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChatArgs {
+    /// The coordinator's API.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+    /// The model; the first that is ready when not given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+}
+
+impl From<ChatArgs> for ChatOptions {
+    fn from(args: ChatArgs) -> Self {
+        Self { url: args.url, model: args.model, temperature: None }
+    }
+}
+
+fn memory(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize =
+        text.parse().map_err(|_| "a size is a number with a unit, such as 512MiB or 4GiB".to_owned())?;
+    let least = ByteSize::mib(1);
+    if size < least { Err(format!("memory must be at least {least}")) } else { Ok(size) }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration =
+        text.parse().map_err(|_| "a duration is a number with a unit, such as 30m, 1h or 2d".to_owned())?;
+    parsed.try_into().map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_durations_have_units() {
+        assert_eq!(memory("4GiB"), Ok(ByteSize::gib(4)));
+        assert!(memory("lots").is_err() && memory("7").is_err());
+        assert_eq!(duration("90m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("-1h").is_err() && duration("soon").is_err());
+    }
+}

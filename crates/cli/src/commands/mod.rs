@@ -1,0 +1,8 @@
+//! One file per subcommand.
+
+pub(crate) mod coordinator;
+pub(crate) mod demo;
+pub(crate) mod invite;
+pub(crate) mod model;
+pub(crate) mod status;
+pub(crate) mod worker;

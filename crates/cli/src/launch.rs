@@ -1,0 +1,159 @@
+//! A coordinator and workers as processes of their own on this machine, for the demo and the benchmarks.
+
+use crate::{assets, commands::status};
+use anyhow::{Context, Result, bail};
+use gogrid_coordinator::{NewModel, add_model, invite, status::Status};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, Command},
+    time::{Instant, sleep, timeout_at},
+};
+
+/// Everything must be up within this time; a large model is hashed and copied first.
+const READY_WITHIN: Duration = Duration::from_secs(180);
+/// How long the processes get to end by themselves.
+const END_WITHIN: Duration = Duration::from_secs(5);
+/// How often the status is asked for while the model is placed.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// What to launch.
+pub(crate) struct Launch {
+    /// Address of the API; port 0 takes any.
+    pub(crate) listen: String,
+    pub(crate) model: NewModel,
+    pub(crate) workers: usize,
+    /// Further arguments of each worker.
+    pub(crate) worker_args: Vec<String>,
+    /// Threads per worker.
+    pub(crate) threads: usize,
+}
+
+/// A running coordinator with its workers. Dropping it kills them.
+pub(crate) struct Cluster {
+    processes: Vec<Process>,
+    /// The coordinator's data folder.
+    data: PathBuf,
+    pub(crate) url: String,
+    _folder: tempfile::TempDir,
+}
+
+struct Process {
+    child: Child,
+    /// Closing it tells the child to end.
+    input: Option<ChildStdin>,
+}
+
+/// The demo model in a folder of its own.
+pub(crate) fn demo_model(folder: &Path) -> Result<PathBuf> {
+    let folder = folder.join("demo");
+    assets::write_demo_model(&folder).context("the demo model cannot be written")?;
+    Ok(folder)
+}
+
+impl Cluster {
+    /// Starts everything and waits until the model answers.
+    pub(crate) async fn start(folder: tempfile::TempDir, launch: Launch) -> Result<Self> {
+        let data = folder.path().join("coordinator");
+        std::fs::create_dir_all(&data)?;
+        std::fs::write(data.join("coordinator.toml"), "link_listen = '127.0.0.1:0'\nweights_listen = '127.0.0.1:0'\n")?;
+        let (added, model) = (data.clone(), launch.model);
+        let (name, _) = tokio::task::spawn_blocking(move || add_model(&added, &model)).await??;
+
+        let mut command = this_program()?;
+        command.args(["coordinator", "--parent", "--listen", &launch.listen, "--data"]).arg(&data);
+        let mut coordinator = Process::spawn(command, &data.join("log"))?;
+        let ready = coordinator.first_line().await.with_context(|| log_of("the coordinator did not start", &data))?;
+        let url = ready.strip_prefix("ready: api ").context("the coordinator said something unexpected")?.to_owned();
+
+        let mut cluster = Self { processes: vec![coordinator], data, url, _folder: folder };
+        let code = invite(&cluster.data, launch.workers.try_into()?, Duration::from_secs(600))?.to_string();
+        for number in 1..=launch.workers {
+            let data = cluster._folder.path().join(format!("worker-{number}"));
+            std::fs::create_dir_all(&data)?;
+            let mut command = this_program()?;
+            command.args(["worker", "--parent", "--join", "-", "--data"]).arg(&data).args(&launch.worker_args);
+            let threads = launch.threads.to_string();
+            command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
+            let mut worker = Process::spawn(command, &data.join("log"))?;
+            worker.say(&code).await?;
+            cluster.processes.push(worker);
+        }
+        cluster.wait_for(&name).await?;
+        Ok(cluster)
+    }
+
+    async fn wait_for(&mut self, model: &str) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let status = self.status().await?;
+            let found = status.models.iter().find(|found| found.name == model);
+            if found.is_some_and(|model| model.ready) {
+                return Ok(());
+            }
+            let reason = found.and_then(|model| model.reason.clone()).unwrap_or_default();
+            for (number, process) in self.processes.iter_mut().enumerate() {
+                if let Some(exit) = process.child.try_wait()? {
+                    let who = if number == 0 { "coordinator".into() } else { format!("worker-{number}") };
+                    bail!("{}", log_of(&format!("{who} ended ({exit})"), &self._folder.path().join(&who)));
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("the model '{model}' was not ready within {} s: {reason}", READY_WITHIN.as_secs());
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    pub(crate) async fn status(&self) -> Result<Status> {
+        status::fetch(&self.data).await
+    }
+
+    /// Ends every process, by force where it takes too long.
+    pub(crate) async fn stop(mut self) {
+        let deadline = Instant::now() + END_WITHIN;
+        self.processes.iter_mut().for_each(|process| drop(process.input.take()));
+        for process in &mut self.processes {
+            if timeout_at(deadline, process.child.wait()).await.is_err() {
+                drop(process.child.kill().await);
+            }
+        }
+    }
+}
+
+impl Process {
+    fn spawn(mut command: Command, log: &Path) -> Result<Self> {
+        let log = std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("this program cannot be started again")?;
+        Ok(Self { input: child.stdin.take(), child })
+    }
+
+    async fn first_line(&mut self) -> Result<String> {
+        let output = self.child.stdout.take().context("no standard output")?;
+        BufReader::new(output).lines().next_line().await?.context("it ended")
+    }
+
+    async fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().context("no standard input")?;
+        Ok(input.write_all(format!("{line}\n").as_bytes()).await?)
+    }
+}
+
+fn this_program() -> Result<Command> {
+    Ok(Command::new(std::env::current_exe().context("this program's file cannot be found")?))
+}
+
+fn log_of(what: &str, data: &Path) -> String {
+    let log = std::fs::read_to_string(data.join("log")).unwrap_or_default();
+    format!("{what}; its log says:\n{log}")
+}

@@ -1,0 +1,132 @@
+//! What the operator changes through the registry, whether the coordinator runs or not.
+
+use crate::registry::{ModelRecord, Registry, RegistryError, unix_now};
+use gogrid_link::{Identity, IdentityError};
+use gogrid_model::{Manifest, Quant, QuantError, Source, SourceError, TextError};
+use gogrid_wire::{InviteToken, JoinCode, PeerAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The registry's fact that holds the addresses of the coordinator's links.
+pub(crate) const LINK_ADDRS: &str = "link_addrs";
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The coordinator's key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No coordinator ever ran in this folder.
+    #[error("no coordinator has run in {folder} yet: start `gogrid coordinator --data {folder}` once, so that its addresses are known", folder = .0.display())]
+    NeverRan(PathBuf),
+    /// The model's files cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The model's tokenizer or chat template cannot be used.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// No such weight type.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    /// The path is not there.
+    #[error("cannot find {path}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A value is out of its range.
+    #[error("{field} is {value}, but must be {range}")]
+    Range {
+        /// What.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What is accepted.
+        range: String,
+    },
+}
+
+/// Makes a join code that lets `uses` machines in within `lifetime`.
+///
+/// # Errors
+/// When a value is out of range, or no coordinator has run in `folder` yet.
+pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, AdminError> {
+    if !(1..=10_000).contains(&uses) {
+        return Err(AdminError::Range { field: "--uses", value: uses.to_string(), range: "1 to 10000".into() });
+    }
+    let month = Duration::from_secs(31 * 86_400);
+    if lifetime.is_zero() || lifetime > month {
+        return Err(AdminError::Range {
+            field: "--expires",
+            value: format!("{} s", lifetime.as_secs()),
+            range: "1s to 31 days".into(),
+        });
+    }
+    let never_ran = || AdminError::NeverRan(folder.to_owned());
+    if !folder.join("machine.key").exists() {
+        return Err(never_ran());
+    }
+    let registry = Registry::open(folder)?;
+    let addrs = registry.fact(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
+    let coordinator = PeerAddr { id: Identity::load_or_create(folder)?.id(), addrs: addrs.ok_or_else(never_ran)? };
+    let token = InviteToken(rand::random());
+    registry.add_invite(&token, uses, unix_now() + lifetime.as_secs())?;
+    Ok(JoinCode { coordinator, token })
+}
+
+/// What to add.
+#[derive(Debug, Clone)]
+pub struct NewModel {
+    /// A Hugging Face folder or a GGUF file.
+    pub path: PathBuf,
+    /// The name that requests use; `None` takes the path's last part.
+    pub name: Option<String>,
+    /// The fewest stages to cut it into.
+    pub stages: usize,
+    /// The weight type; `None` is each device's default.
+    pub quant: Option<Quant>,
+}
+
+/// Reads, checks and hashes a model, and adds it to the registry. Returns its name and manifest.
+///
+/// # Errors
+/// When the model cannot be used, with the reason; the registry is unchanged then.
+pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), AdminError> {
+    let found = std::fs::canonicalize(&model.path);
+    let path = found.map_err(|source| AdminError::Path { path: model.path.clone(), source })?;
+    let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    let name = model.name.clone().or_else(|| Some(stem?.to_string_lossy().into_owned())).unwrap_or_default();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    if name.is_empty() || name.len() > 128 || !name.chars().all(allowed) {
+        let range = "1 to 128 letters, digits, and -_.:/".into();
+        return Err(AdminError::Range { field: "--name", value: format!("{name:?}"), range });
+    }
+    let source = Source::open(&path)?;
+    let layers = source.config().layers;
+    if !(1..=layers).contains(&model.stages) {
+        let range = format!("1 to {layers}, the model's layers");
+        return Err(AdminError::Range { field: "--stages", value: model.stages.to_string(), range });
+    }
+    source.text()?;
+    let manifest = source.manifest()?;
+    let record = ModelRecord {
+        name: name.clone(),
+        path,
+        stages: model.stages,
+        quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
+        created: unix_now(),
+        manifest: serde_json::to_string(&manifest).unwrap_or_default(),
+    };
+    Registry::open(folder)?.put_model(&record)?;
+    Ok((name, manifest))
+}

@@ -1,0 +1,3 @@
+//! What the coordinator serves over HTTP. Only [`openai`] knows OpenAI's JSON.
+
+pub mod openai;

@@ -1,0 +1,78 @@
+//! From a request's bytes to typed values, with errors that name the field.
+//!
+//! A body is read several times, each time for another set of fields (the endpoint's own, the shared options, the refused
+//! ones), instead of once with `#[serde(flatten)]`: flattened fields are buffered, and their errors lose the field's name.
+
+use super::error::ApiError;
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header::CONTENT_TYPE},
+};
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+/// The bytes of a request that says it is JSON.
+pub(super) struct JsonBytes(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        // Also keeps web pages out: a browser asks before it sends this content type to another site.
+        if !is_json(request.headers()) {
+            return Err(ApiError::not_json());
+        }
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| ApiError::unreadable_body(&rejection))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Reads a set of fields from `body`.
+///
+/// # Errors
+/// 400: not JSON (with line and column), or a field of the wrong type (with its path as `param`).
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // serde would read an array as the fields in their order
+    if body.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
+        return Err(match serde_json::from_slice::<IgnoredAny>(body) {
+            Ok(_) => ApiError::invalid(None, "the body must be a JSON object".to_owned()),
+            Err(error) => ApiError::malformed_json(&error),
+        });
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        located(&path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| ApiError::malformed_json(&error))?;
+    Ok(value)
+}
+
+fn located(path: &str, error: &serde_json::Error) -> ApiError {
+    if error.is_data() {
+        let message = error.to_string();
+        let path = if path == "." { "" } else { path };
+        let param = match missing_field(&message) {
+            Some(field) if path.is_empty() => field.to_owned(),
+            Some(field) => format!("{path}.{field}"),
+            None => path.to_owned(),
+        };
+        if param.is_empty() {
+            ApiError::invalid(None, format!("the body cannot be used: {message}"))
+        } else {
+            ApiError::invalid(Some(&param), format!("{param}: {message}"))
+        }
+    } else {
+        ApiError::malformed_json(error)
+    }
+}
+
+/// The field that serde's "missing field `x`" is about; its path is the one of the object around it.
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
+}

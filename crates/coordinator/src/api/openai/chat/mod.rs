@@ -1,0 +1,126 @@
+//! `POST /v1/chat/completions`.
+
+mod format;
+mod message;
+
+pub(super) use format::{ChatChunk, ChatCompletion};
+
+use super::{
+    answers::Questions,
+    backend::Backend,
+    blocking,
+    body::{JsonBytes, parse},
+    envelope::Envelope,
+    error::{ApiError, ErrorBody},
+    format::respond,
+    openapi::ChatRequest,
+    options::Options,
+    refused::Refused,
+};
+use axum::{extract::State, response::Response};
+use format::ChatFormat;
+use message::Message;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The most alternatives that may be asked for beside each token, as in OpenAI's API.
+const MAX_TOP_LOGPROBS: u32 = 20;
+
+/// The field that holds the prompt.
+const INPUT: &str = "messages";
+
+/// A chat's own fields; those that it shares with plain completions are in [`Options`].
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct ChatFields {
+    /// The model's name.
+    model: String,
+    /// The chat so far.
+    #[schema(min_items = 1)]
+    messages: Vec<Message>,
+    /// The same as `max_tokens`, in its newer spelling.
+    #[schema(minimum = 1)]
+    max_completion_tokens: Option<u32>,
+    /// Whether to report each token's log-probability.
+    #[schema(default = false)]
+    logprobs: Option<bool>,
+    /// How many alternatives to report beside each token; needs `logprobs`.
+    #[schema(minimum = 0, maximum = 20)]
+    top_logprobs: Option<u32>,
+}
+
+/// Answer a chat.
+#[utoipa::path(post, path = "/v1/chat/completions", tag = "completions", operation_id = "createChatCompletion",
+    request_body(content = ChatRequest, content_type = "application/json"),
+    responses(
+        (status = 200, content((ChatCompletion = "application/json"), (ChatChunk = "text/event-stream")),
+            description = "The whole answer, or with `stream` its chunks as server-sent events, then `data: [DONE]`. An \
+                error in the middle of a stream is sent as an event with an `ErrorBody`, without `[DONE]`."),
+        (status = 400, body = ErrorBody, description = "A field cannot be used (`param` names it), or the prompt is \
+            too long (`context_length_exceeded`)."),
+        (status = 404, body = ErrorBody, description = "`model_not_found`"),
+        (status = 413, body = ErrorBody, description = "The body is too large."),
+        (status = 415, body = ErrorBody, description = "The body is not declared as JSON."),
+        (status = 429, body = ErrorBody, description = "The queue is full.",
+            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 500, body = ErrorBody, description = "The answer could not be computed."),
+        (status = 503, body = ErrorBody, description = "Machines are missing, or the coordinator is shutting down.",
+            headers(("Retry-After" = u32, description = "Seconds"))),
+    ))]
+pub(super) async fn create(
+    State(backend): State<Arc<dyn Backend>>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response, ApiError> {
+    let models = Arc::clone(&backend);
+    let (questions, format) = blocking(move || prepare(models.as_ref(), &body)).await?;
+    respond(backend.as_ref(), questions, format).await
+}
+
+/// Everything that can be wrong with a request is found here, but for its length and the model's state.
+fn prepare(backend: &dyn Backend, body: &[u8]) -> Result<(Questions, ChatFormat), ApiError> {
+    let fields: ChatFields = parse(body)?;
+    let options: Options = parse(body)?;
+    parse::<Refused>(body)?.check()?;
+    let text = backend.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
+    let top_logprobs = fields.top_logprobs()?;
+    let max_tokens = fields.max_tokens(&options)?;
+    let options = options.check(&text, max_tokens)?;
+    let messages = message::check(fields.messages)?;
+
+    let prompt = text.chat(&messages, true).map_err(|error| ApiError::text(&error, INPUT))?;
+    // the template writes the special tokens itself
+    let prompt = text.encode(&prompt, false).map_err(|error| ApiError::text(&error, INPUT))?;
+
+    let logprobs = fields.logprobs.unwrap_or(false).then_some(text);
+    let format = ChatFormat::new(Envelope::new("chatcmpl", &fields.model), logprobs, options.delivery);
+    let questions = Questions { model: fields.model, input: INPUT, prompts: vec![prompt], top_logprobs, options };
+    Ok((questions, format))
+}
+
+impl ChatFields {
+    fn top_logprobs(&self) -> Result<usize, ApiError> {
+        let invalid = |message| Err(ApiError::invalid(Some("top_logprobs"), message));
+        match (self.top_logprobs, self.logprobs) {
+            (None | Some(0), _) => Ok(0),
+            (Some(_), None | Some(false)) => invalid("top_logprobs needs logprobs to be true".to_owned()),
+            (Some(top), Some(true)) if top > MAX_TOP_LOGPROBS => {
+                invalid(format!("top_logprobs is {top}, but may be up to {MAX_TOP_LOGPROBS}"))
+            }
+            (Some(top), Some(true)) => Ok(top as usize),
+        }
+    }
+
+    fn max_tokens(&self, options: &Options) -> Result<Option<u32>, ApiError> {
+        match (self.max_completion_tokens, options.max_tokens()) {
+            (Some(new), Some(old)) if new != old => {
+                let message = format!("max_completion_tokens is {new}, but max_tokens is {old}: give one of them");
+                Err(ApiError::invalid(Some("max_completion_tokens"), message))
+            }
+            (Some(0), _) => Err(ApiError::invalid(
+                Some("max_completion_tokens"),
+                "max_completion_tokens is 0, but must be at least 1".to_owned(),
+            )),
+            (new, old) => Ok(new.or(old)),
+        }
+    }
+}

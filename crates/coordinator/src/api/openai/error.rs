@@ -1,0 +1,188 @@
+//! Errors as OpenAI's clients know them: a status, and `{"error": {message, type, param, code}}`.
+
+use crate::generate::GenerateError;
+use axum::{
+    Json,
+    extract::rejection::BytesRejection,
+    http::{HeaderValue, Method, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use gogrid_model::{SamplingError, TextError};
+use serde::{Deserialize, Serialize};
+use std::{error::Error, iter, time::Duration};
+use utoipa::ToSchema;
+
+/// When to ask again while machines are missing, in seconds: a worker that comes back needs about that long to connect
+/// and to load a small stage, and clients that retry at once would only find the same state.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
+
+/// An error as clients read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorObject,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorObject {
+    /// For people.
+    pub message: String,
+    /// `invalid_request_error`, `rate_limit_error` or `server_error`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The field that the error is about, as a path: `messages[0].role`.
+    #[schema(required)]
+    pub param: Option<String>,
+    /// For programs: `context_length_exceeded`, `model_not_found`, `rate_limit_exceeded` …
+    #[schema(required)]
+    pub code: Option<String>,
+}
+
+/// An [`ErrorBody`] with its status.
+#[derive(Debug, Clone)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    error: ErrorObject,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &str, code: Option<&str>, message: String) -> Self {
+        let error = ErrorObject { message, kind: kind.to_owned(), param: None, code: code.map(str::to_owned) };
+        Self { status, retry_after: None, error }
+    }
+
+    fn client(status: StatusCode, code: Option<&str>, message: String) -> Self {
+        Self::new(status, "invalid_request_error", code, message)
+    }
+
+    fn unavailable(code: &str, message: String) -> Self {
+        Self {
+            retry_after: Some(RETRY_UNAVAILABLE),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", Some(code), message)
+        }
+    }
+
+    fn about(mut self, param: &str) -> Self {
+        self.error.param = Some(param.to_owned());
+        self
+    }
+
+    /// 400: a field's value cannot be used.
+    pub(super) fn invalid(param: Option<&str>, message: String) -> Self {
+        let error = Self::client(StatusCode::BAD_REQUEST, None, message);
+        match param {
+            Some(param) => error.about(param),
+            None => error,
+        }
+    }
+
+    /// 400: a field asks for what this server does not have.
+    pub(super) fn unsupported(param: &str, message: String) -> Self {
+        Self::client(StatusCode::BAD_REQUEST, Some("unsupported_parameter"), message).about(param)
+    }
+
+    /// 400: a sampling option is out of its range.
+    pub(super) fn sampling(error: &SamplingError) -> Self {
+        Self::invalid(Some(error.field), error.to_string())
+    }
+
+    /// 400: the tokenizer or the chat template refuses what the field `input` holds.
+    pub(super) fn text(error: &TextError, input: &str) -> Self {
+        let causes = iter::successors(error.source(), |&cause| cause.source());
+        let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
+        Self::invalid(Some(input), message)
+    }
+
+    /// 400: the body is no JSON.
+    pub(super) fn malformed_json(error: &serde_json::Error) -> Self {
+        Self::client(StatusCode::BAD_REQUEST, Some("invalid_json"), format!("the body is not valid JSON: {error}"))
+    }
+
+    /// 415: the content type is another one.
+    pub(super) fn not_json() -> Self {
+        let message = "the body must be JSON: send the header 'Content-Type: application/json'".to_owned();
+        Self::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, Some("unsupported_media_type"), message)
+    }
+
+    /// 413 when the body is too large, 400 when it broke off.
+    pub(super) fn unreadable_body(rejection: &BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = format!("the body is larger than {} bytes", super::MAX_BODY_BYTES);
+            return Self::client(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), message);
+        }
+        Self::client(StatusCode::BAD_REQUEST, None, "the body could not be read to its end".to_owned())
+    }
+
+    /// 404: no such route.
+    pub(super) fn unknown_url(method: &Method, path: &str) -> Self {
+        let message = format!("unknown request URL: {method} {path}; see /openapi.json");
+        Self::client(StatusCode::NOT_FOUND, Some("unknown_url"), message)
+    }
+
+    /// 405: the route has other methods.
+    pub(super) fn method_not_allowed(method: &Method, path: &str) -> Self {
+        let message = format!("{method} is not allowed for {path}");
+        Self::client(StatusCode::METHOD_NOT_ALLOWED, Some("method_not_supported"), message)
+    }
+
+    /// 500: the cause goes to the log, the client gets a reference to that line.
+    pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        let reference = format!("{:016x}", rand::random::<u64>());
+        tracing::error!(%reference, %cause, "a request failed");
+        let message =
+            format!("the answer could not be computed; the coordinator's log has the cause under {reference}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", Some("internal_error"), message)
+    }
+
+    /// The JSON that clients read, also in the middle of a stream.
+    pub(super) fn into_body(self) -> ErrorBody {
+        ErrorBody { error: self.error }
+    }
+}
+
+impl ApiError {
+    /// What the router refused, or failed at. `input` is the field that holds the prompt: `messages` or `prompt`.
+    pub(super) fn generate(error: &GenerateError, input: &str) -> Self {
+        let message = error.to_string();
+        let bad_request = |code, message| Self::client(StatusCode::BAD_REQUEST, code, message);
+        match error {
+            GenerateError::UnknownModel { .. } => {
+                Self::client(StatusCode::NOT_FOUND, Some("model_not_found"), message).about("model")
+            }
+            GenerateError::PromptTooLong { .. } | GenerateError::AnswerTooLong { .. } => {
+                bad_request(Some("context_length_exceeded"), message).about(input)
+            }
+            GenerateError::EmptyPrompt | GenerateError::TokenOutOfRange { .. } => {
+                bad_request(None, message).about(input)
+            }
+            GenerateError::Sampling(error) => Self::sampling(error),
+            GenerateError::TooLarge { .. } => bad_request(Some("sequence_too_large"), message).about(input),
+            GenerateError::QueueFull { retry_after, .. } => {
+                let (status, kind) = (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error");
+                let error = Self::new(status, kind, Some("rate_limit_exceeded"), message);
+                Self { retry_after: Some(*retry_after), ..error }
+            }
+            GenerateError::NotReady { .. } => Self::unavailable("model_not_ready", message),
+            GenerateError::PipelineLost { .. } => Self::unavailable("pipeline_lost", message),
+            GenerateError::ShuttingDown => Self::unavailable("shutting_down", message),
+            GenerateError::Stage { .. } | GenerateError::BadCandidates { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let retry_after = self.retry_after;
+        let mut response = (self.status, Json(ErrorBody { error: self.error })).into_response();
+        if let Some(after) = retry_after {
+            // whole seconds, rounded up: an answer "0" would make clients ask again at once
+            let seconds = after.as_millis().div_ceil(1000).max(1);
+            if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
+                response.headers_mut().insert(RETRY_AFTER, value);
+            }
+        }
+        response
+    }
+}

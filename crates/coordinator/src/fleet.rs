@@ -1,0 +1,352 @@
+//! The fleet: which workers are connected, which pipelines they make up. One task owns all of it; everybody else holds
+//! a [`Fleet`] handle and sends events.
+//!
+//! A model without a pipeline is planned whenever something changed that could give it one. Its pipeline is then built
+//! in two steps: every stage loads (`Load` → `Loaded`), then all link up (`Start` → `Started`). When a machine or a
+//! link of it is lost, the whole epoch ends and the model is planned anew.
+
+mod build;
+mod models;
+mod report;
+
+pub(crate) use build::RingEnd;
+pub(crate) use models::Model;
+
+use crate::{pipeline::Pipeline, registry::Registry, status::Status};
+use build::Build;
+use gogrid_wire::{
+    Epoch, PeerId,
+    control::{Beat, Hello, ToCoordinator, ToWorker},
+    stage,
+};
+use models::Models;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Events that may wait: a beat per machine and second, and a burst when all reconnect.
+const EVENTS: usize = 4096;
+/// Three missed beats of one second, and the beat's own lateness.
+const SILENT_FOR: Duration = Duration::from_millis(3500);
+/// How often silence and drained pipelines are looked for.
+const TICK: Duration = Duration::from_millis(250);
+/// A model whose stages could not be loaded is tried again after this long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// A message for a worker.
+#[derive(Debug)]
+pub(crate) struct ToPeer {
+    pub(crate) message: ToWorker,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A worker that was let in.
+pub(crate) struct Connected {
+    pub(crate) id: PeerId,
+    pub(crate) hello: Hello,
+    pub(crate) to_worker: mpsc::Sender<ToPeer>,
+}
+
+/// What the fleet's task is told.
+pub(crate) enum Event {
+    Connected { worker: Connected, reply: oneshot::Sender<u64> },
+    Message { peer: PeerId, connection: u64, message: ToCoordinator },
+    Gone { peer: PeerId, connection: u64 },
+    Attach { peer: PeerId, epoch: Epoch, role: stage::Role, reply: oneshot::Sender<Result<RingEnd, stage::Refusal>> },
+    LinkEnded { epoch: Epoch, reason: String },
+    Reload,
+    Status { reply: oneshot::Sender<Status> },
+}
+
+/// What the router needs of a model.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) model: Arc<Model>,
+    pub(crate) pipeline: Option<Arc<Pipeline>>,
+    /// What the model waits for when there is no pipeline.
+    pub(crate) reason: String,
+}
+
+/// Every model's route, by name.
+pub(crate) type Routes = Arc<BTreeMap<String, Route>>;
+
+/// A handle on the fleet's task.
+#[derive(Clone)]
+pub(crate) struct Fleet {
+    events: mpsc::Sender<Event>,
+    registry: Arc<Mutex<Registry>>,
+}
+
+impl Fleet {
+    pub(crate) fn registry(&self) -> &Mutex<Registry> {
+        &self.registry
+    }
+
+    /// Hands in an event. Cancel-safe.
+    pub(crate) async fn tell(&self, event: Event) {
+        drop(self.events.send(event).await);
+    }
+
+    /// A worker was let in; returns the number of this connection, `None` at shutdown.
+    pub(crate) async fn connected(&self, worker: Connected) -> Option<u64> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Event::Connected { worker, reply }).await;
+        answer.await.ok()
+    }
+
+    /// A worker wants to be the neighbour of the coordinator in an epoch's ring.
+    pub(crate) async fn attach(
+        &self,
+        peer: PeerId,
+        epoch: Epoch,
+        role: stage::Role,
+    ) -> Result<RingEnd, stage::Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Event::Attach { peer, epoch, role, reply }).await;
+        answer.await.unwrap_or(Err(stage::Refusal::UnknownEpoch(epoch)))
+    }
+
+    /// What there is; `None` at shutdown.
+    pub(crate) async fn status(&self) -> Option<Status> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Event::Status { reply }).await;
+        answer.await.ok()
+    }
+}
+
+/// A connected worker.
+struct Worker {
+    connection: u64,
+    hello: Hello,
+    device: gogrid_model::DeviceSpec,
+    to_worker: mpsc::Sender<ToPeer>,
+    last_beat: Instant,
+    beat: Beat,
+    draining: bool,
+}
+
+/// The task's state.
+pub(crate) struct FleetTask {
+    registry: Arc<Mutex<Registry>>,
+    events: mpsc::Receiver<Event>,
+    routes: watch::Sender<Routes>,
+    models: Models,
+    workers: HashMap<PeerId, Worker>,
+    builds: BTreeMap<Epoch, Build>,
+    /// Models that wait, with the reason and when to try again.
+    waiting: HashMap<String, (String, Option<Instant>)>,
+    connections: u64,
+    max_sessions: usize,
+}
+
+impl FleetTask {
+    /// The task and its handle. `weights` is where the weights' server finds tensors.
+    pub(crate) fn new(
+        registry: Registry,
+        weights: crate::weights::Shelf,
+        max_sessions: usize,
+    ) -> (Self, Fleet, watch::Receiver<Routes>) {
+        let (events, received) = mpsc::channel(EVENTS);
+        let (routes, published) = watch::channel(Routes::default());
+        let registry = Arc::new(Mutex::new(registry));
+        let task = Self {
+            registry: registry.clone(),
+            events: received,
+            routes,
+            models: Models::new(weights),
+            workers: HashMap::new(),
+            builds: BTreeMap::new(),
+            waiting: HashMap::new(),
+            connections: 0,
+            max_sessions,
+        };
+        (task, Fleet { events, registry }, published)
+    }
+
+    /// Runs until `stop` is cancelled.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.reload().await;
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                event = self.events.recv() => match event {
+                    Some(event) => self.handle(event).await,
+                    None => break,
+                },
+                _ = tick.tick() => self.tick().await,
+            }
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Connected { worker, reply } => self.connect(worker, reply).await,
+            Event::Message { peer, connection, message } => {
+                if self.workers.get(&peer).is_some_and(|worker| worker.connection == connection) {
+                    self.message(peer, message).await;
+                }
+            }
+            Event::Gone { peer, connection } => {
+                if self.workers.get(&peer).is_some_and(|worker| worker.connection == connection) {
+                    self.lose(peer, "it disconnected").await;
+                }
+            }
+            Event::Attach { peer, epoch, role, reply } => {
+                let end = match self.builds.get_mut(&epoch) {
+                    Some(build) => build.attach(peer, role),
+                    None => Err(stage::Refusal::UnknownEpoch(epoch)),
+                };
+                drop(reply.send(end));
+            }
+            Event::LinkEnded { epoch, reason } => self.end(epoch, &reason).await,
+            Event::Reload => self.reload().await,
+            Event::Status { reply } => drop(reply.send(self.status().await)),
+        }
+    }
+
+    async fn connect(&mut self, worker: Connected, reply: oneshot::Sender<u64>) {
+        let Connected { id, hello, to_worker } = worker;
+        if self.workers.contains_key(&id) {
+            self.lose(id, "it connected anew").await;
+        }
+        self.connections += 1;
+        let Ok(device) = hello.device.parse() else {
+            return tracing::warn!(peer = %id.short(), device = hello.device, "a worker with an unknown kind of device");
+        };
+        if reply.send(self.connections).is_err() {
+            return;
+        }
+        tracing::info!(peer = %id.short(), name = hello.name, device = hello.device, "worker connected");
+        let worker = Worker {
+            connection: self.connections,
+            hello,
+            device,
+            to_worker,
+            last_beat: Instant::now(),
+            beat: Beat { stages: Vec::new() },
+            draining: false,
+        };
+        self.workers.insert(id, worker);
+        self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
+        self.place().await;
+    }
+
+    async fn message(&mut self, peer: PeerId, message: ToCoordinator) {
+        match message {
+            ToCoordinator::Beat(beat) => {
+                if let Some(worker) = self.workers.get_mut(&peer) {
+                    (worker.last_beat, worker.beat) = (Instant::now(), beat);
+                }
+            }
+            ToCoordinator::Loaded { epoch, weight_bytes, quant, .. } => {
+                let all = self.builds.get_mut(&epoch).is_some_and(|build| build.loaded(peer, weight_bytes, quant));
+                if all {
+                    self.send_to_all(epoch, |_| ToWorker::Start { epoch }).await;
+                }
+            }
+            ToCoordinator::Started { epoch } => {
+                if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer)) {
+                    tracing::info!(%epoch, "pipeline ready");
+                    self.publish();
+                }
+            }
+            ToCoordinator::LoadFailed { epoch, message } => {
+                let name = self.worker_name(peer);
+                self.end(epoch, &format!("{name} cannot load its stage: {message}")).await;
+            }
+            ToCoordinator::LinkLost { epoch, message } => {
+                let name = self.worker_name(peer);
+                self.end(epoch, &format!("{name} lost a stage link: {message}")).await;
+            }
+            ToCoordinator::SessionFailed { epoch, session, error } => {
+                if let Some(build) = self.builds.get(&epoch) {
+                    build.pipeline.answer(session, crate::pipeline::Answer::Failed(error));
+                }
+            }
+            ToCoordinator::Draining => self.drain(peer).await,
+            ToCoordinator::Hello(_) => tracing::warn!(peer = %peer.short(), "a second hello; ignored"),
+        }
+    }
+
+    /// The worker wants to leave: its pipelines take no new sessions, and end when theirs are over.
+    async fn drain(&mut self, peer: PeerId) {
+        if let Some(worker) = self.workers.get_mut(&peer) {
+            worker.draining = true;
+            tracing::info!(peer = %peer.short(), "worker draining");
+        }
+        for build in self.builds.values().filter(|build| build.has(peer)) {
+            build.pipeline.draining.store(true, Ordering::Relaxed);
+        }
+        self.publish();
+        self.tick().await;
+    }
+
+    async fn tick(&mut self) {
+        let now = Instant::now();
+        let silent = |worker: &Worker| now.duration_since(worker.last_beat) > SILENT_FOR;
+        let gone: Vec<PeerId> = self.workers.iter().filter(|(_, w)| silent(w)).map(|(id, _)| *id).collect();
+        for peer in gone {
+            self.lose(peer, "it missed three beats").await;
+        }
+        let drained: Vec<Epoch> = self
+            .builds
+            .iter()
+            .filter(|(_, build)| build.pipeline.draining.load(Ordering::Relaxed) && build.pipeline.sessions() == 0)
+            .map(|(epoch, _)| *epoch)
+            .collect();
+        for epoch in drained {
+            self.end(epoch, "a machine of it left").await;
+        }
+        let leaving: Vec<PeerId> = self.workers.iter().filter(|(_, w)| w.draining).map(|(id, _)| *id).collect();
+        for peer in leaving {
+            if !self.builds.values().any(|build| build.has(peer)) {
+                self.send(peer, ToWorker::Drained, Vec::new()).await;
+            }
+        }
+        if self.waiting.values().any(|(_, retry)| retry.is_some_and(|at| at <= now)) {
+            self.place().await;
+        }
+    }
+
+    /// A worker is gone, and every epoch that it was part of with it.
+    async fn lose(&mut self, peer: PeerId, why: &str) {
+        let name = self.worker_name(peer);
+        tracing::warn!(peer = %peer.short(), name, why, "worker lost");
+        self.workers.remove(&peer);
+        let epochs: Vec<Epoch> = self.builds.iter().filter(|(_, b)| b.has(peer)).map(|(epoch, _)| *epoch).collect();
+        for epoch in epochs {
+            self.end(epoch, &format!("{name}: {why}")).await;
+        }
+    }
+
+    /// Ends an epoch: its sessions go elsewhere, its workers are told, its model is planned anew.
+    async fn end(&mut self, epoch: Epoch, reason: &str) {
+        let Some(build) = self.builds.remove(&epoch) else { return };
+        tracing::warn!(%epoch, model = build.model, reason, "pipeline ended");
+        build.pipeline.lost.cancel();
+        for peer in build.peers() {
+            self.send(peer, ToWorker::Stop { epoch }, Vec::new()).await;
+        }
+        // A pipeline that never worked would fail again at once; one that did deserves a new plan now.
+        let retry = if build.is_ready() { Instant::now() } else { Instant::now() + RETRY_AFTER };
+        self.waiting.insert(build.model, (reason.to_owned(), Some(retry)));
+        self.place().await;
+    }
+
+    fn worker_name(&self, peer: PeerId) -> String {
+        self.workers.get(&peer).map_or_else(|| peer.short(), |worker| worker.hello.name.clone())
+    }
+
+    async fn send(&self, peer: PeerId, message: ToWorker, body: Vec<u8>) {
+        if let Some(worker) = self.workers.get(&peer)
+            && worker.to_worker.try_send(ToPeer { message, body }).is_err()
+        {
+            tracing::warn!(peer = %peer.short(), "the worker's link takes no messages");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Pipelines on their way into service, and in it.
+
+use super::{FleetTask, Model, Route, Routes, ToPeer};
+use crate::{
+    pipeline::{Pipeline, ToFirst},
+    planner::{self, Demand, Machine, Placement},
+};
+use gogrid_link::Link;
+use gogrid_model::DeviceKind;
+use gogrid_wire::{
+    Epoch, PeerAddr, PeerId,
+    control::{Peer, StageSpec, ToWorker},
+    stage::{Refusal, Role},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use tokio::sync::mpsc;
+
+/// Prompt tokens per step: on a CPU a step of this size takes some 100 ms of a 1B model, on a GPU less than 10 ms of
+/// most. Smaller steps stall others less, larger ones use the device better.
+const PREFILL_CHUNK_CPU: u32 = 64;
+const PREFILL_CHUNK_GPU: u32 = 512;
+
+/// A pipeline with the machines that it is made of.
+pub(crate) struct Build {
+    pub(super) model: String,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) stages: Vec<BuildStage>,
+    /// The queue towards the first stage, until its link is there.
+    frames: Option<mpsc::Receiver<ToFirst>>,
+    /// Whether the last stage's link is there.
+    collecting: bool,
+    ready: bool,
+}
+
+pub(super) struct BuildStage {
+    pub(super) place: Placement,
+    /// Memory of the weights and their type, once loaded.
+    pub(super) loaded: Option<(u64, String)>,
+    started: bool,
+}
+
+/// One of the two ends of a ring at the coordinator.
+pub(crate) enum RingEnd {
+    /// Feeds the first stage.
+    First(Arc<Pipeline>, mpsc::Receiver<ToFirst>),
+    /// Collects from the last stage.
+    Last(Arc<Pipeline>),
+}
+
+impl RingEnd {
+    /// Serves the link for as long as it and the epoch last; returns why it ended.
+    pub(crate) async fn serve(self, link: Link) -> String {
+        match self {
+            Self::First(pipeline, mut frames) => match pipeline.feed(link.sender, &mut frames).await {
+                Ok(()) => "the epoch is over".into(),
+                Err(error) => format!("the link to the first stage: {error}"),
+            },
+            Self::Last(pipeline) => {
+                // The sender is kept, since dropping it would end the stream.
+                let Link { receiver, sender: _sender, .. } = link;
+                tokio::select! {
+                    error = pipeline.collect(receiver) => format!("the link from the last stage: {error}"),
+                    () = pipeline.lost.cancelled() => "the epoch is over".into(),
+                }
+            }
+        }
+    }
+}
+
+impl Build {
+    pub(super) fn has(&self, peer: PeerId) -> bool {
+        self.stages.iter().any(|stage| stage.place.machine == peer)
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.stages.iter().map(|stage| stage.place.machine)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    fn stage(&mut self, peer: PeerId) -> Option<&mut BuildStage> {
+        self.stages.iter_mut().find(|stage| stage.place.machine == peer)
+    }
+
+    /// Writes down a loaded stage; true when it was the last one missing.
+    pub(super) fn loaded(&mut self, peer: PeerId, bytes: u64, quant: String) -> bool {
+        let news = self.stage(peer).is_some_and(|stage| stage.loaded.replace((bytes, quant)).is_none());
+        news && self.stages.iter().all(|stage| stage.loaded.is_some())
+    }
+
+    /// Writes down a started stage; true when the pipeline is ready with it.
+    pub(super) fn started(&mut self, peer: PeerId) -> bool {
+        if let Some(stage) = self.stage(peer) {
+            stage.started = true;
+        }
+        let complete = self.stages.iter().all(|stage| stage.started) && self.frames.is_none() && self.collecting;
+        complete && !std::mem::replace(&mut self.ready, true)
+    }
+
+    /// Lets the right worker take its end of the ring, once.
+    pub(super) fn attach(&mut self, peer: PeerId, role: Role) -> Result<RingEnd, Refusal> {
+        let wrong = Refusal::WrongPeer(self.pipeline.epoch);
+        let at = |stage: Option<&BuildStage>| stage.is_some_and(|stage| stage.place.machine == peer);
+        match role {
+            Role::Receiver if at(self.stages.first()) => {
+                self.frames.take().map(|frames| RingEnd::First(self.pipeline.clone(), frames)).ok_or(wrong)
+            }
+            Role::Sender if at(self.stages.last()) && !std::mem::replace(&mut self.collecting, true) => {
+                Ok(RingEnd::Last(self.pipeline.clone()))
+            }
+            _ => Err(wrong),
+        }
+    }
+}
+
+impl FleetTask {
+    /// Plans every model that has no pipeline, and starts building what has a place.
+    pub(super) async fn place(&mut self) {
+        let now = Instant::now();
+        let missing: Vec<Arc<Model>> = self
+            .models
+            .iter()
+            .filter(|model| !self.builds.values().any(|build| build.model == model.name))
+            .filter(|model| self.waiting.get(&model.name).is_none_or(|(_, at)| at.is_none_or(|at| at <= now)))
+            .cloned()
+            .collect();
+        for model in missing {
+            let demand = Demand {
+                manifest: &model.manifest,
+                quant: model.quant,
+                stages: model.stages,
+                sessions: self.max_sessions,
+            };
+            match planner::plan(&demand, &self.machines()) {
+                Ok(placements) => {
+                    self.waiting.remove(&model.name);
+                    self.build(&model, placements).await;
+                }
+                Err(error) => {
+                    tracing::info!(model = model.name, %error, "no place yet");
+                    self.waiting.insert(model.name.clone(), (error.to_string(), None));
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// What each machine has left beside the stages that it holds.
+    fn machines(&self) -> Vec<Machine> {
+        let taken = |peer: &PeerId| -> u64 {
+            let stages = self.builds.values().flat_map(|build| &build.stages);
+            stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.bytes).sum()
+        };
+        let free = self.workers.iter().filter(|(_, worker)| !worker.draining).map(|(id, worker)| Machine {
+            id: *id,
+            device: worker.device,
+            free: worker.hello.memory.saturating_sub(taken(id)),
+        });
+        free.collect()
+    }
+
+    async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>) {
+        let epoch = match self.registry.lock().await.next_epoch() {
+            Ok(epoch) => epoch,
+            Err(error) => return tracing::error!(%error, "no new epoch"),
+        };
+        let capacity = placements.iter().map(|place| place.kv_tokens).min().unwrap_or(0);
+        let (pipeline, frames) = Pipeline::new(epoch, usize::try_from(capacity).unwrap_or(usize::MAX));
+        let peer = |at: Option<usize>| match at.and_then(|at| placements.get(at)) {
+            Some(place) => Peer::Worker(PeerAddr { id: place.machine, addrs: self.addrs(place.machine) }),
+            None => Peer::Coordinator,
+        };
+        let on_cpu = placements
+            .iter()
+            .any(|place| self.workers.get(&place.machine).is_some_and(|w| w.device.kind() == DeviceKind::Cpu));
+        for (at, place) in placements.iter().enumerate() {
+            let spec = StageSpec {
+                epoch,
+                model: model.name.clone(),
+                first_layer: place.layers.start as u32,
+                end_layer: place.layers.end as u32,
+                quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
+                kv_budget: place.kv_budget,
+                prefill_chunk: if on_cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU },
+                from: peer(at.checked_sub(1)),
+                to: peer(Some(at + 1)),
+            };
+            match model.stage_manifest(place.layers) {
+                Ok(manifest) => self.send(place.machine, ToWorker::Load(spec), manifest).await,
+                Err(error) => tracing::error!(model = model.name, %error, "the manifest lacks a stage's tensors"),
+            }
+        }
+        tracing::info!(%epoch, model = model.name, stages = placements.len(), "building a pipeline");
+        let stages = placements.into_iter().map(|place| BuildStage { place, loaded: None, started: false });
+        let build = Build {
+            model: model.name.clone(),
+            pipeline,
+            stages: stages.collect(),
+            frames: Some(frames),
+            collecting: false,
+            ready: false,
+        };
+        self.builds.insert(epoch, build);
+    }
+
+    fn addrs(&self, peer: PeerId) -> Vec<std::net::SocketAddr> {
+        self.workers.get(&peer).map(|worker| worker.hello.addrs.clone()).unwrap_or_default()
+    }
+
+    pub(super) async fn send_to_all(&self, epoch: Epoch, message: impl Fn(PeerId) -> ToWorker) {
+        if let Some(build) = self.builds.get(&epoch) {
+            for peer in build.peers() {
+                self.send(peer, message(peer), Vec::new()).await;
+            }
+        }
+    }
+
+    /// Tells the router which pipelines may be used.
+    pub(super) fn publish(&self) {
+        let routes: BTreeMap<String, Route> = self
+            .models
+            .iter()
+            .map(|model| {
+                let build = self.builds.values().find(|build| build.model == model.name);
+                let pipeline = build.filter(|b| b.ready && b.pipeline.open_for_sessions()).map(|b| b.pipeline.clone());
+                let reason = self.reason(&model.name);
+                (model.name.clone(), Route { model: model.clone(), pipeline, reason })
+            })
+            .collect();
+        self.routes.send_replace(Routes::new(routes));
+    }
+
+    /// What a model without a usable pipeline waits for.
+    pub(super) fn reason(&self, model: &str) -> String {
+        match self.builds.values().find(|build| build.model == model) {
+            Some(build) if build.ready => "a machine that serves it is leaving".into(),
+            Some(build) => {
+                let loaded = build.stages.iter().filter(|stage| stage.loaded.is_some()).count();
+                format!("{loaded} of {} stages are loaded", build.stages.len())
+            }
+            None => self.waiting.get(model).map_or_else(String::new, |(reason, _)| reason.clone()),
+        }
+    }
+}
+
+impl From<ToWorker> for ToPeer {
+    fn from(message: ToWorker) -> Self {
+        Self { message, body: Vec::new() }
+    }
+}

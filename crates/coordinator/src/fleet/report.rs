@@ -1,0 +1,79 @@
+use super::{FleetTask, Worker, build::Build};
+use crate::status::{HeldStage, ModelStatus, PlacedStage, QueueStatus, Status, WorkerState, WorkerStatus};
+use gogrid_wire::{Epoch, PeerId};
+
+impl FleetTask {
+    /// What there is. The API's part (address, queue) is filled in by who knows it.
+    pub(super) async fn status(&self) -> Status {
+        let members = self.registry.lock().await.members().unwrap_or_default();
+        let workers = members.into_iter().map(|member| match self.workers.get(&member.id) {
+            Some(worker) => self.worker_status(member.id, worker),
+            None => WorkerStatus {
+                id: member.id.to_string(),
+                name: member.name,
+                state: WorkerState::Offline,
+                device: String::new(),
+                memory_bytes: 0,
+                sessions: 0,
+                stages: Vec::new(),
+            },
+        });
+        Status {
+            api: String::new(),
+            workers: workers.collect(),
+            models: self.models.iter().map(|model| self.model_status(model)).collect(),
+            sessions: self.builds.values().map(|build| build.pipeline.sessions()).sum(),
+            queue: QueueStatus { waiting: 0, capacity: 0 },
+        }
+    }
+
+    fn worker_status(&self, id: PeerId, worker: &Worker) -> WorkerStatus {
+        let stages = self.builds.iter().flat_map(|(epoch, build)| held_stages(*epoch, build, id, worker));
+        WorkerStatus {
+            id: id.to_string(),
+            name: worker.hello.name.clone(),
+            state: if worker.draining { WorkerState::Draining } else { WorkerState::Ready },
+            device: worker.hello.device.clone(),
+            memory_bytes: worker.hello.memory,
+            // As the machine itself counts, stages that the coordinator has given up included.
+            sessions: worker.beat.stages.iter().map(|stage| stage.sessions).sum(),
+            stages: stages.collect(),
+        }
+    }
+
+    fn model_status(&self, model: &super::Model) -> ModelStatus {
+        let build = self.builds.iter().find(|(_, build)| build.model == model.name);
+        let ready = build.is_some_and(|(_, build)| build.is_ready() && build.pipeline.open_for_sessions());
+        let stages = build.into_iter().flat_map(|(_, build)| &build.stages).map(|stage| PlacedStage {
+            layers: [stage.place.layers.start, stage.place.layers.end],
+            worker: self.worker_name(stage.place.machine),
+            worker_id: stage.place.machine.to_string(),
+        });
+        ModelStatus {
+            name: model.name.clone(),
+            quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
+            layers: model.manifest.config.layers,
+            context_length: model.manifest.config.context_length,
+            ready,
+            reason: (!ready).then(|| self.reason(&model.name)),
+            epoch: build.map(|(epoch, _)| epoch.0),
+            stages: stages.collect(),
+        }
+    }
+}
+
+fn held_stages(epoch: Epoch, build: &Build, id: PeerId, worker: &Worker) -> impl Iterator<Item = HeldStage> {
+    build.stages.iter().filter(move |stage| stage.place.machine == id).map(move |stage| {
+        let beat = worker.beat.stages.iter().find(|beat| beat.epoch == epoch);
+        HeldStage {
+            model: build.model.clone(),
+            layers: [stage.place.layers.start, stage.place.layers.end],
+            epoch: epoch.0,
+            quant: stage.loaded.as_ref().map(|(_, quant)| quant.clone()),
+            weights_bytes: stage.loaded.as_ref().map_or(0, |(bytes, _)| *bytes),
+            kv_used_bytes: beat.map_or(0, |beat| beat.kv_used),
+            kv_budget_bytes: stage.place.kv_budget,
+            sessions: beat.map_or(0, |beat| beat.sessions),
+        }
+    })
+}

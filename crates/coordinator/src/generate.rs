@@ -1,0 +1,174 @@
+//! What the API asks of the router, and what it gets back: no OpenAI JSON and no links here.
+
+use gogrid_model::{SamplingError, SamplingParams};
+use std::time::Duration;
+
+/// A model that the coordinator knows, as clients see it.
+#[derive(Debug, Clone)]
+pub struct ModelCard {
+    /// The name that requests use.
+    pub name: String,
+    /// When it was added, in seconds since the Unix epoch.
+    pub created: u64,
+    /// The longest sequence, prompt and answer together, in tokens.
+    pub context_length: usize,
+    /// Whether machines hold all of its layers now.
+    pub ready: bool,
+}
+
+/// One sequence to generate.
+#[derive(Debug, Clone)]
+pub struct GenerateRequest {
+    /// The model's name.
+    pub model: String,
+    /// The prompt's token ids.
+    pub prompt: Vec<u32>,
+    /// How the next token is chosen.
+    pub sampling: SamplingParams,
+    /// The most tokens to emit; `None` goes on to the end of the context.
+    pub max_tokens: Option<usize>,
+    /// Strings that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// How many alternatives to report beside each token's log-probability.
+    pub top_logprobs: usize,
+    /// Goes on past the end-of-sequence token (benchmarks use it).
+    pub ignore_eos: bool,
+}
+
+/// What a generation emits, in order: any number of tokens, then `Done` or `Failed`.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// One more token.
+    Token(TokenEvent),
+    /// The answer is whole.
+    Done(Completion),
+    /// The answer cannot go on.
+    Failed(GenerateError),
+}
+
+/// One emitted token.
+#[derive(Debug, Clone)]
+pub struct TokenEvent {
+    /// The text that became certain with this token: empty while a character or a possible stop string is incomplete.
+    pub text: String,
+    /// The token's id.
+    pub token: u32,
+    /// The model's natural log-probability of it, before temperature and penalties.
+    pub logprob: f32,
+    /// The most likely tokens with their log-probabilities, most likely first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// Text that was held back until the end.
+    pub text: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens emitted, the end-of-sequence token included.
+    pub completion_tokens: usize,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The end-of-sequence token or a stop string.
+    Stop,
+    /// `max_tokens` or the context's end.
+    Length,
+}
+
+/// Why a generation was refused or broke off.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum GenerateError {
+    /// No model of that name.
+    #[error("the model '{model}' does not exist")]
+    UnknownModel {
+        /// The name asked for.
+        model: String,
+    },
+    /// The model is known, but not all of its layers are on a machine.
+    #[error("the model '{model}' is not ready: {reason}")]
+    NotReady {
+        /// The model's name.
+        model: String,
+        /// What it waits for.
+        reason: String,
+    },
+    /// Prompt (and answer) do not fit the context.
+    #[error("this model's maximum context length is {context} tokens, but the prompt has {prompt} tokens")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// The model's context, in tokens.
+        context: usize,
+    },
+    /// `max_tokens` reaches past the context.
+    #[error(
+        "this model's maximum context length is {context} tokens, but the prompt has {prompt} tokens and max_tokens asks for {max_tokens} more"
+    )]
+    AnswerTooLong {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens asked for.
+        max_tokens: usize,
+        /// The model's context, in tokens.
+        context: usize,
+    },
+    /// The prompt has no token.
+    #[error("the prompt is empty: at least one token is needed")]
+    EmptyPrompt,
+    /// A token id of the prompt is not in the vocabulary.
+    #[error("prompt token {token} is outside the vocabulary of {vocabulary} tokens")]
+    TokenOutOfRange {
+        /// The offending id.
+        token: u32,
+        /// The vocabulary's size.
+        vocabulary: usize,
+    },
+    /// A sampling parameter is out of its range.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The lent machines' KV memory can never hold this sequence.
+    #[error("the sequence needs KV memory for {needed} tokens, but the machines that serve the model lend {available}")]
+    TooLarge {
+        /// Tokens that the sequence may reach.
+        needed: usize,
+        /// Tokens that the pipeline can hold at all.
+        available: usize,
+    },
+    /// As many requests wait as may.
+    #[error("the queue is full: {waiting} requests are waiting; try again in {} s", retry_after.as_secs())]
+    QueueFull {
+        /// Requests in the queue.
+        waiting: usize,
+        /// When a place may be free.
+        retry_after: Duration,
+    },
+    /// A machine left and no other could take over in time.
+    #[error(
+        "the machines that served this answer left, and no others could take over in time ({delivered} tokens were delivered)"
+    )]
+    PipelineLost {
+        /// Tokens delivered before.
+        delivered: usize,
+    },
+    /// A stage refused or failed this session.
+    #[error("a stage failed this request: {message}")]
+    Stage {
+        /// What the stage said.
+        message: String,
+    },
+    /// The last stage's candidates cannot be used.
+    #[error("the last stage sent unusable candidates: {message}")]
+    BadCandidates {
+        /// What is wrong with them.
+        message: String,
+    },
+    /// The coordinator is shutting down.
+    #[error("the coordinator is shutting down")]
+    ShuttingDown,
+}

@@ -1,0 +1,28 @@
+//! The coordinator: enrols machines, splits models over them, and serves an OpenAI-compatible API.
+//!
+//! ```text
+//! client ─▶ api/openai ─▶ router ─▶ sequence ─▶ pipeline ─▶ first stage … last stage ─▶ pipeline ─▶ sequence ─▶ client
+//! worker ─▶ accept ─▶ fleet ─▶ planner                    operator ─▶ operator, admin ─▶ registry
+//! ```
+
+mod accept;
+mod admin;
+pub mod api;
+mod coordinator;
+mod fleet;
+pub mod generate;
+mod operator;
+mod pipeline;
+mod planner;
+mod registry;
+mod router;
+mod sequence;
+mod settings;
+pub mod status;
+mod weights;
+
+pub use admin::{AdminError, NewModel, add_model, invite};
+pub use coordinator::{Coordinator, CoordinatorError};
+pub use operator::OperatorFile;
+pub use registry::RegistryError;
+pub use settings::{Settings, SettingsError};

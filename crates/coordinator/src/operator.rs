@@ -1,0 +1,95 @@
+//! The operator's API, for `gogrid status` and friends on the coordinator's machine. Its bearer token lies in the data
+//! folder, so that who may read the folder may operate.
+
+use crate::{
+    fleet::{Event, Fleet},
+    router::Router,
+    status::{QueueStatus, Status},
+};
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where a running coordinator is operated: `operator.json` in its data folder, readable by its owner alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OperatorFile {
+    /// Base address.
+    pub url: String,
+    /// Bearer token; good until the coordinator restarts.
+    pub token: String,
+}
+
+impl OperatorFile {
+    fn path(folder: &Path) -> PathBuf {
+        folder.join("operator.json")
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn load(folder: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&fs::read(Self::path(folder))?)?)
+    }
+
+    pub(crate) fn save(&self, folder: &Path) -> io::Result<()> {
+        let temporary = folder.join("operator.json.new");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&temporary)?.write_all(&serde_json::to_vec(self)?)?;
+        fs::rename(temporary, Self::path(folder))
+    }
+
+    pub(crate) fn remove(folder: &Path) {
+        drop(fs::remove_file(Self::path(folder)));
+    }
+}
+
+#[derive(Clone)]
+struct Operator {
+    fleet: Fleet,
+    router: Router,
+    api: Arc<str>,
+}
+
+/// The operator's routes under `/operator/v1`.
+pub(crate) fn routes(fleet: Fleet, router: Router, file: &OperatorFile) -> axum::Router {
+    let expected = blake3::hash(format!("Bearer {}", file.token).as_bytes());
+    let allow = move |request: Request, next: Next| async move {
+        let given = request.headers().get(header::AUTHORIZATION).map(|value| blake3::hash(value.as_bytes()));
+        // Hashes compare in constant time.
+        if given == Some(expected) { next.run(request).await } else { StatusCode::UNAUTHORIZED.into_response() }
+    };
+    axum::Router::new()
+        .route("/operator/v1/status", get(status))
+        .route("/operator/v1/reload", post(reload))
+        .layer(middleware::from_fn(allow))
+        .with_state(Operator { fleet, router, api: file.url.as_str().into() })
+}
+
+async fn status(State(operator): State<Operator>) -> Response {
+    let Some(status) = operator.fleet.status().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let (waiting, capacity) = operator.router.queue();
+    let queue = QueueStatus { waiting, capacity };
+    Json(Status { api: operator.api.to_string(), queue, ..status }).into_response()
+}
+
+/// The registry has changed: models were added.
+async fn reload(State(operator): State<Operator>) -> StatusCode {
+    operator.fleet.tell(Event::Reload).await;
+    StatusCode::NO_CONTENT
+}

@@ -1,0 +1,179 @@
+//! A pipeline in service, as the router sees it: tokens go in at the first stage, candidates come back from the last.
+
+use gogrid_link::{FrameReceiver, FrameSender, LinkError};
+use gogrid_model::Candidates;
+use gogrid_wire::{
+    Epoch, SessionId,
+    control::SessionError,
+    stage::{Rows, Span, StageFrame, Step, Want},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Frames that may wait for the first stage's link: two for each session at most, its step and its close.
+const TO_FIRST: usize = 1024;
+/// Answers that may wait for a session: one step is under way at a time, and it may fail beside.
+const PER_SESSION: usize = 4;
+
+/// What comes back for a session.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Candidates for the token at this position.
+    Candidates { position: u32, candidates: Candidates },
+    /// A stage gave the session up.
+    Failed(SessionError),
+}
+
+/// A frame for the first stage.
+#[derive(Debug)]
+pub(crate) struct ToFirst {
+    pub(crate) frame: StageFrame,
+    pub(crate) body: Vec<u8>,
+}
+
+/// One epoch of one model.
+pub(crate) struct Pipeline {
+    pub(crate) epoch: Epoch,
+    /// Tokens of KV memory that every stage has, all sessions together.
+    pub(crate) capacity: usize,
+    /// What is left of `capacity`; a session takes its longest length before it starts.
+    pub(crate) room: Arc<Semaphore>,
+    /// Cancelled when a machine of it is lost; sessions go elsewhere.
+    pub(crate) lost: CancellationToken,
+    /// No new sessions: a machine of it wants to leave.
+    pub(crate) draining: AtomicBool,
+    sessions: Mutex<HashMap<SessionId, mpsc::Sender<Answer>>>,
+    next_session: AtomicU64,
+    to_first: mpsc::Sender<ToFirst>,
+}
+
+impl Pipeline {
+    /// A pipeline, and the queue that the first stage's link empties.
+    pub(crate) fn new(epoch: Epoch, capacity: usize) -> (Arc<Self>, mpsc::Receiver<ToFirst>) {
+        let (to_first, frames) = mpsc::channel(TO_FIRST);
+        let capacity = capacity.min(Semaphore::MAX_PERMITS);
+        let this = Self {
+            epoch,
+            capacity,
+            room: Arc::new(Semaphore::new(capacity)),
+            lost: CancellationToken::new(),
+            draining: AtomicBool::new(false),
+            sessions: Mutex::default(),
+            next_session: AtomicU64::new(1),
+            to_first,
+        };
+        (Arc::new(this), frames)
+    }
+
+    /// Sessions in flight.
+    pub(crate) fn sessions(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether new sessions may start.
+    pub(crate) fn open_for_sessions(&self) -> bool {
+        !self.lost.is_cancelled() && !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Starts a session of at most `capacity` tokens on every stage. Cancel-safe.
+    pub(crate) async fn open(self: &Arc<Self>, capacity: u32) -> OpenSession {
+        let (answers, receiver) = mpsc::channel(PER_SESSION);
+        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
+        self.lock().insert(id, answers);
+        let session = OpenSession { pipeline: self.clone(), id, answers: receiver };
+        session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity }, Vec::new()).await;
+        session
+    }
+
+    /// Tells a session what came back; one that is over is not there any more.
+    pub(crate) fn answer(&self, session: SessionId, answer: Answer) {
+        if let Some(answers) = self.lock().get(&session)
+            && answers.try_send(answer).is_err()
+        {
+            tracing::warn!(epoch = %self.epoch, %session, "more answers than questions; dropped");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, mpsc::Sender<Answer>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Empties the queue into the first stage's link, until the pipeline is lost or the link breaks.
+    pub(crate) async fn feed(
+        &self,
+        mut sender: FrameSender,
+        frames: &mut mpsc::Receiver<ToFirst>,
+    ) -> Result<(), LinkError> {
+        loop {
+            tokio::select! {
+                () = self.lost.cancelled() => return Ok(()),
+                next = frames.recv() => match next {
+                    Some(ToFirst { frame, body }) => sender.send(&frame, &body).await?,
+                    None => return Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Hands the last stage's candidates to their sessions until the link breaks.
+    pub(crate) async fn collect(&self, mut receiver: FrameReceiver) -> LinkError {
+        loop {
+            match receiver.recv::<StageFrame>().await.map(|frame| frame.message) {
+                Ok(StageFrame::Candidates { epoch, rows }) if epoch == self.epoch => {
+                    for row in rows {
+                        let candidates = Candidates { ids: row.ids, logits: row.logits, log_sum_exp: row.log_sum_exp };
+                        self.answer(row.session, Answer::Candidates { position: row.position, candidates });
+                    }
+                }
+                Ok(frame) => tracing::warn!(epoch = %self.epoch, got = %frame.epoch(), "frame out of place; refused"),
+                Err(error) => return error,
+            }
+        }
+    }
+}
+
+/// A session on every stage of a pipeline; dropping it frees what they hold.
+pub(crate) struct OpenSession {
+    pipeline: Arc<Pipeline>,
+    id: SessionId,
+    answers: mpsc::Receiver<Answer>,
+}
+
+impl OpenSession {
+    /// Sends token ids, the first of which has `position`, and asks for candidates after the last.
+    pub(crate) async fn step(&self, position: u32, tokens: &[u32], want: Want) {
+        let span = Span { session: self.id, position, tokens: tokens.len() as u32, want: Some(want) };
+        let step = Step { epoch: self.pipeline.epoch, spans: vec![span], rows: Rows::Tokens };
+        let body = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        self.send(StageFrame::Step(step), body).await;
+    }
+
+    /// What comes back next. Cancel-safe.
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
+        self.answers.recv().await
+    }
+
+    async fn send(&self, frame: StageFrame, body: Vec<u8>) {
+        // Nobody takes frames any more when the pipeline is lost, which the session hears of itself.
+        drop(self.pipeline.to_first.send(ToFirst { frame, body }).await);
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.pipeline.lock().remove(&self.id);
+        let close =
+            ToFirst { frame: StageFrame::Close { epoch: self.pipeline.epoch, session: self.id }, body: Vec::new() };
+        if let Err(mpsc::error::TrySendError::Full(close)) = self.pipeline.to_first.try_send(close) {
+            let to_first = self.pipeline.to_first.clone();
+            tokio::spawn(async move { to_first.send(close).await });
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use serde::Deserialize;
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// The coordinator's settings: `DIR/coordinator.toml`, every key optional.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Address of the API (TCP).
+    pub listen: SocketAddr,
+    /// Address of the links to workers (UDP).
+    pub link_listen: SocketAddr,
+    /// Address of the weights' server (TCP); workers must reach it.
+    pub weights_listen: SocketAddr,
+    /// Requests that may wait for a place; one more is answered 429.
+    pub queue_capacity: usize,
+    /// Sequences generated at once, over all models.
+    pub max_sessions: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // Nobody but this machine, until the operator says otherwise.
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            link_listen: SocketAddr::from(([0, 0, 0, 0], 7450)),
+            weights_listen: SocketAddr::from(([0, 0, 0, 0], 7451)),
+            // At a few seconds per answer, the last in the queue waits about a minute.
+            queue_capacity: 256,
+            // As many as one batch of a stage takes.
+            max_sessions: 64,
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file has a mistake; the source names key and line.
+    #[error("{path} has a mistake: {message}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// What and where.
+        message: String,
+    },
+    /// A number is out of its range.
+    #[error("{key} in {path} is {value}, but must be {range}")]
+    Range {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// Its value.
+        value: usize,
+        /// What is accepted.
+        range: &'static str,
+    },
+}
+
+impl Settings {
+    /// Reads `coordinator.toml` in `folder`; defaults where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key, or a value out of range.
+    pub fn load(folder: &Path) -> Result<Self, SettingsError> {
+        let path = folder.join("coordinator.toml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(SettingsError::Read { path, source }),
+        };
+        let settings: Self = toml::from_str(&text)
+            .map_err(|error| SettingsError::Parse { path: path.clone(), message: error.to_string() })?;
+        for (key, value, range) in [
+            ("max_sessions", settings.max_sessions, 1..=65_536),
+            ("queue_capacity", settings.queue_capacity, 0..=1_000_000),
+        ] {
+            if !range.contains(&value) {
+                let range = if key == "max_sessions" { "1 to 65536" } else { "0 to 1000000" };
+                return Err(SettingsError::Range { path, key, value, range });
+            }
+        }
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings, SettingsError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("coordinator.toml"), text).expect("written");
+        Settings::load(folder.path())
+    }
+
+    #[test]
+    fn only_what_is_given_differs_from_the_defaults() {
+        assert_eq!(load("").expect("fine"), Settings::default());
+        assert_eq!(load("max_sessions = 3").expect("fine"), Settings { max_sessions: 3, ..Settings::default() });
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |text| load(text).expect_err("a mistake").to_string();
+        assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
+        assert!(error("listen = 7").contains("listen"));
+        assert!(error("max_sessions = 0").contains("max_sessions in"));
+    }
+}

@@ -1,0 +1,111 @@
+//! What `gogrid status` shows. The field names are a contract: scripts read them.
+
+use serde::{Deserialize, Serialize};
+
+/// The coordinator and everything it knows of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Base address of the API.
+    pub api: String,
+    /// Members, connected or not.
+    pub workers: Vec<WorkerStatus>,
+    /// Models.
+    pub models: Vec<ModelStatus>,
+    /// Sequences being generated.
+    pub sessions: usize,
+    /// Requests that wait.
+    pub queue: QueueStatus,
+}
+
+/// The queue of requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Requests in it.
+    pub waiting: usize,
+    /// How many it takes.
+    pub capacity: usize,
+}
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its key in hexadecimal.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: WorkerState,
+    /// What computes there, as `--device` spells it.
+    pub device: String,
+    /// Memory lent, in bytes.
+    pub memory_bytes: u64,
+    /// Sessions with a KV cache there, all stages together.
+    pub sessions: u32,
+    /// Its stages.
+    pub stages: Vec<HeldStage>,
+}
+
+/// How a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// Connected.
+    Ready,
+    /// Connected, and about to leave.
+    Draining,
+    /// Not connected.
+    Offline,
+}
+
+/// One stage on a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldStage {
+    /// The model's name.
+    pub model: String,
+    /// First layer, and the one after the last.
+    pub layers: [usize; 2],
+    /// Its pipeline's epoch.
+    pub epoch: u64,
+    /// The weight type, once it is loaded.
+    pub quant: Option<String>,
+    /// Memory of the weights in bytes, once they are loaded.
+    pub weights_bytes: u64,
+    /// KV memory reserved by sessions, in bytes.
+    pub kv_used_bytes: u64,
+    /// KV memory that sessions may reserve, in bytes.
+    pub kv_budget_bytes: u64,
+    /// Sessions with a KV cache here.
+    pub sessions: u32,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: String,
+    /// The weight type as `--quant` spells it, or `auto`.
+    pub quant: String,
+    /// Layers.
+    pub layers: usize,
+    /// The longest sequence, in tokens.
+    pub context_length: usize,
+    /// Whether it answers now.
+    pub ready: bool,
+    /// What it waits for, when not.
+    pub reason: Option<String>,
+    /// The epoch of its pipeline.
+    pub epoch: Option<u64>,
+    /// Its stages in order.
+    pub stages: Vec<PlacedStage>,
+}
+
+/// One stage of a model's pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlacedStage {
+    /// First layer, and the one after the last.
+    pub layers: [usize; 2],
+    /// The worker's name.
+    pub worker: String,
+    /// The worker's key in hexadecimal.
+    pub worker_id: String,
+}

@@ -1,0 +1,308 @@
+//! The worker's control link: one connection to the coordinator, from `Hello` to its end.
+
+use crate::{
+    executor::{Failure, Installed, StageGauge},
+    links::{self, Inbound, Lost},
+    load::{Loader, StageLoadError},
+    weights::Mirrors,
+};
+use gogrid_link::{DialError, FrameSender, Link, LinkError, Protocol, Received, Transport};
+use gogrid_wire::{
+    Epoch, InviteToken, PeerAddr, VERSION,
+    control::{Beat, Hello, Peer, Refusal, StageBeat, StageSpec, ToCoordinator, ToWorker, Welcome},
+    stage::Role,
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+/// A sign of life goes out this often.
+const BEAT: Duration = Duration::from_secs(1);
+/// The coordinator answers the first message within this time.
+const WELCOME_WITHIN: Duration = Duration::from_secs(10);
+/// When leaving, sessions get this long to end.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// Messages from the coordinator that may wait while one is handled, and reports of stages that may wait to be sent.
+const QUEUE: usize = 64;
+
+/// Why the worker is not connected (any more).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the link to the coordinator broke")]
+    Link(#[from] LinkError),
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("the coordinator did not answer in time")]
+    Timeout,
+    #[error("the coordinator's first message was not understood")]
+    Unexpected,
+}
+
+impl ControlError {
+    /// Whether trying again cannot help.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+/// What the worker says of itself.
+#[derive(Clone)]
+pub(crate) struct Introduction {
+    pub(crate) name: String,
+    pub(crate) device: String,
+    pub(crate) memory: u64,
+}
+
+/// Dials the coordinator and is let in, or not.
+pub(crate) async fn join(
+    transport: &dyn Transport,
+    coordinator: &PeerAddr,
+    introduction: &Introduction,
+    token: Option<InviteToken>,
+) -> Result<(Link, Welcome), ControlError> {
+    let mut link = transport.dial(coordinator, Protocol::Control).await?;
+    let Introduction { name, device, memory } = introduction.clone();
+    let hello = Hello { version: VERSION, token, name, device, memory, addrs: transport.addrs().await };
+    link.sender.send(&ToCoordinator::Hello(hello), &[]).await?;
+    let answer = tokio::time::timeout(WELCOME_WITHIN, link.receiver.recv::<ToWorker>()).await;
+    match answer.map_err(|_| ControlError::Timeout)??.message {
+        ToWorker::Welcome(welcome) => Ok((link, welcome)),
+        ToWorker::Refused(refusal) => Err(refusal.into()),
+        _ => Err(ControlError::Unexpected),
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The worker was asked to stop and has left.
+    Left,
+    /// The coordinator or the network went away.
+    Lost,
+}
+
+/// One stage on its way into service, or in it.
+struct Held {
+    spec: StageSpec,
+    gauge: Option<Arc<StageGauge>>,
+    /// Ends what runs for the stage: its load, then its links.
+    tasks: Vec<AbortHandle>,
+}
+
+/// A connected worker.
+pub(crate) struct Control {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) coordinator: PeerAddr,
+    pub(crate) loader: Loader,
+    pub(crate) inbound: Inbound,
+    pub(crate) mirrors: Mirrors,
+    held: HashMap<Epoch, Held>,
+    tasks: JoinSet<()>,
+    lost: mpsc::Sender<Lost>,
+    reports: mpsc::Sender<Report>,
+}
+
+/// What a stage's tasks tell.
+enum Report {
+    Loaded(Epoch, Result<Installed, StageLoadError>),
+    Linked(Epoch, Result<(), String>),
+}
+
+impl Control {
+    /// Serves the connection until it breaks or `stop` is cancelled and the sessions are over.
+    pub(crate) async fn serve(
+        transport: Arc<dyn Transport>,
+        coordinator: PeerAddr,
+        (link, welcome): (Link, Welcome),
+        loader: Loader,
+        inbound: Inbound,
+        failures: &mut mpsc::Receiver<Failure>,
+        stop: &CancellationToken,
+    ) -> Ended {
+        let (lost, mut losses) = mpsc::channel(QUEUE);
+        let (reports, mut reported) = mpsc::channel(QUEUE);
+        let Link { mut sender, mut receiver, remote_ip, .. } = link;
+        let mirrors = mirrors(&welcome, &coordinator, remote_ip);
+        let (held, tasks) = (HashMap::new(), JoinSet::new());
+        let mut this = Self { transport, coordinator, loader, inbound, mirrors, held, tasks, lost, reports };
+
+        let (messages, mut incoming) = mpsc::channel(QUEUE);
+        this.tasks.spawn(async move {
+            while let Ok(message) = receiver.recv::<ToWorker>().await {
+                if messages.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut leaving = false;
+        let deadline = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(deadline);
+        let ended = loop {
+            let message = tokio::select! {
+                () = stop.cancelled(), if !leaving => {
+                    leaving = true;
+                    deadline.as_mut().reset(tokio::time::Instant::now() + DRAIN_WITHIN);
+                    Some(ToCoordinator::Draining)
+                }
+                () = &mut deadline, if leaving => break Ended::Left,
+                _ = beat.tick() => Some(ToCoordinator::Beat(this.beat())),
+                message = incoming.recv() => match message {
+                    Some(Received { message: ToWorker::Drained, .. }) => break Ended::Left,
+                    Some(Received { message, body }) => { this.handle(message, body).await; None }
+                    None => break if leaving { Ended::Left } else { Ended::Lost },
+                },
+                Some(failure) = failures.recv() => {
+                    let Failure { epoch, session, error } = failure;
+                    Some(ToCoordinator::SessionFailed { epoch, session, error })
+                }
+                Some(Lost { epoch, message }) = losses.recv() => {
+                    let known = this.held.contains_key(&epoch);
+                    known.then_some(ToCoordinator::LinkLost { epoch, message })
+                }
+                Some(report) = reported.recv() => this.report(report),
+            };
+            if let Some(message) = message
+                && send(&mut sender, &message).await.is_err()
+            {
+                break if leaving { Ended::Left } else { Ended::Lost };
+            }
+        };
+        let epochs: Vec<Epoch> = this.held.keys().copied().collect();
+        for epoch in epochs {
+            this.stop(epoch).await;
+        }
+        ended
+    }
+
+    fn beat(&self) -> Beat {
+        let stages = self.held.iter().filter_map(|(epoch, held)| {
+            let gauge = held.gauge.as_ref()?;
+            let (sessions, kv_used) = (gauge.sessions.load(Ordering::Relaxed), gauge.kv_used.load(Ordering::Relaxed));
+            Some(StageBeat { epoch: *epoch, sessions, kv_used })
+        });
+        Beat { stages: stages.collect() }
+    }
+
+    async fn handle(&mut self, message: ToWorker, body: Vec<u8>) {
+        match message {
+            ToWorker::Load(spec) => self.load(spec, body),
+            ToWorker::Start { epoch } => self.start(epoch),
+            ToWorker::Stop { epoch } => self.stop(epoch).await,
+            ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Drained => {
+                tracing::warn!("a message out of turn from the coordinator; ignored");
+            }
+        }
+    }
+
+    fn load(&mut self, spec: StageSpec, manifest: Vec<u8>) {
+        let (epoch, model) = (spec.epoch, &spec.model);
+        tracing::info!(%epoch, model, layers = ?(spec.first_layer..spec.end_layer), "loading a stage");
+        if let Some(peer) = spec.from.worker() {
+            self.inbound.expect(epoch, peer, self.lost.clone());
+        }
+        let (loader, mirrors, reports) = (self.loader.clone(), self.mirrors.clone(), self.reports.clone());
+        let loading = {
+            let spec = spec.clone();
+            self.tasks.spawn(async move {
+                let result = loader.load(&spec, &manifest, &mirrors).await;
+                drop(reports.send(Report::Loaded(epoch, result)).await);
+            })
+        };
+        self.held.insert(epoch, Held { spec, gauge: None, tasks: vec![loading] });
+    }
+
+    /// Links up: the executor's output to the later stage, and from the coordinator where this stage is the first.
+    fn start(&mut self, epoch: Epoch) {
+        let Some(held) = self.held.get_mut(&epoch) else { return };
+        let (from, to) = (held.spec.from.clone(), held.spec.to.clone());
+        let (transport, coordinator) = (self.transport.clone(), self.coordinator.clone());
+        let (executor, lost, reports) = (self.loader.executor.clone(), self.lost.clone(), self.reports.clone());
+        held.tasks.push(self.tasks.spawn(async move {
+            let up = async {
+                let to = if let Peer::Worker(addr) = &to { addr } else { &coordinator };
+                let out = links::dial(&*transport, to, epoch, Role::Sender).await?;
+                let first = match from {
+                    Peer::Coordinator => Some(links::dial(&*transport, &coordinator, epoch, Role::Receiver).await?),
+                    Peer::Worker(_) => None,
+                };
+                Ok::<_, links::ConnectError>((out, first))
+            };
+            match up.await {
+                Ok((link, first)) => {
+                    let (out, outgoing) = mpsc::channel(links::OUT_QUEUE);
+                    executor.connect(epoch, out).await;
+                    drop(reports.send(Report::Linked(epoch, Ok(()))).await);
+                    let transmit = links::transmit(epoch, link, outgoing, lost.clone());
+                    match first {
+                        Some(first) => {
+                            drop(tokio::join!(transmit, links::receive(epoch, first.receiver, &executor, &lost)))
+                        }
+                        None => transmit.await,
+                    }
+                }
+                Err(error) => drop(reports.send(Report::Linked(epoch, Err(error.to_string()))).await),
+            }
+        }));
+    }
+
+    async fn stop(&mut self, epoch: Epoch) {
+        self.inbound.forget(epoch);
+        if let Some(held) = self.held.remove(&epoch) {
+            held.tasks.iter().for_each(AbortHandle::abort);
+            self.loader.executor.park(epoch).await;
+            tracing::info!(%epoch, "stage stopped");
+        }
+    }
+
+    fn report(&mut self, report: Report) -> Option<ToCoordinator> {
+        let (Report::Loaded(epoch, _) | Report::Linked(epoch, _)) = &report;
+        let (epoch, held) = (*epoch, self.held.get_mut(epoch)?);
+        Some(match report {
+            Report::Loaded(_, Ok(installed)) => {
+                held.gauge = Some(installed.gauge);
+                let (kv_budget, quant) = (held.spec.kv_budget, installed.quant.to_string());
+                ToCoordinator::Loaded { epoch, weight_bytes: installed.weight_bytes, kv_budget, quant }
+            }
+            Report::Loaded(_, Err(error)) => {
+                let message = chain(&error);
+                tracing::warn!(%epoch, message, "the stage cannot be loaded");
+                ToCoordinator::LoadFailed { epoch, message }
+            }
+            Report::Linked(_, Ok(())) => ToCoordinator::Started { epoch },
+            Report::Linked(_, Err(message)) => ToCoordinator::LinkLost { epoch, message },
+        })
+    }
+}
+
+async fn send(sender: &mut FrameSender, message: &ToCoordinator) -> Result<(), LinkError> {
+    sender.send(message, &[]).await
+}
+
+/// The weights' server runs beside the coordinator: at the address that answered, else at any it is known by.
+fn mirrors(welcome: &Welcome, coordinator: &PeerAddr, remote: Option<IpAddr>) -> Mirrors {
+    let known: BTreeSet<IpAddr> = coordinator.addrs.iter().map(|addr| addr.ip()).collect();
+    let others = known.into_iter().filter(|ip| Some(*ip) != remote);
+    let urls = remote.into_iter().chain(others).map(|ip| match ip {
+        IpAddr::V4(ip) => format!("http://{ip}:{}", welcome.weights_port),
+        IpAddr::V6(ip) => format!("http://[{ip}]:{}", welcome.weights_port),
+    });
+    Mirrors { urls: urls.collect(), token: welcome.weights_token.clone() }
+}
+
+/// An error with its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

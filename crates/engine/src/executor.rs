@@ -1,0 +1,416 @@
+//! The executor: one named thread that owns every stage of the device, its KV caches and its stream.
+//!
+//! It sleeps until a command comes, takes all that wait, computes one batch per stage, and looks again. Async tasks
+//! speak with it through a bounded queue and read its gauges; they never wait for a computation.
+
+use crate::scheduler::{Scheduler, Work};
+use gogrid_model::{
+    Activations, CandidateRequest, FloatType, Input, KvError, Layers, Output, Quant, SessionKey, Span, Stage,
+    TensorHash,
+};
+use gogrid_wire::{
+    Epoch, SessionId,
+    control::SessionError,
+    stage::{self, CandidateRow, Rows, StageFrame, Step, TensorType},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Commands that may wait. Past this the stage links stop reading, and QUIC slows the sender down.
+const INBOX: usize = 256;
+
+/// What makes two stages the same, whatever their epoch: weights in memory can serve again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct StageKey {
+    /// Hash of the stage's manifest, which holds the hash of every tensor.
+    pub(crate) manifest: TensorHash,
+    pub(crate) layers: Layers,
+    pub(crate) quant: Quant,
+    pub(crate) kv_budget: u64,
+}
+
+/// Numbers that anybody may read at any time.
+#[derive(Debug, Default)]
+pub struct StageGauge {
+    /// Sessions with a KV cache.
+    pub sessions: AtomicU32,
+    /// KV memory reserved for them, in bytes.
+    pub kv_used: AtomicU64,
+}
+
+/// A frame on its way to the next stage.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) frame: StageFrame,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A session that this stage gave up.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) epoch: Epoch,
+    pub(crate) session: SessionId,
+    pub(crate) error: SessionError,
+}
+
+/// What is known of a stage once it is in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Installed {
+    pub(crate) weight_bytes: u64,
+    pub(crate) quant: Quant,
+    pub(crate) gauge: Arc<StageGauge>,
+}
+
+enum Command {
+    Reuse { key: StageKey, epoch: Epoch, prefill_chunk: u32, reply: oneshot::Sender<Option<Installed>> },
+    Install { key: StageKey, epoch: Epoch, prefill_chunk: u32, stage: Box<Stage>, reply: oneshot::Sender<Installed> },
+    Connect { epoch: Epoch, out: mpsc::Sender<Outgoing> },
+    Frame { frame: StageFrame, body: Vec<u8> },
+    Park { epoch: Epoch },
+}
+
+/// A handle on the executor's thread, which ends when the last handle is gone.
+#[derive(Clone)]
+pub struct Executor {
+    inbox: mpsc::Sender<Command>,
+}
+
+impl Executor {
+    /// Starts the thread. Failed sessions are told through `failures`.
+    pub(crate) fn start(name: &str, failures: mpsc::Sender<Failure>) -> std::io::Result<Self> {
+        let (inbox, commands) = mpsc::channel(INBOX);
+        let core = Core { stages: HashMap::new(), parked: Vec::new(), failures };
+        thread::Builder::new().name(format!("executor {name}")).spawn(move || core.run(commands))?;
+        Ok(Self { inbox })
+    }
+
+    /// Takes a parked stage back into service under a new epoch; without a match, parked stages are freed.
+    pub(crate) async fn reuse(&self, key: StageKey, epoch: Epoch, prefill_chunk: u32) -> Option<Installed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Reuse { key, epoch, prefill_chunk, reply }).await;
+        answer.await.ok().flatten()
+    }
+
+    /// Puts a loaded stage into service.
+    pub(crate) async fn install(&self, key: StageKey, epoch: Epoch, chunk: u32, stage: Stage) -> Option<Installed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Install { key, epoch, prefill_chunk: chunk, stage: Box::new(stage), reply }).await;
+        answer.await.ok()
+    }
+
+    /// Says where the stage's output goes.
+    pub(crate) async fn connect(&self, epoch: Epoch, out: mpsc::Sender<Outgoing>) {
+        self.send(Command::Connect { epoch, out }).await;
+    }
+
+    /// Hands in a frame of an earlier stage. Cancel-safe.
+    pub(crate) async fn frame(&self, frame: StageFrame, body: Vec<u8>) {
+        self.send(Command::Frame { frame, body }).await;
+    }
+
+    /// Ends the epoch's sessions and keeps its weights until another stage is wanted.
+    pub(crate) async fn park(&self, epoch: Epoch) {
+        self.send(Command::Park { epoch }).await;
+    }
+
+    async fn send(&self, command: Command) {
+        if self.inbox.send(command).await.is_err() {
+            tracing::error!("the executor's thread has ended");
+        }
+    }
+}
+
+struct Slot {
+    key: StageKey,
+    stage: Stage,
+    scheduler: Scheduler,
+    gauge: Arc<StageGauge>,
+    out: Option<mpsc::Sender<Outgoing>>,
+}
+
+struct Core {
+    stages: HashMap<Epoch, Slot>,
+    parked: Vec<Slot>,
+    failures: mpsc::Sender<Failure>,
+}
+
+impl Core {
+    fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let idle = self.stages.values().all(|slot| slot.scheduler.is_empty());
+            let mut next = if idle {
+                match commands.blocking_recv() {
+                    Some(command) => Some(command),
+                    None => return,
+                }
+            } else {
+                commands.try_recv().ok()
+            };
+            while let Some(command) = next {
+                self.handle(command);
+                next = commands.try_recv().ok();
+            }
+            for (epoch, slot) in &mut self.stages {
+                for (session, error) in slot.step(*epoch) {
+                    fail(&self.failures, *epoch, session, error);
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Reuse { key, epoch, prefill_chunk, reply } => {
+                let found = self.parked.iter().position(|slot| slot.key == key).map(|at| self.parked.swap_remove(at));
+                // What does not fit the new plan must not hold memory beside it.
+                self.parked.clear();
+                let installed = found.map(|mut slot| {
+                    slot.scheduler = Scheduler::new(prefill_chunk);
+                    let installed = slot.installed();
+                    self.stages.insert(epoch, slot);
+                    installed
+                });
+                drop(reply.send(installed));
+            }
+            Command::Install { key, epoch, prefill_chunk, stage, reply } => {
+                let slot = Slot {
+                    key,
+                    stage: *stage,
+                    scheduler: Scheduler::new(prefill_chunk),
+                    gauge: Arc::default(),
+                    out: None,
+                };
+                drop(reply.send(slot.installed()));
+                self.stages.insert(epoch, slot);
+            }
+            Command::Connect { epoch, out } => {
+                if let Some(slot) = self.stages.get_mut(&epoch) {
+                    slot.out = Some(out);
+                }
+            }
+            Command::Park { epoch } => {
+                if let Some(mut slot) = self.stages.remove(&epoch) {
+                    slot.clear();
+                    self.parked.push(slot);
+                }
+            }
+            Command::Frame { frame, body } => {
+                let epoch = frame.epoch();
+                if let Some(slot) = self.stages.get_mut(&epoch) {
+                    for (session, error) in slot.receive(frame, body) {
+                        fail(&self.failures, epoch, session, error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn fail(failures: &mpsc::Sender<Failure>, epoch: Epoch, session: SessionId, error: SessionError) {
+    tracing::warn!(%epoch, %session, %error, "session given up");
+    // The queue holds more than a stage has sessions; were it full, the coordinator's deadline ends the session.
+    drop(failures.try_send(Failure { epoch, session, error }));
+}
+
+type Failed = Vec<(SessionId, SessionError)>;
+
+impl Slot {
+    fn installed(&self) -> Installed {
+        Installed { weight_bytes: self.stage.weight_bytes(), quant: self.key.quant, gauge: self.gauge.clone() }
+    }
+
+    fn clear(&mut self) {
+        self.stage.close_all();
+        self.scheduler = Scheduler::new(1);
+        self.out = None;
+        self.measure();
+    }
+
+    fn measure(&self) {
+        self.gauge.sessions.store(self.stage.sessions() as u32, Ordering::Relaxed);
+        self.gauge.kv_used.store(self.stage.kv_used(), Ordering::Relaxed);
+    }
+
+    /// Takes in one frame. Frames keep their order: what is forwarded at once follows what was sent before.
+    fn receive(&mut self, frame: StageFrame, body: Vec<u8>) -> Failed {
+        match &frame {
+            StageFrame::Open { session, capacity, .. } => {
+                let (session, capacity) = (*session, *capacity);
+                if let Err(error) = self.stage.open(SessionKey(session.0), capacity as usize) {
+                    return vec![(session, session_error(&error))];
+                }
+                self.measure();
+                if !self.stage.has_head() {
+                    self.send(frame, Vec::new());
+                }
+                Vec::new()
+            }
+            StageFrame::Close { session, .. } => {
+                self.scheduler.forget(*session);
+                self.stage.close(SessionKey(session.0));
+                self.measure();
+                if !self.stage.has_head() {
+                    self.send(frame, Vec::new());
+                }
+                Vec::new()
+            }
+            StageFrame::Step(step) => self.queue(step, &body),
+            StageFrame::Candidates { .. } => {
+                tracing::warn!("a stage received candidates; ignored");
+                Vec::new()
+            }
+        }
+    }
+
+    fn queue(&mut self, step: &Step, body: &[u8]) -> Failed {
+        if let Err(error) = step.check_body(body) {
+            return step.spans.iter().map(|s| (s.session, SessionError::BadInput(error.to_string()))).collect();
+        }
+        let mut at = 0;
+        for span in &step.spans {
+            let bytes = span.tokens as usize * step.rows.bytes();
+            // A session that is unknown here failed or was closed before; its rows are of no use.
+            if self.stage.cached(SessionKey(span.session.0)).is_some() {
+                self.scheduler.push(Work {
+                    session: span.session,
+                    position: span.position,
+                    tokens: span.tokens,
+                    rows: step.rows,
+                    data: body[at..at + bytes].to_vec(),
+                    want: span.want.clone(),
+                });
+            }
+            at += bytes;
+        }
+        Vec::new()
+    }
+
+    /// Computes one batch and sends its output on.
+    fn step(&mut self, epoch: Epoch) -> Failed {
+        let batch = self.scheduler.next();
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        match self.compute(epoch, &batch) {
+            Ok(()) => Vec::new(),
+            Err(error) if batch.len() == 1 => vec![self.give_up(batch[0].session, error)],
+            // One bad session must not take the others with it: each goes alone.
+            Err(_) => batch
+                .iter()
+                .filter_map(|work| self.compute(epoch, std::slice::from_ref(work)).err().map(|e| (work.session, e)))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .map(|(session, error)| self.give_up(session, error))
+                .collect(),
+        }
+    }
+
+    fn give_up(&mut self, session: SessionId, error: SessionError) -> (SessionId, SessionError) {
+        self.scheduler.forget(session);
+        self.stage.close(SessionKey(session.0));
+        self.measure();
+        (session, error)
+    }
+
+    fn compute(&mut self, epoch: Epoch, batch: &[Work]) -> Result<(), SessionError> {
+        let spans: Vec<Span> = batch
+            .iter()
+            .map(|work| Span {
+                session: SessionKey(work.session.0),
+                position: work.position as usize,
+                tokens: work.tokens as usize,
+                logits: work.want.is_some(),
+            })
+            .collect();
+        let bytes = batch.iter().flat_map(|work| &work.data).copied().collect::<Vec<u8>>();
+        let rows = batch.iter().map(|work| work.tokens as usize).sum();
+        let output = match batch[0].rows {
+            Rows::Tokens => {
+                let tokens: Vec<u32> =
+                    bytes.as_chunks().0.iter().map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes)).collect();
+                self.stage.forward(&spans, Input::Tokens(&tokens))
+            }
+            Rows::Hidden { dtype, width } => {
+                let activations = Activations { dtype: from_wire(dtype), rows, width: width as usize, data: bytes };
+                self.stage.forward(&spans, Input::Hidden(activations))
+            }
+        }
+        .map_err(|error| {
+            if error.is_input() {
+                SessionError::BadInput(error.to_string())
+            } else {
+                SessionError::Compute(error.to_string())
+            }
+        })?;
+        match output {
+            Output::Hidden(out) => {
+                let spans = batch.iter().map(Work::span).collect();
+                let rows = Rows::Hidden { dtype: to_wire(out.dtype), width: out.width as u32 };
+                self.send(StageFrame::Step(Step { epoch, spans, rows }), out.data);
+            }
+            Output::Logits(logits) => {
+                let wanted = batch.iter().filter_map(|work| Some((work, work.want.as_ref()?)));
+                let rows: Vec<_> = wanted.zip(&logits).map(|((work, want), row)| candidates(work, want, row)).collect();
+                if !rows.is_empty() {
+                    self.send(StageFrame::Candidates { epoch, rows }, Vec::new());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, frame: StageFrame, body: Vec<u8>) {
+        // A link that broke has told the coordinator; the epoch is about to end.
+        if let Some(out) = &self.out {
+            drop(out.blocking_send(Outgoing { frame, body }));
+        }
+    }
+}
+
+impl Work {
+    fn span(&self) -> stage::Span {
+        stage::Span { session: self.session, position: self.position, tokens: self.tokens, want: self.want.clone() }
+    }
+}
+
+fn candidates(work: &Work, want: &stage::Want, logits: &[f32]) -> CandidateRow {
+    let request = CandidateRequest { top: want.top as usize, also: want.also.clone() };
+    let found = gogrid_model::candidates(logits, &request);
+    CandidateRow {
+        session: work.session,
+        position: work.position + work.tokens,
+        ids: found.ids,
+        logits: found.logits,
+        log_sum_exp: found.log_sum_exp,
+    }
+}
+
+fn session_error(error: &KvError) -> SessionError {
+    match *error {
+        KvError::OutOfBudget { needed, free, budget } => SessionError::OutOfMemory { needed, free, budget },
+        ref other => SessionError::BadInput(other.to_string()),
+    }
+}
+
+fn from_wire(dtype: TensorType) -> FloatType {
+    match dtype {
+        TensorType::F32 => FloatType::F32,
+        TensorType::F16 => FloatType::F16,
+        TensorType::Bf16 => FloatType::Bf16,
+    }
+}
+
+fn to_wire(dtype: FloatType) -> TensorType {
+    match dtype {
+        FloatType::F32 => TensorType::F32,
+        FloatType::F16 => TensorType::F16,
+        FloatType::Bf16 => TensorType::Bf16,
+    }
+}

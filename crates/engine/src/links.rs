@@ -1,0 +1,173 @@
+//! A stage's two links: frames come in from the earlier stage and go out to the later one.
+//!
+//! The earlier stage dials the later one; both ends of the ring at the coordinator are dialed by the worker. Who may
+//! dial in is written down when a stage is loaded ([`Inbound`]), before any machine is told to link up.
+
+use crate::executor::{Executor, Outgoing};
+use gogrid_link::{DialError, FrameReceiver, Link, LinkError, Protocol, Transport};
+use gogrid_wire::{
+    Epoch, PeerAddr, PeerId, VERSION,
+    stage::{Hello, Refusal, Reply, Role, StageFrame},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// Frames between executor and link: a stalled peer stops the executor after this many, and a step makes one.
+pub(crate) const OUT_QUEUE: usize = 64;
+/// A peer that dialed says who it is within this time.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a stage link cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the stage link broke while it was made")]
+    Link(#[from] LinkError),
+    #[error("the stage link was refused: {0}")]
+    Refused(#[from] Refusal),
+    #[error("the peer did not answer on the stage link in time")]
+    Timeout,
+}
+
+/// What broke, for the coordinator.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) epoch: Epoch,
+    pub(crate) message: String,
+}
+
+struct Expected {
+    peer: PeerId,
+    lost: mpsc::Sender<Lost>,
+}
+
+/// Which peers may send to which epochs.
+#[derive(Clone, Default)]
+pub(crate) struct Inbound(Arc<Mutex<HashMap<Epoch, Expected>>>);
+
+impl Inbound {
+    pub(crate) fn expect(&self, epoch: Epoch, peer: PeerId, lost: mpsc::Sender<Lost>) {
+        self.lock().insert(epoch, Expected { peer, lost });
+    }
+
+    pub(crate) fn forget(&self, epoch: Epoch) {
+        self.lock().remove(&epoch);
+    }
+
+    fn admit(&self, peer: PeerId, hello: &Hello) -> Result<mpsc::Sender<Lost>, Refusal> {
+        if hello.version != VERSION {
+            return Err(Refusal::Version { theirs: hello.version, ours: VERSION });
+        }
+        match self.lock().get(&hello.epoch) {
+            None => Err(Refusal::UnknownEpoch(hello.epoch)),
+            Some(expected) if expected.peer != peer || hello.role != Role::Sender => {
+                Err(Refusal::WrongPeer(hello.epoch))
+            }
+            Some(expected) => Ok(expected.lost.clone()),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Epoch, Expected>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves one link that a peer dialed, for as long as it lasts.
+pub(crate) async fn serve_inbound(mut link: Link, inbound: Inbound, executor: Executor) {
+    let hello = match tokio::time::timeout(HELLO_WITHIN, link.receiver.recv::<Hello>()).await {
+        Ok(Ok(hello)) => hello.message,
+        Ok(Err(error)) => return tracing::warn!(peer = %link.peer.short(), %error, "no hello on a stage link"),
+        Err(_) => return tracing::warn!(peer = %link.peer.short(), "no hello on a stage link in time"),
+    };
+    match inbound.admit(link.peer, &hello) {
+        Ok(lost) => {
+            if link.sender.send(&Reply::Accepted, &[]).await.is_ok() {
+                receive(hello.epoch, link.receiver, &executor, &lost).await;
+            }
+        }
+        Err(refusal) => {
+            tracing::warn!(peer = %link.peer.short(), %refusal, "stage link refused");
+            link.refuse(&Reply::Refused(refusal)).await;
+        }
+    }
+}
+
+/// Dials a peer for one direction of an epoch's ring.
+pub(crate) async fn dial(
+    transport: &dyn Transport,
+    peer: &PeerAddr,
+    epoch: Epoch,
+    role: Role,
+) -> Result<Link, ConnectError> {
+    let mut link = transport.dial(peer, Protocol::Stage).await?;
+    link.sender.send(&Hello { version: VERSION, epoch, role }, &[]).await?;
+    let reply = tokio::time::timeout(HELLO_WITHIN, link.receiver.recv::<Reply>()).await;
+    match reply.map_err(|_| ConnectError::Timeout)??.message {
+        Reply::Accepted => Ok(link),
+        Reply::Refused(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Hands frames to the executor until the link ends.
+pub(crate) async fn receive(epoch: Epoch, mut receiver: FrameReceiver, executor: &Executor, lost: &mpsc::Sender<Lost>) {
+    let error = loop {
+        match receiver.recv::<StageFrame>().await {
+            Ok(frame) if frame.message.epoch() == epoch => executor.frame(frame.message, frame.body).await,
+            Ok(frame) => tracing::warn!(%epoch, got = %frame.message.epoch(), "frame of another epoch refused"),
+            Err(error) => break error,
+        }
+    };
+    drop(lost.send(Lost { epoch, message: format!("the link from the earlier stage: {error}") }).await);
+}
+
+/// Sends the executor's output until the link or the epoch ends. The later stage sends nothing, so that whatever its
+/// half brings is the link's end.
+pub(crate) async fn transmit(epoch: Epoch, link: Link, mut out: mpsc::Receiver<Outgoing>, lost: mpsc::Sender<Lost>) {
+    let Link { mut sender, mut receiver, .. } = link;
+    let ended = receiver.recv::<Reply>();
+    tokio::pin!(ended);
+    let error = loop {
+        tokio::select! {
+            next = out.recv() => match next {
+                Some(Outgoing { frame, body }) => {
+                    if let Err(error) = sender.send(&frame, &body).await {
+                        break error.to_string();
+                    }
+                }
+                None => return,
+            },
+            end = &mut ended => break end.err().map_or("it sent something unexpected".into(), |error| error.to_string()),
+        }
+    };
+    drop(lost.send(Lost { epoch, message: format!("the link to the later stage: {error}") }).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_planned_peer_of_a_living_epoch_is_admitted() {
+        let inbound = Inbound::default();
+        let (lost, _receiver) = mpsc::channel(1);
+        inbound.expect(Epoch(7), PeerId([1; 32]), lost);
+        let hello = |version, epoch, role| Hello { version, epoch: Epoch(epoch), role };
+        let admit = |peer, hello| inbound.admit(PeerId([peer; 32]), &hello).map(drop);
+
+        assert_eq!(admit(1, hello(VERSION, 7, Role::Sender)), Ok(()));
+        assert_eq!(admit(2, hello(VERSION, 7, Role::Sender)), Err(Refusal::WrongPeer(Epoch(7))));
+        assert_eq!(admit(1, hello(VERSION, 7, Role::Receiver)), Err(Refusal::WrongPeer(Epoch(7))));
+        assert_eq!(admit(1, hello(VERSION, 6, Role::Sender)), Err(Refusal::UnknownEpoch(Epoch(6))));
+        assert_eq!(
+            admit(1, hello(VERSION + 1, 7, Role::Sender)),
+            Err(Refusal::Version { theirs: VERSION + 1, ours: VERSION })
+        );
+        inbound.forget(Epoch(7));
+        assert_eq!(admit(1, hello(VERSION, 7, Role::Sender)), Err(Refusal::UnknownEpoch(Epoch(7))));
+    }
+}

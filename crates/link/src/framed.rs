@@ -1,0 +1,109 @@
+use gogrid_wire::frame::{self, Bounds, FrameError, PREFIX_BYTES};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{any::Any, io, sync::Arc};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+
+/// Why a link gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The peer closed the link, or it broke.
+    #[error("the link closed")]
+    Closed(#[source] io::Error),
+    /// The peer sent what is no frame of this protocol, or one was to be sent that is out of bounds.
+    #[error("bad frame")]
+    Frame(#[from] FrameError),
+}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Closed(error)
+    }
+}
+
+/// A message with its body.
+#[derive(Debug)]
+pub struct Received<M> {
+    /// The message.
+    pub message: M,
+    /// The frame's raw bytes beside it.
+    pub body: Vec<u8>,
+}
+
+/// The sending half of a link.
+pub struct FrameSender {
+    io: Box<dyn AsyncWrite + Send + Unpin>,
+    bounds: Bounds,
+    /// Keeps the connection open for as long as this half lives.
+    _connection: Arc<dyn Any + Send + Sync>,
+}
+
+impl FrameSender {
+    pub(crate) fn new(
+        io: impl AsyncWrite + Send + Unpin + 'static,
+        bounds: Bounds,
+        connection: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self { io: Box::new(io), bounds, _connection: connection }
+    }
+
+    /// Sends one message with its body. Not cancel-safe: a dropped call may leave half a frame behind.
+    ///
+    /// # Errors
+    /// When the link is closed, or the message is longer than its protocol allows.
+    pub async fn send<M: Serialize + Sync>(&mut self, message: &M, body: &[u8]) -> Result<(), LinkError> {
+        let frame = frame::encode(message, body, self.bounds)?;
+        self.io.write_all(&frame).await?;
+        self.io.flush().await?;
+        Ok(())
+    }
+
+    /// Sends bytes as they are, for tests of what a hostile peer might send. Not cancel-safe.
+    ///
+    /// # Errors
+    /// When the link is closed.
+    pub async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        self.io.write_all(bytes).await?;
+        Ok(self.io.flush().await?)
+    }
+
+    /// Says that nothing more will come. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the link is closed already.
+    pub async fn finish(&mut self) -> Result<(), LinkError> {
+        Ok(self.io.shutdown().await?)
+    }
+}
+
+/// The receiving half of a link.
+pub struct FrameReceiver {
+    io: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    bounds: Bounds,
+    _connection: Arc<dyn Any + Send + Sync>,
+}
+
+impl FrameReceiver {
+    pub(crate) fn new(
+        io: impl AsyncRead + Send + Unpin + 'static,
+        bounds: Bounds,
+        connection: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        // A decode step's frame (4 to 16 KB) fits the buffer, so that it takes one read.
+        Self { io: BufReader::with_capacity(32 << 10, Box::new(io)), bounds, _connection: connection }
+    }
+
+    /// Receives one message. Not cancel-safe: keep one task on it.
+    ///
+    /// # Errors
+    /// When the link is closed, or what comes is no frame of the protocol.
+    pub async fn recv<M: DeserializeOwned>(&mut self) -> Result<Received<M>, LinkError> {
+        let mut prefix = [0; PREFIX_BYTES];
+        self.io.read_exact(&mut prefix).await?;
+        let (header_bytes, body_bytes) = frame::lengths(prefix, self.bounds)?;
+        let mut header = vec![0; header_bytes];
+        self.io.read_exact(&mut header).await?;
+        let mut body = vec![0; body_bytes];
+        self.io.read_exact(&mut body).await?;
+        Ok(Received { message: frame::header(&header)?, body })
+    }
+}

@@ -1,0 +1,173 @@
+use crate::{
+    identity::Identity,
+    transport::{DialError, Link, Protocol, Transport},
+};
+use futures::future::BoxFuture;
+use gogrid_wire::{PeerAddr, PeerId};
+use iroh::{
+    Endpoint, EndpointAddr, PublicKey, RelayMode, TransportAddr,
+    endpoint::{Connection, Incoming, QuicTransportConfig, presets},
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+
+/// A link without a sign of life for this long is dead. Keep-alives go out every second: four may be late.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// A peer that connects must open its stream within this time.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
+/// A peer that answers at all on an office network answers within this time.
+const DIAL_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait for the operating system to name this machine's addresses.
+const ADDRS_WITHIN: Duration = Duration::from_secs(3);
+/// Handshakes at once, and links accepted but not yet taken: a whole fleet reconnects at once after a restart, and
+/// a refused dial is tried again.
+const PENDING: usize = 256;
+
+/// Links over iroh (QUIC): direct addresses only, no third party's relays or discovery.
+pub struct IrohTransport {
+    endpoint: Endpoint,
+    accepted: Mutex<mpsc::Receiver<Link>>,
+    _accepting: tokio::task::JoinSet<()>,
+}
+
+/// Why no endpoint can be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot bind the link endpoint to {addr}: {reason}")]
+pub struct BindError {
+    /// Where.
+    pub addr: SocketAddr,
+    /// What the system said.
+    pub reason: String,
+}
+
+impl IrohTransport {
+    /// Binds a UDP socket and starts accepting.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(identity: &Identity, addr: SocketAddr) -> Result<Self, BindError> {
+        let failed = |reason: String| BindError { addr, reason };
+        let idle = IDLE_TIMEOUT.try_into().map_err(|_| failed("idle timeout out of range".into()))?;
+        let transport = QuicTransportConfig::builder()
+            .max_idle_timeout(Some(idle))
+            .keep_alive_interval(KEEP_ALIVE)
+            .default_path_keep_alive_interval(KEEP_ALIVE)
+            .build();
+        let endpoint = Endpoint::builder(presets::Minimal)
+            .secret_key(identity.secret())
+            .alpns(vec![Protocol::Control.alpn().to_vec(), Protocol::Stage.alpn().to_vec()])
+            .relay_mode(RelayMode::Disabled)
+            .transport_config(transport)
+            .clear_ip_transports()
+            .bind_addr(addr)
+            .map_err(|error| failed(error.to_string()))?
+            .bind()
+            .await
+            .map_err(|error| failed(chain(&error)))?;
+        let (links, accepted) = mpsc::channel(PENDING);
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(endpoint.clone(), links));
+        Ok(Self { endpoint, accepted: Mutex::new(accepted), _accepting: accepting })
+    }
+
+    /// The UDP address that is bound.
+    pub fn bound(&self) -> Option<SocketAddr> {
+        self.endpoint.bound_sockets().into_iter().next()
+    }
+}
+
+impl Transport for IrohTransport {
+    fn id(&self) -> PeerId {
+        PeerId(*self.endpoint.id().as_bytes())
+    }
+
+    fn addrs(&self) -> BoxFuture<'_, Vec<SocketAddr>> {
+        Box::pin(async {
+            use futures::StreamExt;
+            use iroh::Watcher;
+            let found = self.endpoint.watch_addr().stream().filter_map(|addr| async move {
+                let addrs: Vec<SocketAddr> = addr.ip_addrs().copied().collect();
+                (!addrs.is_empty()).then_some(addrs)
+            });
+            tokio::pin!(found);
+            tokio::time::timeout(ADDRS_WITHIN, found.next()).await.ok().flatten().unwrap_or_default()
+        })
+    }
+
+    fn dial<'a>(&'a self, peer: &'a PeerAddr, protocol: Protocol) -> BoxFuture<'a, Result<Link, DialError>> {
+        Box::pin(async move {
+            let failed = |reason: String| DialError { peer: peer.id, addrs: peer.addrs.clone(), reason };
+            let key = PublicKey::from_bytes(&peer.id.0).map_err(|_| failed("its key is not a valid one".into()))?;
+            let addr = EndpointAddr::from_parts(key, peer.addrs.iter().copied().map(TransportAddr::Ip));
+            let connection = tokio::time::timeout(DIAL_WITHIN, self.endpoint.connect(addr, protocol.alpn()))
+                .await
+                .map_err(|_| failed(format!("no answer within {} s", DIAL_WITHIN.as_secs())))?
+                .map_err(|error| failed(chain(&error)))?;
+            let (writer, reader) = connection.open_bi().await.map_err(|error| failed(error.to_string()))?;
+            Ok(Link::new(peer.id, protocol, remote_ip(&connection), writer, reader, Arc::new(connection)))
+        })
+    }
+
+    fn accept(&self) -> BoxFuture<'_, Option<Link>> {
+        Box::pin(async { self.accepted.lock().await.recv().await })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.endpoint.close())
+    }
+}
+
+/// Every handshake is a task of its own, so that a slow peer holds up nobody.
+async fn accept(endpoint: Endpoint, links: mpsc::Sender<Link>) {
+    let mut handshakes = JoinSet::new();
+    while let Some(incoming) = endpoint.accept().await {
+        while handshakes.try_join_next().is_some() {}
+        if handshakes.len() >= PENDING {
+            incoming.refuse();
+            continue;
+        }
+        let links = links.clone();
+        handshakes.spawn(async move {
+            match tokio::time::timeout(OPEN_WITHIN, handshake(incoming)).await {
+                Ok(Some(link)) => drop(links.send(link).await),
+                Ok(None) => {}
+                Err(_) => tracing::debug!("a peer connected but opened no stream in time"),
+            }
+        });
+    }
+}
+
+async fn handshake(incoming: Incoming) -> Option<Link> {
+    let connection = incoming.await.inspect_err(|error| tracing::debug!(%error, "incoming connection failed")).ok()?;
+    let protocol = Protocol::from_alpn(connection.alpn())?;
+    let (writer, reader) = connection.accept_bi().await.ok()?;
+    let peer = PeerId(*connection.remote_id().as_bytes());
+    Some(Link::new(peer, protocol, remote_ip(&connection), writer, reader, Arc::new(connection)))
+}
+
+fn remote_ip(connection: &Connection) -> Option<IpAddr> {
+    let paths = connection.paths();
+    paths.iter().find_map(|path| match path.remote_addr() {
+        TransportAddr::Ip(addr) => Some(addr.ip()),
+        _ => None,
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,117 @@
+use crate::framed::{FrameReceiver, FrameSender, LinkError};
+use futures::future::BoxFuture;
+use gogrid_wire::{CONTROL_ALPN, PeerAddr, PeerId, STAGE_ALPN, frame::Bounds};
+use std::{
+    any::Any,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How long a refused peer may take to read its refusal.
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is spoken on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Between worker and coordinator.
+    Control,
+    /// Along a pipeline.
+    Stage,
+}
+
+impl Protocol {
+    /// Its name in the handshake.
+    pub fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Control => CONTROL_ALPN,
+            Self::Stage => STAGE_ALPN,
+        }
+    }
+
+    pub(crate) fn from_alpn(alpn: &[u8]) -> Option<Self> {
+        [Self::Control, Self::Stage].into_iter().find(|protocol| protocol.alpn() == alpn)
+    }
+
+    fn bounds(self) -> Bounds {
+        match self {
+            Self::Control => Bounds::CONTROL,
+            Self::Stage => Bounds::STAGE,
+        }
+    }
+}
+
+/// Why a peer cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach {peer} at {addrs:?}: {reason}")]
+pub struct DialError {
+    /// Whom.
+    pub peer: PeerId,
+    /// Where.
+    pub addrs: Vec<SocketAddr>,
+    /// What the transport said.
+    pub reason: String,
+}
+
+/// A machine's end of all its links. Its key is its identity; the peer of every link is authenticated.
+pub trait Transport: Send + Sync + 'static {
+    /// This machine's key.
+    fn id(&self) -> PeerId;
+
+    /// Where others reach this machine. Waits a moment where the addresses are still being found. Cancel-safe.
+    fn addrs(&self) -> BoxFuture<'_, Vec<SocketAddr>>;
+
+    /// Connects to a peer. The peer notices the link with the first frame sent. Cancel-safe.
+    fn dial<'a>(&'a self, peer: &'a PeerAddr, protocol: Protocol) -> BoxFuture<'a, Result<Link, DialError>>;
+
+    /// The next link that a peer dialed; `None` once the transport is closed. Cancel-safe.
+    fn accept(&self) -> BoxFuture<'_, Option<Link>>;
+
+    /// Closes every link.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// One link: a protocol spoken with one authenticated peer.
+pub struct Link {
+    /// Who is at the other end.
+    pub peer: PeerId,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The peer's address, where the transport has one.
+    pub remote_ip: Option<IpAddr>,
+    /// To the peer.
+    pub sender: FrameSender,
+    /// From the peer.
+    pub receiver: FrameReceiver,
+}
+
+impl Link {
+    pub(crate) fn new(
+        peer: PeerId,
+        protocol: Protocol,
+        remote_ip: Option<IpAddr>,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        connection: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        let bounds = protocol.bounds();
+        Self {
+            peer,
+            protocol,
+            remote_ip,
+            sender: FrameSender::new(writer, bounds, connection.clone()),
+            receiver: FrameReceiver::new(reader, bounds, connection),
+        }
+    }
+
+    /// Sends a last message and closes once the peer has read it, or after two seconds.
+    pub async fn refuse<M: serde::Serialize + Sync>(mut self, message: &M) {
+        let goodbye = async {
+            self.sender.send(message, &[]).await?;
+            self.sender.finish().await?;
+            self.receiver.recv::<()>().await.map(|_| ())
+        };
+        let _: Result<Result<(), LinkError>, _> = tokio::time::timeout(FINISH_WITHIN, goodbye).await;
+    }
+}

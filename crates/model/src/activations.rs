@@ -1,0 +1,172 @@
+//! The residual stream between stages, as plain bytes.
+
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A floating-point type: of activations between stages, of what a stage computes in, and of its KV cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FloatType {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16: as exact as most weights, but its range ends at 65504.
+    #[default]
+    F16,
+    /// The upper half of binary32.
+    Bf16,
+}
+
+impl FloatType {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            FloatType::F32 => 4,
+            FloatType::F16 | FloatType::Bf16 => 2,
+        }
+    }
+
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            FloatType::F32 => DType::F32,
+            FloatType::F16 => DType::F16,
+            FloatType::Bf16 => DType::BF16,
+        }
+    }
+}
+
+impl fmt::Display for FloatType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FloatType::F32 => "f32",
+            FloatType::F16 => "f16",
+            FloatType::Bf16 => "bf16",
+        })
+    }
+}
+
+/// Rows of the residual stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activations {
+    /// The type of the elements.
+    pub dtype: FloatType,
+    /// Rows: tokens.
+    pub rows: usize,
+    /// Elements of a row: the model's hidden size.
+    pub width: usize,
+    /// `rows × width` elements, row by row, little-endian.
+    pub data: Vec<u8>,
+}
+
+/// Activations whose parts do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("activations of {rows} rows of {width} {dtype} elements have {found} bytes")]
+pub struct ActivationsError {
+    /// Type of the elements.
+    pub dtype: FloatType,
+    /// Rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub width: usize,
+    /// Bytes that came.
+    pub found: usize,
+}
+
+impl Activations {
+    /// Checks that there are as many bytes as rows, width and type say.
+    ///
+    /// # Errors
+    /// [`ActivationsError`] with all four.
+    pub fn validate(&self) -> Result<(), ActivationsError> {
+        let bytes = self.rows.checked_mul(self.width).and_then(|elements| elements.checked_mul(self.dtype.bytes()));
+        if bytes == Some(self.data.len()) {
+            return Ok(());
+        }
+        let Activations { dtype, rows, width, ref data } = *self;
+        Err(ActivationsError { dtype, rows, width, found: data.len() })
+    }
+
+    /// The elements as f32, row by row. Needs activations that [`Activations::validate`] accepts.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let pair = |bytes: &[u8]| [bytes[0], bytes[1]];
+        match self.dtype {
+            FloatType::F32 => {
+                let quad = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                self.data.chunks_exact(4).map(quad).collect()
+            }
+            FloatType::F16 => self.data.chunks_exact(2).map(|bytes| f16::from_le_bytes(pair(bytes)).to_f32()).collect(),
+            FloatType::Bf16 => {
+                self.data.chunks_exact(2).map(|bytes| bf16::from_le_bytes(pair(bytes)).to_f32()).collect()
+            }
+        }
+    }
+
+    /// Rows of f32 values in the wanted type. Values beyond f16's range make the whole stay f32: a rare outlier must
+    /// not become an infinity.
+    pub fn from_f32(values: &[f32], width: usize, wanted: FloatType) -> Self {
+        let rows = values.len().checked_div(width).unwrap_or(0);
+        let overflows = |value: &f32| value.is_finite() && f16::from_f32(*value).is_infinite();
+        let dtype = match wanted {
+            FloatType::F16 if values.iter().any(overflows) => FloatType::F32,
+            wanted => wanted,
+        };
+        let data = match dtype {
+            FloatType::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            FloatType::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+            FloatType::Bf16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
+        };
+        Activations { dtype, rows, width, data }
+    }
+
+    /// The tensor `// (rows, width)` on a device, in the type that the stage computes in.
+    pub(crate) fn to_tensor(&self, device: &Device, dtype: DType) -> candle_core::Result<Tensor> {
+        Tensor::from_vec(self.to_f32(), (self.rows, self.width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
+    }
+
+    /// From a tensor `// (rows, width)`.
+    pub(crate) fn from_tensor(tensor: &Tensor, wanted: FloatType) -> candle_core::Result<Self> {
+        let (_, width) = tensor.dims2()?;
+        let host = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+        let (storage, layout) = host.storage_and_layout();
+        let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
+            candle_core::bail!("activations did not come to the host");
+        };
+        let start = layout.start_offset();
+        Ok(Activations::from_f32(&values[start..start + host.elem_count()], width, wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_go_there_and_back() {
+        let values = [0.5f32, -2.0, 1024.0, 0.0, -0.25, 3.0];
+        for dtype in [FloatType::F32, FloatType::F16, FloatType::Bf16] {
+            let activations = Activations::from_f32(&values, 3, dtype);
+            assert_eq!((activations.dtype, activations.rows, activations.width), (dtype, 2, 3));
+            activations.validate().unwrap();
+            assert_eq!(activations.to_f32(), values);
+            let tensor = activations.to_tensor(&Device::Cpu, DType::F32).unwrap();
+            assert_eq!(Activations::from_tensor(&tensor, dtype).unwrap(), activations);
+        }
+    }
+
+    #[test]
+    fn an_outlier_beyond_f16_keeps_the_rows_f32() {
+        let activations = Activations::from_f32(&[1.0, 70_000.0], 2, FloatType::F16);
+        assert_eq!(activations.dtype, FloatType::F32);
+        assert_eq!(activations.to_f32(), [1.0, 70_000.0]);
+        assert_eq!(Activations::from_f32(&[1.0, 65_504.0], 2, FloatType::F16).dtype, FloatType::F16);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let wrong = Activations { dtype: FloatType::F16, rows: 2, width: 3, data: vec![0; 11] };
+        assert_eq!(wrong.validate().unwrap_err().found, 11);
+        let huge = Activations { dtype: FloatType::F32, rows: usize::MAX, width: usize::MAX, data: vec![] };
+        huge.validate().unwrap_err();
+    }
+}

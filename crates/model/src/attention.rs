@@ -1,0 +1,143 @@
+//! Grouped-query attention over the KV cache (<https://arxiv.org/abs/2305.13245>), for the spans of one step.
+//!
+//! Projections run for all spans at once; scores, softmax and the weighted sum run span by span, because each has a
+//! cache of its own length. Instead of repeating keys and values for the query heads that share them, those heads'
+//! queries are rows of one product: `// (kv_heads, group × tokens, head_dim)` by `(kv_heads, head_dim, cached)`.
+
+use crate::kv::KvPool;
+use crate::linear::{Linear, Shared};
+use crate::rope::Angles;
+use crate::softmax::{Mask, masked_softmax};
+use crate::weights::{Loader, Part};
+use crate::{LoadError, ModelConfig, Span, tensors};
+use candle_core::{Result, Tensor};
+use candle_nn::ops::rms_norm;
+use candle_nn::rotary_emb::rope_thd;
+
+/// Scores that are held at once: 16 MiB of f32. A long prompt's chunk is cut by its queries to stay below.
+const SCORES: usize = 1 << 22;
+
+/// What all layers of a step share.
+pub(crate) struct Step<'a> {
+    pub(crate) spans: &'a [Span],
+    /// Rows of all spans.
+    pub(crate) rows: usize,
+    pub(crate) angles: Angles,
+    pub(crate) kv: &'a mut KvPool,
+}
+
+/// One layer's attention.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    /// Index of the layer within the stage.
+    index: usize,
+    qkv: Shared,
+    /// Weights of the norms of q and k, `// (head_dim)`.
+    norms: Option<(Tensor, Tensor)>,
+    o: Linear,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    norm_eps: f32,
+    /// Tokens that a token sees, itself included.
+    window: usize,
+}
+
+impl Attention {
+    pub(crate) fn load(loader: &Loader<'_>, layer: usize, index: usize) -> std::result::Result<Self, LoadError> {
+        let config: &ModelConfig = loader.config();
+        let name = |part: &str| tensors::layer_tensor(layer, &format!("self_attn.{part}"));
+        let (q, k, v, o) = (name("q_proj"), name("k_proj"), name("v_proj"), name("o_proj"));
+        let interleaved = |heads: usize| config.rope.interleaved.then_some(heads);
+        let parts = [
+            Part { interleaved_heads: interleaved(config.heads), ..Part::new(&q, config.qkv_bias) },
+            Part { interleaved_heads: interleaved(config.kv_heads), ..Part::new(&k, config.qkv_bias) },
+            Part::new(&v, config.qkv_bias),
+        ];
+        let norms = match config.qk_norm {
+            true => Some((loader.norm(&name("q_norm.weight"))?, loader.norm(&name("k_norm.weight"))?)),
+            false => None,
+        };
+        Ok(Attention {
+            index,
+            qkv: loader.shared(&parts)?,
+            norms,
+            o: loader.linear(Part::new(&o, config.o_bias))?,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            norm_eps: config.norm_eps as f32,
+            window: config.window(layer).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// `// (rows, hidden) → (rows, hidden)`
+    pub(crate) fn forward(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
+        let [q, k, v] = self.qkv.forward(hidden)?.try_into().map_err(|_| candle_core::Error::msg("q, k and v"))?;
+        let rotate = |rows: Tensor, heads: usize, norm: Option<&Tensor>| -> Result<Tensor> {
+            let rows = rows.reshape((step.rows, heads, self.head_dim))?;
+            let rows = match norm {
+                Some(norm) => rms_norm(&rows, norm, self.norm_eps)?,
+                None => rows,
+            };
+            rope_thd(&rows.unsqueeze(0)?, &step.angles.cos, &step.angles.sin)?.squeeze(0)
+        };
+        let (q_norm, k_norm) = self.norms.as_ref().map(|(q, k)| (q, k)).unzip();
+        let q = rotate(q, self.heads, q_norm)?; // (rows, heads, head_dim)
+        let k = rotate(k, self.kv_heads, k_norm)?; // (rows, kv_heads, head_dim)
+        let v = v.reshape((step.rows, self.kv_heads, self.head_dim))?;
+        let mut mixed = Vec::with_capacity(step.spans.len());
+        let mut start = 0;
+        for span in step.spans {
+            let rows = |tensor: &Tensor| tensor.narrow(0, start, span.tokens);
+            mixed.push(self.span(span, &rows(&q)?, &rows(&k)?, &rows(&v)?, step.kv)?);
+            start += span.tokens;
+        }
+        let mixed = match mixed.as_slice() {
+            [one] => one.clone(),
+            several => Tensor::cat(several, 0)?,
+        };
+        self.o.forward(&mixed)
+    }
+
+    /// Attention of one span: q `// (tokens, heads, head_dim)`, k and v `// (tokens, kv_heads, head_dim)`; the result
+    /// `// (tokens, heads × head_dim)`.
+    fn span(&self, span: &Span, q: &Tensor, k: &Tensor, v: &Tensor, kv: &mut KvPool) -> Result<Tensor> {
+        let group = self.heads / self.kv_heads;
+        let by_head = |new: &Tensor| new.transpose(0, 1)?.contiguous();
+        // positions before the window of the first token matter to none
+        let first = (span.position + 1).saturating_sub(self.window);
+        let (keys, values) = kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, first)?;
+        let cached = keys.dim(1)?;
+        let tile = (SCORES / (self.heads * cached)).clamp(1, span.tokens);
+        let mut tiles = Vec::with_capacity(span.tokens.div_ceil(tile));
+        for start in (0..span.tokens).step_by(tile) {
+            let tokens = tile.min(span.tokens - start);
+            let position = span.position + start;
+            // this tile sees positions low..high, counted from `first` on
+            let low = (position + 1).saturating_sub(self.window) - first;
+            let high = position + tokens - first;
+            let keys = keys.narrow(1, low, high - low)?;
+            let values = values.narrow(1, low, high - low)?;
+            let q = q
+                .narrow(0, start, tokens)?
+                .reshape((tokens, self.kv_heads, group, self.head_dim))?
+                .permute((1, 2, 0, 3))?
+                .contiguous()?
+                .reshape((self.kv_heads, group * tokens, self.head_dim))?;
+            let scores = q.matmul(&keys.transpose(1, 2)?)?; // (kv_heads, group × tokens, high - low)
+            let mask = Mask { tokens, first: position - (low + first), window: self.window };
+            let weights = masked_softmax(scores, mask, 1.0 / (self.head_dim as f32).sqrt())?;
+            let mixed = weights
+                .matmul(&values)? // (kv_heads, group × tokens, head_dim)
+                .reshape((self.kv_heads, group, tokens, self.head_dim))?
+                .permute((2, 0, 1, 3))?
+                .reshape((tokens, self.heads * self.head_dim))?;
+            tiles.push(mixed);
+        }
+        match tiles.as_slice() {
+            [one] => Ok(one.clone()),
+            several => Tensor::cat(several, 0),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! One transformer layer.
+
+use crate::attention::{Attention, Step};
+use crate::mlp::Mlp;
+use crate::weights::Loader;
+use crate::{LoadError, tensors};
+use candle_core::{Result, Tensor};
+use candle_nn::ops::rms_norm;
+
+/// Attention and feed-forward network, each behind a norm and added to the residual stream.
+#[derive(Debug)]
+pub(crate) struct Block {
+    attention_norm: Tensor,
+    attention: Attention,
+    mlp_norm: Tensor,
+    mlp: Mlp,
+    norm_eps: f32,
+}
+
+impl Block {
+    /// Loads a layer; `index` is its place within the stage.
+    pub(crate) fn load(loader: &Loader<'_>, layer: usize, index: usize) -> std::result::Result<Self, LoadError> {
+        Ok(Block {
+            attention_norm: loader.norm(&tensors::layer_tensor(layer, "input_layernorm.weight"))?,
+            attention: Attention::load(loader, layer, index)?,
+            mlp_norm: loader.norm(&tensors::layer_tensor(layer, "post_attention_layernorm.weight"))?,
+            mlp: Mlp::load(loader, layer)?,
+            norm_eps: loader.config().norm_eps as f32,
+        })
+    }
+
+    /// `// (rows, hidden) → (rows, hidden)`
+    pub(crate) fn forward(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
+        let normed = rms_norm(hidden, &self.attention_norm, self.norm_eps)?;
+        let hidden = (hidden + self.attention.forward(&normed, step)?)?;
+        let normed = rms_norm(&hidden, &self.mlp_norm, self.norm_eps)?;
+        hidden + self.mlp.forward(&normed)?
+    }
+}

@@ -1,0 +1,90 @@
+//! Matrices that multiply rows, and the embedding table.
+
+use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::{D, DType, Device, Module, Result, Tensor};
+use std::sync::Arc;
+
+/// The weights of a matrix, `// (out, in)`.
+#[derive(Debug, Clone)]
+pub(crate) enum Weight {
+    Dense(Tensor),
+    Quantized(Arc<QTensor>),
+}
+
+impl Weight {
+    /// Bytes that it takes in the device's memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Weight::Dense(tensor) => (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64,
+            Weight::Quantized(tensor) => tensor.storage_size_in_bytes() as u64,
+        }
+    }
+
+    /// `rows × weightᵀ`; rows `// (rows, in)`, contiguous.
+    fn product(&self, rows: &Tensor) -> Result<Tensor> {
+        match self {
+            Weight::Dense(tensor) => rows.matmul(&tensor.t()?),
+            Weight::Quantized(tensor) => QMatMul::QTensor(Arc::clone(tensor)).forward(rows),
+        }
+    }
+
+    /// The rows with these ids, in the type that the stage computes in. `// (ids) → (ids, in)`
+    pub(crate) fn lookup(&self, ids: &[u32], device: &Device, dtype: DType) -> Result<Tensor> {
+        let ids = Tensor::new(ids, device)?;
+        let rows = match self {
+            Weight::Dense(table) => table.index_select(&ids, 0)?,
+            Weight::Quantized(table) => table.embedding(&ids)?,
+        };
+        rows.to_dtype(dtype)
+    }
+}
+
+/// A matrix with or without a bias, or several that multiply the same rows and were put on top of one another.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    pub(crate) weight: Weight,
+    pub(crate) bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// `// (rows, in) → (rows, out)`
+    pub(crate) fn forward(&self, rows: &Tensor) -> Result<Tensor> {
+        let product = self.weight.product(rows)?;
+        match &self.bias {
+            Some(bias) => product.broadcast_add(bias),
+            None => Ok(product),
+        }
+    }
+}
+
+/// Matrices that multiply the same rows: q, k and v, or gate and up. Neighbours of one type are one product, which
+/// saves reading the rows again, and on a GPU launching a kernel.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    /// Each product with the widths of its parts.
+    pub(crate) products: Vec<(Linear, Vec<usize>)>,
+}
+
+impl Shared {
+    /// The parts' results in order, each `// (rows, out)`; they may be views into one another's memory.
+    pub(crate) fn forward(&self, rows: &Tensor) -> Result<Vec<Tensor>> {
+        let mut parts = Vec::new();
+        for (linear, widths) in &self.products {
+            let product = linear.forward(rows)?;
+            let mut start = 0;
+            for &width in widths {
+                parts.push(product.narrow(D::Minus1, start, width)?);
+                start += width;
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The result as one tensor `// (rows, sum of outs)`, if it is one product.
+    pub(crate) fn forward_whole(&self, rows: &Tensor) -> Option<Result<Tensor>> {
+        match self.products.as_slice() {
+            [(linear, _)] => Some(linear.forward(rows)),
+            _ => None,
+        }
+    }
+}

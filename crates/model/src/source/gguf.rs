@@ -1,0 +1,191 @@
+//! GGUF files: description, tokenizer and chat template from the metadata, tensors under Hugging Face's names.
+
+use super::{Located, Source, SourceError, TextPlace};
+use crate::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling, WeightType};
+use candle_core::quantized::gguf_file::{Content, Value};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+/// Tensors that the metadata may announce; the largest models have some 2,000.
+const MAX_TENSORS: u64 = 100_000;
+/// Entries of metadata that a file may announce; real ones have about 50.
+const MAX_ENTRIES: u64 = 100_000;
+
+pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
+    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
+    let damaged = |reason: String| SourceError::Damaged { path: path.to_owned(), reason };
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    check_start(&file, length).map_err(|error| damaged(error.to_string()))?;
+    // Lengths inside are believed by the parser; reading past the end is an error, and no string is longer than the file.
+    let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
+    let content = Content::read(&mut reader).map_err(|error| damaged(error.to_string()))?;
+
+    let mut tensors = HashMap::new();
+    let mut factors = None;
+    for (name, info) in &content.tensor_infos {
+        let dims = info.shape.dims().to_vec();
+        let Some(dtype) = WeightType::ALL.into_iter().find(|dtype| dtype.ggml() == info.ggml_dtype) else {
+            let (path, name, dtype) = (path.to_owned(), name.clone(), format!("{:?}", info.ggml_dtype));
+            return Err(SourceError::Type { path, name, dtype });
+        };
+        let bytes =
+            dtype.bytes_of(&dims).ok_or_else(|| damaged(format!("tensor {name} cannot be {dtype} {dims:?}")))?;
+        let offset = content.tensor_data_offset.saturating_add(info.offset);
+        if offset.saturating_add(bytes) > length {
+            return Err(damaged(format!("it ends before tensor {name} does")));
+        }
+        if name == "rope_freqs.weight" {
+            let tensor = info.read(&mut reader, content.tensor_data_offset, &candle_core::Device::Cpu);
+            let read = tensor.and_then(|t| t.dequantize(&candle_core::Device::Cpu)?.to_vec1::<f32>());
+            factors = Some(read.map_err(|error| damaged(error.to_string()))?);
+            continue;
+        }
+        if let Some(name) = hugging_face_name(name) {
+            tensors.insert(name, Located { dtype, shape: dims, file: 0, offset, bytes });
+        }
+    }
+    let config = config(&content.metadata, &tensors, factors)
+        .map_err(|source| SourceError::Config { path: path.to_owned(), source })?;
+    Ok(Source { config, files: vec![path.to_owned()], tensors, text: TextPlace::Gguf(Box::new(content)) })
+}
+
+/// Magic, version and counts, before the parser makes room for as many.
+fn check_start(mut file: &File, length: u64) -> io::Result<()> {
+    let mut start = [0; 24];
+    let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+    file.read_exact(&mut start).map_err(|_| invalid("it is shorter than a header".into()))?;
+    let number = |at: usize| start[at..at + 8].iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    if &start[..4] != b"GGUF" {
+        return Err(invalid("it does not start with GGUF".into()));
+    }
+    let (tensors, entries) = (number(8), number(16));
+    if tensors > MAX_TENSORS.min(length) || entries > MAX_ENTRIES.min(length) {
+        return Err(invalid(format!("it announces {tensors} tensors and {entries} entries of metadata")));
+    }
+    Ok(())
+}
+
+/// Hugging Face's name of a tensor; `None` for what a model does not need.
+fn hugging_face_name(name: &str) -> Option<String> {
+    let fixed = match name {
+        "token_embd.weight" => crate::tensors::EMBEDDING,
+        "output_norm.weight" => crate::tensors::FINAL_NORM,
+        "output.weight" => crate::tensors::HEAD,
+        _ => {
+            let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+            let (part, kind) = part.rsplit_once('.')?;
+            let part = match part {
+                "attn_q" => "self_attn.q_proj",
+                "attn_k" => "self_attn.k_proj",
+                "attn_v" => "self_attn.v_proj",
+                "attn_output" => "self_attn.o_proj",
+                "attn_q_norm" => "self_attn.q_norm",
+                "attn_k_norm" => "self_attn.k_norm",
+                "attn_norm" => "input_layernorm",
+                "ffn_norm" => "post_attention_layernorm",
+                "ffn_gate" => "mlp.gate_proj",
+                "ffn_up" => "mlp.up_proj",
+                "ffn_down" => "mlp.down_proj",
+                _ => return None,
+            };
+            return Some(format!("model.layers.{}.{part}.{kind}", layer.parse::<usize>().ok()?));
+        }
+    };
+    Some(fixed.to_owned())
+}
+
+struct Metadata<'a> {
+    values: &'a HashMap<String, Value>,
+    architecture: &'a str,
+}
+
+impl Metadata<'_> {
+    /// A value of the architecture, such as `llama.block_count`.
+    fn get<T>(&self, key: &str, read: impl Fn(&Value) -> candle_core::Result<T>) -> Result<Option<T>, ConfigError> {
+        let key = format!("{}.{key}", self.architecture);
+        let Some(value) = self.values.get(&key) else { return Ok(None) };
+        read(value).map(Some).map_err(|_| ConfigError::invalid(&key, format!("{value:?}"), "a number"))
+    }
+
+    fn size(&self, key: &str) -> Result<Option<usize>, ConfigError> {
+        Ok(self.get(key, Value::to_u64)?.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
+    }
+
+    fn needed(&self, key: &str) -> Result<usize, ConfigError> {
+        let missing = || ConfigError::missing(&format!("{}.{key}", self.architecture));
+        self.size(key)?.ok_or_else(missing)
+    }
+}
+
+fn config(
+    values: &HashMap<String, Value>,
+    tensors: &HashMap<String, Located>,
+    factors: Option<Vec<f32>>,
+) -> Result<ModelConfig, ConfigError> {
+    const NAME: &str = "general.architecture";
+    let named = values.get(NAME).ok_or_else(|| ConfigError::missing(NAME))?;
+    let named = named.to_string().map_err(|_| ConfigError::invalid(NAME, format!("{named:?}"), "a name"))?;
+    let architecture = match named.as_str() {
+        "llama" => Architecture::Llama,
+        "qwen2" => Architecture::Qwen2,
+        "qwen3" => Architecture::Qwen3,
+        other => return Err(ConfigError::invalid(NAME, other, "llama, qwen2 or qwen3")),
+    };
+    let metadata = Metadata { values, architecture: named };
+    let (hidden_size, heads) = (metadata.needed("embedding_length")?, metadata.needed("attention.head_count")?);
+    let head_dim = metadata.size("attention.key_length")?.or(hidden_size.checked_div(heads)).unwrap_or(0);
+    let vocab_size = tensors.get(crate::tensors::EMBEDDING).and_then(|located| located.shape.first().copied());
+    let scaling = match (factors, values.get(&format!("{named}.rope.scaling.type"))) {
+        (Some(factors), _) => RopeScaling::Factors { factors },
+        (None, None) => RopeScaling::None,
+        (None, Some(kind)) => match kind.to_string().map_or("", String::as_str) {
+            "none" => RopeScaling::None,
+            "linear" => {
+                RopeScaling::Linear { factor: metadata.get("rope.scaling.factor", Value::to_f32)?.unwrap_or(1.0) }
+            }
+            other => return Err(ConfigError::invalid("rope.scaling.type", other, "none or linear")),
+        },
+    };
+    let has = |name: &str| tensors.contains_key(&crate::tensors::layer_tensor(0, name));
+    let token = |key: &str| values.get(key).and_then(|value| value.to_u32().ok());
+    let mut eos: Vec<u32> =
+        ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"].into_iter().filter_map(token).collect();
+    eos.sort_unstable();
+    eos.dedup();
+    let config = ModelConfig {
+        architecture,
+        hidden_size,
+        intermediate_size: metadata.needed("feed_forward_length")?,
+        layers: metadata.needed("block_count")?,
+        heads,
+        kv_heads: metadata.size("attention.head_count_kv")?.unwrap_or(heads),
+        head_dim,
+        vocab_size: vocab_size.ok_or_else(|| ConfigError::missing("token_embd.weight"))?,
+        context_length: metadata.needed("context_length")?,
+        norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::to_f32)?.map_or(1e-5, decimal),
+        rope: Rope {
+            theta: metadata.get("rope.freq_base", Value::to_f32)?.unwrap_or(10_000.0),
+            scaling,
+            interleaved: architecture == Architecture::Llama,
+        },
+        sliding_window: metadata.size("attention.sliding_window")?.filter(|window| *window > 0),
+        full_attention_layers: 0,
+        qkv_bias: has("self_attn.q_proj.bias"),
+        o_bias: has("self_attn.o_proj.bias"),
+        mlp_bias: has("mlp.gate_proj.bias"),
+        qk_norm: has("self_attn.q_norm.weight"),
+        tied_embeddings: !tensors.contains_key(crate::tensors::HEAD),
+        bos: token("tokenizer.ggml.bos_token_id"),
+        eos,
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+/// 1e-5 as f32 is 9.99999974e-6 as f64; what was meant is what f32 prints.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}

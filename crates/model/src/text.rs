@@ -1,0 +1,187 @@
+//! A model's text side: tokenizer, chat template, end-of-sequence tokens and default sampling, out of a Hugging Face
+//! folder or out of GGUF metadata.
+
+mod folder;
+mod gguf;
+
+use crate::detokenize::Pieces;
+use crate::template::ChatTemplate;
+use crate::{ChatMessage, Detokenizer, SamplingError, SamplingParams, TemplateError};
+use candle_core::quantized::gguf_file;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a model does with text.
+#[derive(Debug)]
+pub struct TextModel {
+    pieces: Arc<Pieces>,
+    template: Option<ChatTemplate>,
+    eos: Vec<u32>,
+    sampling: SamplingParams,
+}
+
+/// A tokenizer or template that cannot be read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum TextError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not JSON.
+    #[error("{} is not valid JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A field of a file or of GGUF metadata is missing or of another kind.
+    #[error("{field} must be {expected}")]
+    Field {
+        /// File and field, or metadata key.
+        field: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A field has a value that this program does not know.
+    #[error("{field} is \"{value}\", but only these are known: {known}")]
+    Unknown {
+        /// File and field, or metadata key.
+        field: &'static str,
+        /// The value.
+        value: String,
+        /// Known values.
+        known: &'static str,
+    },
+    /// The tokenizers library refuses the tokenizer.
+    #[error("the tokenizer cannot be loaded")]
+    Tokenizer(#[source] tokenizers::Error),
+    /// The tokenizer turns tokens into text in a way that cannot be streamed.
+    #[error(
+        "the tokenizer's decoder {decoder} is not supported: ByteLevel, ByteFallback, Fuse, Replace (of a string), \
+         Strip (at the start), Metaspace and sequences of them are"
+    )]
+    UnsupportedDecoder {
+        /// The decoder, as in tokenizer.json.
+        decoder: String,
+    },
+    /// Default sampling parameters of the model are outside their range.
+    #[error("the model's default sampling parameters cannot be used")]
+    Sampling(#[from] SamplingError),
+    /// Text cannot be encoded.
+    #[error("the text cannot be encoded")]
+    Encode(#[source] tokenizers::Error),
+    /// The model has no chat template: it completes text, but does not chat.
+    #[error("the model has no chat template")]
+    NoTemplate,
+    /// The chat template does not parse, fails, or refuses the messages.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+impl TextError {
+    fn field(field: impl Into<String>, expected: &'static str) -> Self {
+        TextError::Field { field: field.into(), expected }
+    }
+
+    fn unknown(field: &'static str, value: &str, known: &'static str) -> Self {
+        TextError::Unknown { field, value: value.to_owned(), known }
+    }
+}
+
+impl TextModel {
+    /// Reads tokenizer.json and, where they are, tokenizer_config.json, chat_template.jinja, generation_config.json and
+    /// config.json of a Hugging Face folder.
+    ///
+    /// # Errors
+    /// A file that is missing or does not say what it should.
+    pub fn from_hf_folder(path: &Path) -> Result<Self, TextError> {
+        folder::read(path)
+    }
+
+    /// Builds tokenizer and template from GGUF metadata.
+    ///
+    /// # Errors
+    /// A metadata key that is missing, of another kind, or has a value that is not known.
+    pub fn from_gguf(content: &gguf_file::Content) -> Result<Self, TextError> {
+        gguf::read(content)
+    }
+
+    /// The tokens of a text. `add_special` adds what the tokenizer puts around a text (often a token for its start):
+    /// for plain completions; a chat template writes those itself.
+    ///
+    /// # Errors
+    /// The tokenizer cannot express the text.
+    pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TextError> {
+        let encoding = self.pieces.tokenizer.encode_fast(text, add_special).map_err(TextError::Encode)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of a whole answer, without special tokens.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        let mut detokenizer = self.detokenizer(false);
+        let mut text: String = tokens.iter().map(|&token| detokenizer.push(token)).collect();
+        text.push_str(&detokenizer.finish());
+        text
+    }
+
+    /// A detokenizer for one answer. `continues`: the answer goes on from the middle of a text (a completion), so that
+    /// a leading space is part of it.
+    pub fn detokenizer(&self, continues: bool) -> Detokenizer {
+        Detokenizer::new(Arc::clone(&self.pieces), continues)
+    }
+
+    /// The prompt for a chat; `add_generation_prompt` lets it end where the assistant's answer begins. Encode it
+    /// without `add_special`.
+    ///
+    /// # Errors
+    /// The model has no template, or the template refuses the messages.
+    pub fn chat(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, TextError> {
+        let template = self.template.as_ref().ok_or(TextError::NoTemplate)?;
+        Ok(template.render(messages, add_generation_prompt)?)
+    }
+
+    /// Whether the model has a chat template.
+    pub fn has_chat_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// The bytes of a token, which need not be whole characters; none for an id outside the vocabulary.
+    pub fn token_bytes(&self, token: u32) -> Vec<u8> {
+        self.pieces.bytes(token)
+    }
+
+    /// A token as text for people, with U+FFFD where it holds parts of characters.
+    pub fn token_text(&self, token: u32) -> String {
+        String::from_utf8_lossy(&self.token_bytes(token)).into_owned()
+    }
+
+    /// Whether a token ends the answer.
+    pub fn is_eos(&self, token: u32) -> bool {
+        self.eos.contains(&token)
+    }
+
+    /// The tokens that end the answer, in ascending order.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// The sampling parameters that the model's makers recommend (generation_config.json), over the general defaults.
+    pub fn sampling_defaults(&self) -> &SamplingParams {
+        &self.sampling
+    }
+}
+
+#[cfg(test)]
+impl TextModel {
+    pub(crate) fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

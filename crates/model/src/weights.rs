@@ -1,0 +1,252 @@
+//! Loading: from the bytes of a source to matrices in the device's memory, converted or quantized on the way.
+//!
+//! Nothing is allocated by the word of a manifest alone: its sizes are checked against the model's description, and a
+//! tensor's bytes against its entry, before anything is built from them.
+
+use crate::linear::{Linear, Shared, Weight};
+use crate::manifest::{held_type, tied_table_type};
+use crate::tensors::{self, Role};
+use crate::{FloatType, LoadError, Manifest, ManifestError, ModelConfig, Quant, TensorEntry, TensorSource, WeightType};
+use candle_core::quantized::{QStorage, QTensor};
+use candle_core::{Device, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Elements that are quantized at once by one thread: 1 MiB of f32.
+const QUANTIZE_ELEMENTS: usize = 1 << 18;
+
+/// Loads the weights of one stage.
+pub(crate) struct Loader<'a> {
+    /// The stage's manifest, validated.
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) source: &'a dyn TensorSource,
+    pub(crate) quant: Quant,
+    pub(crate) compute: FloatType,
+    pub(crate) device: &'a Device,
+}
+
+/// One matrix of a product.
+pub(crate) struct Part<'a> {
+    /// Its name without `.weight` and `.bias`.
+    pub(crate) name: &'a str,
+    pub(crate) bias: bool,
+    /// The heads whose rows are stored for neighbouring rotation and have to be put in order.
+    pub(crate) interleaved_heads: Option<usize>,
+}
+
+impl<'a> Part<'a> {
+    pub(crate) fn new(name: &'a str, bias: bool) -> Self {
+        Part { name, bias, interleaved_heads: None }
+    }
+}
+
+impl Loader<'_> {
+    pub(crate) fn config(&self) -> &ModelConfig {
+        &self.manifest.config
+    }
+
+    fn entry(&self, name: &str) -> Result<&TensorEntry, LoadError> {
+        self.manifest.tensor(name).ok_or_else(|| LoadError::Missing { name: name.to_owned() })
+    }
+
+    /// The stored bytes, as many as the entry says.
+    fn bytes(&self, entry: &TensorEntry) -> Result<Cow<'_, [u8]>, LoadError> {
+        let bytes = self.source.tensor(entry)?;
+        if bytes.len() as u64 != entry.bytes {
+            let (name, found) = (entry.name.clone(), bytes.len() as u64);
+            return Err(LoadError::Size { name, found, expected: entry.bytes });
+        }
+        Ok(bytes)
+    }
+
+    /// A norm's weights.
+    pub(crate) fn norm(&self, name: &str) -> Result<Tensor, LoadError> {
+        let entry = self.entry(name)?;
+        self.vector(to_f32(entry, &self.bytes(entry)?)?)
+    }
+
+    fn vector(&self, values: Vec<f32>) -> Result<Tensor, LoadError> {
+        let length = values.len();
+        let tensor = Tensor::from_vec(values, length, &Device::Cpu)?;
+        Ok(tensor.to_dtype(self.compute.dtype())?.to_device(self.device)?)
+    }
+
+    /// The stored bytes of a matrix in the order of rows that the computation wants.
+    fn rows(&self, entry: &TensorEntry, part: &Part<'_>) -> Result<Cow<'_, [u8]>, LoadError> {
+        let bytes = self.bytes(entry)?;
+        Ok(match part.interleaved_heads {
+            Some(heads) => Cow::Owned(halves(&bytes, heads, entry.shape[0] / heads)),
+            None => bytes,
+        })
+    }
+
+    /// Matrices that multiply the same rows.
+    pub(crate) fn shared(&self, parts: &[Part<'_>]) -> Result<Shared, LoadError> {
+        let entries = parts
+            .iter()
+            .map(|part| self.entry(&format!("{}.weight", part.name)))
+            .collect::<Result<Vec<_>, LoadError>>()?;
+        let held: Vec<_> =
+            entries.iter().map(|entry| held_type(Role::Matrix, entry, self.quant, self.compute)).collect();
+        let mut products = Vec::new();
+        let mut start = 0;
+        for group in held.chunk_by(|a, b| a == b) {
+            let range = start..start + group.len();
+            start = range.end;
+            let linear = self.product(&parts[range.clone()], &entries[range.clone()], group[0])?;
+            products.push((linear, entries[range].iter().map(|entry| entry.shape[0]).collect()));
+        }
+        Ok(Shared { products })
+    }
+
+    /// One matrix.
+    pub(crate) fn linear(&self, part: Part<'_>) -> Result<Linear, LoadError> {
+        let entry = self.entry(&format!("{}.weight", part.name))?;
+        let held = held_type(Role::Matrix, entry, self.quant, self.compute);
+        self.product(&[part], &[entry], held)
+    }
+
+    fn product(&self, parts: &[Part<'_>], entries: &[&TensorEntry], held: WeightType) -> Result<Linear, LoadError> {
+        let mut stack = Stack::new(held);
+        let mut biases = Vec::new();
+        for (part, entry) in parts.iter().zip(entries) {
+            stack.push(entry, &self.rows(entry, part)?)?;
+            let rows = entry.shape[0];
+            match part.bias {
+                true => {
+                    let entry = self.entry(&format!("{}.bias", part.name))?;
+                    biases.extend(to_f32(entry, &self.rows(entry, part)?)?);
+                }
+                false => biases.extend(std::iter::repeat_n(0.0, rows)),
+            }
+        }
+        let bias = if parts.iter().any(|part| part.bias) { Some(self.vector(biases)?) } else { None };
+        Ok(Linear { weight: stack.finish(self.device)?, bias })
+    }
+
+    /// The embedding table and the head's matrix, as far as the stage has them.
+    pub(crate) fn ends(&self, embedding: bool, head: bool) -> Result<(Option<Weight>, Option<Weight>), LoadError> {
+        let tied = self.config().tied_embeddings && embedding && head;
+        let load = |name: &str, held: &dyn Fn(&TensorEntry) -> WeightType| {
+            let entry = self.entry(name)?;
+            let mut stack = Stack::new(held(entry));
+            stack.push(entry, &self.bytes(entry)?)?;
+            stack.finish(self.device)
+        };
+        let head_type = |entry: &TensorEntry| held_type(Role::Head, entry, self.quant, self.compute);
+        if tied {
+            let table_type = |entry: &TensorEntry| tied_table_type(entry, self.quant, self.compute);
+            let entry = self.entry(tensors::EMBEDDING)?;
+            let table = load(tensors::EMBEDDING, &table_type)?;
+            let head = match table_type(entry) == head_type(entry) {
+                true => table.clone(),
+                false => load(tensors::EMBEDDING, &head_type)?,
+            };
+            return Ok((Some(table), Some(head)));
+        }
+        let table = embedding.then(|| load(tensors::EMBEDDING, &|entry| entry.dtype)).transpose()?;
+        let head = head.then(|| load(tensors::head_tensor(self.config()), &head_type)).transpose()?;
+        Ok((table, head))
+    }
+}
+
+/// Matrices of one type, put on top of one another while they are converted to it.
+struct Stack {
+    held: WeightType,
+    rows: usize,
+    columns: usize,
+    /// Plain elements.
+    values: Vec<f32>,
+    /// Elements of every other type, as they lie in memory.
+    bytes: Vec<u8>,
+}
+
+impl Stack {
+    fn new(held: WeightType) -> Self {
+        Stack { held, rows: 0, columns: 0, values: Vec::new(), bytes: Vec::new() }
+    }
+
+    fn push(&mut self, entry: &TensorEntry, bytes: &[u8]) -> Result<(), LoadError> {
+        let (rows, columns) = (entry.shape[0], entry.shape[1]);
+        self.rows += rows;
+        self.columns = columns;
+        match self.held {
+            WeightType::F32 => self.values.extend(to_f32(entry, bytes)?),
+            same if same == entry.dtype => self.bytes.extend_from_slice(bytes),
+            held if held.is_quantized() => self.bytes.extend(quantize(entry, bytes, held)?),
+            held => self.bytes.extend(narrow(&to_f32(entry, bytes)?, held)),
+        }
+        Ok(())
+    }
+
+    fn finish(self, device: &Device) -> Result<Weight, LoadError> {
+        let shape = (self.rows, self.columns);
+        let Some(dtype) = self.held.dense() else {
+            // candle casts the bytes to blocks and asks for their alignment
+            let mut aligned = vec![0u32; self.bytes.len().div_ceil(4)];
+            let target: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
+            target[..self.bytes.len()].copy_from_slice(&self.bytes);
+            let length = self.bytes.len();
+            drop(self.bytes);
+            let blocks = Cow::Borrowed(&bytemuck::cast_slice::<u32, u8>(&aligned)[..length]);
+            let storage = QStorage::from_data(blocks, device, self.held.ggml())?;
+            return Ok(Weight::Quantized(Arc::new(QTensor::new(storage, shape)?)));
+        };
+        let tensor = match self.held {
+            WeightType::F32 => Tensor::from_vec(self.values, shape, device)?,
+            _ => Tensor::from_raw_buffer(&self.bytes, dtype, &[shape.0, shape.1], device)?,
+        };
+        Ok(Weight::Dense(tensor))
+    }
+}
+
+/// Rows of each head from the order (2i, 2i+1) to (i, i + head_dim/2). `bytes` are heads × head_dim rows of any type.
+fn halves(bytes: &[u8], heads: usize, head_dim: usize) -> Vec<u8> {
+    let row = bytes.len() / (heads * head_dim);
+    let mut out = Vec::with_capacity(bytes.len());
+    for head in bytes.chunks_exact(row * head_dim) {
+        for half in 0..2 {
+            for pair in 0..head_dim / 2 {
+                let start = (2 * pair + half) * row;
+                out.extend_from_slice(&head[start..start + row]);
+            }
+        }
+    }
+    out
+}
+
+/// Plain elements as f32.
+fn to_f32(entry: &TensorEntry, bytes: &[u8]) -> Result<Vec<f32>, LoadError> {
+    let pair = |bytes: &[u8]| [bytes[0], bytes[1]];
+    let quad = |bytes: &[u8]| [bytes[0], bytes[1], bytes[2], bytes[3]];
+    Ok(match entry.dtype {
+        WeightType::F32 => bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(quad(bytes))).collect(),
+        WeightType::Bf16 => bytes.chunks_exact(2).map(|bytes| bf16::from_le_bytes(pair(bytes)).to_f32()).collect(),
+        WeightType::F16 => bytes.chunks_exact(2).map(|bytes| f16::from_le_bytes(pair(bytes)).to_f32()).collect(),
+        dtype => return Err(ManifestError::QuantizedVector { name: entry.name.clone(), dtype }.into()),
+    })
+}
+
+/// f32 elements as bytes of a 16-bit type.
+fn narrow(values: &[f32], held: WeightType) -> Vec<u8> {
+    match held {
+        WeightType::Bf16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
+        _ => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+    }
+}
+
+/// Plain rows as blocks of a quantized type, on all cores.
+fn quantize(entry: &TensorEntry, bytes: &[u8], held: WeightType) -> Result<Vec<u8>, LoadError> {
+    let columns = entry.shape[1];
+    let element = entry.dtype.block_bytes();
+    let rows = QUANTIZE_ELEMENTS.div_ceil(columns);
+    let blocks = |bytes: &[u8]| -> Result<Vec<u8>, LoadError> {
+        let values = to_f32(entry, bytes)?;
+        let rows = Tensor::from_vec(values, (bytes.len() / element / columns, columns), &Device::Cpu)?;
+        Ok(QTensor::quantize(&rows, held.ggml())?.data()?.into_owned())
+    };
+    let chunks: Vec<_> = bytes.par_chunks(rows * columns * element).map(blocks).collect::<Result<_, LoadError>>()?;
+    Ok(chunks.concat())
+}

@@ -1,0 +1,31 @@
+//! For tests only: a whole grid of real processes in one line, and a plain client of its API.
+//!
+//! ```no_run
+//! # async fn story() -> anyhow::Result<()> {
+//! let cluster = gogrid_testkit::cluster().workers(2).quant("none").start().await?;
+//! let answer = cluster.api().chat(gogrid_testkit::ask("What is 47 + 38?")).await?;
+//! assert_eq!(gogrid_testkit::content(&answer), "47 + 38 = 85");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing sleeps to wait: [`wait_until`] is the one place that polls, always with a deadline. Every process ends with
+//! the value that holds it, and then prints the end of its log, which a test runner shows when the test failed.
+
+#![cfg(target_os = "linux")]
+
+mod api;
+mod cluster;
+mod command;
+mod network;
+mod program;
+mod sse;
+mod wait;
+
+pub use api::{Api, Reply, ask, content, long_story};
+pub use cluster::{Cluster, ClusterBuilder, MODEL, cluster};
+pub use command::{CommandOutput, Host, demo_model, gogrid_path, run_gogrid};
+pub use network::Network;
+pub use program::{Program, Signal};
+pub use sse::{Answer, EventStream};
+pub use wait::{SOON, wait_until};

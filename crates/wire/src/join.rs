@@ -1,0 +1,135 @@
+use crate::PeerId;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+/// Where a machine is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerAddr {
+    /// Its key.
+    pub id: PeerId,
+    /// Its direct UDP addresses.
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// The secret in a join code.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteToken(pub [u8; 16]);
+
+impl fmt::Debug for InviteToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InviteToken(…)")
+    }
+}
+
+/// What `gogrid invite` prints: where the coordinator is, its key, and a token that lets one machine in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinCode {
+    /// The coordinator.
+    pub coordinator: PeerAddr,
+    /// The secret.
+    pub token: InviteToken,
+}
+
+/// Why a text is no join code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JoinCodeError {
+    /// It does not start with `gogrid1-`.
+    #[error("a join code starts with `{PREFIX}`")]
+    Prefix,
+    /// A character is outside of the alphabet.
+    #[error("a join code has the letters a to z and the digits 2 to 7 only, not {0:?}")]
+    Character(char),
+    /// Its checksum is wrong.
+    #[error("this join code is incomplete or has a typing error (its checksum does not match)")]
+    Checksum,
+    /// It has the right checksum but no readable content.
+    #[error("this join code was made by a program of another version")]
+    Content,
+}
+
+const PREFIX: &str = "gogrid1-";
+/// RFC 4648: no two letters that look alike, and a double click selects the code whole.
+const BASE32: data_encoding::Encoding = data_encoding::BASE32_NOPAD_NOCASE;
+const CHECK_BYTES: usize = 4;
+
+impl fmt::Display for JoinCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = postcard::to_allocvec(self).map_err(|_| fmt::Error)?;
+        bytes.extend(checksum(&bytes));
+        f.write_str(PREFIX)?;
+        f.write_str(&BASE32.encode(&bytes).to_ascii_lowercase())
+    }
+}
+
+impl FromStr for JoinCode {
+    type Err = JoinCodeError;
+
+    fn from_str(text: &str) -> Result<Self, JoinCodeError> {
+        let text = text.trim().strip_prefix(PREFIX).ok_or(JoinCodeError::Prefix)?;
+        let bytes = BASE32.decode(text.as_bytes()).map_err(|error| match error.kind {
+            data_encoding::DecodeKind::Symbol => {
+                JoinCodeError::Character(text.get(error.position..).and_then(|rest| rest.chars().next()).unwrap_or('?'))
+            }
+            _ => JoinCodeError::Checksum,
+        })?;
+        let (content, check) =
+            bytes.split_at_checked(bytes.len().wrapping_sub(CHECK_BYTES)).ok_or(JoinCodeError::Checksum)?;
+        if check != checksum(content) {
+            return Err(JoinCodeError::Checksum);
+        }
+        postcard::from_bytes(content).map_err(|_| JoinCodeError::Content)
+    }
+}
+
+fn checksum(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    let [a, b, c, d, ..] = *blake3::hash(bytes).as_bytes();
+    [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn code() -> JoinCode {
+        JoinCode {
+            coordinator: PeerAddr { id: PeerId([7; 32]), addrs: vec!["192.0.2.7:7450".parse().expect("address")] },
+            token: InviteToken([9; 16]),
+        }
+    }
+
+    #[test]
+    fn a_code_reads_back_in_any_case_and_with_spaces_around() {
+        let text = code().to_string();
+        assert_eq!(text.parse(), Ok(code()));
+        assert_eq!(text.to_uppercase().replace("GOGRID1-", "gogrid1-").parse(), Ok(code()));
+        assert_eq!(format!(" {text}\n").parse(), Ok(code()));
+    }
+
+    #[test]
+    fn the_secret_is_not_in_debug_output() {
+        assert!(!format!("{:?}", code()).contains("9, 9"));
+    }
+
+    #[test]
+    fn each_mistake_has_its_error() {
+        let text = code().to_string();
+        assert_eq!("hello".parse::<JoinCode>(), Err(JoinCodeError::Prefix));
+        assert_eq!("gogrid1-".parse::<JoinCode>(), Err(JoinCodeError::Checksum));
+        assert_eq!(format!("{text}!").parse::<JoinCode>(), Err(JoinCodeError::Character('!')));
+        assert_eq!(text[..text.len() - 3].parse::<JoinCode>(), Err(JoinCodeError::Checksum));
+    }
+
+    proptest! {
+        #[test]
+        fn one_changed_character_is_noticed(at in 8usize..60, by in 1usize..32) {
+            let text = code().to_string();
+            let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
+            let old = alphabet.iter().position(|a| *a == text.as_bytes()[at]).expect("in the alphabet");
+            let mut changed = text.into_bytes();
+            changed[at] = alphabet[(old + by) % 32];
+            let changed = String::from_utf8(changed).expect("ascii");
+            prop_assert_eq!(changed.parse::<JoinCode>(), Err(JoinCodeError::Checksum));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The stage protocol: what goes round the ring coordinator → stage 0 → … → last stage → coordinator.
+//!
+//! The dialing side says [`Hello`], the other answers [`Reply`]; from then on frames go one way only, from the earlier
+//! stage to the later. A session's frames keep their order all the way round, so that `Close` never overtakes a `Step`.
+
+use crate::{Epoch, SessionId, frame::FrameError};
+use serde::{Deserialize, Serialize};
+
+/// The first message of a stage link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The dialing side's protocol version. It stays the first field in every version.
+    pub version: u16,
+    /// The pipeline's epoch.
+    pub epoch: Epoch,
+    /// What the dialing side is.
+    pub role: Role,
+}
+
+/// What the dialing side of a stage link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// The earlier stage: it will send.
+    Sender,
+    /// The first stage, dialing the coordinator: it will receive.
+    Receiver,
+}
+
+/// The answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Go on.
+    Accepted,
+    /// The link is refused.
+    Refused(Refusal),
+}
+
+/// Why a stage link is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The programs speak different versions.
+    #[error("the dialing side speaks protocol version {theirs}, this side {ours}: update the older one")]
+    Version {
+        /// The dialing side's.
+        theirs: u16,
+        /// This side's.
+        ours: u16,
+    },
+    /// This side has no stage of that epoch.
+    #[error("no stage of epoch {0} is here")]
+    UnknownEpoch(Epoch),
+    /// The peer is not the one that the plan names for this end.
+    #[error("this peer is not part of epoch {0}")]
+    WrongPeer(Epoch),
+}
+
+/// One message along the ring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum StageFrame {
+    /// A new session: every stage reserves KV memory for it.
+    Open {
+        /// The pipeline's epoch.
+        epoch: Epoch,
+        /// The session.
+        session: SessionId,
+        /// The most tokens, prompt and answer together, that it may reach.
+        capacity: u32,
+    },
+    /// The session is over: every stage frees what it holds and forgets what waits.
+    Close {
+        /// The pipeline's epoch.
+        epoch: Epoch,
+        /// The session.
+        session: SessionId,
+    },
+    /// Work: rows of one or several sessions. The frame's body holds them.
+    Step(Step),
+    /// From the last stage: candidates for the next token of one or several sessions.
+    Candidates {
+        /// The pipeline's epoch.
+        epoch: Epoch,
+        /// One row per session that asked.
+        rows: Vec<CandidateRow>,
+    },
+}
+
+impl StageFrame {
+    /// The epoch that the frame belongs to.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Open { epoch, .. } | Self::Close { epoch, .. } | Self::Candidates { epoch, .. } => *epoch,
+            Self::Step(step) => step.epoch,
+        }
+    }
+}
+
+/// Rows of one or several sessions, back to back in the order of `spans`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The pipeline's epoch.
+    pub epoch: Epoch,
+    /// Whose rows, in order.
+    pub spans: Vec<Span>,
+    /// What a row is.
+    pub rows: Rows,
+}
+
+/// Consecutive positions of one session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The session.
+    pub session: SessionId,
+    /// Position of the first row in the sequence.
+    pub position: u32,
+    /// Rows.
+    pub tokens: u32,
+    /// Candidates wanted after the last row; `None` within a prompt.
+    pub want: Option<Want>,
+}
+
+/// Which candidates the coordinator needs to choose the next token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// The most likely tokens.
+    pub top: u32,
+    /// Further tokens, whatever their rank.
+    pub also: Vec<u32>,
+}
+
+/// What the body of a [`Step`] holds, row by row, little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rows {
+    /// Token ids, u32.
+    Tokens,
+    /// Activations of `width` elements.
+    Hidden {
+        /// Their type.
+        dtype: TensorType,
+        /// Elements in a row.
+        width: u32,
+    },
+}
+
+impl Rows {
+    /// Bytes of one row.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Tokens => 4,
+            Self::Hidden { dtype, width } => dtype.bytes() * width as usize,
+        }
+    }
+}
+
+/// The element type of activations on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TensorType {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+    /// The upper half of binary32.
+    Bf16,
+}
+
+impl TensorType {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// Candidates for one session's next token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CandidateRow {
+    /// The session.
+    pub session: SessionId,
+    /// The position that the next token will have.
+    pub position: u32,
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Their logits.
+    pub logits: Vec<f32>,
+    /// ln Σ exp(logit) over the whole vocabulary, so that logit − this is the log-probability.
+    pub log_sum_exp: f32,
+}
+
+impl Step {
+    /// All rows of the step.
+    pub fn row_count(&self) -> usize {
+        self.spans.iter().map(|span| span.tokens as usize).sum()
+    }
+
+    /// Checks that the body holds exactly the rows that the spans describe.
+    ///
+    /// # Errors
+    /// [`FrameError::BodyLength`] where it does not.
+    pub fn check_body(&self, body: &[u8]) -> Result<(), FrameError> {
+        let described = self.row_count().saturating_mul(self.rows.bytes());
+        if described == body.len() { Ok(()) } else { Err(FrameError::BodyLength { bytes: body.len(), described }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_must_hold_its_rows_exactly() {
+        let span = |tokens| Span { session: SessionId(1), position: 0, tokens, want: None };
+        let step = Step {
+            epoch: Epoch(3),
+            spans: vec![span(2), span(1)],
+            rows: Rows::Hidden { dtype: TensorType::F16, width: 8 },
+        };
+        assert_eq!(step.check_body(&[0; 48]), Ok(()));
+        assert_eq!(step.check_body(&[0; 47]), Err(FrameError::BodyLength { bytes: 47, described: 48 }));
+        let huge = Step {
+            spans: vec![span(u32::MAX); 9],
+            rows: Rows::Hidden { dtype: TensorType::F32, width: u32::MAX },
+            ..step
+        };
+        assert!(huge.check_body(&[]).is_err(), "sizes that overflow are refused, not wrapped");
+    }
+}

@@ -1,0 +1,46 @@
+//! The workspace's own commands: `cargo xtask demo` and `cargo xtask test`.
+
+mod demo;
+mod install;
+mod steps;
+mod test;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::{ffi::OsString, process::ExitCode};
+
+/// GoGrid's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build `gogrid` in release and run `gogrid demo` with the arguments given.
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Arguments of `gogrid demo`, for example `--workers 4`; `--help` shows them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Install what the tests need, where it is missing, and run every check and test.
+    Test {
+        /// Only format, clippy and the tests without processes of their own; installs nothing.
+        #[arg(long)]
+        fast: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Demo { args } => demo::run(&args),
+        Command::Test { fast } => test::run(fast),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}

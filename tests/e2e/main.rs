@@ -1,0 +1,20 @@
+//! Stories with real processes: the built `gogrid` program, started as an operator starts it.
+//!
+//! `cargo build --package gogrid` comes first; `cargo xtask test` does that, and installs what some stories need.
+
+#![cfg(target_os = "linux")]
+
+mod answers;
+mod api;
+mod bad_cli;
+mod bad_join_codes;
+mod bad_models;
+mod bad_requests;
+mod demo;
+mod demo_model;
+mod lifecycle;
+mod load;
+mod memory;
+mod openai_client;
+mod status;
+mod two_machines;

@@ -1,0 +1,214 @@
+"""The real `openai` package against a coordinator: openai_client.py URL [everything|rate_limit].
+
+The answers are the demo model's greedy ones, so they are known word for word.
+"""
+
+import asyncio
+import re
+import sys
+
+import openai
+from openai import AsyncOpenAI, OpenAI
+
+MODEL = "demo"
+CAPITAL = "What is the capital of Japan?"
+TOKYO = "The capital of Japan is Tokyo."
+STORY = "Tell me a story about Mia and a lantern."
+
+
+def user(text):
+    return [{"role": "user", "content": text}]
+
+
+def ask(client, text, **options):
+    return client.chat.completions.create(model=MODEL, messages=user(text), **{"temperature": 0, **options})
+
+
+def text_of(stream):
+    return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+
+def raises(kind, status, call, *words):
+    """The error of that class and status, whose message has the words."""
+    try:
+        call()
+    except kind as error:
+        assert error.status_code == status, error
+        assert isinstance(error.body, dict) and error.body["type"], error.body
+        for word in words:
+            assert word in error.message, (word, error.message)
+        return error
+    raise AssertionError(f"no {kind.__name__} for {words}")
+
+
+def models(client):
+    listed = list(client.models.list())
+    assert [model.id for model in listed] == [MODEL], listed
+    assert listed[0].object == "model" and listed[0].created > 1_700_000_000, listed
+    assert client.models.retrieve(MODEL).id == MODEL
+    raises(openai.NotFoundError, 404, lambda: client.models.retrieve("nobody"), "nobody")
+
+
+def chat_whole(client):
+    answer = ask(client, CAPITAL)
+    assert answer.object == "chat.completion" and answer.model == MODEL, answer
+    choice = answer.choices[0]
+    assert choice.message.role == "assistant" and choice.message.content == TOKYO, choice
+    assert choice.finish_reason == "stop" and choice.index == 0, choice
+    usage = answer.usage
+    assert usage.prompt_tokens == 15 and usage.total_tokens == usage.prompt_tokens + usage.completion_tokens, usage
+
+
+def chat_streamed(client):
+    chunks = list(ask(client, CAPITAL, stream=True, stream_options={"include_usage": True}))
+    assert all(chunk.object == "chat.completion.chunk" for chunk in chunks)
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert chunks[0].choices[0].delta.role == "assistant", chunks[0]
+    assert text_of(chunks) == TOKYO, chunks
+    reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+    assert reasons == ["stop"], reasons
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+    assert chunks[-1].choices == [] and chunks[-1].usage.prompt_tokens == 15, chunks[-1]
+    # Unasked, nobody counts.
+    assert all(chunk.usage is None for chunk in ask(client, CAPITAL, stream=True))
+
+
+def chat_helper(client):
+    with client.chat.completions.stream(model=MODEL, messages=user(CAPITAL), temperature=0) as stream:
+        for _ in stream:
+            pass
+        assert stream.get_final_completion().choices[0].message.content == TOKYO
+
+
+def several_choices(client):
+    answer = ask(client, CAPITAL, n=2)
+    assert [choice.index for choice in answer.choices] == [0, 1], answer
+    assert all(choice.message.content == TOKYO for choice in answer.choices), answer
+    varied = ask(client, STORY, n=4, temperature=1.3, seed=11, max_tokens=40)
+    assert len({choice.message.content for choice in varied.choices}) > 1, varied
+    pieces = {0: "", 1: ""}
+    for chunk in ask(client, CAPITAL, n=2, stream=True):
+        for choice in chunk.choices:
+            pieces[choice.index] += choice.delta.content or ""
+    assert pieces == {0: TOKYO, 1: TOKYO}, pieces
+
+
+def stop_strings(client):
+    # Within a token, over several tokens, the first of several, one that never comes.
+    for stop, expected in [
+        ("Tokyo", "The capital of Japan is "),
+        ("tal of Ja", "The capi"),
+        (["nowhere", " is "], "The capital of Japan"),
+        (["nowhere"], TOKYO),
+    ]:
+        answer = ask(client, CAPITAL, stop=stop).choices[0]
+        assert answer.message.content == expected, (stop, answer)
+        assert answer.finish_reason == "stop", answer
+        assert text_of(ask(client, CAPITAL, stop=stop, stream=True)) == expected, stop
+
+
+def lengths(client):
+    for limit in ({"max_tokens": 5}, {"max_completion_tokens": 5}):
+        answer = ask(client, STORY, **limit)
+        assert answer.choices[0].finish_reason == "length", answer
+        assert answer.usage.completion_tokens == 5, answer.usage
+
+
+def seeds(client):
+    def told(seed):
+        return ask(client, STORY, temperature=1.2, top_p=0.95, seed=seed, max_tokens=60).choices[0].message.content
+
+    assert told(1234) == told(1234)
+    assert len({told(seed) for seed in range(4)}) > 1
+    streamed = text_of(ask(client, STORY, temperature=1.2, top_p=0.95, seed=1234, max_tokens=60, stream=True))
+    assert streamed == told(1234)
+
+
+def log_probabilities(client):
+    answer = ask(client, CAPITAL, logprobs=True, top_logprobs=3).choices[0]
+    tokens = answer.logprobs.content
+    assert "".join(token.token for token in tokens) == TOKYO, tokens
+    for token in tokens:
+        assert token.logprob <= 0 and len(token.top_logprobs) == 3, token
+        assert bytes(token.bytes).decode() == token.token, token
+        # Greedy: the chosen one is the most likely one.
+        assert token.top_logprobs[0].token == token.token, token
+        assert abs(token.top_logprobs[0].logprob - token.logprob) < 1e-4, token
+        ordered = [top.logprob for top in token.top_logprobs]
+        assert ordered == sorted(ordered, reverse=True), token
+    assert ask(client, CAPITAL).choices[0].logprobs is None
+    chunks = ask(client, CAPITAL, logprobs=True, top_logprobs=1, stream=True)
+    streamed = [token for chunk in chunks for choice in chunk.choices if choice.logprobs for token in choice.logprobs.content]
+    assert [token.token for token in streamed] == [token.token for token in tokens], streamed
+
+
+def penalties_and_bias(client):
+    # A bias strong enough leaves no other token; 1682 is " Tokyo".
+    biased = ask(client, CAPITAL, max_tokens=8, logit_bias={"1682": -100}).choices[0].message.content
+    assert "Tokyo" not in biased, biased
+    forced = ask(client, CAPITAL, max_tokens=3, logit_bias={"1682": 100}).choices[0].message.content
+    assert forced.strip() == "Tokyo Tokyo Tokyo", forced
+    ask(client, STORY, max_tokens=20, frequency_penalty=0.5, presence_penalty=0.5)
+
+
+def text_completions(client):
+    prompt = f"<|im_start|>user\n{CAPITAL}<|im_end|>\n<|im_start|>assistant\n"
+    answer = client.completions.create(model=MODEL, prompt=prompt, max_tokens=40, temperature=0)
+    assert answer.object == "text_completion" and answer.choices[0].text == TOKYO, answer
+    assert answer.usage.prompt_tokens == 15, answer.usage
+    stream = client.completions.create(model=MODEL, prompt=prompt, max_tokens=40, temperature=0, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in stream if chunk.choices) == TOKYO
+    probable = client.completions.create(model=MODEL, prompt=prompt, max_tokens=40, temperature=0, logprobs=2).choices[0]
+    assert "".join(probable.logprobs.tokens) == TOKYO, probable
+    assert len(probable.logprobs.token_logprobs) == len(probable.logprobs.tokens) == len(probable.logprobs.text_offset)
+
+
+def errors(client):
+    raises(openai.NotFoundError, 404, lambda: client.chat.completions.create(model="nobody", messages=user("hello")), "nobody")
+    raises(openai.NotFoundError, 404, lambda: client.completions.create(model="nobody", prompt="hello"), "nobody")
+    bad = openai.BadRequestError
+    raises(bad, 400, lambda: ask(client, CAPITAL, temperature="hot"), "temperature")
+    raises(bad, 400, lambda: ask(client, CAPITAL, n=0), "n")
+    raises(bad, 400, lambda: ask(client, CAPITAL, max_tokens=-1), "max_tokens")
+    raises(bad, 400, lambda: ask(client, CAPITAL, top_p=7), "top_p")
+    raises(bad, 400, lambda: client.chat.completions.create(model=MODEL, messages="hello"), "messages")
+    error = raises(bad, 400, lambda: ask(client, "apple river " * 1000), "1024")
+    assert error.code == "context_length_exceeded", error.body
+    assert any(int(number) > 2000 for number in re.findall(r"\d+", error.message)), error.message
+
+
+def asynchronous(client):
+    async def both():
+        async with AsyncOpenAI(base_url=client.base_url, api_key="none", max_retries=0) as other:
+            async def one(text):
+                stream = await other.chat.completions.create(model=MODEL, messages=user(text), temperature=0, stream=True)
+                return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+
+            return await asyncio.gather(one(CAPITAL), one("What is 47 + 38?"))
+
+    assert asyncio.run(both()) == [TOKYO, "47 + 38 = 85"]
+
+
+def rate_limit(client):
+    """The test keeps the one place and the queue occupied."""
+    error = raises(openai.RateLimitError, 429, lambda: ask(client, CAPITAL), "queue")
+    assert int(error.response.headers["retry-after"]) >= 1, error.response.headers
+
+
+EVERYTHING = [
+    models, chat_whole, chat_streamed, chat_helper, several_choices, stop_strings, lengths, seeds, log_probabilities,
+    penalties_and_bias, text_completions, errors, asynchronous,
+]  # fmt: skip
+
+
+def main():
+    url, part = sys.argv[1:]
+    checks = EVERYTHING if part == "everything" else [rate_limit]
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        for check in checks:
+            check(client)
+            print(f"{check.__name__}: ok", flush=True)
+
+
+if __name__ == "__main__":
+    main()
