@@ -115,5 +115,5 @@ fn kv_used(status: &Value) -> Result<Vec<u64>> {
 }
 
 fn resident(cluster: &mut Cluster) -> Result<Vec<u64>> {
-    cluster.workers().iter().map(|worker| worker.memory()).collect()
+    cluster.workers().iter().map(gogrid_testkit::Program::memory).collect()
 }

@@ -25,7 +25,7 @@ async fn peak_memory_is_weights_and_sessions_and_sixty_megabytes() -> Result<()>
     let status = cluster.status().await?;
     let machines = status["workers"].as_array().context("there are workers")?;
     let mut allowed = machines.iter().map(allowed_bytes).collect::<Option<Vec<u64>>>().context("each has a stage")?;
-    let mut peaks = cluster.workers().iter().map(|worker| worker.peak_memory()).collect::<Result<Vec<u64>>>()?;
+    let mut peaks = cluster.workers().iter().map(gogrid_testkit::Program::peak_memory).collect::<Result<Vec<u64>>>()?;
     // The status does not say which process a worker is: in order of size, each must fit.
     allowed.sort_unstable();
     peaks.sort_unstable();

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "ending the program whatever it is doing is what this file is for")]
+
 use std::{io::Read, process, thread, time::Duration};
 use tokio_util::sync::CancellationToken;
 

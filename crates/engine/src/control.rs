@@ -248,7 +248,9 @@ impl Control {
                     let transmit = links::transmit(epoch, link, outgoing, lost.clone());
                     match first {
                         Some(first) => {
-                            drop(tokio::join!(transmit, links::receive(epoch, first.receiver, &executor, &lost)))
+                            {
+                                tokio::join!(transmit, links::receive(epoch, first.receiver, &executor, &lost));
+                            };
                         }
                         None => transmit.await,
                     }
@@ -293,7 +295,7 @@ async fn send(sender: &mut FrameSender, message: &ToCoordinator) -> Result<(), L
 
 /// The weights' server runs beside the coordinator: at the address that answered, else at any it is known by.
 fn mirrors(welcome: &Welcome, coordinator: &PeerAddr, remote: Option<IpAddr>) -> Mirrors {
-    let known: BTreeSet<IpAddr> = coordinator.addrs.iter().map(|addr| addr.ip()).collect();
+    let known: BTreeSet<IpAddr> = coordinator.addrs.iter().map(std::net::SocketAddr::ip).collect();
     let others = known.into_iter().filter(|ip| Some(*ip) != remote);
     let urls = remote.into_iter().chain(others).map(|ip| match ip {
         IpAddr::V4(ip) => format!("http://{ip}:{}", welcome.weights_port),

@@ -204,7 +204,7 @@ impl Core {
             Command::Frame { frame, body } => {
                 let epoch = frame.epoch();
                 if let Some(slot) = self.stages.get_mut(&epoch) {
-                    for (session, error) in slot.receive(frame, body) {
+                    for (session, error) in slot.receive(frame, &body) {
                         fail(&self.failures, epoch, session, error);
                     }
                 }
@@ -239,7 +239,7 @@ impl Slot {
     }
 
     /// Takes in one frame. Frames keep their order: what is forwarded at once follows what was sent before.
-    fn receive(&mut self, frame: StageFrame, body: Vec<u8>) -> Failed {
+    fn receive(&mut self, frame: StageFrame, body: &[u8]) -> Failed {
         match &frame {
             StageFrame::Open { session, capacity, .. } => {
                 let (session, capacity) = (*session, *capacity);
@@ -261,7 +261,7 @@ impl Slot {
                 }
                 Vec::new()
             }
-            StageFrame::Step(step) => self.queue(step, &body),
+            StageFrame::Step(step) => self.queue(step, body),
             StageFrame::Candidates { .. } => {
                 tracing::warn!("a stage received candidates; ignored");
                 Vec::new()

@@ -164,6 +164,7 @@ impl ConfigError {
         ConfigError::Missing { field: field.into(), expected: "a value" }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass numbers and strings alike")]
     pub(crate) fn invalid(field: impl Into<String>, value: impl ToString, expected: impl Into<String>) -> Self {
         ConfigError::Invalid { field: field.into(), value: value.to_string(), expected: expected.into() }
     }

@@ -12,14 +12,6 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    /// Bytes that it takes in the device's memory.
-    pub(crate) fn bytes(&self) -> u64 {
-        match self {
-            Weight::Dense(tensor) => (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64,
-            Weight::Quantized(tensor) => tensor.storage_size_in_bytes() as u64,
-        }
-    }
-
     /// `rows × weightᵀ`; rows `// (rows, in)`, contiguous.
     fn product(&self, rows: &Tensor) -> Result<Tensor> {
         match self {

@@ -131,6 +131,7 @@ impl Sampler {
             down += usize::from(falls);
             also.extend(rises.then_some(token));
         }
+        also.retain(|&token| (token as usize) < self.vocabulary); // a prompt is not checked here
         also.sort_unstable();
         CandidateRequest { top: (self.pool() + down).max(top_logprobs).min(self.vocabulary), also }
     }

@@ -284,7 +284,12 @@ async fn the_summary_counts() -> Result<()> {
     let ask = Question { model: "demo", messages: &question, temperature: None };
     let mut text = String::new();
     let client = ApiClient::new(&format!("{}/v1/", server.url))?;
-    let summary = client.stream_chat(ask, |piece| Ok(text.push_str(piece))).await?;
+    let summary = client
+        .stream_chat(ask, |piece| {
+            text.push_str(piece);
+            Ok(())
+        })
+        .await?;
     assert_eq!(text, "Tōkyō.");
     assert_eq!((summary.prompt_tokens, summary.completion_tokens), (9, 3));
     assert!(summary.first_text <= summary.total);

@@ -106,7 +106,7 @@ impl FleetTask {
                     self.models.models.insert(record.name.clone(), (record, Arc::new(model)));
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(model = record.name, path = %record.path.display(), %error, "model unusable")
+                    tracing::error!(model = record.name, path = %record.path.display(), %error, "model unusable");
                 }
                 Err(error) => tracing::error!(model = record.name, %error, "model unusable"),
             }

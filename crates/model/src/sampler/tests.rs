@@ -241,6 +241,14 @@ fn the_prompt_counts_for_the_repetition_penalty_alone() {
 }
 
 #[test]
+fn prompt_tokens_outside_the_vocabulary_do_no_harm() {
+    let params = SamplingParams { repetition_penalty: 0.9, ..SamplingParams::greedy() };
+    let sampler = Sampler::new(params, VOCABULARY, &[1 << 30, 3]).unwrap();
+    assert_eq!(sampler.request(0).also, [3]);
+    assert_eq!(step(&sampler, &[0.0; VOCABULARY], 0).token, 0);
+}
+
+#[test]
 fn a_small_vocabulary_bounds_the_request() {
     assert_eq!(sampler(SamplingParams::default()).request(0).top, VOCABULARY);
     assert_eq!(Sampler::new(SamplingParams::default(), 1 << 17, &[]).unwrap().request(0).top, SAMPLED_CANDIDATES);

@@ -27,7 +27,7 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let mut factors = None;
     for (name, info) in &content.tensor_infos {
         let dims = info.shape.dims().to_vec();
-        let Some(dtype) = WeightType::ALL.into_iter().find(|dtype| dtype.ggml() == info.ggml_dtype) else {
+        let Some(dtype) = WeightType::from_ggml(info.ggml_dtype) else {
             let (path, name, dtype) = (path.to_owned(), name.clone(), format!("{:?}", info.ggml_dtype));
             return Err(SourceError::Type { path, name, dtype });
         };
@@ -115,7 +115,7 @@ impl Metadata<'_> {
     }
 
     fn needed(&self, key: &str) -> Result<usize, ConfigError> {
-        let missing = || ConfigError::missing(&format!("{}.{key}", self.architecture));
+        let missing = || ConfigError::missing(format!("{}.{key}", self.architecture));
         self.size(key)?.ok_or_else(missing)
     }
 }
