@@ -48,7 +48,7 @@ const CASES: &[(&str, Make, &[&str])] = &[
     ("wrong-shape", |place| changed_config(place, "intermediate_size", json!(640)), &["mlp.", "640", "768"]),
     ("wrong-type", |place| changed_config(place, "hidden_size", json!("wide")), &["hidden_size"]),
     ("out-of-range", |place| changed_config(place, "num_key_value_heads", json!(3)), &["key_value_heads"]),
-    ("unknown-architecture", |place| changed_config(place, "model_type", json!("mamba")), &["mamba"]),
+    ("unknown-architecture", |place| changed_config(place, "model_type", json!("mamba")), &["MambaForCausalLM"]),
     ("truncated-weights", truncated_weights, &["model.safetensors"]),
     ("no-tokenizer", no_tokenizer, &["tokenizer.json"]),
     ("corrupt-gguf", corrupt_gguf, &["corrupt.gguf"]),

@@ -92,7 +92,7 @@ pub(crate) struct InviteArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// How many machines the code lets in.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) uses: u32,
     /// How long the code is good for: 30m, 1h, 2d.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]

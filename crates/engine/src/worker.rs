@@ -10,7 +10,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_link::{Protocol, Transport};
 use gogrid_model::{DeviceError, DeviceSpec};
 use gogrid_wire::{InviteToken, JoinCode, PeerAddr};
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -48,6 +53,9 @@ pub enum WorkerError {
     /// The coordinator does not let this machine in.
     #[error("{0}")]
     Refused(String),
+    /// Nobody answers where the join code says.
+    #[error("the coordinator of this join code does not answer: {0}")]
+    NoAnswer(String),
     /// The membership file.
     #[error(transparent)]
     Membership(#[from] MembershipError),
@@ -107,7 +115,7 @@ impl Worker {
         let introduction =
             Introduction { name: options.name.clone(), device: options.device.to_string(), memory: options.memory };
 
-        let mut pauses = pauses();
+        let (mut pauses, started) = (pauses(), Instant::now());
         while !stop.is_cancelled() {
             let joined = tokio::select! {
                 joined = control::join(&*transport, &coordinator, &introduction, token) => joined,
@@ -132,6 +140,9 @@ impl Worker {
                     state.send_replace(WorkerState::Connecting);
                 }
                 Err(error) if error.is_final() => return Err(WorkerError::Refused(error.to_string())),
+                Err(error) if token.is_some() && started.elapsed() > JOIN_WITHIN => {
+                    return Err(WorkerError::NoAnswer(error.to_string()));
+                }
                 Err(error) => tracing::warn!(%error, "cannot reach the coordinator yet"),
             }
             let pause = pauses.next().unwrap_or(MAX_PAUSE);
@@ -145,6 +156,8 @@ impl Worker {
     }
 }
 
+/// How long a machine that is no member yet tries: its owner is there and wants to know. A member tries for ever.
+const JOIN_WITHIN: Duration = Duration::from_secs(8);
 /// The longest pause between two tries: a coordinator that returns has its fleet back within this time.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 

@@ -201,20 +201,25 @@ impl ModelConfig {
         };
         size("hidden_size", self.hidden_size, MAX_WIDTH)?;
         size("intermediate_size", self.intermediate_size, MAX_WIDTH)?;
-        size("layers", self.layers, MAX_LAYERS)?;
-        size("heads", self.heads, MAX_WIDTH)?;
-        size("kv_heads", self.kv_heads, MAX_WIDTH)?;
+        size("layers (num_hidden_layers)", self.layers, MAX_LAYERS)?;
+        size("heads (num_attention_heads)", self.heads, MAX_WIDTH)?;
+        size("kv_heads (num_key_value_heads)", self.kv_heads, MAX_WIDTH)?;
         size("head_dim", self.head_dim, MAX_WIDTH)?;
         size("heads × head_dim", self.heads.saturating_mul(self.head_dim), MAX_WIDTH)?;
         size("vocab_size", self.vocab_size, MAX_VOCABULARY)?;
-        size("context_length", self.context_length, MAX_CONTEXT)?;
+        size("context_length (max_position_embeddings)", self.context_length, MAX_CONTEXT)?;
         let even = self.head_dim.is_multiple_of(2);
         check("head_dim", self.head_dim.to_string(), even, "an even number")?;
         let divides = self.heads.is_multiple_of(self.kv_heads);
-        check("kv_heads", self.kv_heads.to_string(), divides, &format!("a divisor of heads, {}", self.heads))?;
+        check(
+            "kv_heads (num_key_value_heads)",
+            self.kv_heads.to_string(),
+            divides,
+            &format!("a divisor of heads, {}", self.heads),
+        )?;
         let eps = self.norm_eps;
-        check("norm_eps", eps.to_string(), (0.0..1.0).contains(&eps), "from 0 to below 1")?;
-        positive("rope.theta", self.rope.theta)?;
+        check("norm_eps (rms_norm_eps)", eps.to_string(), (0.0..1.0).contains(&eps), "from 0 to below 1")?;
+        positive("rope.theta (rope_theta)", self.rope.theta)?;
         match &self.rope.scaling {
             RopeScaling::None => {}
             RopeScaling::Linear { factor } => positive("rope.factor", *factor)?,

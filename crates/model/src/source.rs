@@ -106,7 +106,7 @@ pub enum SourceError {
         source: serde_json::Error,
     },
     /// The model's description cannot be used.
-    #[error("{path} describes no model that can be run: {source}")]
+    #[error("{path} describes no model that can be run")]
     Config {
         /// The file.
         path: PathBuf,
@@ -132,7 +132,7 @@ pub enum SourceError {
         dtype: String,
     },
     /// The tensors are not those of the model that the configuration describes.
-    #[error("{path} does not hold the model that its configuration describes: {source}")]
+    #[error("{path} does not hold the model that its configuration describes")]
     Tensors {
         /// The folder or file.
         path: PathBuf,

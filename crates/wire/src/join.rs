@@ -66,12 +66,10 @@ impl FromStr for JoinCode {
 
     fn from_str(text: &str) -> Result<Self, JoinCodeError> {
         let text = text.trim().strip_prefix(PREFIX).ok_or(JoinCodeError::Prefix)?;
-        let bytes = BASE32.decode(text.as_bytes()).map_err(|error| match error.kind {
-            data_encoding::DecodeKind::Symbol => {
-                JoinCodeError::Character(text.get(error.position..).and_then(|rest| rest.chars().next()).unwrap_or('?'))
-            }
-            _ => JoinCodeError::Checksum,
-        })?;
+        if let Some(wrong) = text.chars().find(|c| !matches!(c.to_ascii_lowercase(), 'a'..='z' | '2'..='7')) {
+            return Err(JoinCodeError::Character(wrong));
+        }
+        let bytes = BASE32.decode(text.as_bytes()).map_err(|_| JoinCodeError::Checksum)?;
         let (content, check) =
             bytes.split_at_checked(bytes.len().wrapping_sub(CHECK_BYTES)).ok_or(JoinCodeError::Checksum)?;
         if check != checksum(content) {

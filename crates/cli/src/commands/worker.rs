@@ -15,6 +15,7 @@ use std::{
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
+    args.device.check_built()?;
     let join = match args.join.as_deref() {
         None => None,
         Some("-") => Some(read_code()?),
