@@ -17,6 +17,10 @@ demo_files![
     "chat_template.jinja",
 ];
 
+/// Questions that the demo model's training never showed, with their answers: a JSON list of `kind`, `question`,
+/// `answer`.
+pub(crate) const HELD_OUT: &str = include_str!("../assets/held_out.json");
+
 /// Writes the demo model's folder.
 pub(crate) fn write_demo_model(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;

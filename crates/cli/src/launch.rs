@@ -3,6 +3,7 @@
 use crate::{assets, commands::status};
 use anyhow::{Context, Result, bail};
 use gogrid_coordinator::{NewModel, add_model, invite, status::Status};
+use gogrid_model::DeviceSpec;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -27,11 +28,17 @@ pub(crate) struct Launch {
     pub(crate) listen: String,
     pub(crate) model: NewModel,
     pub(crate) workers: usize,
-    /// Further arguments of each worker.
-    pub(crate) worker_args: Vec<String>,
-    /// Threads per worker.
-    pub(crate) threads: usize,
+    /// What computes; the workers take them in turn.
+    pub(crate) devices: Vec<DeviceSpec>,
+    /// Threads per worker; as many as there are cores, or as the environment says, when not given.
+    pub(crate) threads: Option<usize>,
 }
+
+/// Memory lent by a worker on a GPU, whose size the worker does not know.
+const GPU_MEMORY: &str = "16GiB";
+/// Candle's threads wait for work by spinning 25,000 times before they sleep, which takes milliseconds of the cores that
+/// the pipeline's next worker computes with. This many last from one product of a step to the next.
+const SPIN_LIMIT: &str = "2000";
 
 /// A running coordinator with its workers. Dropping it kills them.
 pub(crate) struct Cluster {
@@ -76,9 +83,17 @@ impl Cluster {
             let data = cluster._folder.path().join(format!("worker-{number}"));
             std::fs::create_dir_all(&data)?;
             let mut command = this_program()?;
-            command.args(["worker", "--parent", "--join", "-", "--data"]).arg(&data).args(&launch.worker_args);
-            let threads = launch.threads.to_string();
-            command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
+            let device = launch.devices.get((number - 1) % launch.devices.len().max(1)).copied().unwrap_or_default();
+            command.args(["worker", "--parent", "--join", "-", "--device", &device.to_string(), "--data"]).arg(&data);
+            if device != DeviceSpec::Cpu {
+                command.args(["--memory", GPU_MEMORY]);
+            }
+            if let Some(threads) = launch.threads.map(|threads| threads.to_string()) {
+                command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
+            }
+            if std::env::var_os("CANDLE_BARRIER_POOL_SPIN_LIMIT").is_none() {
+                command.env("CANDLE_BARRIER_POOL_SPIN_LIMIT", SPIN_LIMIT);
+            }
             let mut worker = Process::spawn(command, &data.join("log"))?;
             worker.say(&code).await?;
             cluster.processes.push(worker);
@@ -111,6 +126,11 @@ impl Cluster {
 
     pub(crate) async fn status(&self) -> Result<Status> {
         status::fetch(&self.data).await
+    }
+
+    /// The process of the coordinator, then those of the workers.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().filter_map(|process| process.child.id()).collect()
     }
 
     /// Ends every process, by force where it takes too long.

@@ -2,6 +2,7 @@
 
 mod args;
 mod assets;
+mod bench;
 mod chat;
 mod client;
 mod commands;
@@ -50,6 +51,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Model(ModelCommand::Add(args)) => commands::model::add(args).await?,
         Command::Status(args) => commands::status::run(&args).await?,
         Command::Chat(args) => chat::run(args.into()).await?,
+        Command::Bench(command) => return bench::run(command).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -177,3 +177,42 @@ impl Drop for OpenSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gogrid_link::{MemoryNet, Protocol};
+    use gogrid_wire::{PeerAddr, PeerId, stage::CandidateRow};
+
+    fn candidates(epoch: Epoch, session: SessionId, position: u32) -> StageFrame {
+        let row = CandidateRow { session, position, ids: vec![5], logits: vec![1.0], log_sum_exp: 1.0 };
+        StageFrame::Candidates { epoch, rows: vec![row] }
+    }
+
+    #[tokio::test]
+    async fn candidates_of_another_epoch_or_session_reach_nobody() {
+        let net = MemoryNet::default();
+        let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
+        let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
+        let mut last_stage = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
+        let link = coordinator.accept().await.expect("accepted");
+
+        let (pipeline, _frames) = Pipeline::new(Epoch(7), 100);
+        let mut session = pipeline.open(10).await;
+        let id = session.id;
+        for frame in [
+            candidates(Epoch(6), id, 1),
+            candidates(Epoch(8), id, 2),
+            candidates(Epoch(7), SessionId(99), 3),
+            candidates(Epoch(7), id, 4),
+        ] {
+            last_stage.sender.send(&frame, &[]).await.expect("sent");
+        }
+        last_stage.sender.finish().await.expect("finished");
+        let gogrid_link::Link { receiver, .. } = link;
+        assert!(matches!(pipeline.collect(receiver).await, LinkError::Closed(_)));
+        let Some(Answer::Candidates { position, .. }) = session.answer().await else { panic!("an answer came") };
+        assert_eq!(position, 4);
+        assert!(session.answers.try_recv().is_err(), "and nothing else");
+    }
+}

@@ -414,3 +414,24 @@ fn to_wire(dtype: FloatType) -> TensorType {
         FloatType::Bf16 => TensorType::Bf16,
     }
 }
+
+/// An executor without a thread: tests of links take its frames themselves.
+#[cfg(test)]
+pub(crate) struct Detached(mpsc::Receiver<Command>);
+
+#[cfg(test)]
+impl Detached {
+    pub(crate) fn new() -> (Executor, Self) {
+        let (inbox, commands) = mpsc::channel(INBOX);
+        (Executor { inbox }, Self(commands))
+    }
+
+    /// The next frame that was handed in; `None` once every handle is gone.
+    pub(crate) async fn frame(&mut self) -> Option<StageFrame> {
+        loop {
+            if let Command::Frame { frame, .. } = self.0.recv().await? {
+                return Some(frame);
+            }
+        }
+    }
+}

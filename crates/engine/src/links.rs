@@ -150,6 +150,7 @@ pub(crate) async fn transmit(epoch: Epoch, link: Link, mut out: mpsc::Receiver<O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::Detached;
 
     #[test]
     fn only_the_planned_peer_of_a_living_epoch_is_admitted() {
@@ -169,5 +170,79 @@ mod tests {
         );
         inbound.forget(Epoch(7));
         assert_eq!(admit(1, hello(VERSION, 7, Role::Sender)), Err(Refusal::UnknownEpoch(Epoch(7))));
+    }
+
+    const EPOCH: Epoch = Epoch(7);
+    const PEER: PeerId = PeerId([1; 32]);
+
+    fn close(epoch: Epoch, session: u64) -> StageFrame {
+        StageFrame::Close { epoch, session: gogrid_wire::SessionId(session) }
+    }
+
+    /// A worker that expects one peer in [`EPOCH`], and that peer's link to it, not yet introduced.
+    struct Worker {
+        dialer: Arc<dyn Transport>,
+        worker: PeerAddr,
+        frames: Detached,
+        losses: mpsc::Receiver<Lost>,
+        _serving: tokio::task::JoinSet<()>,
+    }
+
+    impl Worker {
+        fn start() -> Self {
+            let net = gogrid_link::MemoryNet::default();
+            let (dialer, here) = (net.join(PEER), net.join(PeerId([2; 32])));
+            let worker = PeerAddr { id: here.id(), addrs: Vec::new() };
+            let (executor, frames) = Detached::new();
+            let (inbound, (lost, losses)) = (Inbound::default(), mpsc::channel(4));
+            inbound.expect(EPOCH, PEER, lost);
+            let mut serving = tokio::task::JoinSet::new();
+            serving.spawn(async move {
+                while let Some(link) = here.accept().await {
+                    tokio::spawn(serve_inbound(link, inbound.clone(), executor.clone()));
+                }
+            });
+            Self { dialer, worker, frames, losses, _serving: serving }
+        }
+
+        async fn dial(&self, epoch: Epoch) -> Result<Link, ConnectError> {
+            dial(&*self.dialer, &self.worker, epoch, Role::Sender).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_peer_is_told_why() {
+        let worker = Worker::start();
+        let refused = worker.dial(Epoch(6)).await.err().map(|error| error.to_string());
+        assert_eq!(refused.as_deref(), Some("the stage link was refused: no stage of epoch 6 is here"));
+        worker.dial(EPOCH).await.map(drop).expect("the planned peer is admitted");
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_another_epoch_is_left_out_and_the_link_goes_on() {
+        let mut worker = Worker::start();
+        let mut link = worker.dial(EPOCH).await.expect("admitted");
+        for (epoch, session) in [(EPOCH, 1), (Epoch(6), 2), (Epoch(8), 3), (EPOCH, 4)] {
+            link.sender.send(&close(epoch, session), &[]).await.expect("sent");
+        }
+        assert_eq!(worker.frames.frame().await, Some(close(EPOCH, 1)));
+        assert_eq!(worker.frames.frame().await, Some(close(EPOCH, 4)));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_frame_end_the_link_and_the_coordinator_hears_why() {
+        let bounds = gogrid_wire::frame::Bounds::STAGE;
+        let oversized = [(bounds.header + 1).to_le_bytes(), [0; 4]].concat();
+        let truncated = [[9, 0, 0, 0], [0; 4]].concat();
+        let no_message = [2, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF].to_vec();
+        for bytes in [oversized, truncated, no_message] {
+            let mut worker = Worker::start();
+            let mut link = worker.dial(EPOCH).await.expect("admitted");
+            link.sender.send_raw(&bytes).await.expect("sent");
+            link.sender.finish().await.expect("finished");
+            let lost = worker.losses.recv().await.expect("told");
+            assert_eq!(lost.epoch, EPOCH);
+            assert!(lost.message.contains("the link from the earlier stage"), "{}", lost.message);
+        }
     }
 }

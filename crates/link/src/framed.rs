@@ -1,6 +1,7 @@
+use crate::transport::Connection;
 use gogrid_wire::frame::{self, Bounds, FrameError, PREFIX_BYTES};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{any::Any, io, sync::Arc};
+use std::{io, sync::Arc};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// Why a link gave up.
@@ -10,7 +11,7 @@ pub enum LinkError {
     #[error("the link closed")]
     Closed(#[source] io::Error),
     /// The peer sent what is no frame of this protocol, or one was to be sent that is out of bounds.
-    #[error("bad frame")]
+    #[error(transparent)]
     Frame(#[from] FrameError),
 }
 
@@ -34,14 +35,14 @@ pub struct FrameSender {
     io: Box<dyn AsyncWrite + Send + Unpin>,
     bounds: Bounds,
     /// Keeps the connection open for as long as this half lives.
-    _connection: Arc<dyn Any + Send + Sync>,
+    _connection: Arc<dyn Connection>,
 }
 
 impl FrameSender {
     pub(crate) fn new(
         io: impl AsyncWrite + Send + Unpin + 'static,
         bounds: Bounds,
-        connection: Arc<dyn Any + Send + Sync>,
+        connection: Arc<dyn Connection>,
     ) -> Self {
         Self { io: Box::new(io), bounds, _connection: connection }
     }
@@ -79,14 +80,14 @@ impl FrameSender {
 pub struct FrameReceiver {
     io: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
     bounds: Bounds,
-    _connection: Arc<dyn Any + Send + Sync>,
+    _connection: Arc<dyn Connection>,
 }
 
 impl FrameReceiver {
     pub(crate) fn new(
         io: impl AsyncRead + Send + Unpin + 'static,
         bounds: Bounds,
-        connection: Arc<dyn Any + Send + Sync>,
+        connection: Arc<dyn Connection>,
     ) -> Self {
         // A decode step's frame (4 to 16 KB) fits the buffer, so that it takes one read.
         Self { io: BufReader::with_capacity(32 << 10, Box::new(io)), bounds, _connection: connection }

@@ -1,6 +1,6 @@
 use crate::{
     identity::Identity,
-    transport::{DialError, Link, Protocol, Transport},
+    transport::{self, DialError, Link, Protocol, Transport},
 };
 use futures::future::BoxFuture;
 use gogrid_wire::{PeerAddr, PeerId};
@@ -122,6 +122,12 @@ impl Transport for IrohTransport {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.endpoint.close())
+    }
+}
+
+impl transport::Connection for Connection {
+    fn closed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { drop(Connection::closed(self).await) })
     }
 }
 

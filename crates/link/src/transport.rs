@@ -2,7 +2,6 @@ use crate::framed::{FrameReceiver, FrameSender, LinkError};
 use futures::future::BoxFuture;
 use gogrid_wire::{CONTROL_ALPN, PeerAddr, PeerId, STAGE_ALPN, frame::Bounds};
 use std::{
-    any::Any,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -72,6 +71,12 @@ pub trait Transport: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// What carries a link, open for as long as one of the link's halves lives.
+pub(crate) trait Connection: Send + Sync {
+    /// Waits until the peer has let go of it. Cancel-safe.
+    fn closed(&self) -> BoxFuture<'_, ()>;
+}
+
 /// One link: a protocol spoken with one authenticated peer.
 pub struct Link {
     /// Who is at the other end.
@@ -84,6 +89,7 @@ pub struct Link {
     pub sender: FrameSender,
     /// From the peer.
     pub receiver: FrameReceiver,
+    connection: Arc<dyn Connection>,
 }
 
 impl Link {
@@ -93,7 +99,7 @@ impl Link {
         remote_ip: Option<IpAddr>,
         writer: impl AsyncWrite + Send + Unpin + 'static,
         reader: impl AsyncRead + Send + Unpin + 'static,
-        connection: Arc<dyn Any + Send + Sync>,
+        connection: Arc<dyn Connection>,
     ) -> Self {
         let bounds = protocol.bounds();
         Self {
@@ -101,16 +107,19 @@ impl Link {
             protocol,
             remote_ip,
             sender: FrameSender::new(writer, bounds, connection.clone()),
-            receiver: FrameReceiver::new(reader, bounds, connection),
+            receiver: FrameReceiver::new(reader, bounds, connection.clone()),
+            connection,
         }
     }
 
-    /// Sends a last message and closes once the peer has read it, or after two seconds.
+    /// Sends a last message and closes once the peer has, or after two seconds: closing sooner would take back what is
+    /// still on its way.
     pub async fn refuse<M: serde::Serialize + Sync>(mut self, message: &M) {
         let goodbye = async {
             self.sender.send(message, &[]).await?;
             self.sender.finish().await?;
-            self.receiver.recv::<()>().await.map(|_| ())
+            self.connection.closed().await;
+            Ok(())
         };
         let _: Result<Result<(), LinkError>, _> = tokio::time::timeout(FINISH_WITHIN, goodbye).await;
     }

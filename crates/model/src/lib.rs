@@ -14,6 +14,7 @@ mod layers;
 mod linear;
 mod manifest;
 mod mlp;
+mod packed;
 pub mod parity;
 mod quant;
 mod rope;

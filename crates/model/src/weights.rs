@@ -5,6 +5,7 @@
 
 use crate::linear::{Linear, Shared, Weight};
 use crate::manifest::{held_type, tied_table_type};
+use crate::packed::held_once;
 use crate::tensors::{self, Role};
 use crate::{FloatType, LoadError, Manifest, ManifestError, ModelConfig, Quant, TensorEntry, TensorSource, WeightType};
 use candle_core::quantized::{QStorage, QTensor};
@@ -14,8 +15,8 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Elements that are quantized at once by one thread: 1 MiB of f32.
-const QUANTIZE_ELEMENTS: usize = 1 << 18;
+/// Elements that are converted at once by one thread: 1 MiB of f32.
+const CONVERT_ELEMENTS: usize = 1 << 18;
 
 /// Loads the weights of one stage.
 pub(crate) struct Loader<'a> {
@@ -109,7 +110,7 @@ impl Loader<'_> {
     }
 
     fn product(&self, parts: &[Part<'_>], entries: &[&TensorEntry], held: WeightType) -> Result<Linear, LoadError> {
-        let mut stack = Stack::new(held);
+        let mut stack = Stack::new(held, entries);
         let mut biases = Vec::new();
         for (part, entry) in parts.iter().zip(entries) {
             stack.push(entry, &self.rows(entry, part)?)?;
@@ -123,82 +124,122 @@ impl Loader<'_> {
             }
         }
         let bias = if parts.iter().any(|part| part.bias) { Some(self.vector(biases)?) } else { None };
-        Ok(Linear { weight: stack.finish(self.device)?, bias })
+        Ok(Linear { weight: stack.finish(self.device, Use::Products)?, bias })
     }
 
     /// The embedding table and the head's matrix, as far as the stage has them.
     pub(crate) fn ends(&self, embedding: bool, head: bool) -> Result<(Option<Weight>, Option<Weight>), LoadError> {
         let tied = self.config().tied_embeddings && embedding && head;
-        let load = |name: &str, held: &dyn Fn(&TensorEntry) -> WeightType| {
+        let load = |name: &str, held: &dyn Fn(&TensorEntry) -> WeightType, use_of: Use| {
             let entry = self.entry(name)?;
-            let mut stack = Stack::new(held(entry));
+            let mut stack = Stack::new(held(entry), &[entry]);
             stack.push(entry, &self.bytes(entry)?)?;
-            stack.finish(self.device)
+            stack.finish(self.device, use_of)
         };
         let head_type = |entry: &TensorEntry| held_type(Role::Head, entry, self.quant, self.compute);
         if tied {
             let table_type = |entry: &TensorEntry| tied_table_type(entry, self.quant, self.compute);
             let entry = self.entry(tensors::EMBEDDING)?;
-            let table = load(tensors::EMBEDDING, &table_type)?;
+            let table = load(tensors::EMBEDDING, &table_type, Use::Lookup)?;
             let head = match table_type(entry) == head_type(entry) {
                 true => table.clone(),
-                false => load(tensors::EMBEDDING, &head_type)?,
+                false => load(tensors::EMBEDDING, &head_type, Use::Products)?,
             };
             return Ok((Some(table), Some(head)));
         }
-        let table = embedding.then(|| load(tensors::EMBEDDING, &|entry| entry.dtype)).transpose()?;
-        let head = head.then(|| load(tensors::head_tensor(self.config()), &head_type)).transpose()?;
+        let table = embedding.then(|| load(tensors::EMBEDDING, &|entry| entry.dtype, Use::Lookup)).transpose()?;
+        let head = head.then(|| load(tensors::head_tensor(self.config()), &head_type, Use::Products)).transpose()?;
         Ok((table, head))
     }
 }
 
-/// Matrices of one type, put on top of one another while they are converted to it.
+/// Matrices of one type, put on top of one another while they are converted to it. The memory for all of them is taken
+/// once: what is loaded must not exist three times over on its way.
 struct Stack {
     held: WeightType,
     rows: usize,
     columns: usize,
-    /// Plain elements.
-    values: Vec<f32>,
-    /// Elements of every other type, as they lie in memory.
-    bytes: Vec<u8>,
+    /// The bytes as they will lie in memory; words, because candle asks for the alignment of its blocks.
+    words: Vec<u32>,
+    /// Bytes filled so far.
+    filled: usize,
+    /// Bytes of all.
+    size: usize,
 }
 
 impl Stack {
-    fn new(held: WeightType) -> Self {
-        Stack { held, rows: 0, columns: 0, values: Vec::new(), bytes: Vec::new() }
+    fn new(held: WeightType, entries: &[&TensorEntry]) -> Self {
+        let size = entries.iter().filter_map(|entry| held.bytes_of(&entry.shape)).sum::<u64>() as usize;
+        let rows = entries.iter().map(|entry| entry.shape[0]).sum();
+        let columns = entries.first().map_or(0, |entry| entry.shape[1]);
+        Stack { held, rows, columns, words: vec![0; size.div_ceil(4)], filled: 0, size }
     }
 
     fn push(&mut self, entry: &TensorEntry, bytes: &[u8]) -> Result<(), LoadError> {
-        let (rows, columns) = (entry.shape[0], entry.shape[1]);
-        self.rows += rows;
-        self.columns = columns;
-        match self.held {
-            WeightType::F32 => self.values.extend(to_f32(entry, bytes)?),
-            same if same == entry.dtype => self.bytes.extend_from_slice(bytes),
-            held if held.is_quantized() => self.bytes.extend(quantize(entry, bytes, held)?),
-            held => self.bytes.extend(narrow(&to_f32(entry, bytes)?, held)),
+        let columns = entry.shape[1];
+        let end = self.filled + self.held.bytes_of(&entry.shape).unwrap_or(0) as usize;
+        let held = self.held;
+        let target = &mut bytemuck::cast_slice_mut::<u32, u8>(&mut self.words)[self.filled..end];
+        self.filled = end;
+        if held == entry.dtype {
+            target.copy_from_slice(bytes);
+            return Ok(());
         }
-        Ok(())
+        // Converted piece by piece on all cores, so that no second copy of the whole exists.
+        let rows = CONVERT_ELEMENTS.div_ceil(columns);
+        let row_bytes = |weight: WeightType| weight.bytes_of(&[columns]).unwrap_or(0) as usize;
+        let pieces = target.par_chunks_mut(rows * row_bytes(held)).zip(bytes.par_chunks(rows * row_bytes(entry.dtype)));
+        pieces.try_for_each(|(target, bytes)| convert(entry, bytes, held, target))
     }
 
-    fn finish(self, device: &Device) -> Result<Weight, LoadError> {
+    fn finish(self, device: &Device, use_of: Use) -> Result<Weight, LoadError> {
         let shape = (self.rows, self.columns);
+        if self.held == WeightType::F32 {
+            return Ok(Weight::Dense(Tensor::from_vec(bytemuck::cast_vec::<u32, f32>(self.words), shape, device)?));
+        }
+        let bytes = &bytemuck::cast_slice::<u32, u8>(&self.words)[..self.size];
         let Some(dtype) = self.held.dense() else {
-            // candle casts the bytes to blocks and asks for their alignment
-            let mut aligned = vec![0u32; self.bytes.len().div_ceil(4)];
-            let target: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
-            target[..self.bytes.len()].copy_from_slice(&self.bytes);
-            let length = self.bytes.len();
-            drop(self.bytes);
-            let blocks = Cow::Borrowed(&bytemuck::cast_slice::<u32, u8>(&aligned)[..length]);
-            let storage = QStorage::from_data(blocks, device, self.held.ggml())?;
-            return Ok(Weight::Quantized(Arc::new(QTensor::new(storage, shape)?)));
+            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, self.held.ggml())?;
+            drop(self.words);
+            let tensor = match use_of {
+                Use::Products => held_once(storage, shape)?,
+                Use::Lookup => QTensor::new(storage, shape)?,
+            };
+            return Ok(Weight::Quantized(Arc::new(tensor)));
         };
-        let tensor = match self.held {
-            WeightType::F32 => Tensor::from_vec(self.values, shape, device)?,
-            _ => Tensor::from_raw_buffer(&self.bytes, dtype, &[shape.0, shape.1], device)?,
-        };
-        Ok(Weight::Dense(tensor))
+        Ok(Weight::Dense(Tensor::from_raw_buffer(bytes, dtype, &[shape.0, shape.1], device)?))
+    }
+}
+
+/// What a matrix is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Products with rows.
+    Products,
+    /// Rows by token id, and perhaps products too.
+    Lookup,
+}
+
+/// Converts whole rows to another type.
+fn convert(entry: &TensorEntry, bytes: &[u8], held: WeightType, target: &mut [u8]) -> Result<(), LoadError> {
+    let values = to_f32(entry, bytes)?;
+    match held {
+        WeightType::F32 => write(target, values.iter().map(|value| value.to_le_bytes())),
+        WeightType::F16 => write(target, values.iter().map(|&value| f16::from_f32(value).to_le_bytes())),
+        WeightType::Bf16 => write(target, values.iter().map(|&value| bf16::from_f32(value).to_le_bytes())),
+        quantized => {
+            let columns = entry.shape[1];
+            let rows =
+                Tensor::from_vec(values, (bytes.len() / entry.dtype.block_bytes() / columns, columns), &Device::Cpu)?;
+            target.copy_from_slice(&QTensor::quantize(&rows, quantized.ggml())?.data()?);
+        }
+    }
+    Ok(())
+}
+
+fn write<const N: usize>(target: &mut [u8], elements: impl Iterator<Item = [u8; N]>) {
+    for (target, element) in target.as_chunks_mut().0.iter_mut().zip(elements) {
+        *target = element;
     }
 }
 
@@ -227,26 +268,4 @@ fn to_f32(entry: &TensorEntry, bytes: &[u8]) -> Result<Vec<f32>, LoadError> {
         WeightType::F16 => bytes.chunks_exact(2).map(|bytes| f16::from_le_bytes(pair(bytes)).to_f32()).collect(),
         dtype => return Err(ManifestError::QuantizedVector { name: entry.name.clone(), dtype }.into()),
     })
-}
-
-/// f32 elements as bytes of a 16-bit type.
-fn narrow(values: &[f32], held: WeightType) -> Vec<u8> {
-    match held {
-        WeightType::Bf16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
-        _ => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-    }
-}
-
-/// Plain rows as blocks of a quantized type, on all cores.
-fn quantize(entry: &TensorEntry, bytes: &[u8], held: WeightType) -> Result<Vec<u8>, LoadError> {
-    let columns = entry.shape[1];
-    let element = entry.dtype.block_bytes();
-    let rows = QUANTIZE_ELEMENTS.div_ceil(columns);
-    let blocks = |bytes: &[u8]| -> Result<Vec<u8>, LoadError> {
-        let values = to_f32(entry, bytes)?;
-        let rows = Tensor::from_vec(values, (bytes.len() / element / columns, columns), &Device::Cpu)?;
-        Ok(QTensor::quantize(&rows, held.ggml())?.data()?.into_owned())
-    };
-    let chunks: Vec<_> = bytes.par_chunks(rows * columns * element).map(blocks).collect::<Result<_, LoadError>>()?;
-    Ok(chunks.concat())
 }

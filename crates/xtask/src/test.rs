@@ -19,8 +19,9 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
         steps.skip("end-to-end tests", "--fast");
     } else {
         steps.run("doc tests", &mut workspace.cargo(["test", "--workspace", "--doc", "--quiet"]));
-        let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
-        steps.run("docs", doc.env("RUSTDOCFLAGS", "-D warnings"));
+        // Nothing here is published: the pages are for whoever works on it, private items included.
+        let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+        steps.run("docs", doc.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"));
         dependencies(&workspace, &mut steps);
     }
     Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -29,9 +29,9 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         listen: format!("127.0.0.1:{port}"),
         model,
         workers: args.workers as usize,
-        worker_args: Vec::new(),
+        devices: args.device,
         // Layers of this size gain nothing from more.
-        threads: 1,
+        threads: Some(1),
     };
     let cluster = tokio::select! {
         cluster = Cluster::start(folder, launch) => cluster?,

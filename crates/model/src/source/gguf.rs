@@ -189,3 +189,6 @@ fn config(
 fn decimal(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! `gogrid bench`: figures that docs/PERFORMANCE.md quotes. Everything that is timed runs in alternation, so that a
+//! machine whose speed drifts drifts for all alike, and medians are shown.
+
+mod local;
+mod parity;
+mod pipeline;
+mod quality;
+mod random_model;
+mod stream;
+
+use crate::args::BenchCommand;
+use anyhow::Result;
+use std::process::ExitCode;
+
+pub(crate) async fn run(command: BenchCommand) -> Result<ExitCode> {
+    match command {
+        BenchCommand::Parity(args) => tokio::task::spawn_blocking(move || parity::run(&args)).await?,
+        BenchCommand::Quality(args) => tokio::task::spawn_blocking(move || quality::run(&args)).await?,
+        BenchCommand::Pipeline(args) => pipeline::run(&args).await,
+    }
+}
+
+/// The middle value, the upper one of two; 0 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0]), 4.0);
+        assert_eq!(median(vec![]), 0.0);
+    }
+}

@@ -1,0 +1,162 @@
+use super::{
+    local::{Local, Timing},
+    median,
+    random_model::LLAMA_1_1B,
+    stream,
+};
+use crate::{
+    args::{BenchModel, PipelineArgs},
+    launch::{self, Cluster, Launch},
+};
+use anyhow::{Context, Result};
+use bytesize::ByteSize;
+use gogrid_coordinator::NewModel;
+use gogrid_model::{DeviceSpec, Quant};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// What is timed, with its timings so far.
+struct Setup {
+    name: String,
+    cluster: Option<Cluster>,
+    /// Hops of one token: from the coordinator through every worker and back.
+    hops: usize,
+    timings: Vec<Timing>,
+}
+
+pub(super) async fn run(args: &PipelineArgs) -> Result<ExitCode> {
+    let both = [BenchModel::Demo, BenchModel::Random];
+    for model in if args.model.is_empty() { &both[..] } else { &args.model } {
+        bench(*model, args).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
+    let (name, path) = match model {
+        BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
+        BenchModel::Random => ("1.1b", random_model(folder.path()).await?),
+    };
+    let devices = args.device.iter().map(DeviceSpec::to_string).collect::<Vec<_>>().join(", ");
+    println!(
+        "model {name}, {}, on {devices}; prompt {} tokens, {} generated, one request at a time, median of {}",
+        args.quant, args.prompt, args.tokens, args.rounds
+    );
+    let device = args.device.first().copied().unwrap_or_default();
+    let mut local = Some(load(path.clone(), args.quant, device).await?);
+    let unlinked = Setup { name: "one process, no links".into(), cluster: None, hops: 0, timings: Vec::new() };
+    let mut setups = vec![unlinked];
+    for &workers in if args.workers.is_empty() { &[1, 2, 4][..] } else { &args.workers } {
+        setups.push(start(&path, workers as usize, args).await?);
+    }
+    // Token ids of words in both vocabularies, none of them special.
+    let prompt: Vec<u32> = (0..args.prompt).map(|position| 100 + position * 7 % 1000).collect();
+    // The first round warms caches and connections up and does not count.
+    for round in 0..=args.rounds {
+        for setup in &mut setups {
+            let timing = match &setup.cluster {
+                Some(cluster) => stream::time(&cluster.url, name, &prompt, args.tokens as usize).await?,
+                None => {
+                    let (timed, timing) = time_local(local.take(), prompt.clone(), args.tokens as usize).await?;
+                    local = Some(timed);
+                    timing
+                }
+            };
+            if round > 0 {
+                setup.timings.push(timing);
+            }
+        }
+    }
+    print(&setups, args.prompt);
+    for cluster in setups.into_iter().filter_map(|setup| setup.cluster) {
+        cluster.stop().await;
+    }
+    println!();
+    Ok(())
+}
+
+async fn random_model(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("1.1b");
+    let made = path.clone();
+    tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made))
+        .await?
+        .context("the random model cannot be written")?;
+    Ok(path)
+}
+
+async fn load(path: PathBuf, quant: Quant, device: DeviceSpec) -> Result<Local> {
+    tokio::task::spawn_blocking(move || Local::load(&path, Some(quant), device)).await?
+}
+
+async fn time_local(local: Option<Local>, prompt: Vec<u32>, tokens: usize) -> Result<(Local, Timing)> {
+    let mut local = local.context("the model is loaded")?;
+    tokio::task::spawn_blocking(move || {
+        let timing = local.time(&prompt, tokens)?;
+        Ok((local, timing))
+    })
+    .await?
+}
+
+async fn start(model: &Path, workers: usize, args: &PipelineArgs) -> Result<Setup> {
+    let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
+    let model = NewModel { path: model.to_owned(), name: None, stages: workers, quant: Some(args.quant) };
+    let launch = Launch { listen: "127.0.0.1:0".into(), model, workers, devices: args.device.clone(), threads: None };
+    let cluster = Cluster::start(folder, launch).await?;
+    let name = if workers == 1 { "1 worker".into() } else { format!("{workers} workers") };
+    Ok(Setup { name, cluster: Some(cluster), hops: workers + 1, timings: Vec::new() })
+}
+
+impl Setup {
+    /// Prompt tokens per second, up to the first token.
+    fn prefill_rate(&self, prompt: u32) -> f64 {
+        f64::from(prompt) / median(self.timings.iter().map(|timing| timing.first.as_secs_f64()).collect())
+    }
+
+    fn ms_per_token(&self) -> f64 {
+        median(self.timings.iter().map(|t| t.rest.as_secs_f64() * 1e3 / (t.tokens - 1) as f64).collect())
+    }
+
+    /// Milliseconds per token and hop beyond what the unlinked run takes: the median over the rounds, in each of which
+    /// both ran one after the other.
+    fn hop(&self, unlinked: &Setup) -> Option<f64> {
+        let per_token = |timing: &Timing| timing.rest.as_secs_f64() * 1e3 / (timing.tokens - 1) as f64;
+        let rounds = self.timings.iter().zip(&unlinked.timings);
+        (self.hops > 0).then(|| median(rounds.map(|(a, b)| (per_token(a) - per_token(b)) / self.hops as f64).collect()))
+    }
+
+    /// The most memory that was ever resident, of each process.
+    fn peaks(&self) -> String {
+        let pids = self.cluster.as_ref().map_or_else(|| vec![std::process::id()], Cluster::pids);
+        let peaks = pids.into_iter().map(|pid| peak_memory(pid).map_or("unknown".into(), |peak| peak.to_string()));
+        peaks.collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn print(setups: &[Setup], prompt: u32) {
+    println!(
+        "{:<24} {:>13} {:>12} {:>9} {:>9} {:>8}  peak memory (coordinator, workers)",
+        "", "prefill tok/s", "decode tok/s", "ms/token", "unlinked", "ms/hop"
+    );
+    for setup in setups {
+        let (ms, unlinked) = (setup.ms_per_token(), &setups[0]);
+        let ratio = format!("{:+.1} %", 100.0 * (ms / unlinked.ms_per_token() - 1.0));
+        let hop = setup.hop(unlinked).map_or("-".into(), |hop| format!("{hop:.3}"));
+        println!(
+            "{:<24} {:>13.0} {:>12.1} {ms:>9.2} {ratio:>9} {hop:>8}  {}",
+            setup.name,
+            setup.prefill_rate(prompt),
+            1e3 / ms,
+            setup.peaks()
+        );
+    }
+}
+
+/// As the kernel counts it; only Linux says so of another process.
+fn peak_memory(pid: u32) -> Option<ByteSize> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok().map(ByteSize::kib)
+}

@@ -1,0 +1,44 @@
+//! A streamed completion over the API, timed from outside.
+
+use super::local::Timing;
+use crate::sse::SseDecoder;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// Continues a prompt of token ids greedily by so many tokens, past any end of sequence.
+pub(super) async fn time(url: &str, model: &str, prompt: &[u32], tokens: usize) -> Result<Timing> {
+    let body = json!({
+        "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true,
+        "stream": true, "stream_options": { "include_usage": true },
+    });
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let start = Instant::now();
+    let mut response = client.post(format!("{url}/v1/completions")).json(&body).send().await?;
+    let status = response.status();
+    if !status.is_success() {
+        bail!("{status}: {}", response.text().await?);
+    }
+    let (mut decoder, mut first, mut last, mut usage) = (SseDecoder::default(), None, None, Value::Null);
+    while let Some(bytes) = response.chunk().await? {
+        for event in decoder.push(&bytes)? {
+            if event == "[DONE]" {
+                ensure!(usage["completion_tokens"] == tokens, "{tokens} tokens were asked for, not {usage}");
+                let (first, last): (Instant, Instant) = first.zip(last).context("no token came")?;
+                return Ok(Timing { first: first - start, rest: last - first, tokens });
+            }
+            let mut event: Value = serde_json::from_str(&event)?;
+            ensure!(event.get("error").is_none(), "the answer broke off: {event}");
+            if event["choices"][0].is_object() {
+                first.get_or_insert_with(Instant::now);
+            }
+            if !event["choices"][0]["finish_reason"].is_null() {
+                last = Some(Instant::now());
+            }
+            if event["usage"].is_object() {
+                usage = event["usage"].take();
+            }
+        }
+    }
+    bail!("the stream ended early")
+}
