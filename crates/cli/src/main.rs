@@ -23,7 +23,12 @@ fn main() -> ExitCode {
     let args = Args::parse();
     logs::start(args.command.quiet());
     gogrid_link::install_crypto();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Worker(_) = args.command {
+        // Its frames pass through few tasks one after another: woken on one thread, each hop takes a fifth less time.
+        builder.worker_threads(1);
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: the async runtime cannot be started: {error}");

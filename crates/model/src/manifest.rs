@@ -1,6 +1,7 @@
 //! The list of a model's tensors, with sizes and hashes: what the coordinator sends to workers, so that each fetches
 //! exactly the weights of its layers and can check them.
 
+use crate::packed;
 use crate::tensors::{self, Role};
 use crate::{ConfigError, DeviceKind, FloatType, Layers, LayersError, ModelConfig, Quant, WeightType};
 use serde::{Deserialize, Serialize};
@@ -182,20 +183,29 @@ impl Manifest {
         found.unwrap_or(FloatType::F32)
     }
 
-    /// Bytes that the weights of a stage will take in memory. Needs a manifest that [`Manifest::validate`] accepts;
+    /// Bytes that the weights of a stage will take in memory, candle's rearranged copies included. Needs a manifest that [`Manifest::validate`] accepts;
     /// tensors that are not listed count nothing.
     pub fn stage_bytes(&self, layers: Layers, quant: Quant, device: DeviceKind) -> u64 {
         let compute = self.compute_type(layers, quant, device);
         let tied = self.config.tied_embeddings && layers.has_embedding() && layers.has_head(self.config.layers);
         let bytes = |(entry, role): (&TensorEntry, Role)| {
             let of = |dtype: WeightType| dtype.bytes_of(&entry.shape).unwrap_or(u64::MAX);
+            let copy = |held: WeightType| packed::copy_bytes(held, &entry.shape).filter(|_| device == DeviceKind::Cpu);
+            // What a matrix takes that is only there for products.
+            let product = |held: WeightType| match copy(held) {
+                Some(copy) if packed::copies_suffice(held) => copy,
+                Some(copy) => of(held).saturating_add(copy),
+                None => of(held),
+            };
             match role {
                 Role::Embedding if tied => {
                     let head = held_type(Role::Head, entry, quant, compute);
                     let table = tied_table_type(entry, quant, compute);
-                    if table == head { of(head) } else { of(head).saturating_add(of(table)) }
+                    let head = if table == head { copy(head).unwrap_or(0) } else { product(head) };
+                    of(table).saturating_add(head)
                 }
-                role => of(held_type(role, entry, quant, compute)),
+                Role::Matrix | Role::Head => product(held_type(role, entry, quant, compute)),
+                Role::Embedding | Role::Vector => of(held_type(role, entry, quant, compute)),
             }
         };
         self.stage_tensors(layers).map(bytes).fold(0, u64::saturating_add)

@@ -1,39 +1,67 @@
-//! q8_0 weights that are in memory once. Where the CPU has the instructions, candle computes with a rearranged copy of
-//! them, made at the first product, and keeps the original beside it although nothing reads it any more. Here the first
-//! product is made while loading, and the original is dropped if candle took such a copy.
-//!
-//! Only q8_0, and only on x86: for other types and CPUs candle picks copy or original by the number of rows.
+//! Quantized weights that are in memory once. On x86 candle computes with a rearranged copy of some types, made at the
+//! first product, and keeps the original beside it although nothing reads it any more. Here the first products are made
+//! while loading, and the original is dropped if candle took copies for them.
 
+use crate::WeightType;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor, QuantizedType};
 use candle_core::{CpuStorage, DType, Device, Module, Result, Tensor, bail};
 use half::f16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Rows of one tile of a rearranged matrix; only matrices of whole tiles are rearranged.
+const TILE_ROWS: usize = 16;
+/// Columns that a rearranged matrix has a multiple of.
+const TILE_COLUMNS: usize = 256;
+/// Numbers of rows of products, one for each copy that candle may make: for few rows, and for many where the CPU has
+/// matrix instructions (AMX).
+const FIRST_PRODUCTS: [usize; 2] = [1, 32];
+
+/// Bytes of the rearranged copy of a matrix that a CPU computes with; `None` where there is none. The coordinator does
+/// not know its workers' instructions: it counts the copy for every CPU.
+pub(crate) fn copy_bytes(held: WeightType, shape: &[usize]) -> Option<u64> {
+    let tile = match held {
+        WeightType::Q8_0 => TILE_ROWS * 272, // as in the original: 32 numbers in 34 bytes
+        WeightType::Q4K => 2 * 8 * TILE_ROWS * 4 + TILE_ROWS * 128, // f32 scales and minima of 8 parts, packed nibbles
+        WeightType::Q6K => 16 * TILE_ROWS * 4 + TILE_ROWS * 256, // f32 scales of 16 parts, whole bytes
+        _ => return None,
+    };
+    let &[rows, columns] = shape else { return None };
+    let whole = rows.is_multiple_of(TILE_ROWS) && columns.is_multiple_of(TILE_COLUMNS);
+    whole.then(|| (rows / TILE_ROWS * (columns / TILE_COLUMNS) * tile) as u64)
+}
+
+/// Whether all products are computed with copies, so that the original can go. Of q6k a single row is not.
+pub(crate) fn copies_suffice(held: WeightType) -> bool {
+    matches!(held, WeightType::Q8_0 | WeightType::Q4K)
+}
+
 /// A matrix `// (out, in)` for products alone: an embedding table is looked up in the original.
-pub(crate) fn held_once(storage: QStorage, shape: (usize, usize)) -> Result<QTensor> {
+pub(crate) fn held_once(storage: QStorage, shape: (usize, usize), held: WeightType) -> Result<QTensor> {
     let original = match storage {
-        QStorage::Cpu(original) if cfg!(target_arch = "x86_64") && original.dtype() == GgmlDType::Q8_0 => original,
+        QStorage::Cpu(original) if cfg!(target_arch = "x86_64") && copies_suffice(held) => original,
         other => return QTensor::new(other, shape),
     };
-    let size = original.storage_size_in_bytes();
-    let weights =
-        Weights(Arc::new(Shared { original: Mutex::new(Some(original)), size, in_use: AtomicBool::new(false) }));
-    let shared = Arc::clone(&weights.0);
-    let tensor = Arc::new(QTensor::new(QStorage::Cpu(Box::new(weights)), shape)?);
-    let row = Tensor::zeros((1, shape.1), DType::F32, &Device::Cpu)?;
-    QMatMul::QTensor(Arc::clone(&tensor)).forward(&row)?;
+    let (size, dtype) = (original.storage_size_in_bytes(), original.dtype());
+    let original = Mutex::new(Some(original));
+    let shared = Arc::new(Shared { original, dtype, size, in_use: AtomicBool::new(false) });
+    let tensor = Arc::new(QTensor::new(QStorage::Cpu(Box::new(Weights(Arc::clone(&shared)))), shape)?);
+    for rows in FIRST_PRODUCTS {
+        let rows = Tensor::zeros((rows, shape.1), DType::F32, &Device::Cpu)?;
+        QMatMul::QTensor(Arc::clone(&tensor)).forward(&rows)?;
+    }
     // A product that asked the original to compute will do so again; one that did not has its copy.
     if !shared.in_use.load(Ordering::Relaxed) {
         shared.original().take();
     }
-    Arc::into_inner(tensor).ok_or_else(|| candle_core::Error::msg("the first product kept its weights"))
+    Arc::into_inner(tensor).ok_or_else(|| candle_core::Error::msg("a product kept its weights"))
 }
 
 struct Weights(Arc<Shared>);
 
 struct Shared {
     original: Mutex<Option<Box<dyn QuantizedType>>>,
+    dtype: GgmlDType,
     /// Bytes of the original.
     size: usize,
     /// Whether a product was computed with the original.
@@ -51,14 +79,14 @@ impl Weights {
         self.0.in_use.store(true, Ordering::Relaxed);
         match &*self.0.original() {
             Some(original) => compute(original.as_ref()),
-            None => bail!("these q8_0 weights are only there in the form for products in f32"),
+            None => bail!("these weights are only there in the form for products in f32"),
         }
     }
 }
 
 impl QuantizedType for Weights {
     fn dtype(&self) -> GgmlDType {
-        GgmlDType::Q8_0
+        self.0.dtype
     }
 
     fn matmul_t(&self, mkn: (usize, usize, usize), lhs: &[f32], dst: &mut [f32]) -> Result<()> {
@@ -89,7 +117,7 @@ impl QuantizedType for Weights {
     }
 
     fn block_size(&self) -> usize {
-        GgmlDType::Q8_0.block_size()
+        self.0.dtype.block_size()
     }
 
     fn from_float(&mut self, xs: &[f32]) {
@@ -114,16 +142,16 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    /// Rows that candle rearranges (multiples of 256 by multiples of 16), and two that it does not.
     #[rstest]
-    #[case(512, 64)]
-    #[case(96, 64)]
-    #[case(512, 40)]
-    fn products_are_those_of_the_original(#[case] columns: usize, #[case] rows: usize) {
+    fn products_are_those_of_the_original(
+        #[values(WeightType::Q8_0, WeightType::Q4K, WeightType::Q6K, WeightType::Q4_0)] held: WeightType,
+        #[values(64, 40)] rows: usize,
+    ) {
+        let columns = 512;
         let matrix = Tensor::randn(0f32, 1.0, (rows, columns), &Device::Cpu).unwrap();
-        let plain = QTensor::quantize(&matrix, GgmlDType::Q8_0).unwrap();
-        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, GgmlDType::Q8_0).unwrap();
-        let once = Arc::new(held_once(storage, (rows, columns)).unwrap());
+        let plain = QTensor::quantize(&matrix, held.ggml()).unwrap();
+        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, held.ggml()).unwrap();
+        let once = Arc::new(held_once(storage, (rows, columns), held).unwrap());
         let plain = Arc::new(plain);
         for tokens in [1, 2, 5, 64] {
             let input = Tensor::randn(0f32, 1.0, (tokens, columns), &Device::Cpu).unwrap();
@@ -131,5 +159,15 @@ mod tests {
                 |weights: &Arc<QTensor>| QMatMul::QTensor(Arc::clone(weights)).forward(&input)?.to_vec2::<f32>();
             assert_eq!(product(&once).unwrap(), product(&plain).unwrap());
         }
+    }
+
+    #[test]
+    fn copies_are_as_large_as_their_tiles() {
+        assert_eq!(copy_bytes(WeightType::Q8_0, &[32, 512]), WeightType::Q8_0.bytes_of(&[32, 512]));
+        assert_eq!(copy_bytes(WeightType::Q4K, &[16, 256]), Some(3072));
+        assert_eq!(copy_bytes(WeightType::Q6K, &[32, 256]), Some(2 * 5120));
+        assert_eq!(copy_bytes(WeightType::Q8_0, &[40, 512]), None);
+        assert_eq!(copy_bytes(WeightType::Q8_0, &[32, 96]), None);
+        assert_eq!(copy_bytes(WeightType::Q4_0, &[32, 512]), None);
     }
 }

@@ -202,7 +202,7 @@ impl Stack {
             let storage = QStorage::from_data(Cow::Borrowed(bytes), device, self.held.ggml())?;
             drop(self.words);
             let tensor = match use_of {
-                Use::Products => held_once(storage, shape)?,
+                Use::Products => held_once(storage, shape, self.held)?,
                 Use::Lookup => QTensor::new(storage, shape)?,
             };
             return Ok(Weight::Quantized(Arc::new(tensor)));
