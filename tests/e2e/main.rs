@@ -20,3 +20,4 @@ mod memory;
 mod openai_client;
 mod status;
 mod two_machines;
+mod weights;

@@ -18,7 +18,14 @@ const KV_BLOCK_TOKENS: u64 = 256;
 
 #[tokio::test]
 async fn peak_memory_is_weights_and_sessions_and_sixty_megabytes() -> Result<()> {
-    let mut cluster = cluster().workers(2).quant("none").start().await?;
+    for quant in ["none", "q8_0"] {
+        peak_memory(quant).await.with_context(|| format!("with --quant {quant}"))?;
+    }
+    Ok(())
+}
+
+async fn peak_memory(quant: &str) -> Result<()> {
+    let mut cluster = cluster().workers(2).quant(quant).start().await?;
     let answer = cluster.api().stream(long_story(500)).await?.answer().await?;
     assert_eq!(answer.finish_reason.as_deref(), Some("length"));
 

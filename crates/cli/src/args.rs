@@ -61,6 +61,7 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = COORDINATOR_TOML)]
 pub(crate) struct CoordinatorArgs {
     /// Folder of its identity, members, models and settings (coordinator.toml).
     #[arg(long, value_name = "DIR")]
@@ -130,7 +131,29 @@ pub(crate) struct ModelAddArgs {
     pub(crate) quant: Option<Quant>,
 }
 
+/// What `--json` prints: the field names are a contract.
+const STATUS_JSON: &str = "\
+Fields of --json:
+  api        base address of the API
+  sessions   sequences being generated
+  queue      requests that wait: waiting, and how many may: capacity
+  workers    members: id, name, state (ready, draining or offline), device, memory_bytes, sessions, and
+             stages: model, layers (the first, and the one after the last), epoch, quant (null until loaded),
+             weights_bytes, kv_used_bytes, kv_budget_bytes, sessions
+  models     name, quant, layers, context_length, ready, reason (what it waits for, or null), epoch (or null), and
+             stages in order: layers, worker, worker_id";
+
+/// What the coordinator reads from its folder beside the command line.
+const COORDINATOR_TOML: &str = "\
+Keys of coordinator.toml, all of them optional; the command line counts first:
+  listen          address of the API, \"127.0.0.1:8080\"
+  link_listen     UDP address of the links with workers, \"0.0.0.0:7450\"
+  weights_listen  TCP address from which workers fetch weights, \"0.0.0.0:7451\"
+  queue_capacity  requests that may wait before others are refused with status 429, 256
+  max_sessions    sequences that are generated at once, 64";
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = STATUS_JSON)]
 pub(crate) struct StatusArgs {
     /// The coordinator's folder.
     #[arg(long, value_name = "DIR")]
@@ -262,6 +285,60 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    /// Every name in a JSON document.
+    fn names(value: &serde_json::Value) -> Vec<String> {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.iter().flat_map(|(name, value)| [vec![name.clone()], names(value)].concat()).collect()
+            }
+            serde_json::Value::Array(values) => values.iter().flat_map(names).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn help_names_every_field_of_the_status() {
+        use gogrid_coordinator::status::{
+            HeldStage, ModelStatus, PlacedStage, QueueStatus, Status, WorkerState, WorkerStatus,
+        };
+        let text = String::new;
+        let held = HeldStage {
+            model: text(),
+            layers: [0, 1],
+            epoch: 1,
+            quant: None,
+            weights_bytes: 0,
+            kv_used_bytes: 0,
+            kv_budget_bytes: 0,
+            sessions: 0,
+        };
+        let worker = WorkerStatus {
+            id: text(),
+            name: text(),
+            state: WorkerState::Ready,
+            device: text(),
+            memory_bytes: 0,
+            sessions: 0,
+            stages: vec![held],
+        };
+        let model = ModelStatus {
+            name: text(),
+            quant: text(),
+            layers: 1,
+            context_length: 1,
+            ready: true,
+            reason: None,
+            epoch: None,
+            stages: vec![PlacedStage { layers: [0, 1], worker: text(), worker_id: text() }],
+        };
+        let queue = QueueStatus { waiting: 0, capacity: 0 };
+        let status = Status { api: text(), workers: vec![worker], models: vec![model], sessions: 0, queue };
+        let words: Vec<&str> = STATUS_JSON.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        for name in names(&serde_json::to_value(status).expect("a status is JSON")) {
+            assert!(words.contains(&name.as_str()), "{name}");
+        }
     }
 
     #[test]

@@ -36,9 +36,6 @@ pub(crate) struct Launch {
 
 /// Memory lent by a worker on a GPU, whose size the worker does not know.
 const GPU_MEMORY: &str = "16GiB";
-/// Candle's threads wait for work by spinning 25,000 times before they sleep, which takes milliseconds of the cores that
-/// the pipeline's next worker computes with. This many last from one product of a step to the next.
-const SPIN_LIMIT: &str = "2000";
 
 /// A running coordinator with its workers. Dropping it kills them.
 pub(crate) struct Cluster {
@@ -90,9 +87,6 @@ impl Cluster {
             }
             if let Some(threads) = launch.threads.map(|threads| threads.to_string()) {
                 command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
-            }
-            if std::env::var_os("CANDLE_BARRIER_POOL_SPIN_LIMIT").is_none() {
-                command.env("CANDLE_BARRIER_POOL_SPIN_LIMIT", SPIN_LIMIT);
             }
             let mut worker = Process::spawn(command, &data.join("log"))?;
             worker.say(&code).await?;

@@ -8,11 +8,13 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use gogrid_model::{Manifest, TensorEntry, TensorError, TensorSource};
 use std::{
     borrow::Cow,
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, sync::Mutex};
 
 /// Downloads at once: enough to keep a gigabit link busy with small tensors.
 const PARALLEL: usize = 4;
@@ -73,6 +75,9 @@ pub enum FetchError {
 pub struct WeightCache {
     folder: PathBuf,
     client: reqwest::Client,
+    /// Held while fetching: stages may share tensors, and two downloads of one would pull its file away from under each
+    /// other.
+    fetching: Arc<Mutex<()>>,
 }
 
 impl WeightCache {
@@ -89,7 +94,7 @@ impl WeightCache {
             .no_proxy()
             .build()
             .map_err(io::Error::other)?;
-        Ok(Self { folder: folder.to_owned(), client })
+        Ok(Self { folder: folder.to_owned(), client, fetching: Arc::default() })
     }
 
     fn path(&self, entry: &TensorEntry) -> PathBuf {
@@ -100,7 +105,10 @@ impl WeightCache {
     pub(crate) async fn fetch(&self, manifest: &Manifest, mirrors: &Mirrors) -> Result<(), FetchError> {
         let present =
             |entry: &TensorEntry| fs::metadata(self.path(entry)).is_ok_and(|found| found.len() == entry.bytes);
-        let missing = manifest.tensors.iter().filter(|entry| !present(entry));
+        let _fetching = self.fetching.lock().await;
+        // Equal tensors (norms of ones, biases of zeros) are one file.
+        let mut asked = HashSet::new();
+        let missing = manifest.tensors.iter().filter(|entry| !present(entry) && asked.insert(entry.hash));
         // Boxed one by one: the compiler cannot see that a stream of borrowing futures may be sent to another thread.
         let fetches: Vec<_> = missing.map(|entry| self.fetch_tensor(entry, mirrors).boxed()).collect();
         stream::iter(fetches).buffer_unordered(PARALLEL).try_collect().await

@@ -7,12 +7,15 @@ use crate::linear::{Linear, Weight};
 use crate::rope::Frequencies;
 use crate::weights::Loader;
 use crate::{
-    Activations, ActivationsError, DeviceError, DeviceSpec, FloatType, Input, KvError, Layers, Manifest, ManifestError,
-    ModelConfig, Output, Quant, SessionKey, Span, TensorError, TensorSource, tensors,
+    Activations, ActivationsError, DeviceError, DeviceKind, DeviceSpec, FloatType, Input, KvError, Layers, Manifest,
+    ManifestError, ModelConfig, Output, Quant, SessionKey, Span, TensorError, TensorSource, tensors,
 };
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
 use std::collections::HashSet;
+
+/// Steps that use every kernel of a GPU once: one of many rows, with a mask, and one of a single row.
+const WARM_UP_TOKENS: [usize; 2] = [33, 1];
 
 /// How a stage holds its weights and cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,9 @@ pub enum LoadError {
     /// The device refuses: most often its memory is full.
     #[error("the weights cannot be brought to the device")]
     Backend(#[source] Box<candle_core::Error>),
+    /// The weights are there, but nothing can be computed with them.
+    #[error("the first computation failed")]
+    WarmUp(#[source] Box<ForwardError>),
 }
 
 impl From<candle_core::Error> for LoadError {
@@ -225,7 +231,7 @@ impl Stage {
         let frequencies = Frequencies::new(&config);
         let activations = options.activations;
         tracing::debug!(%layers, %compute, device = %options.device, quant = %options.quant, weight_bytes, "stage loaded");
-        Ok(Stage {
+        let mut stage = Stage {
             config,
             layers,
             device,
@@ -237,7 +243,35 @@ impl Stage {
             frequencies,
             kv,
             weight_bytes,
-        })
+        };
+        if kind != DeviceKind::Cpu {
+            stage.warm_up()?;
+        }
+        Ok(stage)
+    }
+
+    /// Computes a little, so that a GPU's driver compiles its kernels now: where it has not kept them from an earlier
+    /// time that takes half a minute, which the first request would wait for.
+    fn warm_up(&mut self) -> Result<(), LoadError> {
+        const SESSION: SessionKey = SessionKey(u64::MAX);
+        if self.kv.open(SESSION, WARM_UP_TOKENS.iter().sum()).is_err() {
+            return Ok(());
+        }
+        let mut position = 0;
+        for tokens in WARM_UP_TOKENS {
+            let input = match self.embedding {
+                Some(_) => Input::Tokens(&[0; 64][..tokens]),
+                None => {
+                    let width = self.config.hidden_size;
+                    Input::Hidden(Activations::from_f32(&vec![0.0; tokens * width], width, self.activations))
+                }
+            };
+            let span = Span { session: SESSION, position, tokens, logits: true };
+            self.forward(&[span], input).map_err(|error| LoadError::WarmUp(Box::new(error)))?;
+            position += tokens;
+        }
+        self.kv.close(SESSION);
+        Ok(())
     }
 
     /// Reserves KV cache for a session that may reach `capacity` tokens.

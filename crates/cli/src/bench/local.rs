@@ -36,6 +36,8 @@ pub(super) struct Timing {
 pub(super) struct Batch {
     /// Each one's new tokens, the end-of-sequence token not among them.
     pub(super) answers: Vec<Vec<u32>>,
+    /// Each one's tokens' mean negative log-probability, in nats, the end-of-sequence token among them.
+    pub(super) surprise: Vec<f64>,
     /// The time of all steps after the prompts'.
     pub(super) decode: Duration,
     /// Tokens of those steps.
@@ -48,6 +50,9 @@ struct Sequence {
     next: Vec<u32>,
     position: usize,
     sampler: Sampler,
+    /// Sum of the chosen tokens' log-probabilities, and how many there were.
+    logprobs: f64,
+    chosen: usize,
 }
 
 impl Local {
@@ -112,7 +117,8 @@ impl Local {
             decoded += live.len();
         }
         self.stage.close_all();
-        Ok(Batch { answers, decode, decoded })
+        let surprise = sequences.iter().map(|sequence| -sequence.logprobs / sequence.chosen as f64).collect();
+        Ok(Batch { answers, surprise, decode, decoded })
     }
 
     fn open(&mut self, number: u64, prompt: &[u32], capacity: usize) -> Result<Sequence> {
@@ -120,7 +126,7 @@ impl Local {
         self.stage.open(session, capacity)?;
         let greedy = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
         let sampler = Sampler::new(greedy, self.stage.config().vocab_size, prompt)?;
-        Ok(Sequence { session, next: prompt.to_vec(), position: 0, sampler })
+        Ok(Sequence { session, next: prompt.to_vec(), position: 0, sampler, logprobs: 0.0, chosen: 0 })
     }
 
     /// Takes in every prompt, in chunks, and chooses each one's first token.
@@ -147,10 +153,12 @@ impl Local {
         };
         for (sequence, row) in sequences.iter_mut().zip(&rows) {
             let found = candidates(row, &sequence.sampler.request(0));
-            let token = sequence.sampler.sample(&found, 0).context("sampling")?.token;
-            sequence.sampler.accept(token);
+            let sampled = sequence.sampler.sample(&found, 0).context("sampling")?;
+            sequence.sampler.accept(sampled.token);
             sequence.position += sequence.next.len();
-            sequence.next = vec![token];
+            sequence.next = vec![sampled.token];
+            sequence.logprobs += f64::from(sampled.logprob);
+            sequence.chosen += 1;
         }
         Ok(())
     }

@@ -46,10 +46,12 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
         args.quant, args.prompt, args.tokens, args.rounds
     );
     let device = args.device.first().copied().unwrap_or_default();
+    eprintln!("loading the model into this process");
     let mut local = Some(load(path.clone(), args.quant, device).await?);
     let unlinked = Setup { name: "one process, no links".into(), cluster: None, hops: 0, timings: Vec::new() };
     let mut setups = vec![unlinked];
     for &workers in if args.workers.is_empty() { &[1, 2, 4][..] } else { &args.workers } {
+        eprintln!("starting a pipeline of {workers}");
         setups.push(start(&path, workers as usize, args).await?);
     }
     // Token ids of words in both vocabularies, none of them special.
@@ -57,6 +59,7 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
     // The first round warms caches and connections up and does not count.
     for round in 0..=args.rounds {
         for setup in &mut setups {
+            eprintln!("round {round} of {}: {}", args.rounds, setup.name);
             let timing = match &setup.cluster {
                 Some(cluster) => stream::time(&cluster.url, name, &prompt, args.tokens as usize).await?,
                 None => {

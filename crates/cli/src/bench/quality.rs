@@ -36,25 +36,35 @@ pub(super) fn run(args: &QualityArgs) -> Result<ExitCode> {
         args.device
     );
     let columns: String = kinds.keys().map(|kind| format!(" {:>7}", format!("{kind}s"))).collect();
-    println!("{:<8} {:>7}{columns} {:>12} {:>8}", "weights", "right", "bytes", "tok/s");
+    println!("{:<8} {:>7}{columns} {:>10} {:>12} {:>8}", "weights", "right", "nats/token", "bytes", "tok/s");
     let types = if args.quant.is_empty() { &Quant::ALL[..] } else { &args.quant };
     for &quant in types {
         let mut local = Local::load(&model, Some(quant), args.device)?;
-        let (right, rate) = ask(&mut local, &questions)?;
+        let asked = ask(&mut local, &questions)?;
         let percent = |right: usize, of: usize| format!("{:.1} %", 100.0 * right as f64 / of as f64);
-        let all = percent(right.values().sum(), questions.len());
+        let all = percent(asked.right.values().sum(), questions.len());
         let each: String = kinds
             .iter()
-            .map(|(kind, of)| format!(" {:>7}", percent(right.get(kind).copied().unwrap_or(0), *of)))
+            .map(|(kind, of)| format!(" {:>7}", percent(asked.right.get(kind).copied().unwrap_or(0), *of)))
             .collect();
-        println!("{:<8} {all:>7}{each} {:>12} {rate:>8.0}", quant.to_string(), local.weight_bytes());
+        let Asked { surprise, rate, .. } = asked;
+        println!("{:<8} {all:>7}{each} {surprise:>10.5} {:>12} {rate:>8.0}", quant.to_string(), local.weight_bytes());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Right answers by kind, and decoded tokens per second.
-fn ask<'a>(local: &mut Local, questions: &'a [HeldOut]) -> Result<(BTreeMap<&'a str, usize>, f64)> {
-    let (mut right, mut seconds, mut tokens) = (BTreeMap::new(), 0.0, 0);
+/// How the questions were answered.
+struct Asked<'a> {
+    /// Right answers by kind.
+    right: BTreeMap<&'a str, usize>,
+    /// How little the model was sure of its right answers: the mean negative log-probability of their tokens, in nats.
+    surprise: f64,
+    /// Decoded tokens per second.
+    rate: f64,
+}
+
+fn ask<'a>(local: &mut Local, questions: &'a [HeldOut]) -> Result<Asked<'a>> {
+    let (mut right, mut surprise, mut seconds, mut tokens) = (BTreeMap::new(), 0.0, 0.0, 0);
     for questions in questions.chunks(BATCH) {
         let prompts = questions
             .iter()
@@ -66,11 +76,13 @@ fn ask<'a>(local: &mut Local, questions: &'a [HeldOut]) -> Result<(BTreeMap<&'a 
         let batch = local.answer(&prompts, MOST_TOKENS)?;
         seconds += batch.decode.as_secs_f64();
         tokens += batch.decoded;
-        for (question, answer) in questions.iter().zip(&batch.answers) {
+        for ((question, answer), nats) in questions.iter().zip(&batch.answers).zip(&batch.surprise) {
             if local.text().decode(answer) == question.answer {
                 *right.entry(question.kind.as_str()).or_insert(0) += 1;
+                surprise += nats;
             }
         }
     }
-    Ok((right, tokens as f64 / seconds))
+    let count = right.values().sum::<usize>().max(1);
+    Ok(Asked { right, surprise: surprise / count as f64, rate: tokens as f64 / seconds })
 }
