@@ -16,6 +16,10 @@ async fn models_with_equal_tensors_load_side_by_side() -> Result<()> {
     for name in ["first", "second"] {
         cluster.ready(name).await?;
     }
+    // A load that fails is tried again some seconds later, which would hide it.
+    for worker in cluster.workers() {
+        ensure!(!worker.stderr().contains("cannot be loaded"), "{}", worker.stderr());
+    }
     let mut answers = Vec::new();
     for name in ["first", "second"] {
         let mut question = ask("What is 47 + 38?");
