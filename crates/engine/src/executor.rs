@@ -120,10 +120,14 @@ impl Executor {
         self.send(Command::Park { epoch }).await;
     }
 
+    /// Waits until the thread has ended although there are handles: it panicked. Cancel-safe.
+    pub(crate) async fn ended(&self) {
+        self.inbox.closed().await;
+    }
+
     async fn send(&self, command: Command) {
-        if self.inbox.send(command).await.is_err() {
-            tracing::error!("the executor's thread has ended");
-        }
+        // Whoever watches `ended` does what is to be done.
+        drop(self.inbox.send(command).await);
     }
 }
 
@@ -433,5 +437,20 @@ impl Detached {
                 return Some(frame);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_ended_is_noticed() {
+        let (executor, thread) = Detached::new();
+        let watched = executor.clone();
+        let noticed = tokio::spawn(async move { watched.ended().await });
+        drop(thread);
+        noticed.await.expect("it is told");
+        executor.park(Epoch(1)).await;
     }
 }

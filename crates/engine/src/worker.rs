@@ -62,6 +62,9 @@ pub enum WorkerError {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The thread that computes is gone, and with it every stage.
+    #[error("the computing thread panicked; what it said is in the log above")]
+    Executor,
     /// The weights' folder or a thread cannot be made.
     #[error("cannot set up the worker")]
     Io(#[from] io::Error),
@@ -97,7 +100,7 @@ impl Worker {
     /// Runs until `stop` is cancelled and its sessions are over. Reconnects for ever, with growing pauses.
     ///
     /// # Errors
-    /// When the machine is refused, or cannot be set up.
+    /// When the machine is refused, cannot be set up, or its computing thread panics.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let Self { transport, options, state } = self;
         options.device.check_built()?;
@@ -115,44 +118,54 @@ impl Worker {
         let introduction =
             Introduction { name: options.name.clone(), device: options.device.to_string(), memory: options.memory };
 
-        let (mut pauses, started) = (pauses(), Instant::now());
-        while !stop.is_cancelled() {
-            let joined = tokio::select! {
-                joined = control::join(&*transport, &coordinator, &introduction, token) => joined,
-                () = stop.cancelled() => break,
-            };
-            match joined {
-                Ok(joined) => {
-                    if token.take().is_some() {
-                        Membership { coordinator: coordinator.clone() }.save(&options.data)?;
+        let executor = loader.executor.clone();
+        let serve = async {
+            let (mut pauses, started) = (pauses(), Instant::now());
+            while !stop.is_cancelled() {
+                let joined = tokio::select! {
+                    joined = control::join(&*transport, &coordinator, &introduction, token) => joined,
+                    () = stop.cancelled() => break,
+                };
+                match joined {
+                    Ok(joined) => {
+                        if token.take().is_some() {
+                            Membership { coordinator: coordinator.clone() }.save(&options.data)?;
+                        }
+                        pauses = self::pauses();
+                        tracing::info!(coordinator = %coordinator.id.short(), "connected");
+                        state.send_replace(WorkerState::Ready);
+                        let (transport, coordinator) = (transport.clone(), coordinator.clone());
+                        let (loader, inbound) = (loader.clone(), inbound.clone());
+                        let served =
+                            Control::serve(transport, coordinator, joined, loader, inbound, &mut failures, &stop).await;
+                        if served == Ended::Left {
+                            break;
+                        }
+                        tracing::warn!("the coordinator is gone; trying to reach it again");
+                        state.send_replace(WorkerState::Connecting);
                     }
-                    pauses = self::pauses();
-                    tracing::info!(coordinator = %coordinator.id.short(), "connected");
-                    state.send_replace(WorkerState::Ready);
-                    let (transport, coordinator) = (transport.clone(), coordinator.clone());
-                    let (loader, inbound) = (loader.clone(), inbound.clone());
-                    let served =
-                        Control::serve(transport, coordinator, joined, loader, inbound, &mut failures, &stop).await;
-                    if served == Ended::Left {
-                        break;
+                    Err(error) if error.is_final() => return Err(WorkerError::Refused(error.to_string())),
+                    Err(error) if token.is_some() && started.elapsed() > JOIN_WITHIN => {
+                        return Err(WorkerError::NoAnswer(error.to_string()));
                     }
-                    tracing::warn!("the coordinator is gone; trying to reach it again");
-                    state.send_replace(WorkerState::Connecting);
+                    Err(error) => tracing::warn!(%error, "cannot reach the coordinator yet"),
                 }
-                Err(error) if error.is_final() => return Err(WorkerError::Refused(error.to_string())),
-                Err(error) if token.is_some() && started.elapsed() > JOIN_WITHIN => {
-                    return Err(WorkerError::NoAnswer(error.to_string()));
+                let pause = pauses.next().unwrap_or(MAX_PAUSE);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => {}
                 }
-                Err(error) => tracing::warn!(%error, "cannot reach the coordinator yet"),
             }
-            let pause = pauses.next().unwrap_or(MAX_PAUSE);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => {}
-            }
-        }
+            Ok(())
+        };
+        let result = tokio::select! {
+            result = serve => result,
+            // The coordinator and whoever started this program must notice at once: no request is to wait for a
+            // machine that will never answer.
+            () = executor.ended() => Err(WorkerError::Executor),
+        };
         transport.close().await;
-        Ok(())
+        result
     }
 }
 

@@ -1,9 +1,16 @@
 //! The residual stream between stages, as plain bytes.
 
+use bytemuck::{allocation::pod_collect_to_vec, cast_slice};
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
-use half::{bf16, f16};
+use half::{bf16, f16, slice::HalfFloatSliceExt, vec::HalfFloatVecExt};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+// Elements lie in memory as they travel.
+const _: () = assert!(cfg!(target_endian = "little"), "little-endian machines only");
+
+/// The least value that f16 has no finite number near: half-way between its largest, 65504, and the next step.
+const F16_ROUNDS_TO_INFINITY: f32 = 65_520.0;
 
 /// A floating-point type: of activations between stages, of what a stage computes in, and of its KV cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,16 +96,11 @@ impl Activations {
 
     /// The elements as f32, row by row. Needs activations that [`Activations::validate`] accepts.
     pub fn to_f32(&self) -> Vec<f32> {
-        let pair = |bytes: &[u8]| [bytes[0], bytes[1]];
+        // pod_collect_to_vec copies, because a frame's bytes need not be aligned for their elements
         match self.dtype {
-            FloatType::F32 => {
-                let quad = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                self.data.chunks_exact(4).map(quad).collect()
-            }
-            FloatType::F16 => self.data.chunks_exact(2).map(|bytes| f16::from_le_bytes(pair(bytes)).to_f32()).collect(),
-            FloatType::Bf16 => {
-                self.data.chunks_exact(2).map(|bytes| bf16::from_le_bytes(pair(bytes)).to_f32()).collect()
-            }
+            FloatType::F32 => pod_collect_to_vec(&self.data),
+            FloatType::F16 => pod_collect_to_vec::<u8, f16>(&self.data).to_f32_vec(),
+            FloatType::Bf16 => pod_collect_to_vec::<u8, bf16>(&self.data).to_f32_vec(),
         }
     }
 
@@ -106,15 +108,15 @@ impl Activations {
     /// not become an infinity.
     pub fn from_f32(values: &[f32], width: usize, wanted: FloatType) -> Self {
         let rows = values.len().checked_div(width).unwrap_or(0);
-        let overflows = |value: &f32| value.is_finite() && f16::from_f32(*value).is_infinite();
+        let overflows = |value: &f32| value.is_finite() && value.abs() >= F16_ROUNDS_TO_INFINITY;
         let dtype = match wanted {
             FloatType::F16 if values.iter().any(overflows) => FloatType::F32,
             wanted => wanted,
         };
         let data = match dtype {
-            FloatType::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            FloatType::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-            FloatType::Bf16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
+            FloatType::F32 => cast_slice(values).to_vec(),
+            FloatType::F16 => cast_slice(&Vec::<f16>::from_f32_slice(values)).to_vec(),
+            FloatType::Bf16 => cast_slice(&Vec::<bf16>::from_f32_slice(values)).to_vec(),
         };
         Activations { dtype, rows, width, data }
     }
@@ -159,7 +161,10 @@ mod tests {
         let activations = Activations::from_f32(&[1.0, 70_000.0], 2, FloatType::F16);
         assert_eq!(activations.dtype, FloatType::F32);
         assert_eq!(activations.to_f32(), [1.0, 70_000.0]);
-        assert_eq!(Activations::from_f32(&[1.0, 65_504.0], 2, FloatType::F16).dtype, FloatType::F16);
+        for (value, dtype) in [(65_504.0, FloatType::F16), (-65_519.9, FloatType::F16), (-65_520.0, FloatType::F32)] {
+            assert_eq!(Activations::from_f32(&[1.0, value], 2, FloatType::F16).dtype, dtype, "{value}");
+            assert_eq!(f16::from_f32(value).is_finite(), dtype == FloatType::F16, "{value}");
+        }
     }
 
     #[test]
