@@ -1,0 +1,136 @@
+//! What can go wrong with a stage: while it is loaded, and in a step.
+
+use crate::{ActivationsError, DeviceError, Layers, ManifestError, SessionKey, TensorError};
+
+/// A stage that cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The manifest is wrong, or lacks a tensor.
+    #[error("the manifest cannot be used")]
+    Manifest(#[from] ManifestError),
+    /// The device does not open.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A tensor is not in the manifest.
+    #[error("tensor {name} is missing")]
+    Missing {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor cannot be had from the source.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// The source gives another number of bytes than the manifest says.
+    #[error("tensor {name} came with {found} bytes instead of {expected}")]
+    Size {
+        /// The tensor.
+        name: String,
+        /// Bytes that came.
+        found: u64,
+        /// Bytes that were expected.
+        expected: u64,
+    },
+    /// The device refuses: most often its memory is full.
+    #[error("the weights cannot be brought to the device")]
+    Backend(#[source] Box<candle_core::Error>),
+    /// The weights are there, but nothing can be computed with them.
+    #[error("the first computation failed")]
+    WarmUp(#[source] Box<ForwardError>),
+}
+
+impl From<candle_core::Error> for LoadError {
+    fn from(error: candle_core::Error) -> Self {
+        LoadError::Backend(Box::new(error))
+    }
+}
+
+/// A step that is refused or fails. Every refusal comes before anything is computed, and a step that fails leaves all
+/// sessions as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// A step without spans.
+    #[error("the step has no spans")]
+    NoSpans,
+    /// A span without tokens.
+    #[error("session {0} has a span without tokens")]
+    EmptySpan(SessionKey),
+    /// Two spans of one session.
+    #[error("session {0} has two spans in one step")]
+    TwoSpans(SessionKey),
+    /// There is no session of that key.
+    #[error("session {0} is not open")]
+    UnknownSession(SessionKey),
+    /// A span does not go on where the session's cache ends.
+    #[error("session {session} goes on at position {position}, but {cached} tokens are cached")]
+    Position {
+        /// The session.
+        session: SessionKey,
+        /// The span's position.
+        position: usize,
+        /// Tokens that are cached.
+        cached: usize,
+    },
+    /// A span goes beyond what the session reserved.
+    #[error("session {session} would have {needed} tokens, but reserved {capacity}")]
+    OutOfCapacity {
+        /// The session.
+        session: SessionKey,
+        /// Tokens with the span.
+        needed: usize,
+        /// Tokens that it reserved.
+        capacity: usize,
+    },
+    /// The input has another number of rows than the spans have tokens.
+    #[error("the spans have {expected} tokens, the input has {found} rows")]
+    Rows {
+        /// Tokens of the spans.
+        expected: usize,
+        /// Rows of the input.
+        found: usize,
+    },
+    /// Activations came to the first stage, or tokens to a later one.
+    #[error("layers {layers} take {expected}, but {found} came")]
+    Input {
+        /// The stage's layers.
+        layers: Layers,
+        /// What they take.
+        expected: &'static str,
+        /// What came.
+        found: &'static str,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token {token} is not in a vocabulary of {vocabulary}")]
+    Token {
+        /// The id.
+        token: u32,
+        /// Ids of the vocabulary.
+        vocabulary: usize,
+    },
+    /// Rows of another width.
+    #[error("rows of {found} elements came, the model has {expected}")]
+    Width {
+        /// The model's hidden size.
+        expected: usize,
+        /// Elements of a row.
+        found: usize,
+    },
+    /// Activations whose bytes do not fit their shape.
+    #[error(transparent)]
+    Activations(#[from] ActivationsError),
+    /// The device fails: most often its memory is full.
+    #[error("the device failed")]
+    Backend(#[source] Box<candle_core::Error>),
+}
+
+impl ForwardError {
+    /// Whether the input is to blame, and not the device.
+    pub fn is_input(&self) -> bool {
+        !matches!(self, ForwardError::Backend(_))
+    }
+}
+
+impl From<candle_core::Error> for ForwardError {
+    fn from(error: candle_core::Error) -> Self {
+        ForwardError::Backend(Box::new(error))
+    }
+}
