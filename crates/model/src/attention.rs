@@ -2,8 +2,11 @@
 //!
 //! Projections run for all spans at once; scores, softmax and the weighted sum run span by span, because each has a
 //! cache of its own length. Instead of repeating keys and values for the query heads that share them, those heads'
-//! queries are rows of one product: `// (kv_heads, group × tokens, head_dim)` by `(kv_heads, head_dim, cached)`.
+//! queries are rows of one product: `// (kv_heads, group × tokens, head_dim)` by `(kv_heads, head_dim, cached)`. Decode
+//! steps of short sequences on a CPU go another way ([`decode`](crate::decode)): there these products cost more to set
+//! up than to compute.
 
+use crate::decode;
 use crate::kv::KvPool;
 use crate::linear::{Linear, Shared};
 use crate::rope::Angles;
@@ -88,10 +91,16 @@ impl Attention {
         let v = v.reshape((step.rows, self.kv_heads, self.head_dim))?;
         let mut mixed = Vec::with_capacity(step.spans.len());
         let mut start = 0;
-        for span in step.spans {
-            let rows = |tensor: &Tensor| tensor.narrow(0, start, span.tokens);
-            mixed.push(self.span(span, &rows(&q)?, &rows(&k)?, &rows(&v)?, step.kv)?);
-            start += span.tokens;
+        let short = |span: &Span| decode::applies(&q, span.tokens, span.position + 1);
+        for spans in step.spans.chunk_by(|a, b| short(a) && short(b)) {
+            let tokens = spans.iter().map(|span| span.tokens).sum();
+            let rows = |tensor: &Tensor| tensor.narrow(0, start, tokens);
+            let (q, k, v) = (rows(&q)?, rows(&k)?, rows(&v)?);
+            mixed.push(match spans {
+                [span] if !short(span) => self.span(span, &q, &k, &v, step.kv)?,
+                spans => self.decode(spans, &q, &k, &v, step.kv)?,
+            });
+            start += tokens;
         }
         let mixed = match mixed.as_slice() {
             [one] => one.clone(),
@@ -100,13 +109,28 @@ impl Attention {
         self.o.forward(&mixed)
     }
 
+    /// Attention of spans of one token each: q `// (spans, heads, head_dim)`, k and v `// (spans, kv_heads, head_dim)`;
+    /// the result `// (spans, heads × head_dim)`.
+    fn decode(&self, spans: &[Span], q: &Tensor, k: &Tensor, v: &Tensor, kv: &mut KvPool) -> Result<Tensor> {
+        let mut caches = Vec::with_capacity(spans.len());
+        for (row, span) in spans.iter().enumerate() {
+            let by_head = |new: &Tensor| new.narrow(0, row, 1)?.reshape((self.kv_heads, 1, self.head_dim));
+            caches.push(kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, self.first_seen(span))?);
+        }
+        decode::attention(q, &caches, 1.0 / (self.head_dim as f32).sqrt())
+    }
+
+    /// The first position that the span's first token sees: those before its window matter to none.
+    fn first_seen(&self, span: &Span) -> usize {
+        (span.position + 1).saturating_sub(self.window)
+    }
+
     /// Attention of one span: q `// (tokens, heads, head_dim)`, k and v `// (tokens, kv_heads, head_dim)`; the result
     /// `// (tokens, heads × head_dim)`.
     fn span(&self, span: &Span, q: &Tensor, k: &Tensor, v: &Tensor, kv: &mut KvPool) -> Result<Tensor> {
         let group = self.heads / self.kv_heads;
         let by_head = |new: &Tensor| new.transpose(0, 1)?.contiguous();
-        // positions before the window of the first token matter to none
-        let first = (span.position + 1).saturating_sub(self.window);
+        let first = self.first_seen(span);
         let (keys, values) = kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, first)?;
         let cached = keys.dim(1)?;
         let tile = (SCORES / (self.heads * cached)).clamp(1, span.tokens);

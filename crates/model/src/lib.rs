@@ -6,6 +6,7 @@ mod attention;
 mod block;
 mod candidates;
 mod config;
+mod decode;
 mod detokenize;
 mod device;
 mod exp;

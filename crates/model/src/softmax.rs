@@ -91,7 +91,7 @@ impl InplaceOp1 for MaskedSoftmax {
 }
 
 /// softmax(scale × row) of one row, with a positive scale.
-fn softmax(row: &mut [f32], scale: f32) {
+pub(crate) fn softmax(row: &mut [f32], scale: f32) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for score in row.iter_mut() {
         *score = exp((*score - max) * scale);
