@@ -14,7 +14,7 @@ use crate::{
     Activations, DeviceKind, DeviceSpec, FloatType, Input, KvError, Layers, Manifest, ModelConfig, Output, Quant,
     SessionKey, Span, TensorSource, tensors,
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, utils::with_threadpool};
 use candle_nn::ops::rms_norm;
 use std::collections::HashSet;
 
@@ -208,6 +208,12 @@ impl Stage {
     /// # Errors
     /// See [`ForwardError`].
     pub fn forward(&mut self, spans: &[Span], input: Input<'_>) -> Result<Output, ForwardError> {
+        // Operations on several rows split their work for candle's thread pool. Called from outside it, each of them would
+        // hand its work over and sleep until it is done; within it they begin at once.
+        let rows = spans.iter().fold(0usize, |rows, span| rows.saturating_add(span.tokens));
+        if rows > 1 && self.device.is_cpu() {
+            return with_threadpool(|| self.forward_with(spans, input, &mut |_, _| {}));
+        }
         self.forward_with(spans, input, &mut |_, _| {})
     }
 
