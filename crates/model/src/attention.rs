@@ -3,7 +3,7 @@
 //! Projections run for all spans at once; scores, softmax and the weighted sum run span by span, because each has a
 //! cache of its own length. Instead of repeating keys and values for the query heads that share them, those heads'
 //! queries are rows of one product: `// (kv_heads, group × tokens, head_dim)` by `(kv_heads, head_dim, cached)`. Decode
-//! steps of short sequences on a CPU go another way ([`decode`](crate::decode)): there these products cost more to set
+//! steps of short sequences on a CPU go another way ([`decode`]): there these products cost more to set
 //! up than to compute.
 
 use crate::decode;
