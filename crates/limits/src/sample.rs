@@ -1,0 +1,117 @@
+//! What a look at the machine shows. Made by `gogrid-probe`, read by the governor.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A value that was read, or why it could not be. Never a zero for "unknown".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal<T> {
+    /// Read.
+    Known(T),
+    /// Not readable, with the reason, for people.
+    Unknown(String),
+}
+
+impl<T> Signal<T> {
+    /// The value, if it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// Unknown, for this reason.
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Self::Unknown(reason.into())
+    }
+
+    /// The same signal of something made from the value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Signal<U> {
+        match self {
+            Self::Known(value) => Signal::Known(f(value)),
+            Self::Unknown(reason) => Signal::Unknown(reason),
+        }
+    }
+}
+
+/// One look at the machine. Loads are means since the look before, between 0 and 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// CPU time, as a part of all cores.
+    pub cpu: Signal<Load>,
+    /// Main memory.
+    pub memory: Signal<Memory>,
+    /// The GPU that the worker lends; `None` where it lends none, so that no rule about GPUs applies.
+    pub gpu: Option<Signal<Gpu>>,
+    /// The hottest CPU sensor, in °C.
+    pub cpu_celsius: Signal<f32>,
+    /// Where the machine's power comes from.
+    pub power: Signal<Power>,
+    /// Time since the last key or pointer event.
+    pub user_idle: Signal<Duration>,
+    /// Whether the window in front covers the screen.
+    pub full_screen: Signal<bool>,
+    /// Those of the programs to stop for that are running, by name.
+    pub programs: Signal<Vec<String>>,
+}
+
+/// A device's load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Of all processes together.
+    pub total: f32,
+    /// Of this worker's process.
+    pub own: f32,
+}
+
+impl Load {
+    /// Of everything else.
+    pub fn others(&self) -> f32 {
+        (self.total - self.own).clamp(0.0, 1.0)
+    }
+}
+
+/// Main memory, in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Installed.
+    pub total: u64,
+    /// What programs can still get without swapping.
+    pub available: u64,
+    /// Of this worker's process.
+    pub own: u64,
+    /// Part of the time in which some process waited for memory (Linux: PSI `some`, 10 s mean), between 0 and 1.
+    pub pressure: Signal<f32>,
+}
+
+/// A GPU.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Its load, ours apart from others'.
+    pub load: Signal<Load>,
+    /// Memory of the device, in bytes.
+    pub memory_total: u64,
+    /// Memory in use by everybody, in bytes.
+    pub memory_used: u64,
+    /// Memory in use by this worker's process, in bytes.
+    pub memory_own: Signal<u64>,
+    /// Temperature in °C.
+    pub celsius: Signal<f32>,
+    /// Power draw in watts.
+    pub watts: Signal<f32>,
+}
+
+/// Where power comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// The mains, or no battery that could run the machine (a desktop, or a UPS or mouse that has one of its own).
+    Mains,
+    /// The machine's battery is being drained.
+    Battery {
+        /// Between 0 and 1.
+        charge: f32,
+    },
+}

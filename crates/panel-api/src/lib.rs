@@ -1,0 +1,1 @@
+//! What a worker says to the panel and to the command line, and takes from them.

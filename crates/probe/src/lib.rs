@@ -1,0 +1,1 @@
+//! What the machine shows (CPU, GPU, memory, temperature, power, user) and its levers.
