@@ -16,7 +16,7 @@ use crate::{pipeline::Pipeline, registry::Registry, status::Status};
 use build::Build;
 use gogrid_wire::{
     Epoch, PeerId,
-    control::{Beat, Hello, ToCoordinator, ToWorker},
+    control::{Beat, Hello, Lends, ToCoordinator, ToWorker},
     stage,
 };
 use models::Models;
@@ -126,7 +126,15 @@ struct Worker {
     to_worker: mpsc::Sender<ToPeer>,
     last_beat: Instant,
     beat: Beat,
+    lends: Lends,
     draining: bool,
+}
+
+impl Worker {
+    /// Whether stages and sessions may be placed there.
+    fn takes_work(&self) -> bool {
+        !self.draining && self.lends.stopped.is_none()
+    }
 }
 
 /// The task's state.
@@ -222,9 +230,11 @@ impl FleetTask {
             return;
         }
         tracing::info!(peer = %id.short(), name = hello.name, device = hello.device, "worker connected");
+        let lends = Lends { memory: hello.memory, stopped: None };
         let worker = Worker {
             connection: self.connections,
             hello,
+            lends,
             device,
             to_worker,
             last_beat: Instant::now(),
@@ -263,6 +273,11 @@ impl FleetTask {
                 let name = self.worker_name(peer);
                 self.end(epoch, &format!("{name} lost a stage link: {message}")).await;
             }
+            ToCoordinator::StageGone { epoch, message } => {
+                let name = self.worker_name(peer);
+                self.end(epoch, &format!("{name} gave its stage up: {message}")).await;
+            }
+            ToCoordinator::Lends(lends) => self.lends(peer, lends).await,
             ToCoordinator::SessionFailed { epoch, session, error } => {
                 if let Some(build) = self.builds.get(&epoch) {
                     build.pipeline.answer(session, crate::pipeline::Answer::Failed(error));
@@ -284,6 +299,30 @@ impl FleetTask {
         }
         self.publish();
         self.tick().await;
+    }
+
+    /// The worker's owner lends more or less than before, or has stopped or resumed it.
+    async fn lends(&mut self, peer: PeerId, lends: Lends) {
+        let Some(worker) = self.workers.get_mut(&peer) else { return };
+        if worker.lends == lends {
+            return;
+        }
+        tracing::info!(peer = %peer.short(), name = worker.hello.name, memory = lends.memory, stopped = lends.stopped, "worker lends");
+        worker.lends = lends;
+        let mut moves = Vec::new();
+        for (epoch, build) in &self.builds {
+            let stopped = build.peers().any(|peer| self.workers.get(&peer).is_some_and(|w| w.lends.stopped.is_some()));
+            build.pipeline.stopped.store(stopped, Ordering::Relaxed);
+            if stopped && self.fits_elsewhere(build) {
+                moves.push(*epoch);
+            }
+        }
+        for epoch in moves {
+            self.end(epoch, "a machine of it was stopped by its owner").await;
+        }
+        // What has no place may have one now.
+        self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
+        self.place().await;
     }
 
     async fn tick(&mut self) {

@@ -49,6 +49,8 @@ pub(crate) struct Pipeline {
     pub(crate) lost: CancellationToken,
     /// No new sessions: a machine of it wants to leave.
     pub(crate) draining: AtomicBool,
+    /// No new sessions for now: a machine of it does not compute.
+    pub(crate) stopped: AtomicBool,
     sessions: Mutex<HashMap<SessionId, mpsc::Sender<Answer>>>,
     next_session: AtomicU64,
     to_first: mpsc::Sender<ToFirst>,
@@ -65,6 +67,7 @@ impl Pipeline {
             room: Arc::new(Semaphore::new(capacity)),
             lost: CancellationToken::new(),
             draining: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
             to_first,
@@ -79,7 +82,8 @@ impl Pipeline {
 
     /// Whether new sessions may start.
     pub(crate) fn open_for_sessions(&self) -> bool {
-        !self.lost.is_cancelled() && !self.draining.load(Ordering::Relaxed)
+        let closed = [&self.draining, &self.stopped].iter().any(|closed| closed.load(Ordering::Relaxed));
+        !self.lost.is_cancelled() && !closed
     }
 
     /// Starts a session of at most `capacity` tokens on every stage. Cancel-safe.

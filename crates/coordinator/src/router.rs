@@ -18,7 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,6 +29,8 @@ const EVENTS: usize = 64;
 const RECOVER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a new request waits for a model that is being placed.
 const READY_WITHIN: Duration = Duration::from_secs(5);
+/// How long a sequence waits for memory that a machine has not got, before it asks again: the time of some steps.
+const ROOM_AGAIN: Duration = Duration::from_millis(200);
 /// What a client refused by a full queue is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -138,6 +140,7 @@ impl Router {
             }
         };
         let mut within = READY_WITHIN;
+        let mut handed_back: Option<(usize, Instant)> = None;
         loop {
             let pipeline = match self.pipeline(sequence.model(), within).await {
                 Ok(pipeline) => pipeline,
@@ -150,6 +153,18 @@ impl Router {
             match sequence.run(&pipeline, events).await? {
                 Outcome::Finished => return Ok(()),
                 Outcome::Lost => within = RECOVER_WITHIN,
+                Outcome::HandedBack => {
+                    // As long as it gets on in between, the sequence may be handed back again and again.
+                    let since = match handed_back {
+                        Some((emitted, since)) if emitted == sequence.emitted() => since,
+                        _ => Instant::now(),
+                    };
+                    if since.elapsed() > RECOVER_WITHIN {
+                        return Err(GenerateError::PipelineLost { delivered: sequence.emitted() });
+                    }
+                    handed_back = Some((sequence.emitted(), since));
+                    tokio::time::sleep(ROOM_AGAIN).await;
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     pipeline::{Answer, Pipeline},
 };
 use gogrid_model::{Candidates, Detokenizer, Sampler, StopScanner};
-use gogrid_wire::stage::Want;
+use gogrid_wire::{control::SessionError, stage::Want};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Finished,
     /// The pipeline is lost; the sequence can go on over another.
     Lost,
+    /// A machine has no memory for the session (any more); the sequence can go on later.
+    HandedBack,
 }
 
 /// A sequence's state.
@@ -109,7 +111,11 @@ impl Sequence {
             session.step(position as u32, &self.tokens[position..], self.want()).await;
             position = self.tokens.len();
             let candidates = tokio::select! {
-                answer = session.answer() => self.candidates(answer, position)?,
+                answer = session.answer() => match answer {
+                    // Its owner lends that machine's memory no more, or others came first: again, when there is room.
+                    Some(Answer::Failed(SessionError::OutOfMemory { .. })) => return Ok(Outcome::HandedBack),
+                    answer => self.candidates(answer, position)?,
+                },
                 () = pipeline.lost.cancelled() => return Ok(Outcome::Lost),
                 () = tokio::time::sleep(STEP_WITHIN) => {
                     let message = format!("no answer within {} s", STEP_WITHIN.as_secs());

@@ -51,6 +51,8 @@ pub struct WorkerStatus {
 pub enum WorkerState {
     /// Connected.
     Ready,
+    /// Connected, but its owner or a rule of theirs has stopped it.
+    Stopped,
     /// Connected, and about to leave.
     Draining,
     /// Not connected.

@@ -5,6 +5,7 @@ mod activations;
 mod attention;
 mod block;
 mod candidates;
+mod compute_threads;
 mod config;
 mod decode;
 mod detokenize;
@@ -34,6 +35,7 @@ mod weights;
 
 pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
+pub use compute_threads::Threads;
 pub use config::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling};
 pub use detokenize::Detokenizer;
 pub use device::{DeviceError, DeviceKind, DeviceSpec};
@@ -45,7 +47,7 @@ pub use sampler::{MAX_TOP_LOGPROBS, SAMPLED_CANDIDATES, SampleError, Sampled, Sa
 pub use sampling::{BAN, MAX_LOGIT_BIAS, SamplingError, SamplingParams};
 pub use source::{Location, Source, SourceError, TensorError, TensorSource};
 pub use span::{Input, Output, SessionKey, Span};
-pub use stage::{ForwardError, LoadError, Stage, StageOptions};
+pub use stage::{ForwardError, LoadError, Pass, Stage, StageOptions};
 pub use stop::{MAX_STOP_BYTES, MAX_STOPS, Scanned, StopScanner};
 pub use template::{ChatMessage, TemplateError};
 pub use text::{TextError, TextModel};

@@ -144,7 +144,8 @@ fn step(
     for stage in stages {
         let input = carried.take().map_or(Input::Tokens(tokens), Input::Hidden);
         let mut failed = None;
-        let output = stage.forward_with(&span, input, &mut |layer, entering| {
+        let mut pass = stage.begin(span.to_vec(), input)?;
+        let output = stage.advance_with(&mut pass, usize::MAX, &mut |layer, entering| {
             if let Some(seen) = hidden.get_mut(layer) {
                 let values = entering.to_dtype(candle_core::DType::F32).and_then(|t| t.flatten_all()?.to_vec1::<f32>());
                 match values {
@@ -156,6 +157,7 @@ fn step(
         if let Some(error) = failed {
             return Err(error.into());
         }
+        let output = output.unwrap_or_else(|| unreachable!("every unit was asked for"));
         match output {
             Output::Hidden(activations) => carried = Some(activations),
             Output::Logits(rows) => return Ok(rows.into_iter().next().unwrap_or_default()),

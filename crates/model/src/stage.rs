@@ -1,22 +1,22 @@
 //! A stage: some of a model's layers on one device, with the KV cache of their sessions.
 
 mod errors;
+mod pass;
 
 pub use errors::{ForwardError, LoadError};
+pub use pass::Pass;
 
-use crate::attention::Step;
 use crate::block::Block;
 use crate::kv::{KvPool, KvShape};
 use crate::linear::{Linear, Weight};
 use crate::rope::Frequencies;
 use crate::weights::Loader;
 use crate::{
-    Activations, DeviceKind, DeviceSpec, FloatType, Input, KvError, Layers, Manifest, ModelConfig, Output, Quant,
-    SessionKey, Span, TensorSource, tensors,
+    Activations, DeviceKind, DeviceSpec, FloatType, Input, KvError, Layers, Manifest, ModelConfig, Quant, SessionKey,
+    Span, TensorSource, tensors,
 };
-use candle_core::{DType, Device, Tensor, utils::with_threadpool};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
-use std::collections::HashSet;
 
 /// Steps that use every kernel of a GPU once: one of many rows, with a mask, and one of a single row.
 const WARM_UP_TOKENS: [usize; 2] = [33, 1];
@@ -201,118 +201,6 @@ impl Stage {
     /// Bytes of KV cache that sessions may reserve.
     pub fn kv_budget(&self) -> u64 {
         self.kv.budget()
-    }
-
-    /// Computes one step for the rows of several sessions, and caches their keys and values.
-    ///
-    /// # Errors
-    /// See [`ForwardError`].
-    pub fn forward(&mut self, spans: &[Span], input: Input<'_>) -> Result<Output, ForwardError> {
-        // Operations on several rows split their work for candle's thread pool. Called from outside it, each of them would
-        // hand its work over and sleep until it is done; within it they begin at once.
-        let rows = spans.iter().fold(0usize, |rows, span| rows.saturating_add(span.tokens));
-        if rows > 1 && self.device.is_cpu() {
-            return with_threadpool(|| self.forward_with(spans, input, &mut |_, _| {}));
-        }
-        self.forward_with(spans, input, &mut |_, _| {})
-    }
-
-    /// The same, with a look at what enters each layer.
-    pub(crate) fn forward_with(
-        &mut self,
-        spans: &[Span],
-        input: Input<'_>,
-        trace: Trace<'_>,
-    ) -> Result<Output, ForwardError> {
-        let rows = self.check_spans(spans)?;
-        self.check_input(rows, &input)?;
-        let dtype = self.compute.dtype();
-        let mut hidden = match (input, &self.embedding) {
-            (Input::Tokens(ids), Some(table)) => table.lookup(ids, &self.device, dtype)?,
-            (Input::Hidden(activations), None) => activations.to_tensor(&self.device, dtype)?,
-            (input, _) => return Err(self.wrong_input(&input)),
-        };
-        let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
-        let angles = self.frequencies.angles(&positions, &self.device, dtype)?;
-        let mut step = Step { spans, rows, angles, kv: &mut self.kv };
-        for (layer, block) in self.layers.range().zip(&self.blocks) {
-            trace(layer, &hidden);
-            hidden = block.forward(&hidden, &mut step)?;
-        }
-        let output = match &self.head {
-            Some(head) => {
-                trace(self.config.layers, &hidden);
-                Output::Logits(head.logits(&hidden, spans, self.config.norm_eps as f32)?)
-            }
-            None => Output::Hidden(Activations::from_tensor(&hidden, self.activations)?),
-        };
-        for span in spans {
-            self.kv.commit(span.session, span.tokens);
-        }
-        Ok(output)
-    }
-
-    /// Checks the spans against the sessions; gives their tokens.
-    fn check_spans(&self, spans: &[Span]) -> Result<usize, ForwardError> {
-        if spans.is_empty() {
-            return Err(ForwardError::NoSpans);
-        }
-        let mut seen = HashSet::with_capacity(spans.len());
-        let mut rows = 0usize;
-        for &Span { session, position, tokens, .. } in spans {
-            if tokens == 0 {
-                return Err(ForwardError::EmptySpan(session));
-            }
-            if !seen.insert(session) {
-                return Err(ForwardError::TwoSpans(session));
-            }
-            let cached = self.kv.get(session).ok_or(ForwardError::UnknownSession(session))?;
-            if position != cached.length {
-                return Err(ForwardError::Position { session, position, cached: cached.length });
-            }
-            let needed = position.saturating_add(tokens);
-            if needed > cached.capacity {
-                return Err(ForwardError::OutOfCapacity { session, needed, capacity: cached.capacity });
-            }
-            rows = rows.saturating_add(tokens);
-        }
-        Ok(rows)
-    }
-
-    fn check_input(&self, rows: usize, input: &Input<'_>) -> Result<(), ForwardError> {
-        let found = match input {
-            Input::Tokens(ids) => ids.len(),
-            Input::Hidden(activations) => activations.rows,
-        };
-        match (input, self.layers.has_embedding()) {
-            (Input::Tokens(ids), true) => {
-                let vocabulary = self.config.vocab_size;
-                if let Some(&token) = ids.iter().find(|&&id| id as usize >= vocabulary) {
-                    return Err(ForwardError::Token { token, vocabulary });
-                }
-            }
-            (Input::Hidden(activations), false) => {
-                let (found, expected) = (activations.width, self.config.hidden_size);
-                if found != expected {
-                    return Err(ForwardError::Width { expected, found });
-                }
-                activations.validate()?;
-            }
-            _ => return Err(self.wrong_input(input)),
-        }
-        if found != rows {
-            return Err(ForwardError::Rows { expected: rows, found });
-        }
-        Ok(())
-    }
-
-    fn wrong_input(&self, input: &Input<'_>) -> ForwardError {
-        let (tokens, activations) = ("tokens", "activations");
-        let (expected, found) = match input {
-            Input::Tokens(_) => (activations, tokens),
-            Input::Hidden(_) => (tokens, activations),
-        };
-        ForwardError::Input { layers: self.layers, expected, found }
     }
 }
 

@@ -5,11 +5,12 @@
 //!   Hello ───────────────────────▶           version, join token when new
 //!         ◀─────────────────────── Welcome   or Refused, and the stream ends
 //!   Beat (every second) ─────────▶
+//!   Lends ───────────────────────▶           what the donor lets it take has changed
 //!         ◀─────────────────────── Load      a stage of a new epoch; body: its manifest (JSON)
 //!   Loaded | LoadFailed ─────────▶
 //!         ◀─────────────────────── Start     once every stage of the epoch is loaded: link up
 //!   Started ─────────────────────▶
-//!   SessionFailed | LinkLost ────▶
+//!   SessionFailed | LinkLost | StageGone ▶
 //!         ◀─────────────────────── Stop      the epoch is over; sessions end, weights may be kept
 //!   Draining ────────────────────▶           the machine leaves politely
 //!         ◀─────────────────────── Drained   nothing more will come for it
@@ -26,6 +27,8 @@ pub enum ToCoordinator {
     Hello(Hello),
     /// The worker lives; once a second.
     Beat(Beat),
+    /// What the machine lends from now on.
+    Lends(Lends),
     /// The stage's weights are in memory.
     Loaded {
         /// Whose stage.
@@ -65,6 +68,13 @@ pub enum ToCoordinator {
         /// Why, for people.
         message: String,
     },
+    /// The worker had to give the stage up: its owner lends less memory now, or has paused it for long.
+    StageGone {
+        /// Whose stage.
+        epoch: Epoch,
+        /// Why, for people.
+        message: String,
+    },
     /// The worker leaves: no new sessions, please.
     Draining,
 }
@@ -84,6 +94,15 @@ pub struct Hello {
     pub memory: u64,
     /// Where other workers reach this one.
     pub addrs: Vec<SocketAddr>,
+}
+
+/// What a machine lends right now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lends {
+    /// Memory for weights and KV, in bytes, what its stages hold included.
+    pub memory: u64,
+    /// Why it takes no new sessions and may not compute at all; `None` while it works.
+    pub stopped: Option<String>,
 }
 
 /// A sign of life, with what the machine holds.

@@ -50,6 +50,7 @@ pub(crate) fn describe(status: &Status) -> String {
     for worker in &status.workers {
         let state = match worker.state {
             WorkerState::Ready => "ready",
+            WorkerState::Stopped => "stopped by its owner",
             WorkerState::Draining => "leaving",
             WorkerState::Offline => "offline",
         };

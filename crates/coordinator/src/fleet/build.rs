@@ -127,13 +127,7 @@ impl FleetTask {
             .cloned()
             .collect();
         for model in missing {
-            let demand = Demand {
-                manifest: &model.manifest,
-                quant: model.quant,
-                stages: model.stages,
-                sessions: self.max_sessions,
-            };
-            match planner::plan(&demand, &self.machines()) {
+            match planner::plan(&self.demand(&model), &self.machines(None)) {
                 Ok(placements) => {
                     self.waiting.remove(&model.name);
                     self.build(&model, placements).await;
@@ -147,18 +141,31 @@ impl FleetTask {
         self.publish();
     }
 
-    /// What each machine has left beside the stages that it holds.
-    fn machines(&self) -> Vec<Machine> {
+    fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
+        let Model { manifest, quant, stages, .. } = model;
+        Demand { manifest, quant: *quant, stages: *stages, sessions: self.max_sessions }
+    }
+
+    /// What each machine that works has left beside the stages that it holds, not counting those of one epoch.
+    fn machines(&self, without: Option<Epoch>) -> Vec<Machine> {
         let taken = |peer: &PeerId| -> u64 {
-            let stages = self.builds.values().flat_map(|build| &build.stages);
+            let builds = self.builds.iter().filter(|(epoch, _)| Some(**epoch) != without);
+            let stages = builds.flat_map(|(_, build)| &build.stages);
             stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.bytes).sum()
         };
-        let free = self.workers.iter().filter(|(_, worker)| !worker.draining).map(|(id, worker)| Machine {
+        let free = self.workers.iter().filter(|(_, worker)| worker.takes_work()).map(|(id, worker)| Machine {
             id: *id,
             device: worker.device,
-            free: worker.hello.memory.saturating_sub(taken(id)),
+            free: worker.lends.memory.saturating_sub(taken(id)),
         });
         free.collect()
+    }
+
+    /// Whether the machines that work could serve the pipeline's model among them.
+    pub(super) fn fits_elsewhere(&self, build: &Build) -> bool {
+        let model = self.models.iter().find(|model| model.name == build.model);
+        let machines = self.machines(Some(build.pipeline.epoch));
+        model.is_some_and(|model| planner::plan(&self.demand(model), &machines).is_ok())
     }
 
     async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>) {
@@ -235,7 +242,18 @@ impl FleetTask {
     /// What a model without a usable pipeline waits for.
     pub(super) fn reason(&self, model: &str) -> String {
         match self.builds.values().find(|build| build.model == model) {
-            Some(build) if build.ready => "a machine that serves it is leaving".into(),
+            Some(build) if build.ready => {
+                let stopped =
+                    build.peers().find_map(|peer| self.workers.get(&peer).filter(|w| w.lends.stopped.is_some()));
+                match stopped {
+                    Some(worker) => format!(
+                        "{} does not compute now: {}",
+                        worker.hello.name,
+                        worker.lends.stopped.as_deref().unwrap_or_default()
+                    ),
+                    None => "a machine that serves it is leaving".into(),
+                }
+            }
             Some(build) => {
                 let loaded = build.stages.iter().filter(|stage| stage.loaded.is_some()).count();
                 format!("{loaded} of {} stages are loaded", build.stages.len())

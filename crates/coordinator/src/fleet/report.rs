@@ -32,9 +32,13 @@ impl FleetTask {
         WorkerStatus {
             id: id.to_string(),
             name: worker.hello.name.clone(),
-            state: if worker.draining { WorkerState::Draining } else { WorkerState::Ready },
+            state: match &worker.lends.stopped {
+                _ if worker.draining => WorkerState::Draining,
+                Some(_) => WorkerState::Stopped,
+                None => WorkerState::Ready,
+            },
             device: worker.hello.device.clone(),
-            memory_bytes: worker.hello.memory,
+            memory_bytes: worker.lends.memory,
             // As the machine itself counts, stages that the coordinator has given up included.
             sessions: worker.beat.stages.iter().map(|stage| stage.sessions).sum(),
             stages: stages.collect(),

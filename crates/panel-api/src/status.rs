@@ -1,0 +1,130 @@
+//! A worker's live state. The field names are a contract: scripts read them.
+
+use gogrid_limits::{Allowance, Sample};
+use serde::{Deserialize, Serialize};
+
+/// The worker, now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its key in hexadecimal.
+    pub id: String,
+    /// The machine's name.
+    pub name: String,
+    /// What computes, as `--device` spells it.
+    pub device: String,
+    /// What it does.
+    pub state: State,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Whether it pauses once the answers under way are over.
+    pub pausing_after_answers: bool,
+    /// How it stands with its coordinator.
+    pub connection: Connection,
+    /// What it may take now. `cpu` and `gpu` are in thousandths, memory in bytes.
+    pub allowance: Allowance,
+    /// What it takes now.
+    pub usage: Usage,
+    /// The last look at the machine.
+    pub sample: Sample,
+    /// Its stages.
+    pub stages: Vec<Stage>,
+    /// Sessions with a KV cache here, all stages together.
+    pub sessions: u32,
+    /// What it has done since it was started.
+    pub contribution: Contribution,
+    /// What was asked of the operating system to keep this program in the background.
+    pub levers: Vec<LeverState>,
+}
+
+/// What a worker does, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// On its way to the coordinator.
+    Connecting,
+    /// Nothing to compute.
+    Idle,
+    /// Computing, within the limits themselves.
+    Working,
+    /// Computing with less than the limits, for the reason given.
+    Throttled,
+    /// Not computing, by a rule.
+    Stopped,
+    /// Not computing, by the donor's wish.
+    Paused,
+}
+
+/// The coordinator's side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The coordinator's key in hexadecimal.
+    pub coordinator: String,
+    /// Whether the link is up.
+    pub connected: bool,
+}
+
+/// What the worker takes, over the last second where it is a rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Part of all cores' time, between 0 and 1, as the system counts it for this process.
+    pub cpu: f32,
+    /// Part of the GPU's time, between 0 and 1, by our own accounting; null without a GPU.
+    pub gpu: Option<f32>,
+    /// Bytes that the ledger has given out.
+    pub ledger_bytes: u64,
+    /// Of those, weights.
+    pub weights_bytes: u64,
+    /// Of those, KV caches.
+    pub kv_bytes: u64,
+    /// Of those, workspace and the device's runtime.
+    pub workspace_bytes: u64,
+    /// The limit of the ledger, in bytes.
+    pub limit_bytes: u64,
+    /// Rows computed per second: every token of every stage here.
+    pub tokens_per_second: f32,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The model's name.
+    pub model: String,
+    /// First layer, and the one after the last.
+    pub layers: [u32; 2],
+    /// Its pipeline's epoch.
+    pub epoch: u64,
+    /// Whether its weights are in memory.
+    pub loaded: bool,
+    /// Bytes of its weights.
+    pub weights_bytes: u64,
+    /// KV memory reserved by sessions, in bytes.
+    pub kv_bytes: u64,
+    /// Sessions with a KV cache.
+    pub sessions: u32,
+}
+
+/// Work done since the worker was started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contribution {
+    /// Rows computed: every token of every stage counts once.
+    pub tokens: u64,
+    /// Slices of work.
+    pub slices: u64,
+    /// Slices that had to wait for the limits.
+    pub throttled: u64,
+    /// Seconds in which a slice was computed.
+    pub busy_seconds: f64,
+    /// Seconds that slices waited for the limits.
+    pub waited_seconds: f64,
+    /// The longest slice of the last minute, in milliseconds of device time.
+    pub longest_slice_ms: f64,
+}
+
+/// One thing that the operating system was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeverState {
+    /// What: `scheduling class`, `io priority`, ...
+    pub name: String,
+    /// What it is now, or why it could not be set.
+    pub result: Result<String, String>,
+}
