@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub struct Allowance {
     /// Part of all cores' time.
     pub cpu: Share,
-    /// Part of the GPU's time.
+    /// Part of the GPU's time; nothing where there is no GPU.
     pub gpu: Share,
     /// Main memory, in bytes.
     pub memory: u64,
@@ -16,9 +16,55 @@ pub struct Allowance {
     pub reason: Reason,
 }
 
+/// What the tray shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Everything that the limits lend.
+    Working,
+    /// Less than that, but something.
+    Throttled,
+    /// Nothing, because the machine or its hours say so.
+    Stopped,
+    /// Nothing, because the donor said so.
+    Paused,
+}
+
 impl Allowance {
     /// Whether nothing may be computed.
-    pub fn is_stopped(&self) -> bool {
-        self.cpu.is_zero()
+    pub const fn is_stopped(&self) -> bool {
+        self.cpu.is_zero() && self.gpu.is_zero()
+    }
+
+    /// What the tray shows.
+    pub const fn state(&self) -> State {
+        match self.reason {
+            Reason::Paused { .. } => State::Paused,
+            _ if self.is_stopped() => State::Stopped,
+            Reason::Free => State::Working,
+            _ => State::Throttled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(50, 60, Reason::Free, State::Working)]
+    #[case(10, 15, Reason::InUse, State::Throttled)]
+    #[case(0, 15, Reason::InUse, State::Throttled)]
+    #[case(0, 0, Reason::InUse, State::Stopped)]
+    #[case(0, 0, Reason::Paused { until: None }, State::Paused)]
+    fn the_tray_sees_what_is_left_and_who_took_it(
+        #[case] cpu: u8,
+        #[case] gpu: u8,
+        #[case] reason: Reason,
+        #[case] state: State,
+    ) {
+        let (cpu, gpu) = (Share::from_percent(cpu), Share::from_percent(gpu));
+        assert_eq!(Allowance { cpu, gpu, memory: 1, gpu_memory: 1, reason }.state(), state);
     }
 }

@@ -9,11 +9,36 @@
 //! ```
 
 mod allowance;
+mod amount;
+mod governor;
+mod key;
+mod ledger;
+mod limits;
+mod pacer;
+mod pause;
+mod preset;
 mod reason;
 mod sample;
+mod schedule;
+mod settings;
 mod share;
+mod sync;
+mod value;
+mod when;
 
-pub use allowance::Allowance;
-pub use reason::Reason;
+pub use allowance::{Allowance, State};
+pub use amount::Amount;
+pub use governor::{Governor, Machine, Now};
+pub use key::Key;
+pub use ledger::{Account, HeldSession, Holding, Ledger, OverLimit, Release, Reservation, Usage, plan_shrink};
+pub use limits::Limits;
+pub use pacer::{Grant, Paced, Pacer, PacerStats, RequestPacer};
+pub use pause::Pause;
+pub use preset::Preset;
+pub use reason::{Blind, Moment, Reason};
 pub use sample::{Gpu, Load, Memory, Power, Sample, Signal};
+pub use schedule::Schedule;
+pub use settings::LimitsError;
 pub use share::Share;
+pub use value::ValueError;
+pub use when::When;

@@ -22,6 +22,14 @@ impl<T> Signal<T> {
         }
     }
 
+    /// The value, or why it is unknown.
+    pub fn into_result(self) -> Result<T, String> {
+        match self {
+            Self::Known(value) => Ok(value),
+            Self::Unknown(reason) => Err(reason),
+        }
+    }
+
     /// Unknown, for this reason.
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self::Unknown(reason.into())

@@ -1,0 +1,193 @@
+use crate::Share;
+use std::time::Duration;
+
+/// Calm that is waited for after load, heat or a full screen. Long enough to bridge the pauses of a build between two
+/// files or of a call between two sentences.
+const HOLD: Duration = Duration::from_secs(5);
+/// The longest such wait, however often the evidence comes back: a machine that is calm for a minute may be used.
+const MAX_HOLD: Duration = Duration::from_secs(60);
+/// Evidence that comes back within so long after a hold has ended ended it too early: the next hold is twice as long.
+const RELAPSE: Duration = Duration::from_secs(60);
+/// One step upwards, in thousandths of the device: too small to be felt at once.
+const STEP: u16 = 100;
+/// Time between two steps: somebody disturbed by the last one shows before the next, also to a probe that looks once a
+/// second. From nothing to everything takes 20 s.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How much of a device's time the rules leave: down at once, up step by step after calm.
+///
+/// A level of [`Share::FULL`] means that no rule takes anything. The donor's cap is applied outside, so that a change of
+/// it takes effect at once; a target at or above it is given as [`Share::FULL`].
+#[derive(Debug)]
+pub(super) struct Climb {
+    level: Share,
+    /// When the next step up may come.
+    ready: Duration,
+    hold: Duration,
+    /// When the hold ends.
+    settled: Duration,
+    /// When something last spoke for staying at this level or going below it.
+    evidence: Option<Duration>,
+    /// Whether it went up since it last went down.
+    raised: bool,
+}
+
+impl Climb {
+    pub(super) fn new(level: Share, now: Duration) -> Self {
+        let settled = now.saturating_add(HOLD);
+        Self { level, ready: settled, hold: HOLD, settled, evidence: None, raised: false }
+    }
+
+    pub(super) fn level(&self) -> Share {
+        self.level
+    }
+
+    /// Whether calm is still waited for, rather than a step.
+    pub(super) fn is_settling(&self, now: Duration) -> bool {
+        now < self.settled
+    }
+
+    /// Whether what the rules leave is not far above. A load that flutters is still the reason while calm is waited for.
+    pub(super) fn is_near(&self, target: Share) -> bool {
+        target < Share::FULL && target.per_mille() <= self.level.per_mille() + STEP
+    }
+
+    /// Moves towards what the rules leave. From `cap`, the donor's, on there is nothing to climb to.
+    pub(super) fn toward(&mut self, target: Share, cap: Share, now: Duration) {
+        if target > self.level {
+            if now >= self.ready {
+                let step = Share::from_per_mille(self.level.per_mille() + STEP).min(target);
+                self.level = if step >= cap { Share::FULL } else { step };
+                self.ready = now.saturating_add(INTERVAL);
+                self.raised = true;
+            }
+        } else if target < Share::FULL {
+            if target < self.level && std::mem::take(&mut self.raised) {
+                let early = self.evidence.is_some_and(|last| now.saturating_sub(last) <= self.hold + RELAPSE);
+                self.hold = if early { (self.hold * 2).min(MAX_HOLD) } else { HOLD };
+            }
+            self.level = target;
+            self.evidence = Some(now);
+            self.settled = now.saturating_add(self.hold);
+            self.ready = self.settled;
+        }
+    }
+
+    /// Nobody looked for a long time: what was seen before says nothing.
+    pub(super) fn restart(&mut self, floor: Share, now: Duration) {
+        *self = Self::new(self.level.min(floor), now);
+    }
+
+    /// The donor changed the limits, which moved what the rules leave and the floor from `old` to `new`: that takes
+    /// effect at once.
+    pub(super) fn follow(&mut self, old: Levels, new: Levels) {
+        if new.target > old.target {
+            self.level = self.level.max(new.target);
+        }
+        if new.floor > old.floor {
+            self.level = self.level.max(new.floor.min(new.target));
+        } else if self.level == old.floor && old.floor < Share::FULL {
+            self.level = new.floor;
+        }
+    }
+}
+
+/// What limits make of the last sample.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Levels {
+    /// What the rules leave.
+    pub(super) target: Share,
+    /// What is left while somebody is there.
+    pub(super) floor: Share,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FLOOR: Share = Share::from_percent(10);
+    const CAP: Share = Share::from_percent(50);
+
+    fn at(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// Runs from `from` to `to` in steps of 100 ms, returns how often the level changed.
+    fn run(climb: &mut Climb, from: u32, to: u32, target: impl Fn(f64) -> Share) -> usize {
+        let mut changes = 0;
+        for tick in from * 10..to * 10 {
+            let now = f64::from(tick) / 10.0;
+            let before = climb.level();
+            climb.toward(target(now), CAP, at(now));
+            changes += usize::from(climb.level() != before);
+        }
+        changes
+    }
+
+    #[test]
+    fn falls_at_once_and_climbs_by_steps_after_calm() {
+        let mut climb = Climb::new(Share::FULL, at(0.0));
+        climb.toward(FLOOR, CAP, at(1.0));
+        assert_eq!(climb.level(), FLOOR);
+        climb.toward(Share::FULL, CAP, at(5.9));
+        assert_eq!(climb.level(), FLOOR);
+        climb.toward(Share::FULL, CAP, at(6.0));
+        assert_eq!(climb.level(), Share::from_percent(20));
+        climb.toward(Share::FULL, CAP, at(7.9));
+        assert_eq!(climb.level(), Share::from_percent(20));
+        climb.toward(Share::FULL, CAP, at(8.0));
+        assert_eq!(climb.level(), Share::from_percent(30));
+    }
+
+    #[test]
+    fn evidence_that_keeps_coming_back_lengthens_the_hold_up_to_a_bound_and_long_calm_forgets_it() {
+        let mut climb = Climb::new(Share::FULL, at(0.0));
+        // One second of load every eight: the first calm is cut short, the second hold is longer than the calm.
+        let load = |now: f64| if now % 8.0 < 1.0 { FLOOR } else { Share::FULL };
+        assert!(run(&mut climb, 0, 16, load) > 1);
+        assert_eq!(run(&mut climb, 16, 400, load), 0);
+        assert_eq!(climb.hold, HOLD * 2);
+        // Every 70 seconds: the hold grows to its bound and not past it.
+        let rare = |now: f64| if now % 70.0 < 1.0 { FLOOR } else { Share::FULL };
+        run(&mut climb, 400, 1000, rare);
+        assert_eq!(climb.hold, MAX_HOLD);
+        run(&mut climb, 1000, 1200, |_| Share::FULL);
+        climb.toward(FLOOR, CAP, at(1200.0));
+        assert_eq!(climb.hold, HOLD);
+    }
+
+    #[test]
+    fn at_the_cap_nothing_is_left_to_climb_so_that_a_higher_cap_holds_at_once() {
+        let mut climb = Climb::new(FLOOR, at(0.0));
+        run(&mut climb, 0, 11, |_| Share::FULL);
+        assert_eq!(climb.level(), Share::from_percent(40));
+        run(&mut climb, 11, 12, |_| Share::FULL);
+        assert_eq!(climb.level(), Share::FULL);
+    }
+
+    proptest! {
+        #[test]
+        fn is_never_above_the_target_and_rises_by_a_step_per_interval(
+            cap in 10u16..=1000,
+            targets in prop::collection::vec((0u16..=1000, 1u64..3000), 1..200),
+        ) {
+            let cap = Share::from_per_mille(cap);
+            let mut climb = Climb::new(Share::ZERO, Duration::ZERO);
+            let (mut now, mut last_rise) = (Duration::ZERO, None);
+            for (target, millis) in targets {
+                now += Duration::from_millis(millis);
+                let target = Share::from_per_mille(target);
+                let before = climb.level().min(cap);
+                climb.toward(if target >= cap { Share::FULL } else { target }, cap, now);
+                let after = climb.level().min(cap);
+                prop_assert!(after <= target);
+                if after > before {
+                    prop_assert!(after.per_mille() - before.per_mille() <= STEP);
+                    prop_assert!(last_rise.is_none_or(|rise| now - rise >= INTERVAL));
+                    last_rise = Some(now);
+                }
+            }
+        }
+    }
+}

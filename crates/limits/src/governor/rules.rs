@@ -1,0 +1,217 @@
+//! What each rule leaves of the devices' time, judged from one sample and from what the senses remember.
+//!
+//! | rule | leaves |
+//! |---|---|
+//! | a program to stop for, full screen, battery, too hot | nothing |
+//! | input, others' load above a ceiling, a signal that cannot be read | the floor: the donor's share while somebody is there |
+//! | others' load below its ceiling | what they leave, less some headroom; never below the floor |
+//! | close to the temperature | a part of the donor's cap |
+
+use super::{heat::Warmth, senses::Senses};
+use crate::{Limits, Power, Reason, Sample, Share, Signal, When, reason::Blind};
+
+/// Beside others' load as much again is left free, at most so many thousandths: a program that wants a little more finds
+/// a part of the device idle, and need not wait for our slice to end. Nothing is left free for nobody.
+const MAX_HEADROOM: u16 = 100;
+/// What others' load leaves is rounded to so many thousandths, so that it does not move with every look.
+const GRAIN: u16 = 50;
+
+/// What is left of one device's time, and the rule that takes most.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Bound {
+    pub(super) share: Share,
+    pub(super) reason: Reason,
+}
+
+impl Bound {
+    fn lower(&mut self, share: Share, reason: &dyn Fn() -> Reason) {
+        if share < self.share {
+            *self = Self { share, reason: reason() };
+        }
+    }
+}
+
+/// The donor's figures for one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) cap: Share,
+    /// While somebody is there.
+    pub(super) floor: Share,
+}
+
+impl Device {
+    fn new(cap: Share, in_use: Share) -> Self {
+        Self { cap, floor: in_use.min(cap) }
+    }
+
+    /// [`Share::FULL`] for what does not go below the cap.
+    fn clamp(self, share: Share) -> Share {
+        if share >= self.cap { Share::FULL } else { share }
+    }
+}
+
+/// The donor's figures for both devices. A GPU that is not lent has a cap of nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Devices {
+    pub(super) cpu: Device,
+    pub(super) gpu: Device,
+}
+
+impl Devices {
+    pub(super) fn new(limits: &Limits, has_gpu: bool) -> Self {
+        let gpu =
+            if has_gpu { Device::new(limits.gpu, limits.gpu_in_use) } else { Device::new(Share::ZERO, Share::ZERO) };
+        Self { cpu: Device::new(limits.cpu, limits.cpu_in_use), gpu }
+    }
+
+    /// What is left at most while the user is there; nothing for who lends only while they are away.
+    pub(super) fn while_user_is_there(self, limits: &Limits) -> (Share, Share) {
+        match limits.when {
+            When::Idle => (Share::ZERO, Share::ZERO),
+            When::Always | When::Schedule => (self.cpu.floor, self.gpu.floor),
+        }
+    }
+}
+
+/// What all rules leave. A share of [`Share::FULL`] with [`Reason::Free`] says that no rule takes anything.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Verdict {
+    pub(super) cpu: Bound,
+    pub(super) gpu: Bound,
+}
+
+impl Verdict {
+    /// Judges a sample under the donor's limits.
+    pub(super) fn of(sample: &Sample, senses: &Senses, limits: &Limits, devices: Devices) -> Self {
+        let free = Bound { share: Share::FULL, reason: Reason::Free };
+        let mut judge = Judge { limits, devices, verdict: Self { cpu: free.clone(), gpu: free } };
+        // Of rules that leave the same, the first is the reason: what is known goes before what is not.
+        judge.stops(sample, senses);
+        judge.presence(sample, senses);
+        judge.blindness(sample, senses);
+        judge.room(senses);
+        judge.verdict.cpu.share = devices.cpu.clamp(judge.verdict.cpu.share);
+        judge.verdict.gpu.share = devices.gpu.clamp(judge.verdict.gpu.share);
+        judge.verdict
+    }
+}
+
+struct Judge<'a> {
+    limits: &'a Limits,
+    devices: Devices,
+    verdict: Verdict,
+}
+
+impl Judge<'_> {
+    fn leave(&mut self, cpu: Share, gpu: Share, reason: impl Fn() -> Reason) {
+        self.verdict.cpu.lower(cpu, &reason);
+        self.verdict.gpu.lower(gpu, &reason);
+    }
+
+    fn stop(&mut self, reason: impl Fn() -> Reason) {
+        self.leave(Share::ZERO, Share::ZERO, reason);
+    }
+
+    fn floor(&mut self, reason: impl Fn() -> Reason) {
+        self.leave(self.devices.cpu.floor, self.devices.gpu.floor, reason);
+    }
+
+    fn stops(&mut self, sample: &Sample, senses: &Senses) {
+        if let (false, Signal::Known(running)) = (self.limits.stop_for.is_empty(), &sample.programs)
+            && let Some(name) = running.first()
+        {
+            self.stop(|| Reason::Program { name: name.clone() });
+        }
+        if self.limits.stop_for_full_screen && sample.full_screen == Signal::Known(true) {
+            self.stop(|| Reason::FullScreen);
+        }
+        if let (false, Signal::Known(Power::Battery { charge })) = (self.limits.on_battery, &sample.power) {
+            self.stop(|| Reason::Battery { charge: percent(*charge) });
+        }
+        if let (Some(limit), Some((celsius, warmth))) = (self.limits.max_celsius, senses.warmth) {
+            let celsius = celsius.round() as i16;
+            match warmth {
+                Warmth::Cool => {}
+                Warmth::Warm(part) => {
+                    let (cpu, gpu) = (part.of(self.devices.cpu.cap), part.of(self.devices.gpu.cap));
+                    self.leave(cpu, gpu, || Reason::Warm { celsius, limit });
+                }
+                Warmth::TooHot => self.stop(|| Reason::TooHot { celsius, limit }),
+                Warmth::Cooling(resumes) => self.stop(|| Reason::Cooling { celsius, resumes }),
+            }
+        }
+    }
+
+    fn presence(&mut self, sample: &Sample, senses: &Senses) {
+        if let Some(idle) = sample.user_idle.known()
+            && *idle < self.limits.idle_after
+        {
+            let (cpu, gpu) = self.devices.while_user_is_there(self.limits);
+            self.leave(cpu, gpu, || Reason::InUse);
+        }
+        if let (Some(ceiling), Ok(load)) = (self.limits.others_cpu, senses.cpu.mean())
+            && f64::from(load) > ceiling.fraction()
+        {
+            self.floor(|| Reason::OthersCpu { load: percent(load) });
+        }
+        if let (Some(ceiling), Some(Ok(load))) = (self.limits.others_gpu, senses.gpu_load())
+            && f64::from(load) > ceiling.fraction()
+        {
+            self.floor(|| Reason::OthersGpu { load: percent(load) });
+        }
+    }
+
+    /// A signal that a rule needs and that cannot be read counts as somebody who is there.
+    fn blindness(&mut self, sample: &Sample, senses: &Senses) {
+        let limits = self.limits;
+        if let (false, Signal::Unknown(why)) = (limits.idle_after.is_zero(), &sample.user_idle) {
+            let (cpu, gpu) = self.devices.while_user_is_there(limits);
+            self.leave(cpu, gpu, || Reason::Unknown { signal: Blind::UserIdle, why: why.clone() });
+        }
+        let mut blind = |needed: bool, why: Option<&str>, signal: Blind| {
+            if let (true, Some(why)) = (needed, why) {
+                self.floor(|| Reason::Unknown { signal, why: why.into() });
+            }
+        };
+        blind(limits.others_cpu.is_some(), senses.cpu.mean().err(), Blind::CpuLoad);
+        blind(limits.others_gpu.is_some(), senses.gpu_load().and_then(Result::err), Blind::GpuLoad);
+        blind(limits.max_celsius.is_some(), senses.no_temperature.as_deref(), Blind::Temperature);
+        blind(!limits.on_battery, why(&sample.power), Blind::Power);
+        blind(limits.stop_for_full_screen, why(&sample.full_screen), Blind::FullScreen);
+        blind(!limits.stop_for.is_empty(), why(&sample.programs), Blind::Programs);
+        // A stop for heat is not lifted by a sensor that fell silent.
+        if let (true, None, Some(why)) = (senses.heat.is_stopped(), senses.warmth, senses.no_temperature.as_deref()) {
+            self.stop(|| Reason::Unknown { signal: Blind::Temperature, why: why.into() });
+        }
+    }
+
+    /// Others' load below its ceiling: ours and theirs leave headroom.
+    fn room(&mut self, senses: &Senses) {
+        let Devices { cpu, gpu } = self.devices;
+        if let (true, Ok(load)) = (self.limits.others_cpu.is_some(), senses.cpu.mean()) {
+            self.verdict.cpu.lower(beside(load).max(cpu.floor), &|| Reason::RoomCpu { load: percent(load) });
+        }
+        if let (true, Some(Ok(load))) = (self.limits.others_gpu.is_some(), senses.gpu_load()) {
+            self.verdict.gpu.lower(beside(load).max(gpu.floor), &|| Reason::RoomGpu { load: percent(load) });
+        }
+    }
+}
+
+fn why<T>(signal: &Signal<T>) -> Option<&str> {
+    match signal {
+        Signal::Known(_) => None,
+        Signal::Unknown(why) => Some(why),
+    }
+}
+
+/// What others' load leaves, in whole grains.
+fn beside(load: f32) -> Share {
+    let load = (load.clamp(0.0, 1.0) * 1000.0).round() as u16;
+    let left = 1000_u16.saturating_sub(load).saturating_sub(load.min(MAX_HEADROOM));
+    Share::from_per_mille((left + GRAIN / 2) / GRAIN * GRAIN)
+}
+
+/// A fraction for people, to the percent.
+pub(super) fn percent(fraction: f32) -> Share {
+    Share::from_percent((fraction.clamp(0.0, 1.0) * 100.0).round() as u8)
+}
