@@ -1,1 +1,39 @@
-//! What the machine shows (CPU, GPU, memory, temperature, power, user) and its levers.
+//! What the machine shows (CPU, GPU, memory, temperature, power, user) and its levers (priority, hard caps).
+//!
+//! ```text
+//! SystemProbe ── Sample ──▶ governor          cheap signals at each look, dear ones at intervals of their own
+//! process_cpu_time, thread_cpu_time           what a slice of work cost
+//! background_process, background_thread       soft levers: others go first
+//! HardCap                                     a limit that the system itself keeps
+//! prepare_compute_threads                     how many threads compute, and how long they spin
+//! ```
+//!
+//! The only crate that calls the system by itself: each `unsafe` block says why it is needed and why it is sound. A
+//! signal that cannot be read is unknown, with the reason; a lever that cannot be pulled is reported, with the reason.
+
+mod cap;
+mod clock;
+mod cpu;
+mod cpu_time;
+mod desktop;
+mod disk;
+mod fake;
+mod gpu;
+mod levers;
+mod memory;
+mod periodic;
+mod power;
+mod probe;
+mod programs;
+mod temperature;
+mod threads;
+
+pub use cap::{CapError, HardCap};
+pub use clock::since_boot;
+pub use cpu_time::{process_cpu_time, thread_cpu_time};
+pub use disk::disk_size;
+pub use fake::{FakeMachine, FakeProbe, calm_sample};
+pub use gpu::GpuIndex;
+pub use levers::{Lever, LeverReport, Outcome, background_process, background_thread};
+pub use probe::{Probe, SystemProbe, Watch};
+pub use threads::{logical_cores, physical_cores, prepare_compute_threads};

@@ -1,0 +1,20 @@
+//! What the desktop tells of its user: when they last touched a key or the pointer, and whether a program fills the
+//! screen.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
+mod other;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::Desktop;
+#[cfg(target_os = "macos")]
+pub(crate) use macos::Desktop;
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
+pub(crate) use other::Desktop;
+#[cfg(windows)]
+pub(crate) use windows::Desktop;

@@ -1,0 +1,86 @@
+mod bus;
+mod evidence;
+mod logind;
+mod mutter;
+mod terminals;
+mod x11;
+
+use crate::periodic::Periodic;
+use evidence::Evidence;
+use gogrid_limits::Signal;
+use logind::Logind;
+use mutter::Mutter;
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    env, fs,
+    time::{Duration, Instant},
+};
+use terminals::Terminals;
+use x11::X11;
+
+/// A server starts in seconds.
+const X11_SERVERS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The desktop of Linux: there is none that can be asked, but many, so all of them are.
+pub(crate) struct Desktop {
+    /// Whether this process was started within a Wayland session.
+    wayland: bool,
+    x11: X11,
+    mutter: Mutter,
+    logind: Logind,
+    terminals: Terminals,
+    x11_servers: Periodic<bool>,
+}
+
+impl Desktop {
+    pub(crate) fn new() -> Self {
+        Self {
+            wayland: env::var_os("WAYLAND_DISPLAY").is_some_and(|display| !display.is_empty()),
+            x11: X11::new(),
+            mutter: Mutter::new(),
+            logind: Logind::new(),
+            terminals: Terminals::new(),
+            x11_servers: Periodic::new(X11_SERVERS_INTERVAL),
+        }
+    }
+
+    /// Time since the last key or pointer event, as the source tells that saw the newest.
+    pub(crate) fn user_idle(&mut self, now: Instant) -> Signal<Duration> {
+        let boot = clock_gettime(ClockId::Boottime);
+        Evidence {
+            wayland: self.wayland,
+            display_named: self.wayland || self.x11.is_named(),
+            x11: self.x11.idle(now),
+            mutter: self.mutter.idle(now),
+            sessions: self.logind.desktops(now),
+            terminals: self.terminals.idle(now),
+            x11_servers: self.x11_servers.get(now, x11_servers),
+            since_boot: Duration::from_secs(boot.tv_sec.unsigned_abs()),
+            user: rustix::process::getuid().as_raw(),
+        }
+        .user_idle()
+    }
+
+    /// Whether the window in front covers the screen.
+    pub(crate) fn full_screen(&mut self, now: Instant) -> Signal<bool> {
+        match (self.wayland, self.x11.is_named().then(|| self.x11.full_screen(now))) {
+            (false, Some(Ok(covered))) => return Signal::Known(covered),
+            (false, Some(Err(reason))) => return Signal::Unknown(reason),
+            // Games and players mostly come through Xwayland. What it sees is so, but it does not see all.
+            (true, Some(Ok(true))) => return Signal::Known(true),
+            (true, _) => return Signal::unknown("Wayland does not tell of other programs' windows"),
+            (false, None) => {}
+        }
+        match self.logind.desktops(now) {
+            Ok(desktops) if desktops.is_empty() => Signal::Known(false),
+            Ok(_) => Signal::unknown("a desktop is open, and this program was started outside it"),
+            Err(_) if !self.x11_servers.get(now, x11_servers) => Signal::Known(false),
+            Err(reason) => Signal::Unknown(reason),
+        }
+    }
+}
+
+/// Whether some X server runs, be it ours or not.
+fn x11_servers() -> bool {
+    fs::read_dir("/tmp/.X11-unix").is_ok_and(|mut sockets| sockets.next().is_some())
+}

@@ -1,0 +1,104 @@
+use rustbus::{
+    MessageBuilder, MessageType, RpcConn,
+    connection::{Error, Timeout, get_session_bus_path, get_system_bus_path, ll_conn::force_finish_on_error},
+    message_builder::MarshalledMessage,
+};
+use std::time::{Duration, Instant};
+
+/// A service that answers does so within a millisecond; looks at the machine must not wait longer.
+const DEADLINE: Duration = Duration::from_millis(100);
+/// A bus that is not there, or does not answer, is tried again so seldom that it costs nothing.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Which bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Session,
+    System,
+}
+
+/// A D-Bus connection that opens when it is needed, and never makes its user wait for long.
+///
+/// rustbus, not zbus: it is synchronous, takes a deadline with each call and starts no thread, and it builds in a third
+/// of the time.
+pub(super) struct Bus {
+    kind: Kind,
+    connection: Option<RpcConn>,
+    failed: Option<(Instant, String)>,
+}
+
+impl Bus {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { kind, connection: None, failed: None }
+    }
+
+    /// Calls a method whose arguments are strings, and gives what `read` takes from the answer.
+    pub(super) fn call<T>(
+        &mut self,
+        now: Instant,
+        [service, path, interface, method]: [&str; 4],
+        arguments: &[&str],
+        read: impl FnOnce(&MarshalledMessage) -> Option<T>,
+    ) -> Result<T, String> {
+        if let Some((at, reason)) = &self.failed
+            && now.saturating_duration_since(*at) < RETRY
+        {
+            return Err(reason.clone());
+        }
+        let answer = self.exchange([service, path, interface, method], arguments).and_then(|answer| match answer.typ {
+            MessageType::Reply => read(&answer).ok_or_else(|| format!("{service} answers in an unknown form")),
+            _ => Err(format!("{service}: {}", answer.dynheader.error_name.as_deref().unwrap_or("no answer"))),
+        });
+        self.failed = answer.as_ref().err().map(|reason| (now, reason.clone()));
+        answer
+    }
+
+    /// Goes on after a failure that was to be expected.
+    pub(super) fn forgive(&mut self) {
+        self.failed = None;
+    }
+
+    fn exchange(
+        &mut self,
+        [service, path, interface, method]: [&str; 4],
+        arguments: &[&str],
+    ) -> Result<MarshalledMessage, String> {
+        let mut message = MessageBuilder::new().call(method).with_interface(interface).on(path).at(service).build();
+        let kind = self.kind;
+        let reason = |error: Error| format!("{}: {error}", kind.name());
+        for argument in arguments {
+            message.body.push_param(*argument).map_err(|error| reason(error.into()))?;
+        }
+        let timeout = Timeout::Duration(DEADLINE);
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(kind).map_err(reason)?,
+        };
+        let serial =
+            connection.send_message(&mut message).map_err(reason)?.write(timeout).map_err(force_finish_on_error);
+        let answer = connection.wait_response(serial.map_err(reason)?, timeout).map_err(reason)?;
+        // Kept only if it answered: a late answer would stay in it for ever.
+        self.connection = Some(connection);
+        Ok(answer)
+    }
+}
+
+fn connect(kind: Kind) -> Result<RpcConn, Error> {
+    let path = match kind {
+        Kind::Session => get_session_bus_path()?,
+        Kind::System => get_system_bus_path()?,
+    };
+    let mut connection = RpcConn::connect_to_path(path, Timeout::Duration(DEADLINE))?;
+    // What nobody asked for is not kept.
+    connection.set_filter(Box::new(|message| matches!(message.typ, MessageType::Reply | MessageType::Error)));
+    Ok(connection)
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session bus",
+            Self::System => "system bus",
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use crate::{Probe, Watch};
+use gogrid_limits::{Load, Memory, Power, Sample, Signal};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// A machine at rest: nobody there, nothing running, 8 GiB of memory, on the mains.
+pub fn calm_sample() -> Sample {
+    const GIB: u64 = 1 << 30;
+    Sample {
+        cpu: Signal::Known(Load { total: 0.0, own: 0.0 }),
+        memory: Signal::Known(Memory {
+            total: 8 * GIB,
+            available: 6 * GIB,
+            own: GIB / 4,
+            pressure: Signal::Known(0.0),
+        }),
+        gpu: None,
+        cpu_celsius: Signal::Known(40.0),
+        power: Signal::Known(Power::Mains),
+        user_idle: Signal::Known(Duration::from_secs(3600)),
+        full_screen: Signal::Known(false),
+        programs: Signal::Known(vec![]),
+    }
+}
+
+/// A probe for tests: shows what its [`FakeMachine`] was told.
+#[derive(Debug)]
+pub struct FakeProbe {
+    machine: FakeMachine,
+}
+
+/// The handle by which a test sets what a [`FakeProbe`] shows.
+#[derive(Debug, Clone)]
+pub struct FakeMachine {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    sample: Sample,
+    looks: u64,
+    watch: Option<Watch>,
+}
+
+impl FakeProbe {
+    /// A probe that shows this sample until its machine is told otherwise.
+    pub fn new(sample: Sample) -> (Self, FakeMachine) {
+        let machine = FakeMachine { state: Arc::new(Mutex::new(State { sample, looks: 0, watch: None })) };
+        (Self { machine: machine.clone() }, machine)
+    }
+}
+
+impl Probe for FakeProbe {
+    fn sample(&mut self, watch: &Watch) -> Sample {
+        self.machine.with(|state| {
+            state.looks += 1;
+            state.watch = Some(watch.clone());
+            state.sample.clone()
+        })
+    }
+}
+
+impl FakeMachine {
+    /// Shows this from the next look on.
+    pub fn show(&self, sample: Sample) {
+        self.with(|state| state.sample = sample);
+    }
+
+    /// Changes a part of what is shown.
+    pub fn change(&self, change: impl FnOnce(&mut Sample)) {
+        self.with(|state| change(&mut state.sample));
+    }
+
+    /// How often the probe has looked. A test that waits for two more looks knows that its change was seen.
+    pub fn looks(&self) -> u64 {
+        self.with(|state| state.looks)
+    }
+
+    /// What the last look was for.
+    pub fn watched(&self) -> Option<Watch> {
+        self.with(|state| state.watch.clone())
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_shows_what_its_machine_was_told() {
+        let (mut probe, machine) = FakeProbe::new(calm_sample());
+        let watch = Watch { programs: vec!["game".into()], ..Watch::default() };
+        assert_eq!(probe.sample(&watch), calm_sample());
+        machine.change(|sample| sample.power = Signal::Known(Power::Battery { charge: 0.5 }));
+        assert_eq!(probe.sample(&watch).power, Signal::Known(Power::Battery { charge: 0.5 }));
+        assert_eq!((machine.looks(), machine.watched()), (2, Some(watch)));
+    }
+}

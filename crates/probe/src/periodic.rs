@@ -1,0 +1,52 @@
+use std::time::{Duration, Instant};
+
+/// A value that is dear to read: read again only when the last reading is older than its interval.
+#[derive(Debug)]
+pub(crate) struct Periodic<T> {
+    every: Duration,
+    last: Option<(Instant, T)>,
+}
+
+impl<T: Clone> Periodic<T> {
+    /// A value that holds for so long.
+    pub(crate) fn new(every: Duration) -> Self {
+        Self { every, last: None }
+    }
+
+    /// The value, read again if its time is over.
+    pub(crate) fn get(&mut self, now: Instant, read: impl FnOnce() -> T) -> T {
+        match &self.last {
+            Some((at, value)) if now.saturating_duration_since(*at) < self.every => value.clone(),
+            _ => {
+                let value = read();
+                self.last = Some((now, value.clone()));
+                value
+            }
+        }
+    }
+
+    /// Read anew at the next look.
+    pub(crate) fn forget(&mut self) {
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_once_per_interval() {
+        let (start, mut reads) = (Instant::now(), 0);
+        let mut value = Periodic::new(Duration::from_secs(5));
+        let mut at = |millis| {
+            value.get(start + Duration::from_millis(millis), || {
+                reads += 1;
+                reads
+            })
+        };
+        assert_eq!([at(0), at(4999), at(5000), at(9999), at(10_000)], [1, 1, 2, 2, 3]);
+        value.forget();
+        assert_eq!(value.get(start + Duration::from_secs(10), || 7), 7);
+    }
+}

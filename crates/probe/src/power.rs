@@ -1,0 +1,30 @@
+//! Where the machine's power comes from.
+//!
+//! On Linux the kernel's files are read, not starship-battery: it fails on a battery that does not tell its voltage,
+//! looks at one battery at a time, and knows no mains.
+
+#[cfg_attr(target_os = "linux", path = "power/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "power/other.rs")]
+mod system;
+
+use crate::periodic::Periodic;
+use gogrid_limits::{Power, Signal};
+use std::time::{Duration, Instant};
+
+/// Pulling the plug should be noticed soon; asking a battery's controller may take milliseconds.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+pub(crate) struct PowerMeter {
+    source: system::Source,
+    power: Periodic<Signal<Power>>,
+}
+
+impl PowerMeter {
+    pub(crate) fn new() -> Self {
+        Self { source: system::Source::new(), power: Periodic::new(INTERVAL) }
+    }
+
+    pub(crate) fn read(&mut self, now: Instant) -> Signal<Power> {
+        self.power.get(now, || self.source.power())
+    }
+}

@@ -1,0 +1,170 @@
+use crate::periodic::Periodic;
+use gogrid_limits::Signal;
+use std::time::{Duration, Instant};
+
+/// A program starts in seconds; listing some hundred processes takes milliseconds.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Which of some programs run, by name. Case and `.exe` do not matter.
+pub(crate) struct ProgramFinder {
+    wanted: Vec<String>,
+    running: Periodic<Signal<Vec<String>>>,
+    processes: system::Processes,
+}
+
+impl ProgramFinder {
+    pub(crate) fn new() -> Self {
+        Self { wanted: vec![], running: Periodic::new(INTERVAL), processes: system::Processes::new() }
+    }
+
+    /// Those of the programs that run, named as they were asked for.
+    pub(crate) fn running(&mut self, now: Instant, wanted: &[String]) -> Signal<Vec<String>> {
+        if wanted.is_empty() {
+            return Signal::Known(vec![]);
+        }
+        if self.wanted != wanted {
+            self.wanted = wanted.to_vec();
+            self.running.forget();
+        }
+        self.running.get(now, || {
+            let plain: Vec<_> = wanted.iter().map(|name| plain(name)).collect();
+            let mut found = vec![false; wanted.len()];
+            let names = self.processes.each_name(|name| {
+                let name = self::plain(name);
+                plain.iter().zip(&mut found).for_each(|(wanted, found)| *found |= is(&name, wanted));
+            });
+            match names {
+                Ok(()) => Signal::Known(
+                    wanted.iter().zip(found).filter(|(_, found)| *found).map(|(name, _)| name.clone()).collect(),
+                ),
+                Err(reason) => Signal::Unknown(reason),
+            }
+        })
+    }
+}
+
+/// Linux keeps so many bytes of a process' name.
+const KERNEL_NAME_BYTES: usize = 15;
+
+/// Whether a process of this name is the wanted program.
+fn is(name: &str, wanted: &str) -> bool {
+    name == wanted
+        || cfg!(target_os = "linux")
+            && name.len() == KERNEL_NAME_BYTES
+            && plain_cut(wanted).is_some_and(|cut| cut == name)
+}
+
+/// The part of a longer name that the kernel keeps.
+fn plain_cut(wanted: &str) -> Option<&str> {
+    (wanted.len() > KERNEL_NAME_BYTES).then(|| wanted.get(..KERNEL_NAME_BYTES)).flatten()
+}
+
+/// A name without what does not matter.
+fn plain(name: &str) -> String {
+    let name = name.to_lowercase();
+    name.strip_suffix(".exe").map_or_else(|| name.clone(), Into::into)
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::{fs, io::Read, path::Path};
+
+    /// The processes in `/proc`.
+    ///
+    /// sysinfo reads several files for each process; the name needs one, and the program file's name another.
+    pub(super) struct Processes;
+
+    impl Processes {
+        pub(super) fn new() -> Self {
+            Self
+        }
+
+        /// Tells the name of each process, and where it may be known that of its program file.
+        pub(super) fn each_name(&mut self, mut tell: impl FnMut(&str)) -> Result<(), String> {
+            let entries = fs::read_dir("/proc").map_err(|error| format!("processes cannot be listed: {error}"))?;
+            // Processes that end meanwhile are skipped.
+            for entry in entries.flatten() {
+                if !entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit) {
+                    continue;
+                }
+                let path = entry.path();
+                // 15 bytes and a newline.
+                let mut name = [0; 32];
+                if let Ok(length) = fs::File::open(path.join("comm")).and_then(|mut file| file.read(&mut name)) {
+                    tell(String::from_utf8_lossy(&name[..length]).trim_end_matches('\n'));
+                }
+                if let Some(name) = fs::read_link(path.join("exe")).as_deref().ok().and_then(Path::file_name) {
+                    tell(&name.to_string_lossy());
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
+
+    /// The processes that sysinfo lists.
+    pub(super) struct Processes {
+        system: Result<System, String>,
+    }
+
+    impl Processes {
+        pub(super) fn new() -> Self {
+            Self { system: System::new().map_err(|error| format!("processes cannot be listed: {error}")) }
+        }
+
+        /// Tells the name of each process.
+        pub(super) fn each_name(&mut self, mut tell: impl FnMut(&str)) -> Result<(), String> {
+            let system = self.system.as_mut().map_err(|reason| reason.clone())?;
+            system.refresh_processes_specifics(
+                ProcessesToUpdate::All,
+                true,
+                ProcessRefreshKind::nothing().without_tasks(),
+            );
+            system.processes().values().for_each(|process| tell(&process.name().to_string_lossy()));
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("Steam", "steam", true)]
+    #[case("GAME.EXE", "game", true)]
+    #[case("game", "Game.exe", true)]
+    #[case("steamwebhelper", "steam", false)]
+    #[case("steam", "steamwebhelper", false)]
+    fn names_match_whole(#[case] process: &str, #[case] wanted: &str, #[case] matches: bool) {
+        assert_eq!(is(&plain(process), &plain(wanted)), matches);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_name_that_the_kernel_cut_matches_the_whole_one() {
+        assert!(is("cyberpunk2077.x", "cyberpunk2077.x86_64"));
+        assert!(!is("cyberpunk2077", "cyberpunk2077.x86_64"));
+    }
+
+    #[test]
+    fn this_test_is_found_by_its_name_and_an_invented_one_is_not() {
+        let own = std::env::current_exe().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+        let wanted = ["no-such-program".to_owned(), own.clone()];
+        assert_eq!(ProgramFinder::new().running(Instant::now(), &wanted), Signal::Known(vec![own]));
+    }
+
+    #[test]
+    fn another_list_is_looked_for_at_once() {
+        let (mut finder, now) = (ProgramFinder::new(), Instant::now());
+        let own = vec![std::env::current_exe().unwrap().file_name().unwrap().to_string_lossy().into_owned()];
+        assert_eq!(finder.running(now, &["no-such-program".into()]), Signal::Known(vec![]));
+        assert_eq!(finder.running(now, &own), Signal::Known(own.clone()));
+        assert_eq!(finder.running(now, &[]), Signal::Known(vec![]));
+    }
+}

@@ -1,0 +1,117 @@
+use crate::periodic::Periodic;
+use gogrid_limits::Signal;
+use std::time::{Duration, Instant};
+use sysinfo::Components;
+
+/// A CPU's package warms up over seconds, and some sensors take milliseconds to answer.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// What a sensor that is not connected shows lies outside.
+const CREDIBLE_CELSIUS: std::ops::RangeInclusive<f32> = 1.0..=150.0;
+
+/// The CPU's temperature sensors, by sysinfo. Only they are read, as sensors of disks may wake them.
+pub(crate) struct Thermometer {
+    sensors: Result<(Components, Kind), String>,
+    hottest: Periodic<Signal<f32>>,
+}
+
+impl Thermometer {
+    pub(crate) fn new() -> Self {
+        Self { sensors: find(), hottest: Periodic::new(INTERVAL) }
+    }
+
+    /// The hottest CPU sensor, in °C.
+    pub(crate) fn cpu(&mut self, now: Instant) -> Signal<f32> {
+        self.hottest.get(now, || match &mut self.sensors {
+            Ok((sensors, best)) => {
+                let of_the_cpu = sensors.iter_mut().filter(|sensor| Kind::of(sensor.label()) == Some(*best));
+                let temperatures = of_the_cpu.filter_map(|sensor| {
+                    sensor.refresh();
+                    sensor.temperature().filter(|celsius| CREDIBLE_CELSIUS.contains(celsius))
+                });
+                let hottest = temperatures.max_by(f32::total_cmp);
+                hottest.map_or_else(|| Signal::unknown("no CPU sensor answers"), Signal::Known)
+            }
+            Err(reason) => Signal::Unknown(reason.clone()),
+        })
+    }
+}
+
+/// All sensors, and the best kind of those that measure the CPU.
+fn find() -> Result<(Components, Kind), String> {
+    let all = Components::new_with_refreshed_list().map_err(|error| format!("sensors cannot be listed: {error}"))?;
+    match all.iter().filter_map(|sensor| Kind::of(sensor.label())).max() {
+        Some(best) => Ok((all, best)),
+        None if all.is_empty() => Err("the machine shows no temperature sensor".into()),
+        None => Err(format!("none of the {} temperature sensors is the CPU's", all.len())),
+    }
+}
+
+/// What a sensor measures, from bad to good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// A zone of the mainboard, near the CPU.
+    Board,
+    /// AMD's control value: on some models 10 to 27 °C above the truth.
+    Control,
+    /// The CPU itself.
+    Cpu,
+}
+
+impl Kind {
+    fn of(label: &str) -> Option<Self> {
+        let label = label.to_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| label.contains(word));
+        let drivers = [
+            "coretemp",
+            "k10temp",
+            "zenpower",
+            "x86_pkg_temp",
+            "cpu",
+            "soc_thermal",
+            "soc-thermal",
+            "tdie",
+            "pacc ",
+            "eacc ",
+        ];
+        match () {
+            () if label.ends_with("tctl") => Some(Self::Control),
+            () if has(&drivers) => Some(Self::Cpu),
+            // The name of Windows' only sensor is "Computer".
+            () if has(&["acpitz"]) || label == "computer" => Some(Self::Board),
+            () => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("coretemp Package id 0", Some(Kind::Cpu))]
+    #[case("coretemp Core 3", Some(Kind::Cpu))]
+    #[case("k10temp Tctl", Some(Kind::Control))]
+    #[case("k10temp Tccd1", Some(Kind::Cpu))]
+    #[case("zenpower Tdie", Some(Kind::Cpu))]
+    #[case("cpu_thermal temp1", Some(Kind::Cpu))]
+    #[case("PMU tdie4", Some(Kind::Cpu))]
+    #[case("CPU Proximity", Some(Kind::Cpu))]
+    #[case("acpitz temp1", Some(Kind::Board))]
+    #[case("Computer", Some(Kind::Board))]
+    #[case("nvme Composite Samsung SSD", None)]
+    #[case("iwlwifi_1 temp1", None)]
+    #[case("amdgpu edge", None)]
+    #[case("GPU", None)]
+    fn sensors_are_told_apart(#[case] label: &str, #[case] kind: Option<Kind>) {
+        assert_eq!(Kind::of(label), kind);
+    }
+
+    #[test]
+    fn a_machine_tells_its_temperature_or_why_not() {
+        match Thermometer::new().cpu(Instant::now()) {
+            Signal::Known(celsius) => assert!(CREDIBLE_CELSIUS.contains(&celsius)),
+            Signal::Unknown(reason) => assert!(!reason.is_empty()),
+        }
+    }
+}
