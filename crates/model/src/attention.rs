@@ -18,7 +18,7 @@ use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
 
 /// Scores that are held at once: 16 MiB of f32. A long prompt's chunk is cut by its queries to stay below.
-const SCORES: usize = 1 << 22;
+pub(crate) const MAX_SCORES: usize = 1 << 22;
 
 /// What all layers of a step share.
 pub(crate) struct Step<'a> {
@@ -133,7 +133,7 @@ impl Attention {
         let first = self.first_seen(span);
         let (keys, values) = kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, first)?;
         let cached = keys.dim(1)?;
-        let tile = (SCORES / (self.heads * cached)).clamp(1, span.tokens);
+        let tile = (MAX_SCORES / (self.heads * cached)).clamp(1, span.tokens);
         let mut tiles = Vec::with_capacity(span.tokens.div_ceil(tile));
         for start in (0..span.tokens).step_by(tile) {
             let tokens = tile.min(span.tokens - start);

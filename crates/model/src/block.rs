@@ -29,11 +29,19 @@ impl Block {
         })
     }
 
-    /// `// (rows, hidden) → (rows, hidden)`
-    pub(crate) fn forward(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
+    /// The residual stream behind the attention: `// (rows, hidden) → (rows, hidden)`
+    pub(crate) fn attend(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let normed = rms_norm(hidden, &self.attention_norm, self.norm_eps)?;
-        let hidden = (hidden + self.attention.forward(&normed, step)?)?;
-        let normed = rms_norm(&hidden, &self.mlp_norm, self.norm_eps)?;
-        hidden + self.mlp.forward(&normed)?
+        hidden + self.attention.forward(&normed, step)?
+    }
+
+    /// The feed-forward network's inner rows: `// (rows, hidden) → (rows, ffn)`
+    pub(crate) fn up(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.mlp.up(&rms_norm(hidden, &self.mlp_norm, self.norm_eps)?)
+    }
+
+    /// The residual stream behind the layer: `// (rows, hidden) + (rows, ffn) → (rows, hidden)`
+    pub(crate) fn down(&self, hidden: &Tensor, gated: &Tensor) -> Result<Tensor> {
+        hidden + self.mlp.down(gated)?
     }
 }

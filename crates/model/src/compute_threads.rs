@@ -8,6 +8,7 @@
 use candle_core::utils::{barrier_pool, with_threadpool};
 use std::{
     cell::Cell,
+    panic::{self, AssertUnwindSafe},
     sync::{Mutex, PoisonError, mpsc::sync_channel},
 };
 
@@ -53,18 +54,21 @@ fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let (answer, caller) = (Mutex::new(None), barrier_pool().n_workers());
     barrier_pool().execute(|thread| {
         if thread == 0 {
-            // Taken out, so that a panic drops the sender and the caller wakes up.
             if let Some((work, done)) = work.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 stay_alone();
-                drop(done.send(work()));
+                // A panic that went through the pool would leave it unusable.
+                drop(done.send(panic::catch_unwind(AssertUnwindSafe(work))));
             }
         } else if thread == caller {
             *answer.lock().unwrap_or_else(PoisonError::into_inner) =
                 result.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
         }
     });
-    // Without an answer the work panicked, and `execute` has gone on with the panic.
-    answer.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(|| unreachable!("the work has ended"))
+    match answer.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(Ok(answer)) => answer,
+        Some(Err(panic)) => panic::resume_unwind(panic),
+        None => unreachable!("the pool runs its first thread"),
+    }
 }
 
 fn stay_alone() {
@@ -79,7 +83,7 @@ fn stay_alone() {
 mod tests {
     use super::*;
     use rayon::prelude::*;
-    use std::{collections::HashSet, panic, thread};
+    use std::{collections::HashSet, thread};
 
     #[test]
     fn work_and_what_it_would_share_stay_on_one_thread() {

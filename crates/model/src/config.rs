@@ -2,7 +2,8 @@
 
 mod hf;
 
-use crate::FloatType;
+use crate::attention::MAX_SCORES;
+use crate::{DeviceKind, FloatType};
 use serde::{Deserialize, Serialize};
 
 /// The most layers of a model: far above any dense model (the largest have about 130), and few enough to list.
@@ -180,6 +181,25 @@ impl ModelConfig {
         let config = hf::read(config, generation)?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The most bytes that the intermediate results of one step of so many rows take on a device, f32 throughout:
+    /// residual stream and norms, projections, feed-forward rows, attention scores, logits of as many rows as are
+    /// decoded at once; and on a GPU one matrix that its kernels widen to 16 bits.
+    pub fn workspace_bytes(&self, rows: usize, device: DeviceKind) -> u64 {
+        const F32: u64 = 4;
+        let (rows, size) = (rows as u64, |size: usize| size as u64);
+        let heads = size(self.heads * self.head_dim) + 2 * size(self.kv_heads * self.head_dim);
+        let row = 6 * size(self.hidden_size) + 3 * heads + 4 * size(self.intermediate_size);
+        // Scores, and their copy behind the softmax.
+        let scores = 2 * size(self.heads).saturating_mul(size(self.context_length)).saturating_mul(rows);
+        let logits = rows.min(64) * size(self.vocab_size);
+        let widened = match device {
+            DeviceKind::Cpu => 0,
+            _ => size(self.hidden_size) * size(self.intermediate_size.max(self.vocab_size)) / 2,
+        };
+        let numbers = rows * row + scores.min(2 * MAX_SCORES as u64) + logits + widened;
+        numbers.saturating_mul(F32)
     }
 
     /// Checks every field against its range and against the others. A description that passes has no size that

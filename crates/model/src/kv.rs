@@ -87,6 +87,11 @@ impl KvPool {
         KvPool { shape, layers, context, bytes_per_token, budget, used: 0, sessions: HashMap::new() }
     }
 
+    /// Bytes that a session of up to `capacity` tokens reserves.
+    pub(crate) fn bytes(&self, capacity: usize) -> u64 {
+        self.bytes_per_token.saturating_mul(capacity as u64)
+    }
+
     /// Reserves room for a session of up to `capacity` tokens.
     pub(crate) fn open(&mut self, session: SessionKey, capacity: usize) -> Result<(), KvError> {
         if self.sessions.contains_key(&session) {
@@ -98,7 +103,7 @@ impl KvPool {
         if capacity > self.context {
             return Err(KvError::TooLong { capacity, context: self.context });
         }
-        let needed = self.bytes_per_token.saturating_mul(capacity as u64);
+        let needed = self.bytes(capacity);
         let free = self.budget.saturating_sub(self.used);
         if needed > free {
             return Err(KvError::OutOfBudget { needed, free, budget: self.budget });

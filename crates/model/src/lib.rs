@@ -47,7 +47,7 @@ pub use sampler::{MAX_TOP_LOGPROBS, SAMPLED_CANDIDATES, SampleError, Sampled, Sa
 pub use sampling::{BAN, MAX_LOGIT_BIAS, SamplingError, SamplingParams};
 pub use source::{Location, Source, SourceError, TensorError, TensorSource};
 pub use span::{Input, Output, SessionKey, Span};
-pub use stage::{ForwardError, LoadError, Pass, Stage, StageOptions};
+pub use stage::{ForwardError, LoadError, Pass, Stage, StageOptions, Unit};
 pub use stop::{MAX_STOP_BYTES, MAX_STOPS, Scanned, StopScanner};
 pub use template::{ChatMessage, TemplateError};
 pub use text::{TextError, TextModel};

@@ -25,18 +25,22 @@ impl Mlp {
         Ok(Mlp { gate_up, down: loader.linear(Part::new(&name("down_proj"), bias))? })
     }
 
-    /// `// (rows, hidden) → (rows, hidden)`
-    pub(crate) fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
+    /// The first half: `// (rows, hidden) → (rows, ffn)`
+    pub(crate) fn up(&self, hidden: &Tensor) -> Result<Tensor> {
         let on_cpu = hidden.device().is_cpu() && hidden.dtype() == DType::F32;
-        let gated = match self.gate_up.forward_whole(hidden).filter(|_| on_cpu) {
-            Some(whole) => whole?.apply_op1_no_bwd(&SwiGlu)?,
+        match self.gate_up.forward_whole(hidden).filter(|_| on_cpu) {
+            Some(whole) => whole?.apply_op1_no_bwd(&SwiGlu),
             None => {
                 let [gate, up] =
                     self.gate_up.forward(hidden)?.try_into().map_err(|_| candle_core::Error::msg("gate and up"))?;
-                (gate.silu()? * up)?
+                gate.silu()? * up
             }
-        };
-        self.down.forward(&gated)
+        }
+    }
+
+    /// The second half: `// (rows, ffn) → (rows, hidden)`
+    pub(crate) fn down(&self, gated: &Tensor) -> Result<Tensor> {
+        self.down.forward(gated)
     }
 }
 

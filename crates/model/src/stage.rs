@@ -4,7 +4,7 @@ mod errors;
 mod pass;
 
 pub use errors::{ForwardError, LoadError};
-pub use pass::Pass;
+pub use pass::{Pass, Unit};
 
 use crate::block::Block;
 use crate::kv::{KvPool, KvShape};
@@ -191,6 +191,11 @@ impl Stage {
     /// Bytes of the weights in memory.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    /// Bytes of KV cache that a session of up to `capacity` tokens reserves.
+    pub fn kv_bytes(&self, capacity: usize) -> u64 {
+        self.kv.bytes(capacity)
     }
 
     /// Bytes of KV cache that sessions have reserved.

@@ -1,4 +1,4 @@
-//! One step of a stage, computed in pieces: the layers one after another, then the head.
+//! One step of a stage, computed in pieces: three of each layer, one after another, then the head.
 //!
 //! A caller that has to keep a device free for others, or to stop soon, advances a pass by a few units and looks around.
 
@@ -10,6 +10,26 @@ use crate::{Activations, ForwardError, Input, Output, Span};
 use candle_core::Tensor;
 use std::collections::HashSet;
 
+/// A piece of a step that is computed as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// A layer's attention.
+    Attention,
+    /// The first half of its feed-forward network: gate and up.
+    Up,
+    /// The second half: down.
+    Down,
+    /// The final norm and the matrix that gives logits.
+    Head,
+}
+
+impl Unit {
+    /// The units of a layer, in their order.
+    pub const LAYER: [Unit; 3] = [Unit::Attention, Unit::Up, Unit::Down];
+    /// Every kind.
+    pub const ALL: [Unit; 4] = [Unit::Attention, Unit::Up, Unit::Down, Unit::Head];
+}
+
 /// A step under way. Its sessions must stay open, and get no other step, until it is done or dropped; a pass that is
 /// dropped changes nothing.
 #[derive(Debug)]
@@ -20,24 +40,25 @@ pub struct Pass {
     angles: Angles,
     /// The residual stream, `// (rows, hidden_size)`.
     hidden: Tensor,
-    /// Layers that are done.
+    /// Between the halves of a feed-forward network, `// (rows, ffn)`.
+    gated: Option<Tensor>,
+    /// Units that are done.
     done: usize,
+    /// Units of the layers.
+    layers: usize,
+    head: bool,
 }
 
 impl Pass {
-    /// The spans that it computes.
-    pub fn spans(&self) -> &[Span] {
-        &self.spans
-    }
-
     /// Rows of all spans.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Layers that are done.
-    pub fn layers_done(&self) -> usize {
-        self.done
+    /// The units that are left, in their order.
+    pub fn units(&self) -> impl Iterator<Item = Unit> + use<> {
+        let layers = (self.done..self.layers).map(|unit| Unit::LAYER[unit % Unit::LAYER.len()]);
+        layers.chain(self.head.then_some(Unit::Head))
     }
 }
 
@@ -70,11 +91,12 @@ impl Stage {
         };
         let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
         let angles = self.frequencies.angles(&positions, &self.device, dtype)?;
-        Ok(Pass { spans, rows, angles, hidden, done: 0 })
+        let layers = self.blocks.len() * Unit::LAYER.len();
+        Ok(Pass { spans, rows, angles, hidden, gated: None, done: 0, layers, head: self.head.is_some() })
     }
 
-    /// Computes up to so many more units: a layer is one, the head is one. Gives the output once all are done. A GPU has
-    /// finished what was asked of it when this returns.
+    /// Computes up to so many more units, at least one. Gives the output once all are done. A GPU has finished what was
+    /// asked of it when this returns.
     ///
     /// # Errors
     /// See [`ForwardError`]. The pass is of no use then.
@@ -88,12 +110,6 @@ impl Stage {
         Ok(output)
     }
 
-    /// The units that a pass has left.
-    pub fn units_left(&self, pass: &Pass) -> usize {
-        let head = usize::from(self.head.is_some());
-        (self.blocks.len() + head - pass.done.min(self.blocks.len())).max(1)
-    }
-
     /// The same, with a look at what enters each layer.
     pub(crate) fn advance_with(
         &mut self,
@@ -102,18 +118,25 @@ impl Stage {
         trace: Trace<'_>,
     ) -> Result<Option<Output>, ForwardError> {
         let mut step = Step { spans: &pass.spans, rows: pass.rows, angles: pass.angles.clone(), kv: &mut self.kv };
-        let (first, end) = (pass.done, self.blocks.len().min(pass.done.saturating_add(units)));
-        for (index, block) in self.blocks.iter().enumerate().take(end).skip(first) {
-            trace(self.layers.start + index, &pass.hidden);
-            pass.hidden = block.forward(&pass.hidden, &mut step)?;
+        let end = pass.done.saturating_add(units.max(1));
+        while pass.done < end.min(pass.layers) {
+            let (layer, unit) = (pass.done / Unit::LAYER.len(), Unit::LAYER[pass.done % Unit::LAYER.len()]);
+            let block = &self.blocks[layer];
+            match (unit, pass.gated.take()) {
+                (Unit::Up, _) => pass.gated = Some(block.up(&pass.hidden)?),
+                (Unit::Down, Some(gated)) => pass.hidden = block.down(&pass.hidden, &gated)?,
+                _ => {
+                    trace(self.layers.start + layer, &pass.hidden);
+                    pass.hidden = block.attend(&pass.hidden, &mut step)?;
+                }
+            }
+            pass.done += 1;
         }
-        pass.done = end;
-        if end < self.blocks.len() {
+        if pass.done < pass.layers {
             return Ok(None);
         }
         let output = match &self.head {
-            // The head is a unit of its own.
-            Some(_) if end - first == units => return Ok(None),
+            Some(_) if end == pass.layers => return Ok(None),
             Some(head) => {
                 trace(self.config.layers, &pass.hidden);
                 Output::Logits(head.logits(&pass.hidden, &pass.spans, self.config.norm_eps as f32)?)
@@ -187,5 +210,58 @@ impl Stage {
             Input::Hidden(_) => (tokens, activations),
         };
         ForwardError::Input { layers: self.layers, expected, found }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeviceSpec, FloatType, Layers, SessionKey, Source, StageOptions};
+    use rstest::rstest;
+    use std::path::Path;
+
+    fn stage() -> Stage {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
+        let source = Source::open(&model).unwrap();
+        let manifest = source.manifest().unwrap();
+        let quant = "q8_0".parse().unwrap();
+        let options = StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, activations: FloatType::F32 };
+        Stage::load(&manifest, Layers::all(manifest.config.layers), &source, &options).unwrap()
+    }
+
+    fn spans(position: usize, tokens: usize) -> Vec<Span> {
+        [1, 2].map(|key| Span { session: SessionKey(key), position, tokens, logits: true }).into()
+    }
+
+    /// Whatever the pieces, on one thread or on all, and with another pass begun and dropped in between.
+    #[rstest]
+    fn pieces_give_what_the_whole_gives(
+        #[values(1, 2, 3, 7, 100)] units: usize,
+        #[values(Threads::One, Threads::All)] threads: Threads,
+    ) {
+        let (mut whole, mut cut) = (stage(), stage());
+        for stage in [&mut whole, &mut cut] {
+            stage.open(SessionKey(1), 40).unwrap();
+            stage.open(SessionKey(2), 40).unwrap();
+        }
+        for (position, tokens) in [(0, 11), (11, 1), (12, 1)] {
+            let input: Vec<u32> = (0..2 * tokens as u32).map(|token| 300 + token).collect();
+            let expected = whole.forward(&spans(position, tokens), Input::Tokens(&input)).unwrap();
+            let mut dropped = cut.begin(spans(position, tokens), Input::Tokens(&vec![7; input.len()])).unwrap();
+            assert_eq!(cut.advance(&mut dropped, 5, threads).unwrap(), None);
+            let mut pass = cut.begin(spans(position, tokens), Input::Tokens(&input)).unwrap();
+            let mut left = pass.units().count();
+            assert_eq!(left, 8 * 3 + 1);
+            let output = loop {
+                let output = cut.advance(&mut pass, units, threads).unwrap();
+                left = left.saturating_sub(units);
+                if let Some(output) = output {
+                    break output;
+                }
+                assert_eq!(pass.units().count(), left);
+            };
+            assert_eq!(left, 0);
+            assert_eq!(output, expected);
+        }
     }
 }
