@@ -15,6 +15,7 @@ mod bench;
 mod demo;
 mod demo_model;
 mod lifecycle;
+mod limits;
 mod load;
 mod memory;
 mod openai_client;

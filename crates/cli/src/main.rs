@@ -10,6 +10,7 @@ mod launch;
 mod logs;
 mod shutdown;
 mod sse;
+mod worker_client;
 
 use args::{Args, Command, ModelCommand};
 use clap::Parser;
@@ -19,9 +20,21 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How often a thread of the kernels' pool looks for work before it sleeps: some 50 µs, which is longer than the time
+/// between two kernels of a step. It is the CPU time that each thread wastes at the end of a slice.
+const SPIN_LIMIT: u32 = 1000;
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    logs::start(args.command.quiet());
+    // Before any thread exists.
+    let threads = match &args.command {
+        Command::Worker(args) => gogrid_engine::compute_threads(&args.data, args.limits.as_deref()),
+        _ => None,
+    };
+    let levers = gogrid_probe::prepare_compute_threads(threads, SPIN_LIMIT);
+    // Held until the program ends: then what was logged last is in the file.
+    let _logs = logs::start(args.command.log());
+    tracing::debug!(%levers, "compute threads");
     gogrid_link::install_crypto();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Command::Worker(_) = args.command {
@@ -55,6 +68,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Invite(args) => commands::invite::run(&args)?,
         Command::Model(ModelCommand::Add(args)) => commands::model::add(args).await?,
         Command::Status(args) => commands::status::run(&args).await?,
+        Command::Limits(command) => commands::limits::run(command).await?,
+        Command::Pause(args) => commands::pause::pause(&args).await?,
+        Command::Resume(args) => commands::pause::resume(&args).await?,
         Command::Chat(args) => chat::run(args.into()).await?,
         Command::Bench(command) => return bench::run(command).await,
     }

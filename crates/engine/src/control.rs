@@ -1,7 +1,8 @@
 //! The worker's control link: one connection to the coordinator, from `Hello` to its end.
 
 use crate::{
-    executor::{Failure, Installed, StageGauge},
+    executor::{self, Installed, StageGauge},
+    lender::{Lent, StageView, View},
     links::{self, Inbound, Lost},
     load::{Loader, StageLoadError},
     weights::Mirrors,
@@ -9,7 +10,7 @@ use crate::{
 use gogrid_link::{DialError, FrameSender, Link, LinkError, Protocol, Received, Transport};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
-    control::{Beat, Hello, Peer, Refusal, StageBeat, StageSpec, ToCoordinator, ToWorker, Welcome},
+    control::{Beat, Hello, Lends, Peer, Refusal, StageBeat, StageSpec, ToCoordinator, ToWorker, Welcome},
     stage::Role,
 };
 use std::{
@@ -99,13 +100,22 @@ struct Held {
     tasks: Vec<AbortHandle>,
 }
 
-/// A connected worker.
-pub(crate) struct Control {
-    pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) coordinator: PeerAddr,
+/// What outlives a connection.
+#[derive(Clone)]
+pub(crate) struct Shared {
     pub(crate) loader: Loader,
     pub(crate) inbound: Inbound,
-    pub(crate) mirrors: Mirrors,
+    pub(crate) view: Arc<View>,
+}
+
+/// A connected worker.
+pub(crate) struct Control {
+    transport: Arc<dyn Transport>,
+    coordinator: PeerAddr,
+    loader: Loader,
+    inbound: Inbound,
+    mirrors: Mirrors,
+    view: Arc<View>,
     held: HashMap<Epoch, Held>,
     tasks: JoinSet<()>,
     lost: mpsc::Sender<Lost>,
@@ -124,9 +134,8 @@ impl Control {
         transport: Arc<dyn Transport>,
         coordinator: PeerAddr,
         (link, welcome): (Link, Welcome),
-        loader: Loader,
-        inbound: Inbound,
-        failures: &mut mpsc::Receiver<Failure>,
+        Shared { loader, inbound, view }: Shared,
+        failures: &mut mpsc::Receiver<executor::Lost>,
         stop: &CancellationToken,
     ) -> Ended {
         let (lost, mut losses) = mpsc::channel(QUEUE);
@@ -134,7 +143,8 @@ impl Control {
         let Link { mut sender, mut receiver, remote_ip, .. } = link;
         let mirrors = mirrors(&welcome, &coordinator, remote_ip);
         let (held, tasks) = (HashMap::new(), JoinSet::new());
-        let mut this = Self { transport, coordinator, loader, inbound, mirrors, held, tasks, lost, reports };
+        let mut lent = view.lent();
+        let mut this = Self { transport, coordinator, loader, inbound, mirrors, view, held, tasks, lost, reports };
 
         let (messages, mut incoming) = mpsc::channel(QUEUE);
         this.tasks.spawn(async move {
@@ -164,9 +174,10 @@ impl Control {
                     Some(Received { message, body }) => { this.handle(message, body).await; None }
                     None => break if leaving { Ended::Left } else { Ended::Lost },
                 },
-                Some(failure) = failures.recv() => {
-                    let Failure { epoch, session, error } = failure;
-                    Some(ToCoordinator::SessionFailed { epoch, session, error })
+                Some(given_up) = failures.recv() => this.given_up(given_up),
+                Ok(()) = lent.changed() => {
+                    let now = lent.borrow_and_update().clone();
+                    now.map(|Lent { memory, stopped }| ToCoordinator::Lends(Lends { memory, stopped }))
                 }
                 Some(Lost { epoch, message }) = losses.recv() => {
                     let known = this.held.contains_key(&epoch);
@@ -221,6 +232,7 @@ impl Control {
                 drop(reports.send(Report::Loaded(epoch, result)).await);
             })
         };
+        self.view.set_stage(epoch.0, Some(stage_view(&spec, None)));
         self.held.insert(epoch, Held { spec, gauge: None, tasks: vec![loading] });
     }
 
@@ -265,7 +277,24 @@ impl Control {
         if let Some(held) = self.held.remove(&epoch) {
             held.tasks.iter().for_each(AbortHandle::abort);
             self.loader.executor.park(epoch).await;
+            self.view.set_stage(epoch.0, None);
             tracing::info!(%epoch, "stage stopped");
+        }
+    }
+
+    /// What the executor had to give up.
+    fn given_up(&mut self, given_up: executor::Lost) -> Option<ToCoordinator> {
+        match given_up {
+            executor::Lost::Session { epoch, session, error } => {
+                Some(ToCoordinator::SessionFailed { epoch, session, error })
+            }
+            executor::Lost::Stage { epoch, message } => {
+                self.inbound.forget(epoch);
+                let held = self.held.remove(&epoch)?;
+                held.tasks.iter().for_each(AbortHandle::abort);
+                self.view.set_stage(epoch.0, None);
+                Some(ToCoordinator::StageGone { epoch, message })
+            }
         }
     }
 
@@ -274,6 +303,8 @@ impl Control {
         let (epoch, held) = (*epoch, self.held.get_mut(epoch)?);
         Some(match report {
             Report::Loaded(_, Ok(installed)) => {
+                let loaded = (installed.weight_bytes, installed.gauge.clone());
+                self.view.set_stage(epoch.0, Some(stage_view(&held.spec, Some(loaded))));
                 held.gauge = Some(installed.gauge);
                 let (kv_budget, quant) = (held.spec.kv_budget, installed.quant.to_string());
                 ToCoordinator::Loaded { epoch, weight_bytes: installed.weight_bytes, kv_budget, quant }
@@ -287,6 +318,10 @@ impl Control {
             Report::Linked(_, Err(message)) => ToCoordinator::LinkLost { epoch, message },
         })
     }
+}
+
+fn stage_view(spec: &StageSpec, loaded: Option<(u64, Arc<StageGauge>)>) -> StageView {
+    StageView { model: spec.model.clone(), layers: [spec.first_layer, spec.end_layer], loaded }
 }
 
 async fn send(sender: &mut FrameSender, message: &ToCoordinator) -> Result<(), LinkError> {

@@ -1,21 +1,28 @@
 //! The executor: one named thread that owns every stage of the device, its KV caches and its stream.
 //!
-//! It sleeps until a command comes, takes all that wait, computes one batch per stage, and looks again. Async tasks
-//! speak with it through a bounded queue and read its gauges; they never wait for a computation.
+//! It sleeps until a command comes or the pacer lets it go on, takes all commands that wait, computes one slice, and
+//! looks again: commands, pauses and lowered limits wait for one slice at most. Async tasks speak with it through a
+//! bounded queue and read its gauges; they never wait for a computation.
 
+mod gauge;
 mod slot;
 
-use crate::scheduler::Scheduler;
+pub use gauge::StageGauge;
+pub(crate) use gauge::Work;
+
+use crate::{
+    pace::{Pace, Paced, Start},
+    scheduler::Scheduler,
+};
+use gauge::Slice;
+use gogrid_limits::{Ledger, Release, Reservation, plan_shrink};
 use gogrid_model::{Layers, Quant, Stage, TensorHash};
 use gogrid_wire::{Epoch, SessionId, control::SessionError, stage::StageFrame};
-use slot::Slot;
+use slot::{Failed, Slot};
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64},
-    },
-    thread,
+    collections::BTreeMap,
+    sync::Arc,
+    thread::{self, Thread},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,15 +39,6 @@ pub(crate) struct StageKey {
     pub(crate) kv_budget: u64,
 }
 
-/// Numbers that anybody may read at any time.
-#[derive(Debug, Default)]
-pub struct StageGauge {
-    /// Sessions with a KV cache.
-    pub sessions: AtomicU32,
-    /// KV memory reserved for them, in bytes.
-    pub kv_used: AtomicU64,
-}
-
 /// A frame on its way to the next stage.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -48,12 +46,13 @@ pub(crate) struct Outgoing {
     pub(crate) body: Vec<u8>,
 }
 
-/// A session that this stage gave up.
+/// What the executor gave up.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) epoch: Epoch,
-    pub(crate) session: SessionId,
-    pub(crate) error: SessionError,
+pub(crate) enum Lost {
+    /// A session.
+    Session { epoch: Epoch, session: SessionId, error: SessionError },
+    /// A whole stage.
+    Stage { epoch: Epoch, message: String },
 }
 
 /// What is known of a stage once it is in memory.
@@ -64,27 +63,63 @@ pub(crate) struct Installed {
     pub(crate) gauge: Arc<StageGauge>,
 }
 
+/// A stage with the memory that it takes.
+pub(crate) struct Loaded {
+    pub(crate) stage: Stage,
+    /// Held for as long as the stage is.
+    pub(crate) memory: Vec<Reservation>,
+    /// The most rows that its workspace has room for.
+    pub(crate) rows: usize,
+}
+
 enum Command {
     Reuse { key: StageKey, epoch: Epoch, prefill_chunk: u32, reply: oneshot::Sender<Option<Installed>> },
-    Install { key: StageKey, epoch: Epoch, prefill_chunk: u32, stage: Box<Stage>, reply: oneshot::Sender<Installed> },
+    Install { key: StageKey, epoch: Epoch, prefill_chunk: u32, loaded: Box<Loaded>, reply: oneshot::Sender<Installed> },
     Connect { epoch: Epoch, out: mpsc::Sender<Outgoing> },
     Frame { frame: StageFrame, body: Vec<u8> },
     Park { epoch: Epoch },
+    Shrink { why: String, done: oneshot::Sender<()> },
+    Release { why: String },
 }
 
 /// A handle on the executor's thread, which ends when the last handle is gone.
 #[derive(Clone)]
 pub struct Executor {
     inbox: mpsc::Sender<Command>,
+    work: Arc<Work>,
+    // Dropped after the inbox, so that the thread wakes up to find it closed.
+    thread: Waker,
+}
+
+/// Wakes the executor's thread.
+#[derive(Clone)]
+struct Waker(Thread);
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.0.unpark();
+    }
 }
 
 impl Executor {
-    /// Starts the thread. Failed sessions are told through `failures`.
-    pub(crate) fn start(name: &str, failures: mpsc::Sender<Failure>) -> std::io::Result<Self> {
+    /// Starts the thread. What it has to give up is told through `lost`.
+    pub(crate) fn start(name: &str, paced: Paced, ledger: Ledger, lost: mpsc::Sender<Lost>) -> std::io::Result<Self> {
         let (inbox, commands) = mpsc::channel(INBOX);
-        let core = Core { stages: HashMap::new(), parked: Vec::new(), failures };
-        thread::Builder::new().name(format!("executor {name}")).spawn(move || core.run(commands))?;
-        Ok(Self { inbox })
+        let work = Arc::new(Work::default());
+        let shared = work.clone();
+        let body = move || {
+            shared.set_levers(gogrid_probe::background_thread());
+            let pace = Pace::new(paced);
+            Core { stages: BTreeMap::new(), parked: Vec::new(), last: None, lost, pace, ledger, work: shared }
+                .run(commands);
+        };
+        let thread = thread::Builder::new().name(format!("executor {name}")).spawn(body)?;
+        Ok(Self { inbox, work, thread: Waker(thread.thread().clone()) })
+    }
+
+    /// What it is doing.
+    pub(crate) fn work(&self) -> &Arc<Work> {
+        &self.work
     }
 
     /// Takes a parked stage back into service under a new epoch; without a match, parked stages are freed.
@@ -95,9 +130,10 @@ impl Executor {
     }
 
     /// Puts a loaded stage into service.
-    pub(crate) async fn install(&self, key: StageKey, epoch: Epoch, chunk: u32, stage: Stage) -> Option<Installed> {
+    pub(crate) async fn install(&self, key: StageKey, epoch: Epoch, chunk: u32, loaded: Loaded) -> Option<Installed> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Install { key, epoch, prefill_chunk: chunk, stage: Box::new(stage), reply }).await;
+        let loaded = Box::new(loaded);
+        self.send(Command::Install { key, epoch, prefill_chunk: chunk, loaded, reply }).await;
         answer.await.ok()
     }
 
@@ -116,6 +152,25 @@ impl Executor {
         self.send(Command::Park { epoch }).await;
     }
 
+    /// The ledger's limit was lowered: frees what is over it, and waits until that is done, for a slice at most. For
+    /// threads outside the async runtime.
+    pub(crate) fn shrink(&self, why: String) {
+        let (done, freed) = oneshot::channel();
+        self.send_blocking(Command::Shrink { why, done });
+        // Without an answer the thread has ended, and its memory with it.
+        let _ = freed.blocking_recv();
+    }
+
+    /// Gives every stage up. For threads outside the async runtime.
+    pub(crate) fn release(&self, why: String) {
+        self.send_blocking(Command::Release { why });
+    }
+
+    /// The allowance has changed: look at it now.
+    pub(crate) fn wake(&self) {
+        self.thread.0.unpark();
+    }
+
     /// Waits until the thread has ended although there are handles: it panicked. Cancel-safe.
     pub(crate) async fn ended(&self) {
         self.inbox.closed().await;
@@ -124,37 +179,76 @@ impl Executor {
     async fn send(&self, command: Command) {
         // Whoever watches `ended` does what is to be done.
         drop(self.inbox.send(command).await);
+        self.wake();
+    }
+
+    fn send_blocking(&self, command: Command) {
+        drop(self.inbox.blocking_send(command));
+        self.wake();
     }
 }
 
 struct Core {
-    stages: HashMap<Epoch, Slot>,
+    stages: BTreeMap<Epoch, Slot>,
     parked: Vec<Slot>,
-    failures: mpsc::Sender<Failure>,
+    /// The stage that computed the last slice: the next in line comes after it.
+    last: Option<Epoch>,
+    lost: mpsc::Sender<Lost>,
+    pace: Pace,
+    ledger: Ledger,
+    work: Arc<Work>,
 }
 
 impl Core {
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            let idle = self.stages.values().all(|slot| slot.scheduler.is_empty());
-            let mut next = if idle {
-                match commands.blocking_recv() {
-                    Some(command) => Some(command),
-                    None => return,
+            loop {
+                match commands.try_recv() {
+                    Ok(command) => self.handle(command),
+                    Err(mpsc::error::TryRecvError::Empty) => break,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
-            } else {
-                commands.try_recv().ok()
-            };
-            while let Some(command) = next {
-                self.handle(command);
-                next = commands.try_recv().ok();
             }
-            for (epoch, slot) in &mut self.stages {
-                for (session, error) in slot.step(*epoch) {
-                    fail(&self.failures, *epoch, session, error);
-                }
+            let Some(epoch) = self.turn() else {
+                self.pace.rest();
+                self.work.set_waiting(false);
+                thread::park();
+                continue;
+            };
+            self.pace.wake();
+            self.work.set_waiting(true);
+            let Some(slot) = self.stages.get_mut(&epoch) else { continue };
+            let threads = self.pace.paced().threads();
+            match self.pace.claim(slot.expected(threads), threads) {
+                Start::Stopped => thread::park(),
+                Start::In(wait) => thread::park_timeout(wait),
+                Start::Now => self.slice(epoch),
             }
         }
+    }
+
+    /// Whose turn it is: of the stages that have work, the one after the last.
+    fn turn(&self) -> Option<Epoch> {
+        let ready = || self.stages.iter().filter(|(_, slot)| slot.has_work()).map(|(epoch, _)| *epoch);
+        ready().find(|epoch| self.last.is_none_or(|last| *epoch > last)).or_else(|| ready().next())
+    }
+
+    fn slice(&mut self, epoch: Epoch) {
+        // Whoever stops the pacers then waits for `computing` to end: it must not be read before it is set.
+        self.work.set_computing(true);
+        let Some(slot) = self.stages.get_mut(&epoch).filter(|_| !self.pace.paced().is_stopped()) else {
+            return self.work.set_computing(false);
+        };
+        let threads = self.pace.paced().threads();
+        self.pace.begin();
+        let done = slot.slice(epoch, threads);
+        let took = self.pace.end(threads);
+        slot.observe(threads, &done, took.device);
+        let slice = Slice { took: took.device, units: done.units.len() };
+        self.work.count(slice, done.tokens);
+        self.work.set_computing(false);
+        self.last = Some(epoch);
+        tell(&self.lost, epoch, done.failed);
     }
 
     fn handle(&mut self, command: Command) {
@@ -171,14 +265,8 @@ impl Core {
                 });
                 drop(reply.send(installed));
             }
-            Command::Install { key, epoch, prefill_chunk, stage, reply } => {
-                let slot = Slot {
-                    key,
-                    stage: *stage,
-                    scheduler: Scheduler::new(prefill_chunk),
-                    gauge: Arc::default(),
-                    out: None,
-                };
+            Command::Install { key, epoch, prefill_chunk, loaded, reply } => {
+                let slot = Slot::new(key, *loaded, prefill_chunk, self.ledger.clone());
                 drop(reply.send(slot.installed()));
                 self.stages.insert(epoch, slot);
             }
@@ -196,19 +284,74 @@ impl Core {
             Command::Frame { frame, body } => {
                 let epoch = frame.epoch();
                 if let Some(slot) = self.stages.get_mut(&epoch) {
-                    for (session, error) in slot.receive(frame, &body) {
-                        fail(&self.failures, epoch, session, error);
-                    }
+                    let failed = slot.receive(frame, &body);
+                    tell(&self.lost, epoch, failed);
+                }
+            }
+            Command::Shrink { why, done } => {
+                self.shrink(&why);
+                let _ = done.send(());
+            }
+            Command::Release { why } => {
+                self.parked.clear();
+                for epoch in std::mem::take(&mut self.stages).into_keys() {
+                    give_up(&self.lost, epoch, why.clone());
                 }
             }
         }
     }
+
+    /// Frees what is over the ledger's limit: idle stages, then sessions, then stages.
+    fn shrink(&mut self, why: &str) {
+        let over = self.ledger.over();
+        if over == 0 {
+            return;
+        }
+        let parked = self.parked.iter().enumerate().map(|(at, slot)| slot.holding(Place::Parked(at)));
+        let serving = self.stages.iter().map(|(epoch, slot)| slot.holding(Place::Serving(*epoch)));
+        let holdings: Vec<_> = parked.chain(serving).collect();
+        let mut parked = Vec::new();
+        for release in plan_shrink(over, &holdings) {
+            match release {
+                Release::Session { stage: Place::Serving(epoch), session } => {
+                    if let Some(slot) = self.stages.get_mut(&epoch) {
+                        tell(&self.lost, epoch, slot.hand_back(session));
+                    }
+                }
+                Release::Stage { stage: Place::Serving(epoch) } => {
+                    if self.stages.remove(&epoch).is_some() {
+                        give_up(&self.lost, epoch, why.to_owned());
+                    }
+                }
+                Release::Stage { stage: Place::Parked(at) } => parked.push(at),
+                Release::Session { stage: Place::Parked(_), .. } => {}
+            }
+        }
+        parked.sort_unstable();
+        for at in parked.into_iter().rev() {
+            self.parked.remove(at);
+        }
+    }
 }
 
-fn fail(failures: &mpsc::Sender<Failure>, epoch: Epoch, session: SessionId, error: SessionError) {
-    tracing::warn!(%epoch, %session, %error, "session given up");
-    // The queue holds more than a stage has sessions; were it full, the coordinator's deadline ends the session.
-    drop(failures.try_send(Failure { epoch, session, error }));
+/// Where a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Parked(usize),
+    Serving(Epoch),
+}
+
+fn tell(lost: &mpsc::Sender<Lost>, epoch: Epoch, failed: Failed) {
+    for (session, error) in failed {
+        tracing::warn!(%epoch, %session, %error, "session given up");
+        // The queue holds more than a stage has sessions; were it full, the coordinator's deadline ends the session.
+        drop(lost.try_send(Lost::Session { epoch, session, error }));
+    }
+}
+
+fn give_up(lost: &mpsc::Sender<Lost>, epoch: Epoch, message: String) {
+    tracing::warn!(%epoch, message, "stage given up");
+    drop(lost.try_send(Lost::Stage { epoch, message }));
 }
 
 /// An executor without a thread: tests of links take its frames themselves.
@@ -219,7 +362,7 @@ pub(crate) struct Detached(mpsc::Receiver<Command>);
 impl Detached {
     pub(crate) fn new() -> (Executor, Self) {
         let (inbox, commands) = mpsc::channel(INBOX);
-        (Executor { inbox }, Self(commands))
+        (Executor { inbox, work: Arc::default(), thread: Waker(thread::current()) }, Self(commands))
     }
 
     /// The next frame that was handed in; `None` once every handle is gone.

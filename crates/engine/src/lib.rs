@@ -3,20 +3,29 @@
 //! ```text
 //! coordinator ──control──▶ control ──Load──▶ load (fetch weights, build the stage) ──▶ executor
 //! earlier stage ──stage link──▶ links ──frames──▶ executor ──▶ links ──stage link──▶ later stage
+//! probe ──▶ lender (limits, governor) ──▶ pace, ledger ──▶ executor
+//! panel, command line ──▶ local ──▶ desk ──▶ lender
 //! ```
 //! The executor is one named thread that owns every stage of the device. Everything else is small async tasks around
 //! it that end when their epoch does.
 
 mod control;
+mod desk;
 mod executor;
+mod lender;
 mod links;
 mod load;
+mod local;
 mod membership;
+mod pace;
 mod scheduler;
+mod slices;
 mod weights;
 mod worker;
 
 pub use executor::{Executor, StageGauge};
+pub use lender::{SettingsError, compute_threads};
+pub use local::LocalError;
 pub use membership::{Membership, MembershipError};
 pub use weights::{FetchError, WeightCache};
 pub use worker::{Worker, WorkerError, WorkerOptions, WorkerState};

@@ -1,15 +1,18 @@
 //! From a stage's specification to weights in memory: check, reuse or fetch, build on a thread of its own.
 
 use crate::{
-    executor::{Executor, Installed, StageKey},
+    executor::{Executor, Installed, Loaded, StageKey},
+    lender::lent,
+    pace::Paced,
     weights::{FetchError, Mirrors, WeightCache},
 };
+use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
 use gogrid_model::{
-    DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, Quant, QuantError, Stage, StageOptions,
-    TensorHash,
+    DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, ModelConfig, Quant, QuantError, Stage,
+    StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
 };
 use gogrid_wire::control::StageSpec;
-use std::{io, thread};
+use std::{borrow::Cow, io, sync::Arc, thread};
 use tokio::sync::oneshot;
 
 /// Why a stage cannot be loaded.
@@ -23,6 +26,8 @@ pub(crate) enum StageLoadError {
     Quant(#[from] QuantError),
     #[error("the stage needs {needed} bytes (weights {weights}, KV {kv}), and this machine lends {lent}")]
     Memory { needed: u64, weights: u64, kv: u64, lent: u64 },
+    #[error("the stage does not fit beside what this machine holds")]
+    OverLimit(#[from] OverLimit),
     #[error("the stage's weights cannot be fetched")]
     Fetch(#[from] FetchError),
     #[error("the stage cannot be built")]
@@ -39,9 +44,14 @@ pub(crate) struct Loader {
     pub(crate) executor: Executor,
     pub(crate) cache: WeightCache,
     pub(crate) device: DeviceSpec,
-    /// Memory lent, in bytes.
-    pub(crate) memory: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) paced: Paced,
+    /// What the device's runtime takes, held for as long as the worker runs.
+    pub(crate) _runtime: Arc<Option<Reservation>>,
 }
+
+/// The fewest rows of a batch that a stage is loaded for.
+const FEWEST_ROWS: usize = 8;
 
 impl Loader {
     /// Brings a stage into service. Dropping the call ends the fetching; a build that has begun is thrown away.
@@ -61,8 +71,9 @@ impl Loader {
         };
         let weights = manifest.stage_bytes(layers, quant, self.device.kind());
         let needed = weights.saturating_add(spec.kv_budget);
-        if needed > self.memory {
-            return Err(StageLoadError::Memory { needed, weights, kv: spec.kv_budget, lent: self.memory });
+        let lent = lent(self.ledger.usage().limit);
+        if needed > lent {
+            return Err(StageLoadError::Memory { needed, weights, kv: spec.kv_budget, lent });
         }
         let key = StageKey { manifest: hash, layers, quant, kv_budget: spec.kv_budget };
         if let Some(installed) = self.executor.reuse(key.clone(), spec.epoch, spec.prefill_chunk).await {
@@ -76,21 +87,60 @@ impl Loader {
             _ => FloatType::F16,
         };
         let options = StageOptions { quant, device: self.device, kv_budget: spec.kv_budget, activations };
-        let cache = self.cache.clone();
-        let stage = on_thread("load", move || Stage::load(&manifest, layers, &cache, &options)).await?;
-        self.executor.install(key, spec.epoch, spec.prefill_chunk, stage).await.ok_or(StageLoadError::Executor)
+        let weights = self.ledger.reserve(Account::Weights, weights)?;
+        let (workspace, rows) = self.workspace(&manifest.config, spec.prefill_chunk as usize)?;
+        let (cache, paced) = (self.cache.clone(), self.paced.clone());
+        let stage = on_thread("load", move |over| {
+            let source = PacedSource { source: &cache, paced: &paced, over };
+            Stage::load(&manifest, layers, &source, &options)
+        })
+        .await?;
+        let loaded = Loaded { stage, memory: vec![weights, workspace], rows };
+        self.executor.install(key, spec.epoch, spec.prefill_chunk, loaded).await.ok_or(StageLoadError::Executor)
+    }
+
+    /// Memory for the intermediate results of a step, and the rows that it is enough for: as many as are asked for and
+    /// fit, at least [`FEWEST_ROWS`].
+    fn workspace(&self, config: &ModelConfig, chunk: usize) -> Result<(Reservation, usize), OverLimit> {
+        let kind = self.device.kind();
+        let mut rows = chunk.max(FEWEST_ROWS) + crate::scheduler::MAX_BATCH;
+        loop {
+            match self.ledger.reserve(Account::Workspace, config.workspace_bytes(rows, kind)) {
+                Ok(reserved) => return Ok((reserved, rows)),
+                Err(error) if rows <= FEWEST_ROWS => return Err(error),
+                Err(_) => rows = (rows / 2).max(FEWEST_ROWS),
+            }
+        }
     }
 }
 
-/// Runs heavy work on a named thread of its own, never on the async workers.
+/// Gives tensors when the pacer allows: making a stage's matrices of them is work like any other.
+struct PacedSource<'a> {
+    source: &'a dyn TensorSource,
+    paced: &'a Paced,
+    /// Whether nobody waits for the stage any more.
+    over: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl TensorSource for PacedSource<'_> {
+    fn tensor(&self, entry: &TensorEntry) -> Result<Cow<'_, [u8]>, TensorError> {
+        // What was made of the tensor before this one is settled here.
+        let given_up = || TensorError::new(&entry.name, io::Error::other("the load was given up"));
+        self.paced.run(self.over, || self.source.tensor(entry)).ok_or_else(given_up)?
+    }
+}
+
+/// Runs heavy work on a named thread of its own, never on the async workers. The work is told whether it is still wanted.
 async fn on_thread<T: Send + 'static>(
     name: &str,
-    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+    work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, StageLoadError> {
-    let (done, result) = oneshot::channel();
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || drop(done.send(work())))
-        .map_err(StageLoadError::Thread)?;
+    let (done, result) = oneshot::channel::<Result<T, LoadError>>();
+    let body = move || {
+        tracing::debug!(levers = %gogrid_probe::background_thread(), "loading");
+        let loaded = work(&|| done.is_closed());
+        drop(done.send(loaded));
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(StageLoadError::Thread)?;
     Ok(result.await.map_err(|_| StageLoadError::Executor)??)
 }

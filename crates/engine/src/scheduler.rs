@@ -11,7 +11,7 @@ use gogrid_wire::{
 use std::collections::VecDeque;
 
 /// The most sessions in one batch. Beyond this a CPU gains nothing more from sharing the weights' way through memory.
-const MAX_BATCH: usize = 64;
+pub(crate) const MAX_BATCH: usize = 64;
 
 /// Consecutive rows of one session.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,28 +79,33 @@ impl Scheduler {
         self.lines.retain(|(s, _)| *s != session);
     }
 
-    /// The next batch: at most one piece of work per session, all of the same kind of rows. Empty when nothing waits.
-    pub(crate) fn next(&mut self) -> Vec<Work> {
+    /// The next batch: at most one piece of work per session, all of the same kind of rows, `most` rows at most. Empty
+    /// when nothing waits.
+    pub(crate) fn next(&mut self, most: usize) -> Vec<Work> {
         let mut batch: Vec<Work> = Vec::new();
+        let mut room = u32::try_from(most.max(1)).unwrap_or(u32::MAX);
         let mut budget = self.prefill_chunk;
         let (mut waiting, mut served) = (VecDeque::new(), VecDeque::new());
         for (session, mut line) in std::mem::take(&mut self.lines) {
             let fits = |front: &Work| {
                 batch.len() < MAX_BATCH
+                    && room > 0
                     && batch.first().is_none_or(|first| first.rows == front.rows)
                     && (front.tokens == 1 || budget > 0)
             };
             match line.front_mut() {
                 Some(front) if fits(front) => {
                     if front.tokens > 1 {
-                        let take = front.tokens.min(budget);
+                        let take = front.tokens.min(budget).min(room);
                         budget -= take;
+                        room -= take;
                         batch.push(if take < front.tokens {
                             front.split_front(take)
                         } else {
                             line.pop_front().unwrap_or_else(|| unreachable!("the line has a front"))
                         });
                     } else {
+                        room -= 1;
                         batch.extend(line.pop_front());
                     }
                     served.push_back((session, line));
@@ -120,6 +125,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// No bound on a batch's rows.
+    const ANY: usize = usize::MAX;
+
     fn work(session: u64, position: u32, tokens: u32) -> Work {
         let data = (position..position + tokens).flat_map(u32::to_le_bytes).collect();
         let want = Some(Want { top: 1, also: vec![] });
@@ -135,11 +143,11 @@ mod tests {
         let mut scheduler = Scheduler::new(4);
         scheduler.push(work(1, 0, 10));
         scheduler.push(work(2, 7, 1));
-        assert_eq!(shape(&scheduler.next()), [(1, 0, 4, false), (2, 7, 1, true)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(1, 0, 4, false), (2, 7, 1, true)]);
         scheduler.push(work(2, 8, 1));
-        assert_eq!(shape(&scheduler.next()), [(1, 4, 4, false), (2, 8, 1, true)]);
-        assert_eq!(shape(&scheduler.next()), [(1, 8, 2, true)]);
-        assert!(scheduler.is_empty() && scheduler.next().is_empty());
+        assert_eq!(shape(&scheduler.next(ANY)), [(1, 4, 4, false), (2, 8, 1, true)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(1, 8, 2, true)]);
+        assert!(scheduler.is_empty() && scheduler.next(ANY).is_empty());
     }
 
     #[test]
@@ -147,10 +155,10 @@ mod tests {
         let mut scheduler = Scheduler::new(4);
         scheduler.push(work(1, 0, 9));
         scheduler.push(work(2, 0, 6));
-        assert_eq!(shape(&scheduler.next()), [(1, 0, 4, false)]);
-        assert_eq!(shape(&scheduler.next()), [(2, 0, 4, false)]);
-        assert_eq!(shape(&scheduler.next()), [(1, 4, 4, false)]);
-        assert_eq!(shape(&scheduler.next()), [(2, 4, 2, true), (1, 8, 1, true)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(1, 0, 4, false)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(2, 0, 4, false)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(1, 4, 4, false)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(2, 4, 2, true), (1, 8, 1, true)]);
     }
 
     #[test]
@@ -159,7 +167,7 @@ mod tests {
         scheduler.push(work(1, 0, 9));
         scheduler.push(work(2, 0, 1));
         scheduler.forget(SessionId(1));
-        assert_eq!(shape(&scheduler.next()), [(2, 0, 1, true)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(2, 0, 1, true)]);
         assert!(scheduler.is_empty());
     }
 
@@ -169,14 +177,14 @@ mod tests {
         scheduler.push(work(1, 0, 1));
         let hidden = Rows::Hidden { dtype: gogrid_wire::stage::TensorType::F32, width: 1 };
         scheduler.push(Work { rows: hidden, ..work(2, 0, 1) });
-        assert_eq!(shape(&scheduler.next()), [(1, 0, 1, true)]);
-        assert_eq!(shape(&scheduler.next()), [(2, 0, 1, true)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(1, 0, 1, true)]);
+        assert_eq!(shape(&scheduler.next(ANY)), [(2, 0, 1, true)]);
     }
 
     proptest! {
         /// Whatever comes: every row is computed once and in order, no batch passes its bounds, nobody starves.
         #[test]
-        fn every_row_once_and_in_order(prompts in prop::collection::vec(1u32..40, 1..90), chunk in 1u32..16) {
+        fn every_row_once_and_in_order(prompts in prop::collection::vec(1u32..40, 1..90), chunk in 1u32..16, most in 0usize..70) {
             let mut scheduler = Scheduler::new(chunk);
             for (session, tokens) in prompts.iter().enumerate() {
                 scheduler.push(work(session as u64, 0, *tokens));
@@ -184,8 +192,9 @@ mod tests {
             let mut done = vec![0; prompts.len()];
             let mut steps = 0;
             loop {
-                let batch = scheduler.next();
+                let batch = scheduler.next(most);
                 if batch.is_empty() { break; }
+                prop_assert!(batch.iter().map(|w| w.tokens as usize).sum::<usize>() <= most.max(1));
                 steps += 1;
                 prop_assert!(steps <= 4000, "it ends");
                 prop_assert!(batch.len() <= MAX_BATCH);

@@ -3,16 +3,22 @@
 //! A tensor's name is its BLAKE3 hash, which the manifest brought over the authenticated link; what arrives is hashed
 //! before it is used, so that any mirror will do. A broken download goes on where it stopped.
 
+mod room;
+
 use backon::{ExponentialBuilder, Retryable};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use gogrid_limits::RequestPacer;
 use gogrid_model::{Manifest, TensorEntry, TensorError, TensorSource};
 use std::{
     borrow::Cow,
     collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{io::AsyncWriteExt, sync::Mutex};
 
@@ -20,6 +26,8 @@ use tokio::{io::AsyncWriteExt, sync::Mutex};
 const PARALLEL: usize = 4;
 /// Tries per tensor over all mirrors before the stage's load fails.
 const TRIES: usize = 4;
+/// How much of a network limit may come at once: a timer oversleeps by a millisecond, and chunks are 16 KiB and more.
+const NETWORK_TOLERANCE: Duration = Duration::from_millis(20);
 /// A mirror that sends nothing for this long is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -57,6 +65,14 @@ pub enum FetchError {
         /// From where.
         url: String,
     },
+    /// The donor lends less disk than the stage's weights take.
+    #[error("the weights take {needed} bytes of disk, and this machine lends {limit} for them")]
+    DiskLimit {
+        /// Bytes that they take.
+        needed: u64,
+        /// Bytes lent.
+        limit: u64,
+    },
     /// The disk said no.
     #[error("keeping tensor '{name}' in {path}")]
     Disk {
@@ -78,6 +94,40 @@ pub struct WeightCache {
     /// Held while fetching: stages may share tensors, and two downloads of one would pull its file away from under each
     /// other.
     fetching: Arc<Mutex<()>>,
+    bounds: Arc<Bounds>,
+}
+
+/// What the donor lends for weights. Changes hold for the next tensor, and for the next bytes of this one.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    clock: Instant,
+    /// Bytes on disk.
+    disk: AtomicU64,
+    /// Bytes per second.
+    network: RequestPacer,
+}
+
+impl Bounds {
+    fn new() -> Self {
+        let network = RequestPacer::new(u64::MAX, Duration::from_secs(1), NETWORK_TOLERANCE);
+        Self { clock: Instant::now(), disk: AtomicU64::new(u64::MAX), network }
+    }
+
+    /// Sets bytes on disk, and bytes per second.
+    pub(crate) fn set(&self, disk: u64, network: Option<u64>) {
+        self.disk.store(disk, Ordering::Relaxed);
+        self.network.set_requests(network.unwrap_or(u64::MAX));
+    }
+
+    /// Waits until so many bytes more may be taken from the network.
+    async fn take(&self, bytes: usize) {
+        let now = self.clock.elapsed();
+        // It is never set to nothing at all: stopping is the pacers' matter.
+        let turn = self.network.reserve_many(bytes as u64, now).unwrap_or(now);
+        if turn > now {
+            tokio::time::sleep(turn - now).await;
+        }
+    }
 }
 
 impl WeightCache {
@@ -94,7 +144,17 @@ impl WeightCache {
             .no_proxy()
             .build()
             .map_err(io::Error::other)?;
-        Ok(Self { folder: folder.to_owned(), client, fetching: Arc::default() })
+        Ok(Self { folder: folder.to_owned(), client, fetching: Arc::default(), bounds: Arc::new(Bounds::new()) })
+    }
+
+    /// What is lent for weights.
+    pub(crate) fn bounds(&self) -> &Arc<Bounds> {
+        &self.bounds
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn path(&self, entry: &TensorEntry) -> PathBuf {
@@ -108,10 +168,30 @@ impl WeightCache {
         let _fetching = self.fetching.lock().await;
         // Equal tensors (norms of ones, biases of zeros) are one file.
         let mut asked = HashSet::new();
-        let missing = manifest.tensors.iter().filter(|entry| !present(entry) && asked.insert(entry.hash));
+        let (mut missing, mut bytes) = (Vec::new(), 0u64);
+        for entry in &manifest.tensors {
+            if present(entry) {
+                self.touch(entry);
+            } else if asked.insert(entry.hash) {
+                let part = fs::metadata(self.path(entry).with_extension("part")).map_or(0, |found| found.len());
+                bytes = bytes.saturating_add(entry.bytes.saturating_sub(part));
+                missing.push(entry);
+            }
+        }
+        if !missing.is_empty() {
+            let keep = manifest.tensors.iter().map(|entry| entry.hash.to_string()).collect();
+            room::make_room(&self.folder, bytes, self.bounds.disk.load(Ordering::Relaxed), &keep)?;
+        }
         // Boxed one by one: the compiler cannot see that a stream of borrowing futures may be sent to another thread.
-        let fetches: Vec<_> = missing.map(|entry| self.fetch_tensor(entry, mirrors).boxed()).collect();
+        let fetches: Vec<_> = missing.into_iter().map(|entry| self.fetch_tensor(entry, mirrors).boxed()).collect();
         stream::iter(fetches).buffer_unordered(PARALLEL).try_collect().await
+    }
+
+    /// Notes that a tensor was used now: what was used longest ago goes first when room is needed.
+    fn touch(&self, entry: &TensorEntry) {
+        let file = fs::File::options().write(true).open(self.path(entry));
+        // It is a hint; whoever cannot give it loses at most a download.
+        drop(file.and_then(|file| file.set_modified(SystemTime::now())));
     }
 
     async fn fetch_tensor(&self, entry: &TensorEntry, mirrors: &Mirrors) -> Result<(), FetchError> {
@@ -147,6 +227,7 @@ impl WeightCache {
             let mut chunks = response.bytes_stream();
             while let Some(chunk) = chunks.next().await {
                 let chunk = chunk.map_err(http)?;
+                self.bounds.take(chunk.len()).await;
                 arrived += chunk.len() as u64;
                 if arrived > entry.bytes {
                     break;

@@ -1,14 +1,20 @@
 use crate::{
-    control::{self, Control, Ended, Introduction},
-    executor::Executor,
+    control::{self, Control, Ended, Introduction, Shared},
+    desk::{Desk, Who},
+    executor::{Executor, Lost},
+    lender::{Lender, Parts, Settings, SettingsError, lent},
     links::{self, Inbound},
     load::Loader,
+    local::{Local, LocalError},
     membership::{Membership, MembershipError},
+    pace::Paced,
     weights::WeightCache,
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
+use gogrid_limits::{Account, Ledger, LimitsError, Machine, OverLimit, Preset, Sample};
 use gogrid_link::{Protocol, Transport};
-use gogrid_model::{DeviceError, DeviceSpec};
+use gogrid_model::{DeviceError, DeviceKind, DeviceSpec};
+use gogrid_probe::{Probe, Watch};
 use gogrid_wire::{InviteToken, JoinCode, PeerAddr};
 use std::{
     io,
@@ -38,8 +44,12 @@ pub struct WorkerOptions {
     pub name: String,
     /// What computes.
     pub device: DeviceSpec,
-    /// Memory lent for weights and KV, in bytes.
-    pub memory: u64,
+    /// The file of the limits; in the data folder when not given.
+    pub limits: Option<PathBuf>,
+    /// The limits where no file says otherwise.
+    pub preset: Preset,
+    /// Memory of the device to lend, in bytes, in place of what the limits say.
+    pub memory: Option<u64>,
 }
 
 /// Why a worker cannot run.
@@ -59,6 +69,24 @@ pub enum WorkerError {
     /// The membership file.
     #[error(transparent)]
     Membership(#[from] MembershipError),
+    /// The limits.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The memory that was asked for is no limit.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// The machine's memory, of which a part is to be lent, is not known.
+    #[error("the device's memory is not known ({reason}): say with --memory how much to lend")]
+    UnknownMemory {
+        /// Why not.
+        reason: String,
+    },
+    /// Not even the device's runtime fits the limit.
+    #[error("the GPU cannot be used within its memory limit")]
+    TooLittle(#[from] OverLimit),
+    /// The socket for the panel and the command line.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -79,17 +107,21 @@ pub enum WorkerState {
     Ready,
 }
 
+/// What a GPU's driver and libraries take beside everything that is asked for, in bytes: a CUDA context with cuBLAS.
+const GPU_RUNTIME: u64 = 600 << 20;
+
 /// A worker, ready to run.
 pub struct Worker {
     transport: Arc<dyn Transport>,
     options: WorkerOptions,
+    probe: Box<dyn Probe>,
     state: watch::Sender<WorkerState>,
 }
 
 impl Worker {
-    /// A worker on this transport.
-    pub fn new(transport: Arc<dyn Transport>, options: WorkerOptions) -> Self {
-        Self { transport, options, state: watch::Sender::new(WorkerState::Connecting) }
+    /// A worker on this transport, and what looks at the machine for it.
+    pub fn new(transport: Arc<dyn Transport>, options: WorkerOptions, probe: Box<dyn Probe>) -> Self {
+        Self { transport, options, probe, state: watch::Sender::new(WorkerState::Connecting) }
     }
 
     /// Follows the worker's state.
@@ -102,26 +134,41 @@ impl Worker {
     /// # Errors
     /// When the machine is refused, cannot be set up, or its computing thread panics.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
-        let Self { transport, options, state } = self;
+        let Self { transport, options, probe, state } = self;
         options.device.check_built()?;
         let (coordinator, mut token) = whom_to_join(&options)?;
-        let (failed, mut failures) = mpsc::channel(FAILURES);
-        let loader = Loader {
-            executor: Executor::start(&options.device.to_string(), failed)?,
-            cache: WeightCache::open(&options.data.join("weights"))?,
-            device: options.device,
-            memory: options.memory,
-        };
+        let (lost, mut failures) = mpsc::channel(FAILURES);
+        let LentDevice { lender, loader } = lend(&options, probe, lost)?;
         let inbound = Inbound::default();
+        let who = Who {
+            id: transport.id().to_string(),
+            name: options.name.clone(),
+            device: options.device.to_string(),
+            coordinator: coordinator.id.to_string(),
+            gpu: is_gpu(options.device),
+        };
+        let desk = Desk {
+            who: Arc::new(who),
+            lender: lender.clone(),
+            executor: loader.executor.clone(),
+            paced: loader.paced.clone(),
+            ledger: loader.ledger.clone(),
+        };
+        let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: lender.view().clone() };
         let mut tasks = JoinSet::new();
+        tasks.spawn(Local::bind(&options.data)?.serve(desk));
         tasks.spawn(accept(transport.clone(), inbound.clone(), loader.executor.clone()));
-        let introduction =
-            Introduction { name: options.name.clone(), device: options.device.to_string(), memory: options.memory };
+        tasks.spawn(look_at_arrivals(loader.executor.work().arrivals(), lender.clone()));
 
         let executor = loader.executor.clone();
         let serve = async {
             let (mut pauses, started) = (pauses(), Instant::now());
             while !stop.is_cancelled() {
+                let introduction = Introduction {
+                    name: options.name.clone(),
+                    device: options.device.to_string(),
+                    memory: lent(loader.ledger.usage().limit),
+                };
                 let joined = tokio::select! {
                     joined = control::join(&*transport, &coordinator, &introduction, token) => joined,
                     () = stop.cancelled() => break,
@@ -134,10 +181,11 @@ impl Worker {
                         pauses = self::pauses();
                         tracing::info!(coordinator = %coordinator.id.short(), "connected");
                         state.send_replace(WorkerState::Ready);
+                        lender.view().set_connected(true);
                         let (transport, coordinator) = (transport.clone(), coordinator.clone());
-                        let (loader, inbound) = (loader.clone(), inbound.clone());
                         let served =
-                            Control::serve(transport, coordinator, joined, loader, inbound, &mut failures, &stop).await;
+                            Control::serve(transport, coordinator, joined, shared.clone(), &mut failures, &stop).await;
+                        lender.view().set_connected(false);
                         if served == Ended::Left {
                             break;
                         }
@@ -166,6 +214,70 @@ impl Worker {
         };
         transport.close().await;
         result
+    }
+}
+
+/// The device with everything that stands between it and who wants to use it.
+struct LentDevice {
+    lender: Lender,
+    loader: Loader,
+}
+
+fn is_gpu(device: DeviceSpec) -> bool {
+    device.kind() != DeviceKind::Cpu
+}
+
+fn lend(
+    options: &WorkerOptions,
+    mut probe: Box<dyn Probe>,
+    lost: mpsc::Sender<Lost>,
+) -> Result<LentDevice, WorkerError> {
+    let (device, gpu) = (options.device, is_gpu(options.device));
+    let mut settings = Settings::load(&options.data, options.limits.as_deref(), options.preset)?;
+    if let Some(bytes) = options.memory {
+        settings.set(if gpu { "gpu-memory" } else { "memory" }, &format!("{bytes}B"))?;
+    }
+    let sample = probe.sample(&Watch { gpu, ..Watch::default() });
+    let machine = machine(&sample, gpu, options.memory.is_some())?;
+    let cache = WeightCache::open(&options.data.join("weights"))?;
+    let (paced, ledger) = (Paced::new(gpu), Ledger::new(0));
+    let executor = Executor::start(&device.to_string(), paced.clone(), ledger.clone(), lost)?;
+    let parts = Parts {
+        settings,
+        machine,
+        probe,
+        paced: paced.clone(),
+        ledger: ledger.clone(),
+        executor: executor.clone(),
+        weights: cache.clone(),
+        gpu,
+    };
+    let lender = Lender::start(parts)?;
+    let runtime = if gpu { Some(ledger.reserve(Account::Runtime, GPU_RUNTIME)?) } else { None };
+    let loader = Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(runtime) };
+    Ok(LentDevice { lender, loader })
+}
+
+/// The totals of which limits are parts. With the memory to lend in bytes, a total that is not known is not needed.
+fn machine(sample: &Sample, gpu: bool, memory_given: bool) -> Result<Machine, WorkerError> {
+    let total = |signal: Result<u64, String>, needed: bool| match signal {
+        Ok(total) => Ok(total),
+        Err(_) if !needed || memory_given => Ok(u64::MAX),
+        Err(reason) => Err(WorkerError::UnknownMemory { reason }),
+    };
+    let memory = total(sample.memory.clone().into_result().map(|memory| memory.total), !gpu)?;
+    let gpu_memory = match &sample.gpu {
+        Some(found) if gpu => Some(total(found.clone().into_result().map(|gpu| gpu.memory_total), true)?),
+        _ => None,
+    };
+    let cores = u32::try_from(gogrid_probe::logical_cores()).unwrap_or(u32::MAX);
+    Ok(Machine { cores, memory, gpu_memory })
+}
+
+/// The machine is looked at as soon as there is work after a rest: what was seen last may be seconds old.
+async fn look_at_arrivals(mut arrivals: watch::Receiver<u64>, lender: Lender) {
+    while arrivals.changed().await.is_ok() {
+        lender.look();
     }
 }
 

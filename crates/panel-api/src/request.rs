@@ -1,5 +1,14 @@
 use crate::Status;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{fmt, ops::RangeInclusive};
+
+/// The field that says which request it is.
+const NAME: &str = "request";
+/// Milliseconds between two states of [`Request::Follow`]: at most ten a second, at least one a minute.
+pub const FOLLOW_MS: RangeInclusive<u32> = 100..=60_000;
+/// Seconds of a pause that ends by itself: at most a year of 366 days.
+pub const PAUSE_SECONDS: RangeInclusive<u64> = 1..=366 * 24 * 3600;
 
 /// What a worker is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -9,7 +18,7 @@ pub enum Request {
     Status,
     /// The state, again and again.
     Follow {
-        /// Milliseconds between two, 100 to 60,000.
+        /// Milliseconds between two, one of [`FOLLOW_MS`].
         every_ms: u32,
     },
     /// Every limit.
@@ -30,11 +39,84 @@ pub enum Request {
     Resume,
 }
 
+impl Request {
+    /// Reads one line, without its end.
+    ///
+    /// # Errors
+    /// When it is not JSON, no request, has a field that the request does not have, or a value out of range.
+    pub fn from_line(line: &[u8]) -> Result<Self, Refused> {
+        let value = serde_json::from_slice(line).map_err(|error| Refused::new(None, format!("not JSON: {error}")))?;
+        let Value::Object(fields) = value else {
+            return Err(Refused::new(None, "a request is an object, such as {\"request\":\"status\"}"));
+        };
+        let request = Self::from_fields(&fields).map_err(|error| {
+            let complaint = error.to_string();
+            Refused::new(at_fault(&fields, &complaint), complaint.clone())
+        })?;
+        if let Some(field) = request.unknown(&fields) {
+            return Err(Refused::new(Some(field), format!("`{field}` is not a field of this request")));
+        }
+        request.check()?;
+        Ok(request)
+    }
+
+    fn from_fields(fields: &Map<String, Value>) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(Value::Object(fields.clone()))
+    }
+
+    /// Serde takes any field beside a request that has none.
+    fn unknown<'a>(&self, fields: &'a Map<String, Value>) -> Option<&'a str> {
+        let known = serde_json::to_value(self).ok()?;
+        fields.keys().find(|name| known.get(name).is_none()).map(String::as_str)
+    }
+
+    fn check(&self) -> Result<(), Refused> {
+        match self {
+            Self::Follow { every_ms } => in_range("every_ms", every_ms, &FOLLOW_MS, "ms"),
+            Self::Pause(PauseRequest { seconds: Some(seconds), .. }) => {
+                in_range("seconds", seconds, &PAUSE_SECONDS, "s")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Serde says what is wrong but not where: it is the field that is missing, or the one without which the complaint is
+/// another. Without the request's name it always is, so that name comes last.
+fn at_fault<'a>(fields: &'a Map<String, Value>, complaint: &'a str) -> Option<&'a str> {
+    if let Some(missing) = complaint.strip_prefix("missing field `") {
+        return missing.strip_suffix('`');
+    }
+    let names = || fields.keys().map(String::as_str);
+    let mut last = names().filter(|name| *name != NAME).chain(names().filter(|name| *name == NAME));
+    last.find(|name| without(fields, name).as_deref() != Some(complaint))
+}
+
+/// What serde says about the request without one of its fields.
+fn without(fields: &Map<String, Value>, name: &str) -> Option<String> {
+    let mut fields = fields.clone();
+    fields.shift_remove(name);
+    Request::from_fields(&fields).err().map(|error| error.to_string())
+}
+
+fn in_range<T: PartialOrd + fmt::Display>(
+    field: &str,
+    value: &T,
+    range: &RangeInclusive<T>,
+    unit: &str,
+) -> Result<(), Refused> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(Refused::new(Some(field), format!("{field} = {value} is out of range: {least} to {most} {unit}")))
+}
+
 /// How to pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
-    /// Seconds until it ends by itself; until it is resumed when not given.
+    /// Seconds until it ends by itself, one of [`PAUSE_SECONDS`]; until it is resumed when not given.
     #[serde(default)]
     pub seconds: Option<u64>,
     /// Finish the answers that are under way, and take no new ones.
@@ -76,4 +158,103 @@ pub struct Refused {
     pub field: Option<String>,
     /// Why, for people.
     pub message: String,
+}
+
+impl Refused {
+    /// For this field, where it is one, and this reason.
+    pub fn new(field: Option<&str>, message: impl Into<String>) -> Self {
+        Self { field: field.map(str::to_owned), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    fn refused(line: &str) -> Refused {
+        Request::from_line(line.as_bytes()).unwrap_err()
+    }
+
+    #[rstest]
+    #[case(r#"{"request":"status"}"#, Request::Status)]
+    #[case(r#"{"request":"follow","every_ms":100}"#, Request::Follow { every_ms: 100 })]
+    #[case(r#"{"request":"pause"}"#, Request::Pause(PauseRequest::default()))]
+    #[case(
+        r#" {"after_answers":true,"request":"pause"} "#,
+        Request::Pause(PauseRequest { seconds: None, after_answers: true })
+    )]
+    #[case(
+        r#"{"request":"set","changes":[["cpu","25"]]}"#,
+        Request::Set { changes: vec![("cpu".into(), "25".into())] }
+    )]
+    fn requests_are_read_as_they_are_documented(#[case] line: &str, #[case] request: Request) {
+        assert_eq!(Request::from_line(line.as_bytes()), Ok(request));
+    }
+
+    #[rstest]
+    #[case::not_json("status", None, "not JSON")]
+    #[case::empty("", None, "not JSON")]
+    #[case::no_object("[1]", None, "a request is an object")]
+    #[case::no_request("{}", Some("request"), "missing field `request`")]
+    #[case::other_request(r#"{"request":"fly"}"#, Some("request"), "`fly`")]
+    #[case::wrong_case(r#"{"request":"Status"}"#, Some("request"), "`status`")]
+    #[case::field_of_none(r#"{"request":"status","now":1}"#, Some("now"), "`now`")]
+    #[case::field_too_many(r#"{"request":"follow","every_ms":500,"speed":2}"#, Some("speed"), "`speed`")]
+    #[case::field_of_a_pause(r#"{"request":"pause","minutes":5}"#, Some("minutes"), "`minutes`")]
+    #[case::wrong_type(r#"{"request":"follow","every_ms":"1s"}"#, Some("every_ms"), "expected u32")]
+    #[case::missing(r#"{"request":"preset"}"#, Some("name"), "missing field `name`")]
+    #[case::too_often(r#"{"request":"follow","every_ms":99}"#, Some("every_ms"), "99 is out of range: 100 to 60000 ms")]
+    #[case::no_pause(r#"{"request":"pause","seconds":0}"#, Some("seconds"), "0 is out of range: 1 to 31622400 s")]
+    fn what_is_no_request_is_refused_by_name(#[case] line: &str, #[case] field: Option<&str>, #[case] says: &str) {
+        let refused = refused(line);
+        assert_eq!(refused.field.as_deref(), field, "{refused:?}");
+        assert!(refused.message.contains(says), "{refused:?}");
+    }
+
+    #[test]
+    fn responses_survive_the_way() {
+        for response in [
+            Response::Done,
+            Response::Refused(Refused::new(Some("cpu"), "cpu = 150 is out of range: 1 to 100 %")),
+            Response::Limits(vec![Setting {
+                key: "cpu".into(),
+                value: "25".into(),
+                changed: true,
+                help: "Most of all cores' time: 1 to 100 %".into(),
+            }]),
+        ] {
+            let line = serde_json::to_string(&response).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(serde_json::from_str::<Response>(&line).unwrap(), response);
+        }
+    }
+
+    fn requests() -> impl Strategy<Value = Request> {
+        prop_oneof![
+            Just(Request::Status),
+            Just(Request::Limits),
+            Just(Request::Resume),
+            FOLLOW_MS.prop_map(|every_ms| Request::Follow { every_ms }),
+            any::<String>().prop_map(|name| Request::Preset { name }),
+            any::<Vec<(String, String)>>().prop_map(|changes| Request::Set { changes }),
+            (proptest::option::of(PAUSE_SECONDS), any::<bool>())
+                .prop_map(|(seconds, after_answers)| Request::Pause(PauseRequest { seconds, after_answers })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_is_read_as_it_was_written(request in requests()) {
+            let line = serde_json::to_vec(&request).unwrap();
+            prop_assert!(!line.contains(&b'\n'));
+            prop_assert_eq!(Request::from_line(&line), Ok(request));
+        }
+
+        #[test]
+        fn no_line_at_all_panics(line in any::<Vec<u8>>()) {
+            drop(Request::from_line(&line));
+        }
+    }
 }

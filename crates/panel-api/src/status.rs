@@ -1,5 +1,6 @@
 //! A worker's live state. The field names are a contract: scripts read them.
 
+use crate::Setting;
 use gogrid_limits::{Allowance, Sample};
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,10 @@ pub struct Status {
     pub allowance: Allowance,
     /// What it takes now.
     pub usage: Usage,
-    /// The last look at the machine.
-    pub sample: Sample,
+    /// What the donor lends.
+    pub limits: Vec<Setting>,
+    /// The last look at the machine; null before the first.
+    pub sample: Option<Sample>,
     /// Its stages.
     pub stages: Vec<Stage>,
     /// Sessions with a KV cache here, all stages together.
@@ -116,7 +119,11 @@ pub struct Contribution {
     pub busy_seconds: f64,
     /// Seconds that slices waited for the limits.
     pub waited_seconds: f64,
-    /// The longest slice of the last minute, in milliseconds of device time.
+    /// 99 % of the last minute's slices took no longer, in milliseconds of device time.
+    pub slice_p99_ms: f64,
+    /// The same of slices of several units; a single unit (a third of a layer, the head) cannot be cut.
+    pub divisible_slice_p99_ms: f64,
+    /// The longest of the last minute.
     pub longest_slice_ms: f64,
 }
 
@@ -127,4 +134,17 @@ pub struct LeverState {
     pub name: String,
     /// What it is now, or why it could not be set.
     pub result: Result<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scripts read these names: one that changes here changes for them.
+    #[test]
+    fn the_fields_are_those_of_the_contract() {
+        let written = include_str!("../tests/status.json");
+        let status: Status = serde_json::from_str(written).unwrap();
+        assert_eq!(serde_json::to_string_pretty(&status).unwrap(), written.trim_end());
+    }
 }

@@ -160,6 +160,30 @@ impl Cluster {
         self.folder.path().join("coordinator")
     }
 
+    /// One worker's data folder.
+    pub fn worker_data(&self, index: usize) -> PathBuf {
+        self.folder.path().join(format!("worker-{index}"))
+    }
+
+    /// Runs `gogrid ARGS… --data DIR` for one worker.
+    ///
+    /// # Errors
+    /// When it cannot start or does not end; how it ended is the caller's to judge.
+    pub async fn worker_gogrid(&self, index: usize, args: &[&str]) -> Result<CommandOutput> {
+        let data = self.worker_data(index);
+        let data = data.to_str().context("the folder's name is UTF-8")?;
+        run_gogrid(&self.host, args.iter().copied().chain(["--data", data])).await
+    }
+
+    /// `gogrid status --json` of one worker.
+    ///
+    /// # Errors
+    /// When it refuses or prints no JSON.
+    pub async fn worker_status(&self, index: usize) -> Result<Value> {
+        let printed = self.worker_gogrid(index, &["status", "--json"]).await?.success()?;
+        serde_json::from_str(&printed).with_context(|| format!("`gogrid status --json` printed {printed:?}"))
+    }
+
     /// A folder for the test's own files, gone with the cluster.
     pub fn scratch(&self) -> &Path {
         self.folder.path()
@@ -292,8 +316,7 @@ impl Cluster {
     fn start_worker(&self, index: usize, code: Option<&str>) -> Result<Program> {
         let hosts = &self.builder.hosts;
         let host = if hosts.len() == 1 { &hosts[0] } else { &hosts[1 + index % (hosts.len() - 1)] };
-        let name = format!("worker-{index}");
-        let data = self.folder.path().join(&name);
+        let (name, data) = (format!("worker-{index}"), self.worker_data(index));
         let mut command = host.gogrid(["worker", "--data"]);
         command.arg(&data).args(&self.builder.worker_args).envs(ENVIRONMENT);
         if code.is_some() {

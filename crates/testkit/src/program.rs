@@ -169,6 +169,21 @@ impl Program {
         self.memory_field("VmRSS:")
     }
 
+    /// CPU time of all its threads since it started, as the system counts it.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/task", self.pid());
+        let mut nanos = 0;
+        for task in fs::read_dir(&path).with_context(|| format!("{} has ended: no {path}", self.name))? {
+            // A thread may end meanwhile.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanos += text.split_whitespace().next().and_then(|run| run.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
     fn memory_field(&self, field: &str) -> Result<u64> {
         let path = format!("/proc/{}/status", self.pid());
         let text = fs::read_to_string(&path).with_context(|| format!("{} has ended: no {path}", self.name))?;

@@ -1,66 +1,35 @@
-use crate::args::StatusArgs;
-use anyhow::{Context, Result};
-use bytesize::ByteSize;
-use gogrid_coordinator::{
-    OperatorFile,
-    status::{Status, WorkerState},
-};
-use std::{fmt::Write, path::Path};
+mod coordinator;
+mod screen;
+pub(crate) mod worker;
 
+pub(crate) use coordinator::fetch;
+
+use crate::{args::StatusArgs, worker_client::WorkerClient};
+use anyhow::{Result, ensure};
+use screen::{Screen, View};
+use std::{path::Path, time::Duration};
+
+/// How often `--follow` shows something new: as often as a worker looks at its machine.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Of whatever runs in the folder.
 pub(crate) async fn run(args: &StatusArgs) -> Result<()> {
-    let status = fetch(&args.data).await?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
-    } else {
-        print!("{}", describe(&status));
+    let StatusArgs { data, json, follow } = args;
+    let screen = Screen::new(*json, *follow);
+    if let Some(worker) = WorkerClient::find(data).await? {
+        return worker::run(worker, &screen, follow.then_some(EVERY)).await;
     }
-    Ok(())
+    ensure!(coordinator::is_here(data), "neither a coordinator nor a worker is running in {}", data.display());
+    show_coordinator(data, &screen, *follow).await
 }
 
-/// Asks the coordinator that runs in `data`.
-pub(crate) async fn fetch(data: &Path) -> Result<Status> {
-    let running = || format!("no coordinator is running in {}", data.display());
-    let operator = OperatorFile::load(data).with_context(running)?;
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let request = client.get(format!("{}/operator/v1/status", operator.url)).bearer_auth(operator.token);
-    let response = request.send().await.with_context(running)?.error_for_status().with_context(running)?;
-    Ok(response.json().await?)
-}
-
-/// The status for people.
-pub(crate) fn describe(status: &Status) -> String {
-    let mut text = String::new();
-    let sessions = (status.sessions, status.queue.waiting, status.queue.capacity);
-    let _ = writeln!(text, "api      {}", status.api);
-    let _ = writeln!(text, "sessions {} running, {} of {} waiting", sessions.0, sessions.1, sessions.2);
-    for model in &status.models {
-        let state = model.reason.as_ref().map_or_else(|| "ready".to_owned(), |reason| format!("waits: {reason}"));
-        let _ = writeln!(text, "model    {} ({} layers, {}): {state}", model.name, model.layers, model.quant);
-        for stage in &model.stages {
-            let [first, end] = stage.layers;
-            let _ = writeln!(
-                text,
-                "         layers {first:>3} to {:<3} on {} ({})",
-                end - 1,
-                stage.worker,
-                &stage.worker_id[..10]
-            );
+async fn show_coordinator(data: &Path, screen: &Screen, follow: bool) -> Result<()> {
+    loop {
+        let status = fetch(data).await?;
+        let view = View { json: &status, text: coordinator::describe(&status), line: coordinator::line(&status) };
+        if !screen.show(&view)? || !follow {
+            return Ok(());
         }
+        tokio::time::sleep(EVERY).await;
     }
-    for worker in &status.workers {
-        let state = match worker.state {
-            WorkerState::Ready => "ready",
-            WorkerState::Stopped => "stopped by its owner",
-            WorkerState::Draining => "leaving",
-            WorkerState::Offline => "offline",
-        };
-        let _ = writeln!(text, "worker   {} ({}) {state}", worker.name, &worker.id[..10]);
-        if worker.state != WorkerState::Offline {
-            let lent = ByteSize(worker.memory_bytes);
-            let used: u64 = worker.stages.iter().map(|stage| stage.weights_bytes + stage.kv_used_bytes).sum();
-            let (used, sessions) = (ByteSize(used), worker.sessions);
-            let _ = writeln!(text, "         {}, {used} of {lent} in use, {sessions} sessions", worker.device);
-        }
-    }
-    text
 }

@@ -1,8 +1,10 @@
 use crate::{args::WorkerArgs, shutdown};
 use anyhow::{Context, Result};
 use gogrid_engine::{Worker, WorkerOptions, WorkerState};
+use gogrid_limits::Preset;
 use gogrid_link::{Identity, IrohTransport};
 use gogrid_model::DeviceSpec;
+use gogrid_probe::{GpuIndex, SystemProbe};
 use gogrid_wire::JoinCode;
 use std::{
     fs::{self, File},
@@ -28,10 +30,19 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
     let _lock = lock(&args.data)?;
     let identity = Identity::load_or_create(&args.data)?;
     let transport = IrohTransport::bind(&identity, ANY_PORT).await?;
-    let memory = args.memory.map_or_else(|| default_memory(args.device), |size| Ok(size.as_u64()))?;
     let name = sysinfo::System::host_name().unwrap_or_else(|_| identity.id().short());
-    let options = WorkerOptions { data: args.data, join, name, device: args.device, memory };
-    let worker = Worker::new(Arc::new(transport), options);
+    let probe = SystemProbe::new(gpu_index(args.device));
+    let options = WorkerOptions {
+        data: args.data,
+        join,
+        name,
+        device: args.device,
+        limits: args.limits,
+        // Who starts a worker by hand has a machine for it.
+        preset: Preset::Full,
+        memory: args.memory.map(|size| size.as_u64()),
+    };
+    let worker = Worker::new(Arc::new(transport), options, Box::new(probe));
 
     let mut state = worker.state();
     tokio::spawn(async move {
@@ -48,14 +59,11 @@ fn read_code() -> Result<JoinCode> {
     line.parse().context("the join code on standard input")
 }
 
-/// Half of the memory that the device has: enough to be useful, and the machine's owner keeps as much.
-fn default_memory(device: DeviceSpec) -> Result<u64> {
-    if device == DeviceSpec::Cpu {
-        let mut system = sysinfo::System::new()?;
-        system.refresh_memory();
-        return Ok(system.total_memory() / 2);
+fn gpu_index(device: DeviceSpec) -> Option<GpuIndex> {
+    match device {
+        DeviceSpec::Cpu => None,
+        DeviceSpec::Cuda(index) | DeviceSpec::Metal(index) => Some(GpuIndex(u32::try_from(index).unwrap_or(u32::MAX))),
     }
-    anyhow::bail!("--memory is needed with --device {device}")
 }
 
 fn lock(folder: &Path) -> Result<File> {

@@ -1,14 +1,25 @@
 //! One stage in service: what waits for it, what it computes next, and where its output goes.
 
-use super::{Installed, Outgoing, StageGauge, StageKey};
-use crate::scheduler::{Scheduler, Work};
-use gogrid_model::{Activations, CandidateRequest, FloatType, Input, KvError, Output, SessionKey, Span, Stage};
+use super::{Installed, Loaded, Outgoing, Place, StageGauge, StageKey};
+use crate::{
+    scheduler::{Scheduler, Work},
+    slices::{SLICE, UnitTimes},
+};
+use gogrid_limits::{Account, HeldSession, Holding, Ledger, Reservation};
+use gogrid_model::{
+    Activations, CandidateRequest, FloatType, ForwardError, Input, KvError, Output, Pass, SessionKey, Span, Stage,
+    Threads, Unit,
+};
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,
     stage::{self, CandidateRow, Rows, StageFrame, Step, TensorType},
 };
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// Sessions that the stage gave up, with the reasons.
@@ -17,23 +28,113 @@ pub(super) type Failed = Vec<(SessionId, SessionError)>;
 /// A stage with its lines of work.
 pub(super) struct Slot {
     pub(super) key: StageKey,
-    pub(super) stage: Stage,
+    stage: Stage,
     pub(super) scheduler: Scheduler,
-    pub(super) gauge: Arc<StageGauge>,
+    gauge: Arc<StageGauge>,
     /// Where its output goes, once it is linked up.
     pub(super) out: Option<mpsc::Sender<Outgoing>>,
+    /// The batch that is being computed.
+    running: Option<Running>,
+    /// Pieces of a batch that failed: each goes alone, since one bad session must not take the others with it.
+    alone: VecDeque<Work>,
+    /// Sessions that are over and still part of the running batch.
+    closing: Vec<SessionId>,
+    /// What units take, on one thread and on all.
+    times: [UnitTimes; 2],
+    last_slice: Duration,
+    /// The most rows of a batch.
+    rows: usize,
+    ledger: Ledger,
+    /// Of weights and workspace.
+    memory: Vec<Reservation>,
+    kv: HashMap<SessionId, Reservation>,
+}
+
+struct Running {
+    pass: Pass,
+    batch: Vec<Work>,
+}
+
+/// What a slice did.
+pub(super) struct Done {
+    pub(super) units: Vec<Unit>,
+    rows: usize,
+    /// Rows whose batch is complete with it.
+    pub(super) tokens: u64,
+    pub(super) failed: Failed,
 }
 
 impl Slot {
+    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, ledger: Ledger) -> Self {
+        let Loaded { stage, memory, rows } = loaded;
+        Self {
+            key,
+            stage,
+            scheduler: Scheduler::new(prefill_chunk),
+            gauge: Arc::default(),
+            out: None,
+            running: None,
+            alone: VecDeque::new(),
+            closing: Vec::new(),
+            times: Default::default(),
+            last_slice: SLICE,
+            rows,
+            ledger,
+            memory,
+            kv: HashMap::new(),
+        }
+    }
+
     pub(super) fn installed(&self) -> Installed {
         Installed { weight_bytes: self.stage.weight_bytes(), quant: self.key.quant, gauge: self.gauge.clone() }
     }
 
+    /// Ends every session.
     pub(super) fn clear(&mut self) {
+        self.running = None;
+        self.alone.clear();
+        self.closing.clear();
         self.stage.close_all();
+        self.kv.clear();
         self.scheduler = Scheduler::new(1);
         self.out = None;
         self.measure();
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.running.is_some() || !self.alone.is_empty() || !self.scheduler.is_empty()
+    }
+
+    /// What it holds, for whoever has to decide what goes.
+    pub(super) fn holding(&self, place: Place) -> Holding<Place, SessionId> {
+        let session = |(id, kv): (&SessionId, &Reservation)| HeldSession {
+            id: *id,
+            kv_bytes: kv.bytes(),
+            tokens: self.stage.cached(SessionKey(id.0)).unwrap_or_default() as u64,
+        };
+        Holding {
+            stage: place,
+            bytes: self.memory.iter().map(Reservation::bytes).sum(),
+            parked: matches!(place, Place::Parked(_)),
+            sessions: self.kv.iter().map(session).collect(),
+        }
+    }
+
+    /// Gives a session up for its memory; the coordinator goes on with it later or elsewhere.
+    pub(super) fn hand_back(&mut self, session: SessionId) -> Failed {
+        let Some(kv) = self.kv.get(&session) else { return Vec::new() };
+        let (needed, usage) = (kv.bytes(), self.ledger.usage());
+        // A batch that it is part of is computed anew without it.
+        if let Some(Running { batch, .. }) = self.running.take_if(|running| running.has(session)) {
+            let others =
+                batch.into_iter().filter(|work| work.session != session && !self.closing.contains(&work.session));
+            self.alone.extend(others.collect::<Vec<_>>());
+            for closed in std::mem::take(&mut self.closing) {
+                self.close(closed);
+            }
+        }
+        self.close(session);
+        vec![(session, SessionError::OutOfMemory { needed, free: 0, budget: usage.limit })]
     }
 
     fn measure(&self) {
@@ -46,19 +147,19 @@ impl Slot {
         match &frame {
             StageFrame::Open { session, capacity, .. } => {
                 let (session, capacity) = (*session, *capacity);
-                if let Err(error) = self.stage.open(SessionKey(session.0), capacity as usize) {
-                    return vec![(session, session_error(&error))];
+                if let Err(error) = self.open(session, capacity as usize) {
+                    return vec![(session, error)];
                 }
-                self.measure();
                 if !self.stage.has_head() {
                     self.send(frame, Vec::new());
                 }
                 Vec::new()
             }
             StageFrame::Close { session, .. } => {
-                self.scheduler.forget(*session);
-                self.stage.close(SessionKey(session.0));
-                self.measure();
+                match &self.running {
+                    Some(running) if running.has(*session) => self.closing.push(*session),
+                    _ => self.close(*session),
+                }
                 if !self.stage.has_head() {
                     self.send(frame, Vec::new());
                 }
@@ -70,6 +171,29 @@ impl Slot {
                 Vec::new()
             }
         }
+    }
+
+    fn open(&mut self, session: SessionId, capacity: usize) -> Result<(), SessionError> {
+        let key = SessionKey(session.0);
+        self.stage.open(key, capacity).map_err(|error| session_error(&error))?;
+        match self.ledger.reserve(Account::Kv, self.stage.kv_bytes(capacity)) {
+            Ok(reserved) => drop(self.kv.insert(session, reserved)),
+            Err(over) => {
+                self.stage.close(key);
+                return Err(SessionError::OutOfMemory { needed: over.needed, free: over.free, budget: over.limit });
+            }
+        }
+        self.measure();
+        Ok(())
+    }
+
+    /// Frees what a session holds.
+    fn close(&mut self, session: SessionId) {
+        self.scheduler.forget(session);
+        self.alone.retain(|work| work.session != session);
+        self.stage.close(SessionKey(session.0));
+        self.kv.remove(&session);
+        self.measure();
     }
 
     fn queue(&mut self, step: &Step, body: &[u8]) -> Failed {
@@ -95,63 +219,85 @@ impl Slot {
         Vec::new()
     }
 
-    /// Computes one batch and sends its output on.
-    pub(super) fn step(&mut self, epoch: Epoch) -> Failed {
-        let batch = self.scheduler.next();
-        if batch.is_empty() {
+    /// What the next slice is expected to take on these threads.
+    pub(super) fn expected(&self, threads: Threads) -> Duration {
+        let known = self.running.as_ref().and_then(|Running { pass, .. }| {
+            let times = self.times(threads);
+            times.expected(pass.rows(), pass.units().take(times.next(pass.rows(), pass.units())))
+        });
+        known.unwrap_or(self.last_slice)
+    }
+
+    fn times(&self, threads: Threads) -> &UnitTimes {
+        &self.times[usize::from(threads == Threads::All)]
+    }
+
+    /// Takes in what a slice took.
+    pub(super) fn observe(&mut self, threads: Threads, done: &Done, took: Duration) {
+        self.last_slice = took;
+        if !done.units.is_empty() {
+            self.times[usize::from(threads == Threads::All)].observe(done.rows, done.units.iter().copied(), took);
+        }
+    }
+
+    /// Computes a slice of the batch that is under way, or of the next one; the batch's output is sent on with its last
+    /// slice.
+    pub(super) fn slice(&mut self, epoch: Epoch, threads: Threads) -> Done {
+        let mut done = Done { units: Vec::new(), rows: 0, tokens: 0, failed: Vec::new() };
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => {
+                let rows = self.times(threads).rows().min(self.rows);
+                let batch = self.alone.pop_front().map_or_else(|| self.scheduler.next(rows), |work| vec![work]);
+                if batch.is_empty() {
+                    return done;
+                }
+                match begin(&self.stage, &batch) {
+                    Ok(pass) => Running { pass, batch },
+                    Err(error) => {
+                        done.failed = self.fail(batch, &error);
+                        return done;
+                    }
+                }
+            }
+        };
+        done.rows = running.pass.rows();
+        let units = self.times(threads).next(done.rows, running.pass.units());
+        done.units = running.pass.units().take(units).collect();
+        match self.stage.advance(&mut running.pass, units, threads) {
+            Ok(None) => self.running = Some(running),
+            Ok(Some(output)) => {
+                done.tokens = done.rows as u64;
+                let closed = std::mem::take(&mut self.closing);
+                self.emit(epoch, &running.batch, output);
+                closed.into_iter().for_each(|session| self.close(session));
+            }
+            Err(error) => done.failed = self.fail(running.batch, &error),
+        }
+        done
+    }
+
+    /// A batch failed. A session that was alone is given up; others are tried one by one.
+    fn fail(&mut self, mut batch: Vec<Work>, error: &ForwardError) -> Failed {
+        for session in std::mem::take(&mut self.closing) {
+            batch.retain(|work| work.session != session);
+            self.close(session);
+        }
+        if batch.len() > 1 {
+            self.alone.extend(batch);
             return Vec::new();
         }
-        match self.compute(epoch, &batch) {
-            Ok(()) => Vec::new(),
-            Err(error) if batch.len() == 1 => vec![self.give_up(batch[0].session, error)],
-            // One bad session must not take the others with it: each goes alone.
-            Err(_) => batch
-                .iter()
-                .filter_map(|work| self.compute(epoch, std::slice::from_ref(work)).err().map(|e| (work.session, e)))
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|(session, error)| self.give_up(session, error))
-                .collect(),
-        }
+        let Some(work) = batch.pop() else { return Vec::new() };
+        self.close(work.session);
+        let error = match error.is_input() {
+            true => SessionError::BadInput(error.to_string()),
+            false => SessionError::Compute(error.to_string()),
+        };
+        vec![(work.session, error)]
     }
 
-    fn give_up(&mut self, session: SessionId, error: SessionError) -> (SessionId, SessionError) {
-        self.scheduler.forget(session);
-        self.stage.close(SessionKey(session.0));
-        self.measure();
-        (session, error)
-    }
-
-    fn compute(&mut self, epoch: Epoch, batch: &[Work]) -> Result<(), SessionError> {
-        let spans: Vec<Span> = batch
-            .iter()
-            .map(|work| Span {
-                session: SessionKey(work.session.0),
-                position: work.position as usize,
-                tokens: work.tokens as usize,
-                logits: work.want.is_some(),
-            })
-            .collect();
-        let bytes = batch.iter().flat_map(|work| &work.data).copied().collect::<Vec<u8>>();
-        let rows = batch.iter().map(|work| work.tokens as usize).sum();
-        let output = match batch[0].rows {
-            Rows::Tokens => {
-                let tokens: Vec<u32> =
-                    bytes.as_chunks().0.iter().map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes)).collect();
-                self.stage.forward(&spans, Input::Tokens(&tokens))
-            }
-            Rows::Hidden { dtype, width } => {
-                let activations = Activations { dtype: from_wire(dtype), rows, width: width as usize, data: bytes };
-                self.stage.forward(&spans, Input::Hidden(activations))
-            }
-        }
-        .map_err(|error| {
-            if error.is_input() {
-                SessionError::BadInput(error.to_string())
-            } else {
-                SessionError::Compute(error.to_string())
-            }
-        })?;
+    /// Sends a batch's output on.
+    fn emit(&self, epoch: Epoch, batch: &[Work], output: Output) {
         match output {
             Output::Hidden(out) => {
                 let spans = batch.iter().map(Work::span).collect();
@@ -166,13 +312,41 @@ impl Slot {
                 }
             }
         }
-        Ok(())
     }
 
     fn send(&self, frame: StageFrame, body: Vec<u8>) {
         // A link that broke has told the coordinator; the epoch is about to end.
         if let Some(out) = &self.out {
             drop(out.blocking_send(Outgoing { frame, body }));
+        }
+    }
+}
+
+impl Running {
+    fn has(&self, session: SessionId) -> bool {
+        self.batch.iter().any(|work| work.session == session)
+    }
+}
+
+/// Makes a batch ready to be computed.
+fn begin(stage: &Stage, batch: &[Work]) -> Result<Pass, ForwardError> {
+    let spans = batch.iter().map(|work| Span {
+        session: SessionKey(work.session.0),
+        position: work.position as usize,
+        tokens: work.tokens as usize,
+        logits: work.want.is_some(),
+    });
+    let bytes = batch.iter().flat_map(|work| &work.data).copied().collect::<Vec<u8>>();
+    let rows = batch.iter().map(|work| work.tokens as usize).sum();
+    match batch[0].rows {
+        Rows::Tokens => {
+            let tokens: Vec<u32> =
+                bytes.as_chunks().0.iter().map(|bytes: &[u8; 4]| u32::from_le_bytes(*bytes)).collect();
+            stage.begin(spans.collect(), Input::Tokens(&tokens))
+        }
+        Rows::Hidden { dtype, width } => {
+            let activations = Activations { dtype: from_wire(dtype), rows, width: width as usize, data: bytes };
+            stage.begin(spans.collect(), Input::Hidden(activations))
         }
     }
 }

@@ -1,0 +1,89 @@
+use clap::Subcommand;
+use gogrid_model::{DeviceSpec, Quant};
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Compares a model with a reference computed in f32, for every way of cutting few layers and some of many.
+    ///
+    /// Prints the largest error of layer states and logits per cut, relative to the reference's largest value. Exits
+    /// with 1 where one is over the bound.
+    Parity(ParityArgs),
+    /// Asks the demo model questions that its training never showed, with each weight type: right answers, bytes, tok/s.
+    Quality(QualityArgs),
+    /// Times one process without links against workers with links: prefill, decode, overhead per hop, peak memory.
+    ///
+    /// Every process computes with all cores; CANDLE_NUM_THREADS and RAYON_NUM_THREADS say otherwise for all of them.
+    Pipeline(PipelineArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ParityArgs {
+    /// A folder with config.json and model.safetensors, or a GGUF file.
+    #[arg(value_name = "FOLDER")]
+    pub(crate) model: PathBuf,
+    /// The reference: safetensors with input_ids, hidden.0 and so on, hidden.final, logits and greedy;
+    /// FOLDER/reference.safetensors when not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference: Option<PathBuf>,
+    /// What computes: cpu, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceSpec,
+    /// Weight type.
+    #[arg(long, default_value = "none")]
+    pub(crate) quant: Quant,
+    /// The largest relative error that is accepted.
+    #[arg(long, default_value_t = 1e-4)]
+    pub(crate) bound: f32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct QualityArgs {
+    /// What computes: cpu, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceSpec,
+    /// Weight type; can be given several times, all types when not given.
+    #[arg(long)]
+    pub(crate) quant: Vec<Quant>,
+    /// Asks only the first so many of the 1000 questions.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) questions: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PipelineArgs {
+    /// The model; both when not given. 1.1b is a Llama shape with random weights, made for the occasion (2.2 GB in the
+    /// folder for temporary files, and as much for each pipeline's workers).
+    #[arg(long)]
+    pub(crate) model: Vec<BenchModel>,
+    /// Workers of a pipeline; can be given several times, 1, 2 and 4 when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) workers: Vec<u32>,
+    /// What computes: cpu, cuda:N or metal; given several times, the workers take them in turn, and the process without
+    /// links takes the first.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: Vec<DeviceSpec>,
+    /// Weight type.
+    #[arg(long, default_value = "q8_0")]
+    pub(crate) quant: Quant,
+    /// Tokens of the prompt.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub(crate) prompt: u32,
+    /// Tokens to generate.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=512))]
+    pub(crate) tokens: u32,
+    /// Rounds, in each of which everything is timed once; medians are shown.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+}
+
+
+/// A model to time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BenchModel {
+    /// The demo model, 6.8 million parameters.
+    Demo,
+    /// A Llama shape of 1.1 billion parameters.
+    #[value(name = "1.1b")]
+    Random,
+}

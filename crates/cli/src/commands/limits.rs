@@ -1,0 +1,85 @@
+use crate::{args::LimitsCommand, worker_client::WorkerClient};
+use anyhow::{Result, bail};
+use gogrid_panel_api::{Request, Response, Setting};
+use std::fmt::Write;
+
+pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
+    match command {
+        LimitsCommand::Show(args) => {
+            let settings = settings(&mut WorkerClient::connect(&args.data).await?).await?;
+            if args.json {
+                println!("{}", serde_json::to_string_pretty(&settings)?);
+            } else {
+                print!("{}", describe(&settings));
+            }
+        }
+        LimitsCommand::Set(args) => {
+            let mut worker = WorkerClient::connect(&args.data).await?;
+            worker.order(&Request::Set { changes: args.changes.clone() }).await?;
+            // As the worker holds it now: `default` has become a value, and units are spelled out.
+            let settings = settings(&mut worker).await?;
+            for setting in settings.iter().filter(|setting| args.changes.iter().any(|(key, _)| *key == setting.key)) {
+                println!("{} = {}", setting.key, setting.value);
+            }
+        }
+        LimitsCommand::Preset(args) => {
+            let name = args.name;
+            WorkerClient::connect(&args.data).await?.order(&Request::Preset { name: name.clone() }).await?;
+            println!("preset = {name}");
+        }
+    }
+    Ok(())
+}
+
+async fn settings(worker: &mut WorkerClient) -> Result<Vec<Setting>> {
+    match worker.ask(&Request::Limits).await? {
+        Response::Limits(settings) => Ok(settings),
+        _ => bail!("the worker does not tell its limits"),
+    }
+}
+
+/// The limits for people: a line each, and a star where it is not the preset's.
+fn describe(settings: &[Setting]) -> String {
+    let width = |text: fn(&Setting) -> &str| settings.iter().map(|setting| text(setting).chars().count()).max();
+    let keys = width(|setting| &setting.key).unwrap_or_default();
+    let values = width(|setting| &setting.value).unwrap_or_default().min(WIDEST_VALUE);
+    let mut text = String::new();
+    for Setting { key, value, changed, help } in settings {
+        let star = if *changed { '*' } else { ' ' };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key:keys$} {star} {value:values$}  {help}");
+    }
+    if settings.iter().any(|setting| setting.changed) {
+        text.push_str("* not as in the preset\n");
+    }
+    text
+}
+
+/// A long schedule does not push every other line's help off the screen.
+const WIDEST_VALUE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(key: &str, value: &str, changed: bool) -> Setting {
+        Setting { key: key.into(), value: value.into(), changed, help: format!("what {key} does") }
+    }
+
+    #[test]
+    fn a_star_marks_what_is_not_as_in_the_preset() {
+        let text = describe(&[
+            setting("preset", "quiet", false),
+            setting("cpu-in-use", "5", true),
+            setting("schedule", "mon-fri 18:00-08:00, sat-sun", false),
+        ]);
+        let expected = "\
+preset       quiet             what preset does
+cpu-in-use * 5                 what cpu-in-use does
+schedule     mon-fri 18:00-08:00, sat-sun  what schedule does
+* not as in the preset
+";
+        assert_eq!(text, expected);
+        assert!(!describe(&[setting("cpu", "25", false)]).contains('*'));
+    }
+}

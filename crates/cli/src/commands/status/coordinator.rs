@@ -1,0 +1,71 @@
+use anyhow::{Context, Result};
+use bytesize::ByteSize;
+use gogrid_coordinator::{
+    OperatorFile,
+    status::{Status, WorkerState},
+};
+use std::{fmt::Write, path::Path};
+
+/// Whether one runs here, or ran and was killed.
+pub(super) fn is_here(data: &Path) -> bool {
+    OperatorFile::load(data).is_ok()
+}
+
+/// Asks the coordinator that runs in `data`.
+pub(crate) async fn fetch(data: &Path) -> Result<Status> {
+    let running = || format!("no coordinator is running in {}", data.display());
+    let operator = OperatorFile::load(data).with_context(running)?;
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let request = client.get(format!("{}/operator/v1/status", operator.url)).bearer_auth(operator.token);
+    let response = request.send().await.with_context(running)?.error_for_status().with_context(running)?;
+    Ok(response.json().await?)
+}
+
+/// The status for people.
+pub(super) fn describe(status: &Status) -> String {
+    let mut text = String::new();
+    let sessions = (status.sessions, status.queue.waiting, status.queue.capacity);
+    let _ = writeln!(text, "api      {}", status.api);
+    let _ = writeln!(text, "sessions {} running, {} of {} waiting", sessions.0, sessions.1, sessions.2);
+    for model in &status.models {
+        let state = model.reason.as_ref().map_or_else(|| "ready".to_owned(), |reason| format!("waits: {reason}"));
+        let _ = writeln!(text, "model    {} ({} layers, {}): {state}", model.name, model.layers, model.quant);
+        for stage in &model.stages {
+            let [first, end] = stage.layers;
+            let _ = writeln!(
+                text,
+                "         layers {first:>3} to {:<3} on {} ({})",
+                end - 1,
+                stage.worker,
+                &stage.worker_id[..10]
+            );
+        }
+    }
+    for worker in &status.workers {
+        let state = match worker.state {
+            WorkerState::Ready => "ready",
+            WorkerState::Stopped => "stopped by its owner",
+            WorkerState::Draining => "leaving",
+            WorkerState::Offline => "offline",
+        };
+        let _ = writeln!(text, "worker   {} ({}) {state}", worker.name, &worker.id[..10]);
+        if worker.state != WorkerState::Offline {
+            let lent = ByteSize(worker.memory_bytes);
+            let used: u64 = worker.stages.iter().map(|stage| stage.weights_bytes + stage.kv_used_bytes).sum();
+            let (used, sessions) = (ByteSize(used), worker.sessions);
+            let _ = writeln!(text, "         {}, {used} of {lent} in use, {sessions} sessions", worker.device);
+        }
+    }
+    text
+}
+
+/// The status in a line.
+pub(super) fn line(status: &Status) -> String {
+    let ready = status.workers.iter().filter(|worker| worker.state == WorkerState::Ready).count();
+    let served = status.models.iter().filter(|model| model.ready).count();
+    let (workers, models, queue) = (status.workers.len(), status.models.len(), &status.queue);
+    format!(
+        "{ready} of {workers} workers and {served} of {models} models ready, {} sessions running, {} of {} waiting",
+        status.sessions, queue.waiting, queue.capacity
+    )
+}

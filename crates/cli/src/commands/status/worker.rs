@@ -1,0 +1,177 @@
+mod look;
+
+use super::screen::{Screen, View};
+use crate::worker_client::WorkerClient;
+use anyhow::{Result, bail};
+use bytesize::ByteSize;
+use gogrid_panel_api::{Request, Response, State, Status};
+use look::Look;
+use std::{
+    fmt::{Display, Write},
+    time::Duration,
+};
+
+/// Digits of an id that tell workers apart.
+const SHORT_ID: usize = 10;
+
+pub(super) async fn run(mut worker: WorkerClient, screen: &Screen, follow: Option<Duration>) -> Result<()> {
+    let Some(every) = follow else {
+        show(screen, &worker.status().await?)?;
+        return Ok(());
+    };
+    let every_ms = u32::try_from(every.as_millis())?;
+    worker.send(&Request::Follow { every_ms }).await?;
+    loop {
+        match worker.next_within(every).await? {
+            Response::Status(status) if show(screen, &status)? => {}
+            Response::Status(_) => return Ok(()),
+            _ => bail!("the worker does not tell its state"),
+        }
+    }
+}
+
+fn show(screen: &Screen, status: &Status) -> Result<bool> {
+    Ok(screen.show(&View { json: status, text: describe(status), line: line(status) })?)
+}
+
+/// What the worker does and why.
+pub(crate) fn sentence(status: &Status) -> String {
+    let Status { reason, .. } = status;
+    let mut text = match status.state {
+        State::Connecting => format!("connecting: {reason}"),
+        State::Idle => format!("idle: {reason}"),
+        State::Working => format!("working: {reason}"),
+        State::Throttled => format!("throttled: {reason}"),
+        State::Stopped => format!("stopped: {reason}"),
+        // The reason says that it is paused.
+        State::Paused => reason.clone(),
+    };
+    if status.pausing_after_answers {
+        text.push_str("; pauses once the answers under way are over");
+    }
+    text
+}
+
+/// The state in a line.
+fn line(status: &Status) -> String {
+    let (allowance, usage) = (&status.allowance, &status.usage);
+    let mut text = format!("{}: CPU {} of {}", sentence(status), percent(usage.cpu), allowance.cpu);
+    if let Some(gpu) = usage.gpu {
+        let _ = write!(text, ", GPU {} of {}", percent(gpu), allowance.gpu);
+    }
+    let (used, limit) = (ByteSize(usage.ledger_bytes), ByteSize(usage.limit_bytes));
+    let _ = write!(text, ", memory {used} of {limit}, {:.1} tok/s", usage.tokens_per_second);
+    let _ = write!(text, ", {}", count(status.sessions.into(), "session"));
+    text
+}
+
+/// The state for people, on one screen.
+fn describe(status: &Status) -> String {
+    let mut table = Table::default();
+    table.row("worker", format!("{} ({}) on {}", status.name, short(&status.id), status.device));
+    table.row("state", sentence(status));
+    let connected = if status.connection.connected { "connected to" } else { "not connected to" };
+    table.row("link", format!("{connected} coordinator {}", short(&status.connection.coordinator)));
+    table.row("may take", allowance(status));
+    table.row("takes", usage(status));
+    table.row("memory", ledger(status));
+    match &status.sample {
+        None => table.row("machine", "not looked at yet"),
+        Some(sample) => {
+            let look = Look::of(sample);
+            table.row("machine", look.seen.join(", "));
+            if !look.unseen.is_empty() {
+                table.row("unknown", look.unseen.join("; "));
+            }
+        }
+    }
+    for stage in &status.stages {
+        let [first, end] = stage.layers;
+        let (model, epoch, last) = (&stage.model, stage.epoch, end.saturating_sub(1));
+        let holds = if stage.loaded {
+            let (weights, kv) = (ByteSize(stage.weights_bytes), ByteSize(stage.kv_bytes));
+            format!("weights {weights}, KV caches {kv}, {}", count(stage.sessions.into(), "session"))
+        } else {
+            "loading".to_owned()
+        };
+        table.row("stage", format!("{model} layers {first} to {last}, epoch {epoch}: {holds}"));
+    }
+    table.row("sessions", status.sessions);
+    table.row("done", contribution(status));
+    for lever in &status.levers {
+        if let Err(why) = &lever.result {
+            table.row("not set", format!("{}: {why}", lever.name));
+        }
+    }
+    table.text
+}
+
+/// The allowance against the limits, as these are set.
+fn allowance(status: &Status) -> String {
+    let allowed = &status.allowance;
+    let limit = |key: &str| {
+        let setting = status.limits.iter().find(|setting| setting.key == key);
+        setting.map_or_else(String::new, |setting| format!(" (limit {})", setting.value))
+    };
+    let mut text =
+        format!("CPU {}{}, memory {}{}", allowed.cpu, limit("cpu"), ByteSize(allowed.memory), limit("memory"));
+    if status.usage.gpu.is_some() {
+        let memory = ByteSize(allowed.gpu_memory);
+        let _ = write!(text, ", GPU {}{}, GPU memory {memory}{}", allowed.gpu, limit("gpu"), limit("gpu-memory"));
+    }
+    text
+}
+
+fn usage(status: &Status) -> String {
+    let usage = &status.usage;
+    let mut text = format!("CPU {}", percent(usage.cpu));
+    if let Some(gpu) = usage.gpu {
+        let _ = write!(text, ", GPU {}", percent(gpu));
+    }
+    let _ = write!(text, ", {:.1} tok/s", usage.tokens_per_second);
+    text
+}
+
+fn ledger(status: &Status) -> String {
+    let usage = &status.usage;
+    let [all, limit] = [usage.ledger_bytes, usage.limit_bytes].map(ByteSize);
+    let [weights, kv, workspace] = [usage.weights_bytes, usage.kv_bytes, usage.workspace_bytes].map(ByteSize);
+    format!("{all} of {limit}: weights {weights}, KV caches {kv}, workspace {workspace}")
+}
+
+fn contribution(status: &Status) -> String {
+    let done = &status.contribution;
+    let (tokens, slices) = (count(done.tokens, "token"), count(done.slices, "slice"));
+    format!(
+        "{tokens} in {slices}, {:.1} s of computing; {} waited {:.1} s for the limits; longest of the last minute {:.1} ms, 99 % within {:.1} ms",
+        done.busy_seconds, done.throttled, done.waited_seconds, done.longest_slice_ms, done.slice_p99_ms
+    )
+}
+
+/// Rows with their names to the left.
+#[derive(Default)]
+struct Table {
+    text: String,
+}
+
+impl Table {
+    fn row(&mut self, name: &str, value: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{name:<8} {value}");
+    }
+}
+
+fn short(id: &str) -> &str {
+    id.get(..SHORT_ID).unwrap_or(id)
+}
+
+fn percent(part: f32) -> String {
+    format!("{:.1} %", part * 100.0)
+}
+
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests;

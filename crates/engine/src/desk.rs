@@ -1,0 +1,160 @@
+//! The worker as its local socket sees it: the state in one piece, and orders.
+
+use crate::{
+    executor::Executor,
+    lender::{Lender, Order, StageView, State},
+    local,
+    pace::Paced,
+};
+use gogrid_limits::{Ledger, Limits};
+use gogrid_panel_api::{Connection, Contribution, LeverState, Request, Response, Setting, Stage, Status, Usage};
+use gogrid_probe::{Lever, Outcome};
+use std::sync::{Arc, atomic::Ordering};
+use tokio::sync::watch;
+
+/// What never changes while the worker runs.
+#[derive(Debug)]
+pub(crate) struct Who {
+    /// Its key in hexadecimal.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) device: String,
+    /// The coordinator's key in hexadecimal.
+    pub(crate) coordinator: String,
+    pub(crate) gpu: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) who: Arc<Who>,
+    pub(crate) lender: Lender,
+    pub(crate) executor: Executor,
+    pub(crate) paced: Paced,
+    pub(crate) ledger: Ledger,
+}
+
+impl local::Desk for Desk {
+    fn status(&self) -> Status {
+        let (state, who) = (self.lender.view().state(), &*self.who);
+        Status {
+            id: who.id.clone(),
+            name: who.name.clone(),
+            device: who.device.clone(),
+            state: self.word(&state),
+            reason: state.allowance.reason.to_string(),
+            pausing_after_answers: state.finishing,
+            connection: Connection { coordinator: who.coordinator.clone(), connected: state.connected },
+            usage: self.usage(&state),
+            stages: state.stages.iter().map(|(epoch, stage)| panel_stage(*epoch, stage)).collect(),
+            sessions: self.lender.view().sessions(),
+            contribution: self.contribution(),
+            levers: self.levers(),
+            limits: settings(&state.limits),
+            allowance: state.allowance,
+            sample: state.sample,
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.lender.view().changes()
+    }
+
+    async fn order(&self, request: Request) -> Response {
+        let order = match request {
+            Request::Limits | Request::Status | Request::Follow { .. } => {
+                return Response::Limits(settings(&self.lender.view().state().limits));
+            }
+            Request::Set { changes } => Order::Set(changes),
+            Request::Preset { name } => Order::Preset(name),
+            Request::Pause(pause) => Order::Pause(pause),
+            Request::Resume => Order::Resume,
+        };
+        if let Err(refused) = self.lender.order(order).await {
+            return Response::Refused(refused);
+        }
+        if self.paced.is_stopped() {
+            self.executor.work().quiet().await;
+        }
+        Response::Done
+    }
+}
+
+impl Desk {
+    fn word(&self, state: &State) -> gogrid_panel_api::State {
+        use gogrid_limits::State as Governed;
+        use gogrid_panel_api::State as Word;
+        match state.allowance.state() {
+            Governed::Paused => Word::Paused,
+            Governed::Stopped => Word::Stopped,
+            _ if self.paced.is_stopped() => Word::Stopped,
+            _ if !state.connected => Word::Connecting,
+            _ if !self.executor.work().is_waiting() => Word::Idle,
+            Governed::Throttled => Word::Throttled,
+            Governed::Working => Word::Working,
+        }
+    }
+
+    fn usage(&self, state: &State) -> Usage {
+        let ledger = self.ledger.usage();
+        Usage {
+            cpu: state.rates.cpu,
+            gpu: self.who.gpu.then_some(state.rates.gpu),
+            ledger_bytes: ledger.total(),
+            weights_bytes: ledger.weights,
+            kv_bytes: ledger.kv,
+            workspace_bytes: ledger.workspace.saturating_add(ledger.runtime),
+            limit_bytes: ledger.limit,
+            tokens_per_second: state.rates.tokens,
+        }
+    }
+
+    fn contribution(&self) -> Contribution {
+        let (stats, slices) = (self.paced.stats(), self.executor.work().slice_times());
+        let ms = |time: std::time::Duration| time.as_secs_f64() * 1000.0;
+        Contribution {
+            tokens: self.executor.work().tokens(),
+            slices: stats.requests,
+            throttled: stats.throttled,
+            busy_seconds: stats.busy.as_secs_f64(),
+            waited_seconds: stats.waits.as_secs_f64(),
+            slice_p99_ms: ms(slices.p99),
+            divisible_slice_p99_ms: ms(slices.p99_of_several),
+            longest_slice_ms: ms(slices.longest),
+        }
+    }
+
+    fn levers(&self) -> Vec<LeverState> {
+        let levers = self.executor.work().levers().into_iter().flat_map(|report| &report.levers);
+        let state = |Lever { name, outcome }: &Lever| LeverState {
+            name: (*name).to_owned(),
+            result: match outcome {
+                Outcome::Set(value) => Ok(value.clone()),
+                Outcome::NotSet(reason) => Err(reason.clone()),
+            },
+        };
+        levers.map(state).collect()
+    }
+}
+
+fn settings(limits: &Limits) -> Vec<Setting> {
+    let setting = |key: &gogrid_limits::Key| Setting {
+        key: key.name.to_owned(),
+        value: key.value(limits),
+        changed: key.is_changed(limits),
+        help: format!("{} ({})", key.help, key.range),
+    };
+    Limits::KEYS.iter().map(setting).collect()
+}
+
+fn panel_stage(epoch: u64, stage: &StageView) -> Stage {
+    let (weights_bytes, gauge) = stage.loaded.as_ref().map_or((0, None), |(bytes, gauge)| (*bytes, Some(gauge)));
+    Stage {
+        model: stage.model.clone(),
+        layers: stage.layers,
+        epoch,
+        loaded: stage.loaded.is_some(),
+        weights_bytes,
+        kv_bytes: gauge.map_or(0, |gauge| gauge.kv_used.load(Ordering::Relaxed)),
+        sessions: gauge.map_or(0, |gauge| gauge.sessions.load(Ordering::Relaxed)),
+    }
+}

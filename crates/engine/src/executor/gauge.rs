@@ -1,0 +1,146 @@
+//! Numbers that anybody may read at any time.
+
+use gogrid_probe::LeverReport;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// Slices that are remembered: those of a minute, at one every 8 ms.
+const SLICES: usize = 8192;
+/// How long a slice counts.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// What one stage holds.
+#[derive(Debug, Default)]
+pub struct StageGauge {
+    /// Sessions with a KV cache.
+    pub sessions: AtomicU32,
+    /// KV memory reserved for them, in bytes.
+    pub kv_used: AtomicU64,
+}
+
+/// What the executor does.
+#[derive(Debug)]
+pub(crate) struct Work {
+    computing: watch::Sender<bool>,
+    waiting: AtomicBool,
+    tokens: AtomicU64,
+    slices: Mutex<VecDeque<(Instant, Slice)>>,
+    /// Counts arrivals of work after a rest.
+    arrived: watch::Sender<u64>,
+    levers: OnceLock<LeverReport>,
+}
+
+/// One slice of work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slice {
+    /// Device time.
+    pub(super) took: Duration,
+    /// Thirds of layers, and the head.
+    pub(super) units: usize,
+}
+
+/// The slices of the last minute.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct SliceTimes {
+    /// 99 % took no longer.
+    pub(crate) p99: Duration,
+    /// The longest.
+    pub(crate) longest: Duration,
+    /// 99 % of those of several units took no longer; a single unit cannot be cut.
+    pub(crate) p99_of_several: Duration,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            computing: watch::Sender::new(false),
+            waiting: AtomicBool::new(false),
+            tokens: AtomicU64::new(0),
+            slices: Mutex::default(),
+            arrived: watch::Sender::new(0),
+            levers: OnceLock::new(),
+        }
+    }
+}
+
+impl Work {
+    /// Waits until no slice is being computed. With the pacers stopped before, none will be. Cancel-safe.
+    pub(crate) async fn quiet(&self) {
+        // The sender is part of self.
+        drop(self.computing.subscribe().wait_for(|computing| !computing).await);
+    }
+
+    /// Whether there is work, computing or waiting for the pacer.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Follows the arrivals of work after rests.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrived.subscribe()
+    }
+
+    /// Rows computed since the start.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// The slices of the last minute.
+    pub(crate) fn slice_times(&self) -> SliceTimes {
+        let slices: Vec<Slice> = {
+            let slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
+            slices.iter().filter(|(at, _)| at.elapsed() < REMEMBERED).map(|(_, slice)| *slice).collect()
+        };
+        let mut all: Vec<Duration> = slices.iter().map(|slice| slice.took).collect();
+        let mut several: Vec<Duration> = slices.iter().filter(|s| s.units > 1).map(|slice| slice.took).collect();
+        SliceTimes {
+            p99: p99(&mut all),
+            longest: all.last().copied().unwrap_or_default(),
+            p99_of_several: p99(&mut several),
+        }
+    }
+
+    /// What was asked of the operating system for the executor's thread.
+    pub(crate) fn levers(&self) -> Option<&LeverReport> {
+        self.levers.get()
+    }
+
+    pub(super) fn set_levers(&self, levers: LeverReport) {
+        tracing::debug!(%levers, "executor");
+        // The thread starts once.
+        drop(self.levers.set(levers));
+    }
+
+    pub(super) fn set_computing(&self, computing: bool) {
+        self.computing.send_replace(computing);
+        // Pairs with the stopped pacers: of the two sides at least one sees the other.
+        std::sync::atomic::fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn set_waiting(&self, waiting: bool) {
+        if self.waiting.swap(waiting, Ordering::Relaxed) != waiting && waiting {
+            self.arrived.send_modify(|arrivals| *arrivals += 1);
+        }
+    }
+
+    pub(super) fn count(&self, slice: Slice, tokens: u64) {
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
+        if slices.len() == SLICES {
+            slices.pop_front();
+        }
+        slices.push_back((Instant::now(), slice));
+    }
+}
+
+fn p99(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times.get((times.len() * 99 / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+}

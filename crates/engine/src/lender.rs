@@ -1,0 +1,309 @@
+//! The lender: a named thread that looks at the machine, lets the governor decide, and makes the allowance hold.
+//!
+//! ```text
+//! probe ──Sample──▶ governor ──Allowance──▶ pacers, ledger ──▶ executor (before its next slice, its next allocation)
+//! orders (limits, pause, resume) ──▶ governor            └──▶ coordinator (`Lends`), panel (`View`)
+//! ```
+//! It is a thread of its own so that an order holds at once, whatever the links or the executor are doing. It looks
+//! often while there is work, seldom while there is none, and at once when work arrives.
+
+mod settings;
+mod view;
+
+pub(crate) use settings::Settings;
+pub use settings::{SettingsError, compute_threads};
+pub(crate) use view::{Lent, StageView, State, View};
+
+use crate::{executor::Executor, pace::Paced, weights::WeightCache};
+use gogrid_limits::{Allowance, Governor, Ledger, Limits, LimitsError, Machine, Now, Pause, Preset};
+use gogrid_panel_api::{PauseRequest, Refused};
+use gogrid_probe::{Probe, Watch};
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+use view::Rates;
+
+/// How often the machine is looked at while there is work: input is answered within a tenth of a second.
+const LOOK_WORKING: Duration = Duration::from_millis(50);
+/// And while there is none: the governor takes a gap of ten seconds for a sleep, and an idle worker costs nothing.
+const LOOK_IDLE: Duration = Duration::from_secs(2);
+/// Orders that may wait: people give them one by one.
+const ORDERS: usize = 16;
+/// After a pause of this length memory is given back. Before that, resuming needs no reload.
+const LONG_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// The longest pause with an end: a year. What is meant to last longer has no end.
+const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// What the lender is told.
+pub(crate) enum Order {
+    /// New values of limits; all are taken or none.
+    Set(Vec<(String, String)>),
+    /// Another preset.
+    Preset(String),
+    /// Stop computing.
+    Pause(PauseRequest),
+    /// Go on.
+    Resume,
+    /// Look at the machine now: there is work.
+    Look,
+}
+
+type Reply = oneshot::Sender<Result<(), Refused>>;
+
+/// A handle on the lender's thread, which ends when the last handle is gone.
+#[derive(Clone)]
+pub(crate) struct Lender {
+    orders: mpsc::SyncSender<(Order, Option<Reply>)>,
+    view: Arc<View>,
+}
+
+/// What a lender is made of.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) machine: Machine,
+    pub(crate) probe: Box<dyn Probe>,
+    pub(crate) paced: Paced,
+    pub(crate) ledger: Ledger,
+    pub(crate) executor: Executor,
+    pub(crate) weights: WeightCache,
+    pub(crate) gpu: bool,
+}
+
+impl Lender {
+    /// Starts the thread. It has looked at the machine once when this returns.
+    pub(crate) fn start(parts: Parts) -> io::Result<Self> {
+        let (orders, received) = mpsc::sync_channel(ORDERS);
+        let (ready, looked) = mpsc::sync_channel(1);
+        let Parts { settings, machine, probe, paced, ledger, executor, weights, gpu } = parts;
+        let governor = Governor::new(settings.limits().clone(), machine);
+        let view = Arc::new(View::new(governor.allowance().clone(), settings.limits().clone()));
+        let mut desk = Desk {
+            settings,
+            governor,
+            probe,
+            paced,
+            ledger,
+            executor,
+            weights,
+            gpu,
+            view: view.clone(),
+            rates: Rates::default(),
+            finishing: None,
+            stopped_since: None,
+            released: false,
+        };
+        let body = move || {
+            tracing::debug!(levers = %gogrid_probe::background_process(), "process");
+            desk.look();
+            // Whoever started it waits.
+            let _ = ready.send(());
+            desk.run(&received);
+        };
+        thread::Builder::new().name("lender".into()).spawn(body)?;
+        looked.recv().map_err(io::Error::other)?;
+        Ok(Self { orders, view })
+    }
+
+    /// What it last saw and decided.
+    pub(crate) fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// Gives an order and waits until it holds.
+    pub(crate) async fn order(&self, order: Order) -> Result<(), Refused> {
+        let (reply, answer) = oneshot::channel();
+        let refused = |message: &str| Refused { field: None, message: message.into() };
+        if self.orders.try_send((order, Some(reply))).is_err() {
+            return Err(refused("the worker has too many orders to carry out, or is ending; try again"));
+        }
+        answer.await.unwrap_or_else(|_| Err(refused("the worker is ending")))
+    }
+
+    /// There is work: look at the machine now.
+    pub(crate) fn look(&self) {
+        // When it is full, the thread is about to look anyway.
+        drop(self.orders.try_send((Order::Look, None)));
+    }
+}
+
+struct Desk {
+    settings: Settings,
+    governor: Governor,
+    probe: Box<dyn Probe>,
+    paced: Paced,
+    ledger: Ledger,
+    executor: Executor,
+    weights: WeightCache,
+    gpu: bool,
+    view: Arc<View>,
+    rates: Rates,
+    /// A pause that begins when the last session is over.
+    finishing: Option<PauseRequest>,
+    stopped_since: Option<Instant>,
+    /// Whether the stages were given up for a long pause.
+    released: bool,
+}
+
+impl Desk {
+    fn run(mut self, orders: &mpsc::Receiver<(Order, Option<Reply>)>) {
+        loop {
+            let busy = self.executor.work().is_waiting();
+            match orders.recv_timeout(if busy || self.finishing.is_some() { LOOK_WORKING } else { LOOK_IDLE }) {
+                Ok((order, reply)) => {
+                    let result = self.carry_out(order);
+                    if let Some(reply) = reply {
+                        drop(reply.send(result));
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => self.look(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now::new(gogrid_probe::since_boot(), &jiff::Zoned::now())
+    }
+
+    fn look(&mut self) {
+        let watch = Watch {
+            programs: self.governor.limits().stop_for.clone(),
+            gpu: self.gpu,
+            own_gpu_busy: self.gpu.then(|| self.rates.gpu_since_last(&self.paced)),
+        };
+        let sample = self.probe.sample(&watch);
+        let now = self.now();
+        self.governor.update(&sample, now);
+        self.rates.turn(&sample, &self.paced, self.executor.work().tokens());
+        self.view.saw(sample, self.rates.now());
+        self.hold();
+    }
+
+    /// Makes the allowance hold.
+    fn hold(&mut self) {
+        let allowance = self.governor.allowance().clone();
+        self.paced.allow(&allowance, self.governor.limits().cpu_threads);
+        let limit = if self.gpu { allowance.gpu_memory } else { allowance.memory };
+        self.ledger.set_limit(limit);
+        self.executor.wake();
+        if self.ledger.over() > 0 {
+            self.executor.shrink(format!("less memory is lent now: {}", allowance.reason));
+        }
+        let limits = self.governor.limits();
+        // Where the disk's size is not known, a part of it bounds nothing.
+        let disk = limits.disk.resolve(gogrid_probe::disk_size(self.weights.folder()).unwrap_or(u64::MAX));
+        self.weights.bounds().set(disk, limits.network);
+        self.begin_pause_when_over();
+        self.give_back_after_long_pause(&allowance);
+        let stopped = match &self.finishing {
+            Some(_) => Some("it pauses after the answers under way".to_owned()),
+            None => self.paced.is_stopped().then(|| allowance.reason.to_string()),
+        };
+        self.view.decided(
+            allowance,
+            self.governor.limits(),
+            Lent { memory: lent(limit), stopped },
+            self.finishing.is_some(),
+        );
+    }
+
+    fn begin_pause_when_over(&mut self) {
+        let over = self.view.sessions() == 0;
+        if let Some(request) = self.finishing.take_if(|_| over)
+            && let Err(error) = self.pause(request)
+        {
+            tracing::error!(error = error.message, "cannot pause");
+        }
+    }
+
+    fn give_back_after_long_pause(&mut self, allowance: &Allowance) {
+        if !self.paced.is_stopped() {
+            (self.stopped_since, self.released) = (None, false);
+            return;
+        }
+        let since = *self.stopped_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= LONG_PAUSE && !std::mem::replace(&mut self.released, true) {
+            self.executor.release(format!("the machine is not computing for long: {}", allowance.reason));
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) -> Result<(), Refused> {
+        match order {
+            Order::Look => {
+                self.look();
+                Ok(())
+            }
+            Order::Set(changes) => {
+                let limits = self.governor.limits().with(&changes).map_err(|error| refused(&error))?;
+                self.take(limits)
+            }
+            Order::Preset(name) => {
+                let preset: Preset = name.parse().map_err(|_| Refused {
+                    field: Some("preset".into()),
+                    message: format!("preset = {name} is none of quiet, balanced and full"),
+                })?;
+                let mut limits = self.governor.limits().clone();
+                limits.choose(preset);
+                self.take(limits)
+            }
+            Order::Pause(request) if request.after_answers && self.view.sessions() > 0 => {
+                self.finishing = Some(request);
+                self.hold();
+                Ok(())
+            }
+            Order::Pause(request) => self.pause(request),
+            Order::Resume => {
+                self.finishing = None;
+                self.take(Limits { pause: None, ..self.governor.limits().clone() })
+            }
+        }
+    }
+
+    fn pause(&mut self, request: PauseRequest) -> Result<(), Refused> {
+        self.finishing = None;
+        let pause = match request.seconds.map(Duration::from_secs) {
+            None => Pause::Indefinitely,
+            Some(length) if length.is_zero() || length > LONGEST_PAUSE => {
+                let message = format!("a pause of {} s is out of range: 1 s to 366 days", length.as_secs());
+                return Err(Refused { field: Some("seconds".into()), message });
+            }
+            Some(length) => Pause::Until(self.now().timestamp + length),
+        };
+        self.take(Limits { pause: Some(pause), ..self.governor.limits().clone() })
+    }
+
+    /// Takes new limits: they hold, and are kept for the next start.
+    fn take(&mut self, limits: Limits) -> Result<(), Refused> {
+        let now = self.now();
+        self.governor.set_limits(limits, now);
+        self.hold();
+        self.settings.keep(self.governor.limits()).map_err(|error| Refused {
+            field: None,
+            message: format!("the limits hold now, but cannot be kept for the next start: {}", chain(&error)),
+        })
+    }
+}
+
+fn refused(error: &LimitsError) -> Refused {
+    Refused { field: error.key().map(str::to_owned), message: error.to_string() }
+}
+
+/// Memory for weights and KV caches: the ledger also counts workspace, for which this much is kept back.
+pub(crate) fn lent(limit: u64) -> u64 {
+    limit - workspace(limit)
+}
+
+/// The part of the limit that is kept for a step's intermediate results: a batch is cut so that they fit.
+pub(crate) fn workspace(limit: u64) -> u64 {
+    const PART: u64 = 16;
+    const MOST: u64 = 256 << 20;
+    (limit / PART).min(MOST)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

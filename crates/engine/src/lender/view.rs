@@ -1,0 +1,187 @@
+//! What the lender last saw and decided, for everybody who wants to know.
+
+use crate::{executor::StageGauge, pace::Paced};
+use gogrid_limits::{Allowance, Limits, Sample};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// Rates are means over the last second.
+const RATE_OVER: Duration = Duration::from_secs(1);
+
+/// What the coordinator is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lent {
+    /// Memory for weights and KV caches, in bytes.
+    pub(crate) memory: u64,
+    /// Why there is no work to be taken, where there is none.
+    pub(crate) stopped: Option<String>,
+}
+
+/// A stage, as the control link knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct StageView {
+    pub(crate) model: String,
+    pub(crate) layers: [u32; 2],
+    /// Once it is loaded.
+    pub(crate) loaded: Option<(u64, Arc<StageGauge>)>,
+}
+
+/// Shared by the lender, the control link and the local socket.
+pub(crate) struct View {
+    state: Mutex<State>,
+    lent: watch::Sender<Option<Lent>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) allowance: Allowance,
+    pub(crate) limits: Limits,
+    /// The last look at the machine; `None` before the first.
+    pub(crate) sample: Option<Sample>,
+    pub(crate) rates: Rate,
+    pub(crate) finishing: bool,
+    pub(crate) connected: bool,
+    /// By epoch.
+    pub(crate) stages: BTreeMap<u64, StageView>,
+}
+
+/// What the worker takes and does.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Rate {
+    /// Of all cores, as the system counts it.
+    pub(crate) cpu: f32,
+    /// Of the GPU's time, by our own accounting.
+    pub(crate) gpu: f32,
+    /// Rows per second.
+    pub(crate) tokens: f32,
+}
+
+impl View {
+    pub(crate) fn new(allowance: Allowance, limits: Limits) -> Self {
+        let state = State {
+            allowance,
+            limits,
+            sample: None,
+            rates: Rate::default(),
+            finishing: false,
+            connected: false,
+            stages: BTreeMap::new(),
+        };
+        Self { state: Mutex::new(state), lent: watch::Sender::new(None), changes: watch::Sender::new(0) }
+    }
+
+    /// What is lent, and every change of it.
+    pub(crate) fn lent(&self) -> watch::Receiver<Option<Lent>> {
+        self.lent.subscribe()
+    }
+
+    /// Counts changes that people want to see at once.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    /// Sessions on all stages.
+    pub(crate) fn sessions(&self) -> u32 {
+        let loaded = |stage: &StageView| stage.loaded.as_ref().map_or(0, |(_, g)| g.sessions.load(Ordering::Relaxed));
+        self.lock().stages.values().map(loaded).sum()
+    }
+
+    pub(super) fn saw(&self, sample: Sample, rates: Rate) {
+        let mut state = self.lock();
+        (state.sample, state.rates) = (Some(sample), rates);
+    }
+
+    pub(super) fn decided(&self, allowance: Allowance, limits: &Limits, lent: Lent, finishing: bool) {
+        let changed = {
+            let mut state = self.lock();
+            let changed = state.allowance != allowance || state.finishing != finishing || state.limits != *limits;
+            if state.allowance.reason != allowance.reason {
+                tracing::info!(cpu = %allowance.cpu, gpu = %allowance.gpu, reason = %allowance.reason, "allowance");
+            }
+            (state.allowance, state.finishing, state.limits) = (allowance, finishing, limits.clone());
+            changed
+        };
+        self.lent.send_if_modified(|known| known.replace(lent.clone()) != Some(lent));
+        if changed {
+            self.changed();
+        }
+    }
+
+    pub(crate) fn set_connected(&self, connected: bool) {
+        self.lock().connected = connected;
+        self.changed();
+    }
+
+    pub(crate) fn set_stage(&self, epoch: u64, stage: Option<StageView>) {
+        let mut state = self.lock();
+        match stage {
+            Some(stage) => drop(state.stages.insert(epoch, stage)),
+            None => drop(state.stages.remove(&epoch)),
+        }
+        drop(state);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Rates from counts.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    counts: VecDeque<Count>,
+    cpu: f32,
+    gpu_seen: Option<(Instant, Duration)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    at: Instant,
+    busy: Duration,
+    tokens: u64,
+}
+
+impl Rates {
+    /// The device's busy share since the call before.
+    pub(super) fn gpu_since_last(&mut self, paced: &Paced) -> f32 {
+        let (now, busy) = (Instant::now(), paced.stats().busy);
+        let (then, before) = self.gpu_seen.replace((now, busy)).unwrap_or((now, busy));
+        share(busy - before, now - then)
+    }
+
+    /// Takes in the counts of now.
+    pub(super) fn turn(&mut self, sample: &Sample, paced: &Paced, tokens: u64) {
+        self.cpu = sample.cpu.known().map_or(self.cpu, |load| load.own);
+        let now = Instant::now();
+        self.counts.push_back(Count { at: now, busy: paced.stats().busy, tokens });
+        // One older than the window stays, to look back to.
+        while self.counts.get(1).is_some_and(|count| now - count.at > RATE_OVER) {
+            self.counts.pop_front();
+        }
+    }
+
+    pub(super) fn now(&self) -> Rate {
+        let (Some(first), Some(last)) = (self.counts.front(), self.counts.back()) else { return Rate::default() };
+        let elapsed = last.at - first.at;
+        let tokens = if elapsed.is_zero() { 0.0 } else { (last.tokens - first.tokens) as f32 / elapsed.as_secs_f32() };
+        Rate { cpu: self.cpu, gpu: share(last.busy - first.busy, elapsed), tokens }
+    }
+}
+
+fn share(busy: Duration, elapsed: Duration) -> f32 {
+    if elapsed.is_zero() { 0.0 } else { (busy.as_secs_f32() / elapsed.as_secs_f32()).min(1.0) }
+}

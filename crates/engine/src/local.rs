@@ -1,0 +1,129 @@
+//! The worker's control socket: what the panel and the command line talk to.
+//!
+//! ```text
+//! client ──one request a line──▶ connection ──Status, Follow──▶ Desk (reads)
+//!        ◀──one response a line──            ──everything else▶ Desk (orders)
+//! ```
+//! The socket lies in the data folder and is the owner's alone from its first moment on. What a client does stays its
+//! own matter: each has a task of its own, there are at most [`MAX_CLIENTS`] of them, a request has a longest length
+//! and a time within which its line ends, and who does not read its answers is dropped.
+
+mod connection;
+mod lines;
+#[cfg(unix)]
+#[path = "local/unix.rs"]
+mod listener;
+#[cfg(windows)]
+#[path = "local/windows.rs"]
+mod listener;
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
+
+use futures::FutureExt;
+use gogrid_panel_api::{Request, Response, Status};
+use listener::Listener;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinSet};
+
+/// Clients served at once: a panel, a few terminals and scripts, with room to spare.
+const MAX_CLIENTS: usize = 32;
+/// How long clients may take.
+const PATIENCE: Patience = Patience { line: Duration::from_secs(10), answer: Duration::from_secs(5) };
+/// The pause after a client could not be accepted: whatever the system is short of, a loop without one takes more.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// To end a line that it has begun: programs write it in one go, and a person who types has JSON to paste.
+    line: Duration,
+    /// To take an answer. It has buffers of its own, so that only one that does not read at all needs longer.
+    answer: Duration,
+}
+
+/// The worker behind the socket.
+pub(crate) trait Desk: Clone + Send + Sync + 'static {
+    /// The state, now.
+    fn status(&self) -> Status;
+
+    /// Changes whenever clients that follow should hear of it at once: the allowance or the connection is another.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Does what is asked: everything but `Status` and `Follow`. It is always carried to its end, though the client
+    /// may be gone by then.
+    fn order(&self, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+/// Why nobody can be listened to.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// Sockets have short names.
+    #[error(
+        "{path} is {length} bytes long, and the path of a socket has at most {limit}: choose a shorter data folder"
+    )]
+    PathTooLong {
+        /// The socket's path.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+        /// The most that the system takes.
+        limit: usize,
+    },
+    /// The system said no.
+    #[error("cannot listen on {path}")]
+    Io {
+        /// The socket's path, or the pipe's name.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The socket, listening. It is removed on drop: drop it before the lock on the data folder.
+pub(crate) struct Local {
+    listener: Listener,
+}
+
+impl Local {
+    /// Listens in this data folder. The caller holds the folder's lock, so that a socket that lies there is a dead
+    /// worker's and is replaced. Needs a runtime.
+    ///
+    /// # Errors
+    /// When the path is too long, or the system does not let us.
+    pub(crate) fn bind(data: &Path) -> Result<Self, LocalError> {
+        Ok(Self { listener: Listener::bind(data)? })
+    }
+
+    /// Serves clients until it is dropped, and their connections with it.
+    pub(crate) async fn serve(mut self, desk: impl Desk) {
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                // Those that went make room before another comes.
+                biased;
+                Some(ended) = clients.join_next() => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "a client of the control socket was dropped"),
+                    Err(error) => tracing::error!(%error, "a connection of the control socket failed"),
+                },
+                accepted = self.listener.accept() => match accepted {
+                    Ok(stream) if clients.len() < MAX_CLIENTS => {
+                        clients.spawn(connection::serve(stream, desk.clone(), PATIENCE));
+                    }
+                    // A new connection's buffer is empty and takes the answer at once, or the client goes without one.
+                    Ok(stream) => drop(connection::turn_away(stream).now_or_never()),
+                    Err(error) => {
+                        tracing::warn!(%error, "a client of the control socket cannot be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+}

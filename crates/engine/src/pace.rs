@@ -1,0 +1,250 @@
+//! What the executor asks before each slice, and tells after it.
+//!
+//! Two pacers hold: one for CPU time, of the whole process as the system counts it, in parts of all cores; one for the
+//! GPU's time where the stage computes there, in which a slice counts from its first launch until the device has
+//! finished it. Whoever changes the allowance calls [`Paced::allow`]; the executor sees it before its next slice.
+
+use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Share};
+use gogrid_model::Threads;
+use gogrid_probe::process_cpu_time;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Time that a slice may come too late without losing it: timers oversleep, threads wait for a core. As much may be
+/// over the share within any second: a hundredth.
+const TOLERANCE: Duration = Duration::from_millis(10);
+
+/// How often a thread that is stopped asks again.
+const STOPPED_AGAIN: Duration = Duration::from_millis(50);
+/// A rest longer than this is over: the time between two tokens of one answer is shorter.
+const LONG_REST: Duration = Duration::from_millis(100);
+
+/// The pacers of a device: shared by the executor, who asks, and by who sets the allowance.
+#[derive(Clone)]
+pub(crate) struct Paced {
+    clock: Instant,
+    /// Logical cores of the machine.
+    cores: f64,
+    cpu: Arc<Pacer>,
+    gpu: Option<Arc<Pacer>>,
+    /// CPU time of the process that is settled already, in ns.
+    settled: Arc<AtomicU64>,
+    /// Whether the donor lends one thread.
+    alone: Arc<AtomicBool>,
+}
+
+impl Paced {
+    /// Pacers that allow nothing yet.
+    pub(crate) fn new(gpu: bool) -> Self {
+        let pacer = || Arc::new(Pacer::new(Share::ZERO, TOLERANCE));
+        let cores = gogrid_probe::logical_cores() as f64;
+        let settled = Arc::new(AtomicU64::new(cpu_ns()));
+        Self { clock: Instant::now(), cores, cpu: pacer(), gpu: gpu.then(pacer), settled, alone: Arc::default() }
+    }
+
+    /// CPU time that the process has used since the call before, whoever made it, in parts of all cores.
+    fn take_cpu(&self) -> Duration {
+        let used = cpu_ns();
+        let before = self.settled.fetch_max(used, Ordering::Relaxed);
+        Duration::from_nanos(used.saturating_sub(before)).div_f64(self.cores)
+    }
+
+    /// Runs CPU work that cannot be cut, such as the making of a matrix, when its time has come; `None` where `over`
+    /// says so while it waits. For threads of their own.
+    pub(crate) fn run<T>(&self, over: impl Fn() -> bool, work: impl FnOnce() -> T) -> Option<T> {
+        let grant = loop {
+            if over() {
+                return None;
+            }
+            match self.cpu.reserve(Duration::ZERO, self.now()) {
+                Ok(grant) => break grant,
+                Err(_) => thread::park_timeout(STOPPED_AGAIN),
+            }
+        };
+        loop {
+            match grant.start().saturating_sub(self.now()) {
+                Duration::ZERO => break,
+                wait => thread::park_timeout(wait),
+            }
+        }
+        let done = work();
+        self.cpu.mark_request_processed(grant, self.take_cpu(), self.now());
+        Some(done)
+    }
+
+    /// Holds from the next slice on. `threads`: the most that compute; the kernels' pool has the size that it was made
+    /// with, so that a running worker can only choose between that and one.
+    pub(crate) fn allow(&self, allowance: &Allowance, threads: Option<u32>) {
+        self.alone.store(threads == Some(1), Ordering::Relaxed);
+        self.cpu.set_share(allowance.cpu);
+        if let Some(gpu) = &self.gpu {
+            gpu.set_share(allowance.gpu);
+        }
+    }
+
+    /// Whether nothing may be computed.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let (cpu, gpu) = self.shares();
+        cpu.is_zero() || gpu.is_some_and(Share::is_zero)
+    }
+
+    /// Counts of the device that computes.
+    pub(crate) fn stats(&self) -> PacerStats {
+        self.gpu.as_ref().unwrap_or(&self.cpu).stats()
+    }
+
+    /// Time on the pacers' clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Threads for CPU work: as many as make up the allowance. One that runs all the time is worth more than several
+    /// that run now and then, and wait for each other.
+    pub(crate) fn threads(&self) -> Threads {
+        match self.alone.load(Ordering::Relaxed) || self.cpu.share().fraction() * self.cores <= 1.0 {
+            true => Threads::One,
+            false => Threads::All,
+        }
+    }
+
+    fn shares(&self) -> (Share, Option<Share>) {
+        (self.cpu.share(), self.gpu.as_ref().map(|gpu| gpu.share()))
+    }
+}
+
+/// When the next slice may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Now.
+    Now,
+    /// After so long.
+    In(Duration),
+    /// Not before the allowance changes.
+    Stopped,
+}
+
+struct Claim {
+    cpu: Grant,
+    gpu: Option<Grant>,
+    start: Duration,
+    /// What the claim was made under.
+    shares: (Share, Option<Share>),
+}
+
+/// The executor's side: one claim at a time.
+pub(crate) struct Pace {
+    paced: Paced,
+    claim: Option<Claim>,
+    began: Instant,
+    resting: Option<Instant>,
+}
+
+/// What a slice took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Took {
+    /// Device time: of the GPU, or of each of the CPU's threads.
+    pub(crate) device: Duration,
+}
+
+impl Pace {
+    pub(crate) fn new(paced: Paced) -> Self {
+        Self { paced, claim: None, began: Instant::now(), resting: None }
+    }
+
+    pub(crate) fn paced(&self) -> &Paced {
+        &self.paced
+    }
+
+    /// Claims the time for a slice that is expected to take so long on so many threads, or says when what is claimed
+    /// already may start.
+    pub(crate) fn claim(&mut self, expected: Duration, threads: Threads) -> Start {
+        let shares = self.paced.shares();
+        let now = self.paced.now();
+        if self.claim.as_ref().is_some_and(|claim| claim.shares != shares) {
+            self.give_back();
+        }
+        if self.claim.is_none() {
+            let cores = if self.paced.gpu.is_some() { 1.0 } else { cores(threads) };
+            let Ok(cpu) = self.paced.cpu.reserve(expected.mul_f64(cores / self.paced.cores), now) else {
+                return Start::Stopped;
+            };
+            let gpu = match &self.paced.gpu {
+                Some(pacer) => match pacer.reserve(expected, now) {
+                    Ok(grant) => Some(grant),
+                    Err(_) => {
+                        self.paced.cpu.cancel(cpu);
+                        return Start::Stopped;
+                    }
+                },
+                None => None,
+            };
+            let start = gpu.as_ref().map_or(cpu.start(), |gpu| gpu.start().max(cpu.start()));
+            self.claim = Some(Claim { cpu, gpu, start, shares });
+        }
+        let start = self.claim.as_ref().map_or(now, |claim| claim.start);
+        match start.saturating_sub(now) {
+            Duration::ZERO => Start::Now,
+            wait => Start::In(wait),
+        }
+    }
+
+    /// Nothing to compute: gives the claim back.
+    pub(crate) fn rest(&mut self) {
+        self.give_back();
+        self.resting.get_or_insert_with(Instant::now);
+    }
+
+    /// Work again, after a rest. What the process did in a long one is not held against what comes.
+    pub(crate) fn wake(&mut self) {
+        if self.resting.take().is_some_and(|since| since.elapsed() > LONG_REST) {
+            self.paced.take_cpu();
+        }
+    }
+
+    /// A slice starts.
+    pub(crate) fn begin(&mut self) {
+        self.began = Instant::now();
+    }
+
+    /// The slice is over: settles what it took, and what the process' other threads took since the last one.
+    pub(crate) fn end(&mut self, threads: Threads) -> Took {
+        let cpu = self.paced.take_cpu();
+        let wall = self.began.elapsed();
+        let now = self.paced.now();
+        if let Some(claim) = self.claim.take() {
+            self.paced.cpu.mark_request_processed(claim.cpu, cpu, now);
+            if let (Some(pacer), Some(grant)) = (&self.paced.gpu, claim.gpu) {
+                pacer.mark_request_processed(grant, wall, now);
+            }
+        }
+        let device =
+            if self.paced.gpu.is_some() { wall } else { cpu.mul_f64(self.paced.cores / cores(threads)).min(wall) };
+        Took { device }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.paced.cpu.cancel(claim.cpu);
+            if let (Some(pacer), Some(grant)) = (&self.paced.gpu, claim.gpu) {
+                pacer.cancel(grant);
+            }
+        }
+    }
+}
+
+fn cpu_ns() -> u64 {
+    u64::try_from(process_cpu_time().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn cores(threads: Threads) -> f64 {
+    match threads {
+        Threads::One => 1.0,
+        Threads::All => Threads::in_pool() as f64,
+    }
+}
