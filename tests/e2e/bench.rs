@@ -47,6 +47,15 @@ async fn pipelines_are_timed_beside_a_process_without_links() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn limits_that_change_are_judged_by_the_answers() -> Result<()> {
+    let args = ["bench", "neighbour", "--rows", "changes", "--windows", "3", "--json", "--check"];
+    let report = run_gogrid(&Host::Local, args).await?.success()?;
+    let report: serde_json::Value = serde_json::from_str(&report)?;
+    ensure!(report["rows"][0]["verdict"] == "ok", "{report:#}");
+    Ok(())
+}
+
 fn reference(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("reference").join(name)
 }

@@ -7,7 +7,7 @@ mod status;
 mod tests;
 
 pub(crate) use bench::{
-    BenchCommand, BenchModel, ParityArgs, PipelineArgs, QualityArgs,
+    BenchCommand, BenchModel, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs, QualityArgs,
 };
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
 pub(crate) use status::StatusArgs;

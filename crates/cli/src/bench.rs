@@ -2,6 +2,7 @@
 //! machine whose speed drifts drifts for all alike, and medians are shown.
 
 mod local;
+mod neighbour;
 mod parity;
 mod pipeline;
 mod quality;
@@ -17,6 +18,8 @@ pub(crate) async fn run(command: BenchCommand) -> Result<ExitCode> {
         BenchCommand::Parity(args) => tokio::task::spawn_blocking(move || parity::run(&args)).await?,
         BenchCommand::Quality(args) => tokio::task::spawn_blocking(move || quality::run(&args)).await?,
         BenchCommand::Pipeline(args) => pipeline::run(&args).await,
+        BenchCommand::Neighbour(args) => neighbour::run(&args).await,
+        BenchCommand::Frames(args) => tokio::task::spawn_blocking(move || neighbour::draw_frames(&args)).await?,
     }
 }
 

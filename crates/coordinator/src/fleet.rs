@@ -230,7 +230,7 @@ impl FleetTask {
             return;
         }
         tracing::info!(peer = %id.short(), name = hello.name, device = hello.device, "worker connected");
-        let lends = Lends { memory: hello.memory, stopped: None };
+        let lends = Lends { memory: hello.memory, stopped: None, computes: true };
         let worker = Worker {
             connection: self.connections,
             hello,
@@ -311,9 +311,11 @@ impl FleetTask {
         worker.lends = lends;
         let mut moves = Vec::new();
         for (epoch, build) in &self.builds {
-            let stopped = build.peers().any(|peer| self.workers.get(&peer).is_some_and(|w| w.lends.stopped.is_some()));
-            build.pipeline.stopped.store(stopped, Ordering::Relaxed);
-            if stopped && self.fits_elsewhere(build) {
+            let any = |is: fn(&Lends) -> bool| {
+                build.peers().any(|peer| self.workers.get(&peer).is_some_and(|worker| is(&worker.lends)))
+            };
+            build.pipeline.stopped.store(any(|lends| lends.stopped.is_some()), Ordering::Relaxed);
+            if any(|lends| !lends.computes) && self.fits_elsewhere(build) {
                 moves.push(*epoch);
             }
         }

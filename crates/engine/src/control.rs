@@ -164,7 +164,9 @@ impl Control {
             let message = tokio::select! {
                 () = stop.cancelled(), if !leaving => {
                     leaving = true;
-                    deadline.as_mut().reset(tokio::time::Instant::now() + DRAIN_WITHIN);
+                    // What does not compute will not end its sessions; they go on elsewhere when it is gone.
+                    let within = if this.loader.paced.is_stopped() { Duration::ZERO } else { DRAIN_WITHIN };
+                    deadline.as_mut().reset(tokio::time::Instant::now() + within);
                     Some(ToCoordinator::Draining)
                 }
                 () = &mut deadline, if leaving => break Ended::Left,
@@ -177,7 +179,7 @@ impl Control {
                 Some(given_up) = failures.recv() => this.given_up(given_up),
                 Ok(()) = lent.changed() => {
                     let now = lent.borrow_and_update().clone();
-                    now.map(|Lent { memory, stopped }| ToCoordinator::Lends(Lends { memory, stopped }))
+                    now.map(|Lent { memory, stopped, computes }| ToCoordinator::Lends(Lends { memory, stopped, computes }))
                 }
                 Some(Lost { epoch, message }) = losses.recv() => {
                     let known = this.held.contains_key(&epoch);

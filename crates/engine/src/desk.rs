@@ -7,10 +7,18 @@ use crate::{
     pace::Paced,
 };
 use gogrid_limits::{Ledger, Limits};
-use gogrid_panel_api::{Connection, Contribution, LeverState, Request, Response, Setting, Stage, Status, Usage};
+use gogrid_panel_api::{
+    Connection, Contribution, LeverState, Refused, Request, Response, Setting, Stage, Status, Usage,
+};
 use gogrid_probe::{Lever, Outcome};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::watch;
+
+/// A slice ends within this time, unless its output finds no way out.
+const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
 /// What never changes while the worker runs.
 #[derive(Debug)]
@@ -48,7 +56,7 @@ impl local::Desk for Desk {
             stages: state.stages.iter().map(|(epoch, stage)| panel_stage(*epoch, stage)).collect(),
             sessions: self.lender.view().sessions(),
             contribution: self.contribution(),
-            levers: self.levers(),
+            levers: self.levers(&state.caps),
             limits: settings(&state.limits),
             allowance: state.allowance,
             sample: state.sample,
@@ -72,8 +80,9 @@ impl local::Desk for Desk {
         if let Err(refused) = self.lender.order(order).await {
             return Response::Refused(refused);
         }
-        if self.paced.is_stopped() {
-            self.executor.work().quiet().await;
+        if self.paced.is_stopped() && tokio::time::timeout(QUIET_WITHIN, self.executor.work().quiet()).await.is_err() {
+            let message = "no further slice is computed, but the one under way has not ended yet".into();
+            return Response::Refused(Refused { field: None, message });
         }
         Response::Done
     }
@@ -110,7 +119,7 @@ impl Desk {
 
     fn contribution(&self) -> Contribution {
         let (stats, slices) = (self.paced.stats(), self.executor.work().slice_times());
-        let ms = |time: std::time::Duration| time.as_secs_f64() * 1000.0;
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         Contribution {
             tokens: self.executor.work().tokens(),
             slices: stats.requests,
@@ -123,8 +132,8 @@ impl Desk {
         }
     }
 
-    fn levers(&self) -> Vec<LeverState> {
-        let levers = self.executor.work().levers().into_iter().flat_map(|report| &report.levers);
+    fn levers(&self, caps: &[Lever]) -> Vec<LeverState> {
+        let levers = self.executor.work().levers().into_iter().flat_map(|report| &report.levers).chain(caps);
         let state = |Lever { name, outcome }: &Lever| LeverState {
             name: (*name).to_owned(),
             result: match outcome {

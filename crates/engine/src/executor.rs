@@ -4,6 +4,7 @@
 //! looks again: commands, pauses and lowered limits wait for one slice at most. Async tasks speak with it through a
 //! bounded queue and read its gauges; they never wait for a computation.
 
+mod gather;
 mod gauge;
 mod slot;
 
@@ -14,6 +15,7 @@ use crate::{
     pace::{Pace, Paced, Start},
     scheduler::Scheduler,
 };
+use gather::Ready;
 use gauge::Slice;
 use gogrid_limits::{Ledger, Release, Reservation, plan_shrink};
 use gogrid_model::{Layers, Quant, Stage, TensorHash};
@@ -21,13 +23,20 @@ use gogrid_wire::{Epoch, SessionId, control::SessionError, stage::StageFrame};
 use slot::{Failed, Slot};
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::{self, Thread},
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
 /// Commands that may wait. Past this the stage links stop reading, and QUIC slows the sender down.
 const INBOX: usize = 256;
+
+/// A slice ends within this time, unless its output finds no way out.
+const FREED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What makes two stages the same, whatever their epoch: weights in memory can serve again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,7 +87,7 @@ enum Command {
     Connect { epoch: Epoch, out: mpsc::Sender<Outgoing> },
     Frame { frame: StageFrame, body: Vec<u8> },
     Park { epoch: Epoch },
-    Shrink { why: String, done: oneshot::Sender<()> },
+    Shrink { why: String, done: SyncSender<()> },
     Release { why: String },
 }
 
@@ -152,18 +161,18 @@ impl Executor {
         self.send(Command::Park { epoch }).await;
     }
 
-    /// The ledger's limit was lowered: frees what is over it, and waits until that is done, for a slice at most. For
-    /// threads outside the async runtime.
+    /// The ledger's limit was lowered: frees what is over it, and waits until that is done, which takes a slice as a
+    /// rule; where a later stage takes no output any more it can take longer, and is not waited for. Blocks.
     pub(crate) fn shrink(&self, why: String) {
-        let (done, freed) = oneshot::channel();
-        self.send_blocking(Command::Shrink { why, done });
-        // Without an answer the thread has ended, and its memory with it.
-        let _ = freed.blocking_recv();
+        let (done, freed) = sync_channel(1);
+        if !self.try_send(Command::Shrink { why, done }) || freed.recv_timeout(FREED_WITHIN).is_err() {
+            tracing::warn!("memory over the limit is not freed yet");
+        }
     }
 
-    /// Gives every stage up. For threads outside the async runtime.
-    pub(crate) fn release(&self, why: String) {
-        self.send_blocking(Command::Release { why });
+    /// Gives every stage up; false where the order could not be given now.
+    pub(crate) fn release(&self, why: String) -> bool {
+        self.try_send(Command::Release { why })
     }
 
     /// The allowance has changed: look at it now.
@@ -182,10 +191,21 @@ impl Executor {
         self.wake();
     }
 
-    fn send_blocking(&self, command: Command) {
-        drop(self.inbox.blocking_send(command));
+    /// Without waiting: false where too many commands wait already, or the thread has ended.
+    fn try_send(&self, command: Command) -> bool {
+        let sent = self.inbox.try_send(command).is_ok();
         self.wake();
+        sent
     }
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy)]
+enum Turn {
+    Of(Epoch),
+    /// Somebody's, soon.
+    In(Duration),
+    Nobody,
 }
 
 struct Core {
@@ -209,11 +229,18 @@ impl Core {
                     Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
             }
-            let Some(epoch) = self.turn() else {
-                self.pace.rest();
-                self.work.set_waiting(false);
-                thread::park();
-                continue;
+            let epoch = match self.turn() {
+                Turn::Of(epoch) => epoch,
+                Turn::In(wait) => {
+                    thread::park_timeout(wait);
+                    continue;
+                }
+                Turn::Nobody => {
+                    self.pace.rest();
+                    self.work.set_waiting(false);
+                    thread::park();
+                    continue;
+                }
             };
             self.pace.wake();
             self.work.set_waiting(true);
@@ -228,9 +255,20 @@ impl Core {
     }
 
     /// Whose turn it is: of the stages that have work, the one after the last.
-    fn turn(&self) -> Option<Epoch> {
-        let ready = || self.stages.iter().filter(|(_, slot)| slot.has_work()).map(|(epoch, _)| *epoch);
-        ready().find(|epoch| self.last.is_none_or(|last| *epoch > last)).or_else(|| ready().next())
+    fn turn(&self) -> Turn {
+        let now = Instant::now();
+        let after_last = |(epoch, _): &(&Epoch, _)| self.last.is_none_or(|last| **epoch > last);
+        let (after, before): (Vec<_>, Vec<_>) = self.stages.iter().partition(after_last);
+        let mut turn = Turn::Nobody;
+        for (epoch, slot) in after.into_iter().chain(before) {
+            match (slot.work(now), turn) {
+                (Ready::Now, _) => return Turn::Of(*epoch),
+                (Ready::In(wait), Turn::In(other)) => turn = Turn::In(wait.min(other)),
+                (Ready::In(wait), _) => turn = Turn::In(wait),
+                (Ready::Nothing, _) => {}
+            }
+        }
+        turn
     }
 
     fn slice(&mut self, epoch: Epoch) {
@@ -363,6 +401,20 @@ impl Detached {
     pub(crate) fn new() -> (Executor, Self) {
         let (inbox, commands) = mpsc::channel(INBOX);
         (Executor { inbox, work: Arc::default(), thread: Waker(thread::current()) }, Self(commands))
+    }
+
+    /// Waits for the next order to free memory, and obeys: whether it is to give up everything.
+    pub(crate) async fn freed_all(&mut self) -> Option<bool> {
+        loop {
+            match self.0.recv().await? {
+                Command::Shrink { done, .. } => {
+                    let _ = done.send(());
+                    return Some(false);
+                }
+                Command::Release { .. } => return Some(true),
+                _ => {}
+            }
+        }
     }
 
     /// The next frame that was handed in; `None` once every handle is gone.

@@ -7,7 +7,10 @@
 //! It is a thread of its own so that an order holds at once, whatever the links or the executor are doing. It looks
 //! often while there is work, seldom while there is none, and at once when work arrives.
 
+mod net;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use settings::Settings;
@@ -15,9 +18,10 @@ pub use settings::{SettingsError, compute_threads};
 pub(crate) use view::{Lent, StageView, State, View};
 
 use crate::{executor::Executor, pace::Paced, weights::WeightCache};
-use gogrid_limits::{Allowance, Governor, Ledger, Limits, LimitsError, Machine, Now, Pause, Preset};
+use gogrid_limits::{Allowance, Governor, Ledger, Limits, LimitsError, Machine, Now, Pause, Preset, Usage};
 use gogrid_panel_api::{PauseRequest, Refused};
 use gogrid_probe::{Probe, Watch};
+use net::Net;
 use std::{
     io,
     sync::{Arc, mpsc},
@@ -34,7 +38,7 @@ const LOOK_IDLE: Duration = Duration::from_secs(2);
 /// Orders that may wait: people give them one by one.
 const ORDERS: usize = 16;
 /// After a pause of this length memory is given back. Before that, resuming needs no reload.
-const LONG_PAUSE: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LONG_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The longest pause with an end: a year. What is meant to last longer has no end.
 const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -71,6 +75,8 @@ pub(crate) struct Parts {
     pub(crate) executor: Executor,
     pub(crate) weights: WeightCache,
     pub(crate) gpu: bool,
+    /// After a pause of this length memory is given back: [`LONG_PAUSE`], but in tests.
+    pub(crate) long_pause: Duration,
 }
 
 impl Lender {
@@ -78,7 +84,7 @@ impl Lender {
     pub(crate) fn start(parts: Parts) -> io::Result<Self> {
         let (orders, received) = mpsc::sync_channel(ORDERS);
         let (ready, looked) = mpsc::sync_channel(1);
-        let Parts { settings, machine, probe, paced, ledger, executor, weights, gpu } = parts;
+        let Parts { settings, machine, probe, paced, ledger, executor, weights, gpu, long_pause } = parts;
         let governor = Governor::new(settings.limits().clone(), machine);
         let view = Arc::new(View::new(governor.allowance().clone(), settings.limits().clone()));
         let mut desk = Desk {
@@ -90,14 +96,16 @@ impl Lender {
             executor,
             weights,
             gpu,
+            long_pause,
+            memory: machine.memory,
             view: view.clone(),
+            net: Net::new(),
             rates: Rates::default(),
             finishing: None,
             stopped_since: None,
             released: false,
         };
         let body = move || {
-            tracing::debug!(levers = %gogrid_probe::background_process(), "process");
             desk.look();
             // Whoever started it waits.
             let _ = ready.send(());
@@ -139,7 +147,11 @@ struct Desk {
     executor: Executor,
     weights: WeightCache,
     gpu: bool,
+    long_pause: Duration,
+    /// Main memory of the machine, in bytes.
+    memory: u64,
     view: Arc<View>,
+    net: Net,
     rates: Rates,
     /// A pause that begins when the last session is over.
     finishing: Option<PauseRequest>,
@@ -180,7 +192,15 @@ impl Desk {
         self.governor.update(&sample, now);
         self.rates.turn(&sample, &self.paced, self.executor.work().tokens());
         self.view.saw(sample, self.rates.now());
-        self.hold();
+        let over = self.view.sessions() == 0;
+        match self.finishing.take_if(|_| over) {
+            Some(request) => {
+                if let Err(error) = self.pause(request) {
+                    tracing::error!(error = error.message, "cannot pause");
+                }
+            }
+            None => self.hold(),
+        }
     }
 
     /// Makes the allowance hold.
@@ -194,30 +214,23 @@ impl Desk {
             self.executor.shrink(format!("less memory is lent now: {}", allowance.reason));
         }
         let limits = self.governor.limits();
+        self.net.span(limits.cpu, (!self.gpu).then(|| limits.memory.resolve(self.memory)));
+        self.view.set_caps(self.net.levers());
         // Where the disk's size is not known, a part of it bounds nothing.
         let disk = limits.disk.resolve(gogrid_probe::disk_size(self.weights.folder()).unwrap_or(u64::MAX));
         self.weights.bounds().set(disk, limits.network);
-        self.begin_pause_when_over();
         self.give_back_after_long_pause(&allowance);
+        let computes = !self.paced.is_stopped();
         let stopped = match &self.finishing {
             Some(_) => Some("it pauses after the answers under way".to_owned()),
-            None => self.paced.is_stopped().then(|| allowance.reason.to_string()),
+            None => (!computes).then(|| allowance.reason.to_string()),
         };
         self.view.decided(
             allowance,
             self.governor.limits(),
-            Lent { memory: lent(limit), stopped },
+            Lent { memory: lent(&self.ledger.usage()), stopped, computes },
             self.finishing.is_some(),
         );
-    }
-
-    fn begin_pause_when_over(&mut self) {
-        let over = self.view.sessions() == 0;
-        if let Some(request) = self.finishing.take_if(|_| over)
-            && let Err(error) = self.pause(request)
-        {
-            tracing::error!(error = error.message, "cannot pause");
-        }
     }
 
     fn give_back_after_long_pause(&mut self, allowance: &Allowance) {
@@ -226,8 +239,8 @@ impl Desk {
             return;
         }
         let since = *self.stopped_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= LONG_PAUSE && !std::mem::replace(&mut self.released, true) {
-            self.executor.release(format!("the machine is not computing for long: {}", allowance.reason));
+        if since.elapsed() >= self.long_pause && !self.released {
+            self.released = self.executor.release(format!("not computing for long: {}", allowance.reason));
         }
     }
 
@@ -292,16 +305,12 @@ fn refused(error: &LimitsError) -> Refused {
     Refused { field: error.key().map(str::to_owned), message: error.to_string() }
 }
 
-/// Memory for weights and KV caches: the ledger also counts workspace, for which this much is kept back.
-pub(crate) fn lent(limit: u64) -> u64 {
-    limit - workspace(limit)
-}
-
-/// The part of the limit that is kept for a step's intermediate results: a batch is cut so that they fit.
-pub(crate) fn workspace(limit: u64) -> u64 {
+/// Memory for weights and KV caches: what the ledger may hold without the device's runtime, and without what is kept
+/// back for a step's intermediate results (a batch is cut so that they fit).
+pub(crate) fn lent(usage: &Usage) -> u64 {
     const PART: u64 = 16;
     const MOST: u64 = 256 << 20;
-    (limit / PART).min(MOST)
+    usage.limit.saturating_sub(usage.runtime).saturating_sub((usage.limit / PART).min(MOST))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -71,7 +71,7 @@ impl Loader {
         };
         let weights = manifest.stage_bytes(layers, quant, self.device.kind());
         let needed = weights.saturating_add(spec.kv_budget);
-        let lent = lent(self.ledger.usage().limit);
+        let lent = lent(&self.ledger.usage());
         if needed > lent {
             return Err(StageLoadError::Memory { needed, weights, kv: spec.kv_budget, lent });
         }

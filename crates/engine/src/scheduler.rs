@@ -60,8 +60,9 @@ impl Scheduler {
         Self { lines: VecDeque::new(), prefill_chunk: prefill_chunk.max(1) }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+    /// Sessions that have work waiting.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lines.len()
     }
 
     pub(crate) fn push(&mut self, work: Work) {
@@ -147,7 +148,7 @@ mod tests {
         scheduler.push(work(2, 8, 1));
         assert_eq!(shape(&scheduler.next(ANY)), [(1, 4, 4, false), (2, 8, 1, true)]);
         assert_eq!(shape(&scheduler.next(ANY)), [(1, 8, 2, true)]);
-        assert!(scheduler.is_empty() && scheduler.next(ANY).is_empty());
+        assert!(scheduler.waiting() == 0 && scheduler.next(ANY).is_empty());
     }
 
     #[test]
@@ -168,7 +169,7 @@ mod tests {
         scheduler.push(work(2, 0, 1));
         scheduler.forget(SessionId(1));
         assert_eq!(shape(&scheduler.next(ANY)), [(2, 0, 1, true)]);
-        assert!(scheduler.is_empty());
+        assert!(scheduler.waiting() == 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use crate::{
     control::{self, Control, Ended, Introduction, Shared},
     desk::{Desk, Who},
     executor::{Executor, Lost},
-    lender::{Lender, Parts, Settings, SettingsError, lent},
+    lender::{LONG_PAUSE, Lender, Parts, Settings, SettingsError, lent},
     links::{self, Inbound},
     load::Loader,
     local::{Local, LocalError},
@@ -167,7 +167,7 @@ impl Worker {
                 let introduction = Introduction {
                     name: options.name.clone(),
                     device: options.device.to_string(),
-                    memory: lent(loader.ledger.usage().limit),
+                    memory: lent(&loader.ledger.usage()),
                 };
                 let joined = tokio::select! {
                     joined = control::join(&*transport, &coordinator, &introduction, token) => joined,
@@ -251,6 +251,7 @@ fn lend(
         executor: executor.clone(),
         weights: cache.clone(),
         gpu,
+        long_pause: LONG_PAUSE,
     };
     let lender = Lender::start(parts)?;
     let runtime = if gpu { Some(ledger.reserve(Account::Runtime, GPU_RUNTIME)?) } else { None };

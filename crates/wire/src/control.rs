@@ -101,8 +101,10 @@ pub struct Hello {
 pub struct Lends {
     /// Memory for weights and KV, in bytes, what its stages hold included.
     pub memory: u64,
-    /// Why it takes no new sessions and may not compute at all; `None` while it works.
+    /// Why it takes no new sessions; `None` while it does.
     pub stopped: Option<String>,
+    /// Whether it computes the sessions that it has.
+    pub computes: bool,
 }
 
 /// A sign of life, with what the machine holds.

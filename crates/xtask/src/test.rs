@@ -18,6 +18,11 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
     if fast {
         steps.skip("end-to-end tests", "--fast");
     } else {
+        // Every order in which threads can meet in the pacer. Built apart: the flag changes every crate below it.
+        let mut loom =
+            workspace.cargo(["test", "--package", "gogrid-limits", "--lib", "--release", "--", "loom_tests"]);
+        loom.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", workspace.target.join("loom"));
+        steps.run("loom", &mut loom);
         steps.run("doc tests", &mut workspace.cargo(["test", "--workspace", "--doc", "--quiet"]));
         // Nothing here is published: the pages are for whoever works on it, private items included.
         let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);

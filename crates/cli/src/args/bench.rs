@@ -15,6 +15,14 @@ pub(crate) enum BenchCommand {
     ///
     /// Every process computes with all cores; CANDLE_NUM_THREADS and RAYON_NUM_THREADS say otherwise for all of them.
     Pipeline(PipelineArgs),
+    /// Measures what the machine's user notices of a worker: how exactly its limits hold, and how soon it yields.
+    ///
+    /// Starts a coordinator and a worker with a Llama shape of 1.1 billion parameters and random weights, and keeps it
+    /// busy with four answers at a time. A row for each promise: what was measured, the bar, and whether it was met.
+    Neighbour(NeighbourArgs),
+    /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a second.
+    #[command(hide = true)]
+    Frames(FramesArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,6 +85,73 @@ pub(crate) struct PipelineArgs {
     pub(crate) rounds: u32,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct NeighbourArgs {
+    /// As JSON, for scripts: device, cores, and the rows with their raw figures.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Exits with 1 where a bar was missed. What could not be measured here is none.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Only these rows, by name or number; all of them when not given.
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
+    pub(crate) rows: Vec<NeighbourRow>,
+    /// What computes: cpu or cuda:N. The GPU rows need a GPU.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceSpec,
+    /// Windows of a second for each limit, with each way of limiting. With less than 30, counts of other rows shrink in
+    /// proportion; fewer than 20 are for trying things out.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(3..=3600))]
+    pub(crate) windows: u32,
+}
+
+/// A row, or rows that are measured in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NeighbourRow {
+    /// CPU time under a limit, in windows of a second.
+    #[value(alias = "1")]
+    CpuLimit,
+    /// The same with cpulimit and a control group, and the speed under each.
+    #[value(alias = "2")]
+    OtherLimiters,
+    /// Tokens per second of CPU time under a limit, against none.
+    #[value(alias = "3")]
+    Efficiency,
+    /// Device time of one slice.
+    #[value(alias = "4")]
+    Slices,
+    /// From the command to pause until nothing is computed.
+    #[value(alias = "5")]
+    Pause,
+    /// From another program's load, or the user's input, to the lowest allowance.
+    #[value(alias = "6")]
+    Yield,
+    /// Another program's latency beside the worker.
+    #[value(alias = "7")]
+    Latency,
+    /// CPU time with nothing to do.
+    #[value(alias = "8")]
+    Idle,
+    /// Answers under changing limits.
+    #[value(alias = "9")]
+    Changes,
+    /// The GPU's time and memory under limits, and another program's frames.
+    #[value(alias = "10")]
+    Gpu,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FramesArgs {
+    /// The GPU: cuda:N.
+    #[arg(long)]
+    pub(crate) device: DeviceSpec,
+    /// Frames to draw.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub(crate) frames: u32,
+    /// Multiplications of a frame, as an earlier run found and printed them; found again when not given.
+    #[arg(long, value_name = "N")]
+    pub(crate) kernels: Option<u32>,
+}
 
 /// A model to time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -20,6 +20,7 @@ mod load;
 mod pauses;
 mod report;
 mod site;
+mod slices;
 mod spin;
 mod windows;
 mod yields;
@@ -75,18 +76,21 @@ pub(super) async fn run(args: &NeighbourArgs) -> Result<ExitCode> {
     use NeighbourRow as Row;
     args.device.check_built()?;
     let wanted = Wanted::new(args);
-    let mut report =
-        Report { device: args.device.to_string(), cores: gogrid_probe::logical_cores(), rows: Vec::new() };
+    let mut report = Report { device: args.device.to_string(), cores: gogrid_probe::logical_cores(), rows: Vec::new() };
     let rows = &mut report.rows;
-    let on_cpu = [Row::CpuLimit, Row::OtherLimiters, Row::Efficiency, Row::Slices, Row::Pause, Row::Yield, Row::Latency];
+    let on_cpu =
+        [Row::CpuLimit, Row::OtherLimiters, Row::Efficiency, Row::Slices, Row::Pause, Row::Yield, Row::Latency];
     if wanted.any(&on_cpu) || wanted.any(&[Row::Idle]) {
         wanted.tell("starting a worker with 1.1 billion parameters");
         let mut site = Site::start(BenchModel::Random, DeviceSpec::Cpu).await?;
         if wanted.has(Row::Idle) {
             rows.extend(idle::rows(&mut site, &wanted).await?);
         }
-        if wanted.any(&[Row::CpuLimit, Row::OtherLimiters, Row::Efficiency, Row::Slices]) {
+        if wanted.any(&[Row::CpuLimit, Row::OtherLimiters, Row::Efficiency]) {
             rows.extend(limits::rows(&mut site, &wanted).await?);
+        }
+        if wanted.has(Row::Slices) {
+            rows.extend(slices::rows(&mut site, &wanted).await?);
         }
         if wanted.has(Row::Pause) {
             rows.extend(pauses::rows(&mut site, &wanted).await?);
@@ -119,7 +123,8 @@ mod tests {
     use clap::Parser;
 
     fn wanted(line: &[&str]) -> Wanted {
-        let args = crate::args::Args::try_parse_from([&["gogrid", "bench", "neighbour"], line].concat()).expect("valid");
+        let args =
+            crate::args::Args::try_parse_from([&["gogrid", "bench", "neighbour"], line].concat()).expect("valid");
         let crate::args::Command::Bench(crate::args::BenchCommand::Neighbour(args)) = args.command else {
             panic!("the bench")
         };

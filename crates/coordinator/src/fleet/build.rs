@@ -247,7 +247,7 @@ impl FleetTask {
                     build.peers().find_map(|peer| self.workers.get(&peer).filter(|w| w.lends.stopped.is_some()));
                 match stopped {
                     Some(worker) => format!(
-                        "{} does not compute now: {}",
+                        "{} takes no work now: {}",
                         worker.hello.name,
                         worker.lends.stopped.as_deref().unwrap_or_default()
                     ),

@@ -1,6 +1,9 @@
 //! One stage in service: what waits for it, what it computes next, and where its output goes.
 
-use super::{Installed, Loaded, Outgoing, Place, StageGauge, StageKey};
+use super::{
+    Installed, Loaded, Outgoing, Place, StageGauge, StageKey,
+    gather::{Gather, Ready},
+};
 use crate::{
     scheduler::{Scheduler, Work},
     slices::{SLICE, UnitTimes},
@@ -18,7 +21,7 @@ use gogrid_wire::{
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
@@ -42,6 +45,9 @@ pub(super) struct Slot {
     /// What units take, on one thread and on all.
     times: [UnitTimes; 2],
     last_slice: Duration,
+    /// Device time of the batch under way so far.
+    batch_took: Duration,
+    gather: Gather,
     /// The most rows of a batch.
     rows: usize,
     ledger: Ledger,
@@ -61,6 +67,8 @@ pub(super) struct Done {
     rows: usize,
     /// Rows whose batch is complete with it.
     pub(super) tokens: u64,
+    /// Sessions of that batch.
+    sessions: usize,
     pub(super) failed: Failed,
 }
 
@@ -78,6 +86,8 @@ impl Slot {
             closing: Vec::new(),
             times: Default::default(),
             last_slice: SLICE,
+            batch_took: Duration::ZERO,
+            gather: Gather::default(),
             rows,
             ledger,
             memory,
@@ -94,6 +104,7 @@ impl Slot {
         self.running = None;
         self.alone.clear();
         self.closing.clear();
+        self.gather = Gather::default();
         self.stage.close_all();
         self.kv.clear();
         self.scheduler = Scheduler::new(1);
@@ -101,8 +112,12 @@ impl Slot {
         self.measure();
     }
 
-    pub(super) fn has_work(&self) -> bool {
-        self.running.is_some() || !self.alone.is_empty() || !self.scheduler.is_empty()
+    /// Whether there is something to compute now, or in a moment.
+    pub(super) fn work(&self, now: Instant) -> Ready {
+        if self.running.is_some() || !self.alone.is_empty() {
+            return Ready::Now;
+        }
+        self.gather.ready(self.scheduler.waiting(), now)
     }
 
     /// What it holds, for whoever has to decide what goes.
@@ -235,6 +250,10 @@ impl Slot {
     /// Takes in what a slice took.
     pub(super) fn observe(&mut self, threads: Threads, done: &Done, took: Duration) {
         self.last_slice = took;
+        self.batch_took += took;
+        if done.tokens > 0 {
+            self.gather = Gather::after(done.sessions, std::mem::take(&mut self.batch_took), Instant::now());
+        }
         if !done.units.is_empty() {
             self.times[usize::from(threads == Threads::All)].observe(done.rows, done.units.iter().copied(), took);
         }
@@ -243,7 +262,7 @@ impl Slot {
     /// Computes a slice of the batch that is under way, or of the next one; the batch's output is sent on with its last
     /// slice.
     pub(super) fn slice(&mut self, epoch: Epoch, threads: Threads) -> Done {
-        let mut done = Done { units: Vec::new(), rows: 0, tokens: 0, failed: Vec::new() };
+        let mut done = Done { units: Vec::new(), rows: 0, tokens: 0, sessions: 0, failed: Vec::new() };
         let mut running = match self.running.take() {
             Some(running) => running,
             None => {
@@ -267,7 +286,7 @@ impl Slot {
         match self.stage.advance(&mut running.pass, units, threads) {
             Ok(None) => self.running = Some(running),
             Ok(Some(output)) => {
-                done.tokens = done.rows as u64;
+                (done.tokens, done.sessions) = (done.rows as u64, running.batch.len());
                 let closed = std::mem::take(&mut self.closing);
                 self.emit(epoch, &running.batch, output);
                 closed.into_iter().for_each(|session| self.close(session));

@@ -2,6 +2,7 @@
 
 use crate::{executor::StageGauge, pace::Paced};
 use gogrid_limits::{Allowance, Limits, Sample};
+use gogrid_probe::Lever;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
@@ -17,8 +18,10 @@ const RATE_OVER: Duration = Duration::from_secs(1);
 pub(crate) struct Lent {
     /// Memory for weights and KV caches, in bytes.
     pub(crate) memory: u64,
-    /// Why there is no work to be taken, where there is none.
+    /// Why no new work is taken, where none is.
     pub(crate) stopped: Option<String>,
+    /// Whether what it has is computed.
+    pub(crate) computes: bool,
 }
 
 /// A stage, as the control link knows it.
@@ -46,6 +49,8 @@ pub(crate) struct State {
     pub(crate) rates: Rate,
     pub(crate) finishing: bool,
     pub(crate) connected: bool,
+    /// The system's caps of the process, or why there are none.
+    pub(crate) caps: Vec<Lever>,
     /// By epoch.
     pub(crate) stages: BTreeMap<u64, StageView>,
 }
@@ -70,6 +75,7 @@ impl View {
             rates: Rate::default(),
             finishing: false,
             connected: false,
+            caps: Vec::new(),
             stages: BTreeMap::new(),
         };
         Self { state: Mutex::new(state), lent: watch::Sender::new(None), changes: watch::Sender::new(0) }
@@ -113,6 +119,13 @@ impl View {
         self.lent.send_if_modified(|known| known.replace(lent.clone()) != Some(lent));
         if changed {
             self.changed();
+        }
+    }
+
+    pub(super) fn set_caps(&self, caps: &[Lever]) {
+        let mut state = self.lock();
+        if state.caps != caps {
+            state.caps = caps.to_vec();
         }
     }
 

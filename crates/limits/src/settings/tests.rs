@@ -328,3 +328,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_docs_name_every_key_with_its_presets() {
+    let docs = include_str!("../../../../docs/LIMITS.md");
+    for key in KEYS {
+        let line = docs.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
+        assert!(line.is_some(), "docs/LIMITS.md does not name {}", key.name);
+    }
+}

@@ -63,8 +63,8 @@ fn recent_own(own: &mut VecDeque<(Instant, f32)>, now: Instant) -> Option<f32> {
 
 fn load(total: f32, own: Option<f32>) -> Signal<Load> {
     match own {
-        // What we took was taken, even if the driver has not noticed yet.
-        Some(own) => Signal::Known(Load { total: total.max(own).min(1.0), own: own.clamp(0.0, 1.0) }),
+        // The total is the driver's own figure; where it has not noticed our work yet, all of it is ours.
+        Some(own) => Signal::Known(Load { total, own: own.clamp(0.0, total) }),
         None if total <= 0.0 => Signal::Known(Load { total: 0.0, own: 0.0 }),
         None => Signal::unknown("the driver does not tell processes apart, and the worker gave no account of its own"),
     }

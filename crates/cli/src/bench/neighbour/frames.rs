@@ -1,0 +1,78 @@
+//! Another program's picture: a kernel of some milliseconds on the GPU, 60 times a second. A process of its own, as a
+//! desktop's programs are, with a GPU context of its own.
+
+use crate::args::FramesArgs;
+use anyhow::{Result, bail};
+use candle_core::{DType, Device, Tensor};
+use gogrid_model::DeviceSpec;
+use serde::{Deserialize, Serialize};
+use std::{
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// 60 Hz.
+const PERIOD: Duration = Duration::from_micros(16_667);
+/// The GPU's work for a frame.
+const WORK: Duration = Duration::from_millis(4);
+/// Rows and columns of the matrices: a multiplication takes well below a millisecond on any GPU that runs a model, and
+/// fills it.
+const WIDTH: usize = 2048;
+/// Multiplications that are timed to find how many make a frame.
+const CALIBRATION: u32 = 200;
+/// Frames before any counts: the GPU's clock is low at first.
+const WARM_UP: u32 = 60;
+
+/// What a run saw.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Frames {
+    /// Milliseconds from due to done.
+    pub(super) ms: Vec<f64>,
+    /// Multiplications of a frame.
+    pub(super) kernels: u32,
+}
+
+/// Draws, and prints what it saw as JSON.
+pub(in crate::bench) fn run(args: &FramesArgs) -> Result<ExitCode> {
+    let DeviceSpec::Cuda(index) = args.device else { bail!("--device must be cuda:N") };
+    args.device.check_built()?;
+    let device = Device::new_cuda(index)?;
+    let picture = Tensor::ones((WIDTH, WIDTH), DType::F32, &device)?;
+    let kernels = match args.kernels {
+        Some(kernels) => kernels,
+        None => calibrate(&picture)?,
+    };
+    let mut ms = Vec::new();
+    let mut due = Instant::now() + PERIOD;
+    for frame in 0..WARM_UP + args.frames {
+        // Never unparked; it may wake early by itself.
+        while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+            thread::park_timeout(wait);
+        }
+        draw(&picture, kernels)?;
+        if frame >= WARM_UP {
+            ms.push(due.elapsed().as_secs_f64() * 1e3);
+        }
+        due += PERIOD;
+        // Who is a frame late drops it, as a desktop does.
+        due = due.max(Instant::now());
+    }
+    println!("{}", serde_json::to_string(&Frames { ms, kernels })?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn calibrate(picture: &Tensor) -> Result<u32> {
+    draw(picture, CALIBRATION)?;
+    let start = Instant::now();
+    draw(picture, CALIBRATION)?;
+    let each = start.elapsed().as_secs_f64() / f64::from(CALIBRATION);
+    Ok((WORK.as_secs_f64() / each).round().max(1.0) as u32)
+}
+
+fn draw(picture: &Tensor, kernels: u32) -> Result<()> {
+    for _ in 0..kernels {
+        picture.matmul(picture)?;
+    }
+    Ok(picture.device().synchronize()?)
+}

@@ -1,0 +1,28 @@
+//! What a worker costs that has nothing to do: its model is loaded, its links are up.
+
+use super::{
+    Wanted,
+    report::Row,
+    site::{SETTLE, Site},
+    windows::watch,
+};
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tokio::time::sleep;
+
+/// Windows of a second.
+const WINDOWS: usize = 20;
+/// Part of one core.
+const BAR: f64 = 0.003;
+
+pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+    wanted.tell("nothing to do");
+    sleep(SETTLE).await;
+    let status = site.status().await?;
+    ensure!(status.connection.connected && status.stages.iter().any(|stage| stage.loaded), "no model is loaded");
+    let shares = watch(site.clock, 1, wanted.part_of(WINDOWS)).await?;
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    let measured = format!("{:.2} % of a core over {} s", 100.0 * mean, shares.len());
+    let raw = json!({ "mean": mean, "windows": shares });
+    Ok(vec![Row::new("nothing to do", measured, "under 0.3 % of a core", mean < BAR, raw)])
+}

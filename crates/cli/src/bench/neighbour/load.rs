@@ -1,0 +1,130 @@
+//! A steady stream of work for a worker: answers without end, several at a time.
+
+use crate::sse::SseDecoder;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// Answers at a time.
+const STREAMS: usize = 4;
+/// Tokens of an answer: long, so that prompts weigh little, and far below the model's context, so that attention does.
+const TOKENS: usize = 512;
+/// Tokens of a prompt.
+const PROMPT: u32 = 4;
+/// Tokens of one step come closer together than this.
+const TOGETHER: Duration = Duration::from_millis(8);
+/// No step takes longer, whatever the limit.
+const STEP_WITHIN: Duration = Duration::from_secs(60);
+/// After an answer that was refused or broke off.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// The stream. It ends when it is dropped.
+pub(super) struct Load {
+    counts: watch::Receiver<Counts>,
+    _streams: JoinSet<()>,
+}
+
+/// What came so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) tokens: u64,
+    /// Answers that were refused or broke off.
+    pub(super) broken: u64,
+}
+
+impl Load {
+    /// Starts it. Answers end one after another, not all in the same step.
+    pub(super) fn start(url: &str, model: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let (counted, counts) = watch::channel(Counts::default());
+        let mut streams = JoinSet::new();
+        for number in 1..=STREAMS {
+            let (http, url, model) = (http.clone(), format!("{url}/v1/completions"), model.to_owned());
+            let counted = counted.clone();
+            streams.spawn(async move {
+                let mut tokens = TOKENS * number / STREAMS;
+                loop {
+                    if let Err(error) = answer(&http, &url, &model, tokens, &counted).await {
+                        tracing::warn!(error = format!("{error:#}"), "an answer broke off");
+                        counted.send_modify(|counts| counts.broken += 1);
+                        sleep(AGAIN_AFTER).await;
+                    }
+                    tokens = TOKENS;
+                }
+            });
+        }
+        Ok(Self { counts, _streams: streams })
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        *self.counts.borrow()
+    }
+
+    /// Waits for the end of a step: a token, and then none for a moment. Returns the tokens so far.
+    pub(super) async fn step(&mut self) -> Result<u64> {
+        self.counts.mark_unchanged();
+        let before = self.counts().tokens;
+        let tokens = self.counts.wait_for(|counts| counts.tokens > before);
+        timeout(STEP_WITHIN, tokens).await.context("no token comes any more")??;
+        while timeout(TOGETHER, self.counts.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
+        Ok(self.counts().tokens)
+    }
+}
+
+async fn answer(
+    http: &reqwest::Client,
+    url: &str,
+    model: &str,
+    tokens: usize,
+    counted: &watch::Sender<Counts>,
+) -> Result<()> {
+    // Ids of words, none of them special.
+    let prompt: Vec<u32> = (0..PROMPT).map(|position| 100 + position).collect();
+    let body = json!({
+        "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true, "stream": true,
+    });
+    let mut response = http.post(url).json(&body).send().await?;
+    let status = response.status();
+    if !status.is_success() {
+        bail!("{status}: {}", response.text().await?);
+    }
+    let mut decoder = SseDecoder::default();
+    while let Some(bytes) = response.chunk().await? {
+        for event in decoder.push(&bytes)? {
+            if event == "[DONE]" {
+                return Ok(());
+            }
+            let event: Value = serde_json::from_str(&event)?;
+            if !event["error"].is_null() {
+                bail!("{}", event["error"]["message"]);
+            }
+            let words = event["choices"][0]["text"].as_str().map_or(0, words);
+            if words > 0 {
+                counted.send_modify(|counts| counts.tokens += words);
+            }
+        }
+    }
+    bail!("the stream ended early")
+}
+
+/// Every token of the random model is a word and a blank.
+fn words(text: &str) -> u64 {
+    text.split_ascii_whitespace().count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_may_hold_several_tokens() {
+        assert_eq!(words("w7 "), 1);
+        assert_eq!(words("w7 w299 "), 2);
+        assert_eq!(words(""), 0);
+    }
+}

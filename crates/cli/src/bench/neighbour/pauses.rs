@@ -1,0 +1,61 @@
+//! From the command to pause until nothing is computed any more.
+
+use super::{Wanted, report::Row, site::Site, windows::percentile};
+use anyhow::Result;
+use gogrid_panel_api::{PauseRequest, Request};
+use rand::RngExt;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Pauses.
+const PAUSES: usize = 50;
+/// p99 of the pauses.
+const BAR_MS: f64 = 50.0;
+/// Pauses come at any moment of a step. In ms.
+const BETWEEN_MS: std::ops::Range<u64> = 50..400;
+/// After a pause, the worker's CPU clock is watched for so long …
+const WATCHED: Duration = Duration::from_millis(100);
+/// … by looks so far apart …
+const LOOK_EVERY: Duration = Duration::from_millis(4);
+/// … in which it may use so much: its links stay alive. A core that computes uses all of it.
+const AT_REST: Duration = Duration::from_millis(1);
+
+pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+    wanted.tell("pauses");
+    let _load = site.load().await?;
+    let (mut taken, mut answered) = (Vec::new(), Vec::new());
+    for _ in 0..wanted.part_of(PAUSES) {
+        let between = rand::rng().random_range(BETWEEN_MS);
+        sleep(Duration::from_millis(between)).await;
+        let start = Instant::now();
+        site.worker.order(&Request::Pause(PauseRequest::default())).await?;
+        let done = start.elapsed();
+        answered.push(done.as_secs_f64() * 1e3);
+        taken.push(last_use(site, start, done).await?.as_secs_f64() * 1e3);
+        site.worker.order(&Request::Resume).await?;
+    }
+    let p99 = percentile(&taken, 99.0);
+    let measured = format!(
+        "p99 {p99:.1} ms, middle {:.1}, of {} (answered: p99 {:.1})",
+        percentile(&taken, 50.0),
+        taken.len(),
+        percentile(&answered, 99.0)
+    );
+    let raw = json!({ "ms": taken, "answered_ms": answered });
+    Ok(vec![Row::new("pause until nothing is computed", measured, "p99 at most 50 ms", p99 <= BAR_MS, raw)])
+}
+
+/// When CPU time was last used, as the worker's clock shows it; the answer at the earliest.
+async fn last_use(site: &Site, start: Instant, done: Duration) -> Result<Duration> {
+    let (mut last, mut cpu) = (done, site.clock.now()?);
+    while start.elapsed() < done + WATCHED {
+        sleep(LOOK_EVERY).await;
+        let now = site.clock.now()?;
+        if now - cpu > AT_REST {
+            last = start.elapsed();
+        }
+        cpu = now;
+    }
+    Ok(last)
+}

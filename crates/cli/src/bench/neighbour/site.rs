@@ -1,0 +1,114 @@
+//! A coordinator and one worker on this machine, with what is needed to look at the worker and to order it about.
+
+use super::{clock::CpuClock, load::Load};
+use crate::{
+    args::BenchModel,
+    bench::random_model::LLAMA_1_1B,
+    launch::{self, Cluster, Launch},
+    worker_client::WorkerClient,
+};
+use anyhow::{Context, Result, ensure};
+use gogrid_coordinator::NewModel;
+use gogrid_limits::Share;
+use gogrid_model::{DeviceSpec, Quant};
+use gogrid_panel_api::{Request, Status};
+use std::{path::PathBuf, time::Duration};
+use tokio::time::sleep;
+
+/// A new limit shows in everything after this time: pacers settle within a second, steps of a small limit take another.
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
+
+/// The machines, as it were.
+pub(super) struct Site {
+    cluster: Cluster,
+    data: PathBuf,
+    model: &'static str,
+    pub(super) worker: WorkerClient,
+    pub(super) pid: u32,
+    pub(super) clock: CpuClock,
+    pub(super) cores: usize,
+}
+
+impl Site {
+    /// Starts both; the worker lends everything.
+    pub(super) async fn start(model: BenchModel, device: DeviceSpec) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
+        let (name, path) = match model {
+            BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
+            BenchModel::Random => {
+                let (path, made) = (folder.path().join("1.1b"), folder.path().join("1.1b"));
+                let writing = tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made));
+                writing.await?.context("the random model cannot be written")?;
+                ("1.1b", path)
+            }
+        };
+        let data = folder.path().join("worker-1");
+        let model = NewModel { path, name: None, stages: 1, quant: Some(Quant::Q8_0) };
+        let devices = vec![device];
+        let launch = Launch { listen: "127.0.0.1:0".into(), model, workers: 1, devices, threads: None };
+        let cluster = Cluster::start(folder, launch).await?;
+        let pid = *cluster.pids().get(1).context("the worker has ended")?;
+        Ok(Self {
+            worker: WorkerClient::connect(&data).await?,
+            clock: CpuClock::of(pid)?,
+            cores: gogrid_probe::logical_cores(),
+            cluster,
+            data,
+            model: name,
+            pid,
+        })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.cluster.url
+    }
+
+    /// Keeps the worker busy until it is dropped; a first step is over when this returns.
+    pub(super) async fn load(&self) -> Result<Load> {
+        let mut load = Load::start(self.url(), self.model)?;
+        load.step().await?;
+        Ok(load)
+    }
+
+    /// Another connection to the worker.
+    pub(super) async fn client(&self) -> Result<WorkerClient> {
+        WorkerClient::connect(&self.data).await
+    }
+
+    /// Changes limits; they hold when this returns.
+    pub(super) async fn limit(&mut self, changes: &[(&str, &str)]) -> Result<()> {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let request = Request::Set { changes: changes.iter().map(own).collect() };
+        self.worker.order(&request).await.with_context(|| format!("setting {changes:?}"))
+    }
+
+    /// Everything is lent again.
+    pub(super) async fn unlimited(&mut self) -> Result<()> {
+        self.worker.order(&Request::Preset { name: "full".into() }).await
+    }
+
+    pub(super) async fn status(&mut self) -> Result<Status> {
+        self.worker.status().await
+    }
+
+    /// Waits until the worker may take so much of the CPU; nothing if it does not come to that.
+    pub(super) async fn allowed(&mut self, share: Share, within: Duration) -> Result<Option<()>> {
+        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        let deadline = tokio::time::Instant::now() + within;
+        while tokio::time::Instant::now() < deadline {
+            if self.status().await?.allowance.cpu == share {
+                return Ok(Some(()));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(None)
+    }
+
+    /// Ends both.
+    pub(super) async fn stop(mut self) -> Result<()> {
+        let status = self.status().await?;
+        ensure!(status.connection.connected, "the worker has lost its coordinator on the way");
+        self.cluster.stop().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! What the system does for the whole process: its place behind others, and the system's own caps. These are a net below
+//! the pacers and the ledger in case one of them fails, wide enough never to be felt while they hold.
+
+use gogrid_limits::Share;
+use gogrid_probe::{CapError, HardCap, Lever, Outcome, background_process};
+
+/// CPU time beyond the donor's limit, in thousandths of all cores: a quota counts in periods of milliseconds, in which
+/// the pacer may be over for a moment.
+const CPU_MARGIN: u16 = 100;
+/// Memory beyond the ledger's limit: the program, its links, and files on their way into memory.
+const MEMORY_MARGIN: u64 = 1 << 30;
+
+pub(super) struct Net {
+    cap: Result<HardCap, CapError>,
+    /// What is set now.
+    held: Option<(Share, Option<u64>)>,
+    /// The process' place behind others.
+    background: Vec<Lever>,
+    levers: Vec<Lever>,
+}
+
+impl Net {
+    pub(super) fn new() -> Self {
+        Self { cap: HardCap::new(), held: None, background: background_process().levers, levers: Vec::new() }
+    }
+
+    /// Spans the net below these limits; memory is that of the process, where the ledger keeps count of it.
+    pub(super) fn span(&mut self, cpu: Share, memory: Option<u64>) {
+        if self.held.replace((cpu, memory)) == Some((cpu, memory)) {
+            return;
+        }
+        let caps = match &mut self.cap {
+            Err(error) => vec![Lever { name: "hard cap", outcome: Outcome::NotSet(error.to_string()) }],
+            Ok(cap) => {
+                let cpu = Share::from_per_mille(cpu.per_mille().saturating_add(CPU_MARGIN));
+                let memory = memory.map(|bytes| bytes.saturating_add(MEMORY_MARGIN));
+                let set = |name, value: String, result: Result<(), CapError>| {
+                    let outcome =
+                        result.map_or_else(|error| Outcome::NotSet(error.to_string()), |()| Outcome::Set(value));
+                    Lever { name, outcome }
+                };
+                let mut levers = vec![set("hard cap of CPU time", cpu.to_string(), cap.set_cpu(cpu))];
+                levers.extend(
+                    memory.map(|bytes| set("hard cap of memory", format!("{bytes} bytes"), cap.set_memory(bytes))),
+                );
+                levers
+            }
+        };
+        self.levers = self.background.iter().cloned().chain(caps).collect();
+    }
+
+    /// What was set, and what could not be.
+    pub(super) fn levers(&self) -> &[Lever] {
+        &self.levers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_holds_and_is_not_spanned_twice() {
+        let mut net = Net::new();
+        net.span(Share::FULL, Some(1 << 40));
+        let first = net.levers().to_vec();
+        assert!(!first.is_empty());
+        net.span(Share::FULL, Some(1 << 40));
+        assert_eq!(net.levers(), first);
+    }
+}

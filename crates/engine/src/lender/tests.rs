@@ -1,0 +1,122 @@
+//! Orders and looks at a fake machine, against an executor that only takes notes.
+
+use super::*;
+use crate::executor::Detached;
+use gogrid_limits::{Account, Signal};
+use gogrid_probe::{FakeMachine, FakeProbe, calm_sample};
+use tempfile::TempDir;
+
+const GIB: u64 = 1 << 30;
+
+struct Bench {
+    lender: Lender,
+    paced: Paced,
+    ledger: Ledger,
+    executor: Detached,
+    machine: FakeMachine,
+    folder: TempDir,
+}
+
+fn bench(preset: Preset, long_pause: Duration) -> Bench {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (probe, machine) = FakeProbe::new(calm_sample());
+    let (executor, detached) = Detached::new();
+    let (paced, ledger) = (Paced::new(false), Ledger::new(0));
+    let parts = Parts {
+        settings: Settings::load(folder.path(), None, preset).expect("nothing is kept yet"),
+        machine: Machine { cores: 4, memory: 8 * GIB, gpu_memory: None },
+        probe: Box::new(probe),
+        paced: paced.clone(),
+        ledger: ledger.clone(),
+        executor,
+        weights: WeightCache::open(folder.path()).expect("a folder"),
+        gpu: false,
+        long_pause,
+    };
+    let lender = Lender::start(parts).expect("a thread");
+    Bench { lender, paced, ledger, executor: detached, machine, folder }
+}
+
+fn stopped(lender: &Lender) -> Option<String> {
+    lender.view().lent().borrow().clone().and_then(|lent| lent.stopped)
+}
+
+#[tokio::test]
+async fn an_order_holds_when_it_is_answered() {
+    let bench = bench(Preset::Full, LONG_PAUSE);
+    assert!(!bench.paced.is_stopped());
+    assert_eq!((stopped(&bench.lender), bench.ledger.usage().limit), (None, 4 * GIB));
+
+    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
+    assert!(bench.paced.is_stopped());
+    assert!(stopped(&bench.lender).is_some_and(|reason| reason.starts_with("Paused")));
+    let kept = std::fs::read_to_string(bench.folder.path().join("limits.toml")).expect("kept");
+    assert!(kept.contains("pause"), "a pause outlives a restart: {kept}");
+
+    bench.lender.order(Order::Resume).await.expect("resumed");
+    assert!(!bench.paced.is_stopped());
+    let changes = [("cpu", "25"), ("memory", "1GiB")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    bench.lender.order(Order::Set(changes.into())).await.expect("in range");
+    assert_eq!(bench.lender.view().state().allowance.cpu.per_mille(), 250);
+    assert_eq!(bench.ledger.usage().limit, GIB);
+}
+
+#[tokio::test]
+async fn a_wrong_order_changes_nothing_and_names_the_field() {
+    let bench = bench(Preset::Full, LONG_PAUSE);
+    let before = bench.lender.view().state().limits;
+    let changes = [("cpu", "25"), ("gpu", "700")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let refused = bench.lender.order(Order::Set(changes.into())).await.expect_err("out of range");
+    assert_eq!(refused.field.as_deref(), Some("gpu"));
+    for (order, field) in [
+        (Order::Preset("loud".into()), "preset"),
+        (Order::Pause(PauseRequest { seconds: Some(0), after_answers: false }), "seconds"),
+        (Order::Pause(PauseRequest { seconds: Some(u64::MAX), after_answers: false }), "seconds"),
+    ] {
+        assert_eq!(bench.lender.order(order).await.expect_err("wrong").field.as_deref(), Some(field));
+    }
+    assert_eq!(bench.lender.view().state().limits, before);
+    assert!(!bench.paced.is_stopped());
+}
+
+#[tokio::test]
+async fn memory_that_is_taken_back_is_freed_before_the_order_is_answered() {
+    let mut bench = bench(Preset::Full, LONG_PAUSE);
+    let held = bench.ledger.reserve(Account::Weights, 2 * GIB).expect("there is room");
+    let order = bench.lender.order(Order::Set(vec![("memory".into(), "1GiB".into())]));
+    let freed = async {
+        assert_eq!(bench.executor.freed_all().await, Some(false));
+        drop(held);
+    };
+    let (done, ()) = tokio::join!(order, freed);
+    done.expect("done");
+    assert_eq!(bench.ledger.over(), 0);
+}
+
+#[tokio::test]
+async fn a_long_pause_gives_everything_back_once_and_a_short_one_nothing() {
+    let mut bench = bench(Preset::Full, Duration::from_millis(1));
+    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
+    bench.lender.look();
+    assert_eq!(bench.executor.freed_all().await, Some(true));
+    let looks = bench.machine.looks();
+    while bench.machine.looks() < looks + 3 {
+        bench.lender.order(Order::Look).await.expect("looked");
+    }
+    drop(bench.lender);
+    assert_eq!(bench.executor.freed_all().await, None, "nothing more before the thread ends");
+}
+
+#[tokio::test]
+async fn the_machine_is_obeyed_at_the_next_look() {
+    let bench = bench(Preset::Full, LONG_PAUSE);
+    let changes = [("cpu-in-use", "10"), ("full-screen", "stop")].map(|(key, value)| (key.into(), value.into()));
+    bench.lender.order(Order::Set(changes.into())).await.expect("in range");
+    assert_eq!(bench.lender.view().state().allowance.cpu.per_mille(), 1000);
+    bench.machine.change(|sample| sample.user_idle = Signal::Known(Duration::ZERO));
+    bench.lender.order(Order::Look).await.expect("looked");
+    assert_eq!(bench.lender.view().state().allowance.cpu.per_mille(), 100);
+    bench.machine.change(|sample| sample.full_screen = Signal::Known(true));
+    bench.lender.order(Order::Look).await.expect("looked");
+    assert!(bench.paced.is_stopped());
+}
