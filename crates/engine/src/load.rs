@@ -137,10 +137,36 @@ async fn on_thread<T: Send + 'static>(
 ) -> Result<T, StageLoadError> {
     let (done, result) = oneshot::channel::<Result<T, LoadError>>();
     let body = move || {
-        tracing::debug!(levers = %gogrid_probe::background_thread(), "loading");
+        // Before the log is asked whether it wants to know. The kernels' pool is made here and inherits it.
+        let levers = gogrid_probe::background_thread();
+        tracing::debug!(%levers, "loading");
         let loaded = work(&|| done.is_closed());
         drop(done.send(loaded));
     };
     thread::Builder::new().name(name.to_owned()).spawn(body).map_err(StageLoadError::Thread)?;
     Ok(result.await.map_err(|_| StageLoadError::Executor)??)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// The scheduling class of the calling thread: 5 is `SCHED_IDLE` (sched(7)).
+    fn class() -> String {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("readable");
+        // Behind the name, which may hold anything, the class is field 41 of all.
+        let fields = stat.rsplit(')').next().expect("there is a name").split_whitespace();
+        fields.skip(41 - 3).next().expect("so many fields").to_owned()
+    }
+
+    #[tokio::test]
+    async fn heavy_work_stands_behind_everybody_and_so_does_what_it_starts() {
+        let (own, started) = on_thread("load", |_| {
+            let started = thread::Builder::new().name("kernel".into()).spawn(class).expect("a thread");
+            Ok((class(), started.join().expect("it ends")))
+        })
+        .await
+        .expect("done");
+        assert_eq!((own.as_str(), started.as_str(), class().as_str()), ("5", "5", "0"));
+    }
 }
