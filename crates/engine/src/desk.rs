@@ -97,7 +97,7 @@ impl Desk {
             Governed::Stopped => Word::Stopped,
             _ if self.paced.is_stopped() => Word::Stopped,
             _ if !state.connected => Word::Connecting,
-            _ if !self.executor.work().is_waiting() => Word::Idle,
+            _ if !self.executor.work().is_busy() => Word::Idle,
             Governed::Throttled => Word::Throttled,
             Governed::Working => Word::Working,
         }

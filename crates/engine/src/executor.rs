@@ -237,13 +237,14 @@ impl Core {
                 }
                 Turn::Nobody => {
                     self.pace.rest();
-                    self.work.set_waiting(false);
+                    self.work.set_resting();
                     thread::park();
                     continue;
                 }
             };
-            self.pace.wake();
-            self.work.set_waiting(true);
+            if self.pace.wake() {
+                self.work.set_waiting();
+            }
             let Some(slot) = self.stages.get_mut(&epoch) else { continue };
             let threads = self.pace.paced().threads();
             match self.pace.claim(slot.expected(threads), threads) {

@@ -101,6 +101,7 @@ impl Lender {
             view: view.clone(),
             net: Net::new(),
             rates: Rates::default(),
+            looked: Instant::now(),
             finishing: None,
             stopped_since: None,
             released: false,
@@ -153,6 +154,8 @@ struct Desk {
     view: Arc<View>,
     net: Net,
     rates: Rates,
+    /// When the machine was last looked at.
+    looked: Instant,
     /// A pause that begins when the last session is over.
     finishing: Option<PauseRequest>,
     stopped_since: Option<Instant>,
@@ -163,15 +166,22 @@ struct Desk {
 impl Desk {
     fn run(mut self, orders: &mpsc::Receiver<(Order, Option<Reply>)>) {
         loop {
-            let busy = self.executor.work().is_waiting();
-            match orders.recv_timeout(if busy || self.finishing.is_some() { LOOK_WORKING } else { LOOK_IDLE }) {
+            let busy = self.executor.work().is_busy() || self.finishing.is_some();
+            let every = if busy { LOOK_WORKING } else { LOOK_IDLE };
+            // Orders that come one after another do not keep it from looking.
+            let wait = every.saturating_sub(self.looked.elapsed());
+            if wait.is_zero() {
+                self.look();
+                continue;
+            }
+            match orders.recv_timeout(wait) {
                 Ok((order, reply)) => {
                     let result = self.carry_out(order);
                     if let Some(reply) = reply {
                         drop(reply.send(result));
                     }
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) => self.look(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -182,6 +192,7 @@ impl Desk {
     }
 
     fn look(&mut self) {
+        self.looked = Instant::now();
         let watch = Watch {
             programs: self.governor.limits().stop_for.clone(),
             gpu: self.gpu,

@@ -155,8 +155,8 @@ mod tests {
     fn class() -> String {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("readable");
         // Behind the name, which may hold anything, the class is field 41 of all.
-        let fields = stat.rsplit(')').next().expect("there is a name").split_whitespace();
-        fields.skip(41 - 3).next().expect("so many fields").to_owned()
+        let mut fields = stat.rsplit(')').next().expect("there is a name").split_whitespace();
+        fields.nth(41 - 3).expect("so many fields").to_owned()
     }
 
     #[tokio::test]

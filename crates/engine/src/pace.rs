@@ -154,7 +154,7 @@ pub(crate) struct Took {
 
 impl Pace {
     pub(crate) fn new(paced: Paced) -> Self {
-        Self { paced, claim: None, began: Instant::now(), resting: None }
+        Self { paced, claim: None, began: Instant::now(), resting: Some(Instant::now()) }
     }
 
     pub(crate) fn paced(&self) -> &Paced {
@@ -200,11 +200,13 @@ impl Pace {
         self.resting.get_or_insert_with(Instant::now);
     }
 
-    /// Work again, after a rest. What the process did in a long one is not held against what comes.
-    pub(crate) fn wake(&mut self) {
-        if self.resting.take().is_some_and(|since| since.elapsed() > LONG_REST) {
+    /// There is work; true after a rest. What the process did in a long one is not held against what comes.
+    pub(crate) fn wake(&mut self) -> bool {
+        let Some(since) = self.resting.take() else { return false };
+        if since.elapsed() > LONG_REST {
             self.paced.take_cpu();
         }
+        true
     }
 
     /// A slice starts.

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// Slices that are remembered: those of a minute, at one every 8 ms.
 const SLICES: usize = 8192;
+/// A worker is busy until it had no slice for so long.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 /// How long a slice counts.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -77,9 +79,10 @@ impl Work {
         drop(self.computing.subscribe().wait_for(|computing| !computing).await);
     }
 
-    /// Whether there is work, computing or waiting for the pacer.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
+    /// Whether there is work, or was a moment ago: between two tokens of an answer there is none.
+    pub(crate) fn is_busy(&self) -> bool {
+        let last = || self.slices.lock().unwrap_or_else(PoisonError::into_inner).back().map(|(at, _)| at.elapsed());
+        self.waiting.load(Ordering::Relaxed) || last().is_some_and(|passed| passed < BUSY_FOR)
     }
 
     /// Follows the arrivals of work after rests.
@@ -124,10 +127,17 @@ impl Work {
         std::sync::atomic::fence(Ordering::SeqCst);
     }
 
-    pub(super) fn set_waiting(&self, waiting: bool) {
-        if self.waiting.swap(waiting, Ordering::Relaxed) != waiting && waiting {
+    /// There is work; it says so to who looks at the machine, unless they look often anyway.
+    pub(super) fn set_waiting(&self) {
+        if !self.is_busy() {
             self.arrived.send_modify(|arrivals| *arrivals += 1);
         }
+        self.waiting.store(true, Ordering::Relaxed);
+    }
+
+    /// There is no work.
+    pub(super) fn set_resting(&self) {
+        self.waiting.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn count(&self, slice: Slice, tokens: u64) {
