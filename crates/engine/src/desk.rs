@@ -122,7 +122,7 @@ impl Desk {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         Contribution {
             tokens: self.executor.work().tokens(),
-            slices: stats.requests,
+            slices: self.executor.work().slices(),
             throttled: stats.throttled,
             busy_seconds: stats.busy.as_secs_f64(),
             waited_seconds: stats.waits.as_secs_f64(),

@@ -113,7 +113,7 @@ pub struct Contribution {
     pub tokens: u64,
     /// Slices of work.
     pub slices: u64,
-    /// Slices that had to wait for the limits.
+    /// Slices, and tensors of a stage that was loaded, that had to wait for the limits.
     pub throttled: u64,
     /// Seconds in which a slice was computed.
     pub busy_seconds: f64,

@@ -33,6 +33,8 @@ pub(crate) struct Work {
     computing: watch::Sender<bool>,
     waiting: AtomicBool,
     tokens: AtomicU64,
+    /// Slices since the start.
+    counted: AtomicU64,
     slices: Mutex<VecDeque<(Instant, Slice)>>,
     /// Counts arrivals of work after a rest.
     arrived: watch::Sender<u64>,
@@ -65,6 +67,7 @@ impl Default for Work {
             computing: watch::Sender::new(false),
             waiting: AtomicBool::new(false),
             tokens: AtomicU64::new(0),
+            counted: AtomicU64::new(0),
             slices: Mutex::default(),
             arrived: watch::Sender::new(0),
             levers: OnceLock::new(),
@@ -93,6 +96,11 @@ impl Work {
     /// Rows computed since the start.
     pub(crate) fn tokens(&self) -> u64 {
         self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Slices computed since the start.
+    pub(crate) fn slices(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
     }
 
     /// The slices of the last minute.
@@ -142,6 +150,7 @@ impl Work {
 
     pub(super) fn count(&self, slice: Slice, tokens: u64) {
         self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.counted.fetch_add(1, Ordering::Relaxed);
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
         if slices.len() == SLICES {
             slices.pop_front();

@@ -30,7 +30,7 @@ impl Net {
             return;
         }
         let caps = match &mut self.cap {
-            Err(error) => vec![Lever { name: "hard cap", outcome: Outcome::NotSet(error.to_string()) }],
+            Err(error) => vec![Lever { name: "system's own cap", outcome: Outcome::NotSet(error.to_string()) }],
             Ok(cap) => {
                 let cpu = Share::from_per_mille(cpu.per_mille().saturating_add(CPU_MARGIN));
                 let memory = memory.map(|bytes| bytes.saturating_add(MEMORY_MARGIN));
