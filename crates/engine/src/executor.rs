@@ -4,6 +4,7 @@
 //! looks again: commands, pauses and lowered limits wait for one slice at most. Async tasks speak with it through a
 //! bounded queue and read its gauges; they never wait for a computation.
 
+mod convert;
 mod gather;
 mod gauge;
 mod slot;
