@@ -1,6 +1,6 @@
 use super::LeverReport;
 use rustix::{
-    process::{getpid, getsid, setpriority_process},
+    process::{getpid, setpriority_process},
     thread::set_current_timer_slack,
 };
 use std::{fs, io, num::NonZeroU64};
@@ -56,10 +56,20 @@ fn idle_disk() -> io::Result<()> {
 /// much as all programs of another session together, so its session is lowered; but never one that it shares with others.
 fn lower_autogroup() -> Result<(), String> {
     const FILE: &str = "/proc/self/autogroup";
-    if getsid(None).map_err(|error| error.to_string())? != getpid() {
+    if session()? != getpid().as_raw_pid() {
         return Err("the session is shared with other programs".into());
     }
     fs::write(FILE, LOWEST.to_string()).map_err(|error| format!("{FILE}: {error}"))
+}
+
+/// The session of this process, by its leader's id: 0 where the leader is outside of this container.
+fn session() -> Result<libc::pid_t, String> {
+    #[expect(
+        unsafe_code,
+        reason = "rustix takes the 0 for impossible; a number goes in and comes out, 0 is this process"
+    )]
+    let session = unsafe { libc::getsid(0) };
+    if session < 0 { Err(io::Error::last_os_error().to_string()) } else { Ok(session) }
 }
 
 #[cfg(test)]
