@@ -15,6 +15,7 @@ pub(crate) use status::StatusArgs;
 use crate::{chat::ChatOptions, logs::Log};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
+use gogrid_limits::Preset;
 use gogrid_model::{DeviceSpec, Quant};
 use jiff::{Span, SpanRelativeTo};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -114,8 +115,17 @@ pub(crate) struct WorkerArgs {
     /// Settings file of what to lend and when (TOML, keys as of `gogrid limits set`).
     #[arg(long, value_name = "FILE")]
     pub(crate) limits: Option<PathBuf>,
-    /// Stops when standard input closes, so that it never outlives the program that started it.
-    #[arg(long)]
+    /// What to lend where no limits were set: quiet, balanced or full.
+    #[arg(long, value_name = "NAME", default_value = Preset::Full.name(), value_parser = preset)]
+    pub(crate) preset: Preset,
+    /// The machine's name, for people; its host name when not given.
+    #[arg(long, value_parser = machine_name)]
+    pub(crate) name: Option<String>,
+    /// For a program that starts a worker: stops when standard input closes, so that it never outlives that program. The
+    /// first line of standard input is JSON: {"key": the machine's secret key in hexadecimal, "join": a code}, both
+    /// optional. Without a key the worker keeps one of its own. Without a code it also runs while the machine is a
+    /// member of no grid.
+    #[arg(long, conflicts_with = "join")]
     pub(crate) parent: bool,
 }
 
@@ -160,6 +170,7 @@ pub(crate) struct ModelAddArgs {
 /// What the coordinator reads from its folder beside the command line.
 const COORDINATOR_TOML: &str = "\
 Keys of coordinator.toml, all of them optional; the command line counts first:
+  name            the grid's name, which donors see, \"GoGrid\"
   listen          address of the API, \"127.0.0.1:8080\"
   link_listen     UDP address of the links with workers, \"0.0.0.0:7450\"
   weights_listen  TCP address from which workers fetch weights, \"0.0.0.0:7451\"
@@ -179,6 +190,23 @@ pub(crate) struct ChatArgs {
 impl From<ChatArgs> for ChatOptions {
     fn from(args: ChatArgs) -> Self {
         Self { url: args.url, model: args.model, temperature: None }
+    }
+}
+
+fn preset(text: &str) -> Result<Preset, String> {
+    text.parse().map_err(|_| "it is none of quiet, balanced and full".to_owned())
+}
+
+/// In bytes: it is shown in lists.
+const LONGEST_NAME: usize = 60;
+
+fn machine_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control);
+    if fits {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("a name has 1 to {LONGEST_NAME} bytes and no control characters"))
     }
 }
 

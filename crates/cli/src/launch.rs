@@ -81,7 +81,7 @@ impl Cluster {
             std::fs::create_dir_all(&data)?;
             let mut command = this_program()?;
             let device = launch.devices.get((number - 1) % launch.devices.len().max(1)).copied().unwrap_or_default();
-            command.args(["worker", "--parent", "--join", "-", "--device", &device.to_string(), "--data"]).arg(&data);
+            command.args(["worker", "--parent", "--device", &device.to_string(), "--data"]).arg(&data);
             if device != DeviceSpec::Cpu {
                 command.args(["--memory", GPU_MEMORY]);
             }
@@ -89,7 +89,7 @@ impl Cluster {
                 command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
             }
             let mut worker = Process::spawn(command, &data.join("log"))?;
-            worker.say(&code).await?;
+            worker.say(&serde_json::json!({ "join": code }).to_string()).await?;
             cluster.processes.push(worker);
         }
         cluster.wait_for(&name).await?;

@@ -87,7 +87,14 @@ async fn admit(peer: PeerId, hello: Hello, fleet: &Fleet) -> Result<Hello, Refus
 async fn receive(mut receiver: FrameReceiver, fleet: &Fleet, peer: PeerId, connection: u64) {
     loop {
         match receiver.recv::<ToCoordinator>().await {
-            Ok(Received { message, .. }) => fleet.tell(Event::Message { peer, connection, message }).await,
+            Ok(Received { message, .. }) => {
+                let resigned = message == ToCoordinator::Resign;
+                fleet.tell(Event::Message { peer, connection, message }).await;
+                if resigned {
+                    // A member no longer: the worker waits for the end of the link.
+                    return;
+                }
+            }
             Err(error) => return tracing::info!(peer = %peer.short(), %error, "control link ended"),
         }
     }

@@ -91,8 +91,12 @@ impl Coordinator {
         let (api_listener, api) = listen("the API", settings.listen).await?;
         let shelf = Shelf::default();
         let weights_token = token();
-        let welcome =
-            Welcome { version: VERSION, weights_port: weights_addr.port(), weights_token: weights_token.clone() };
+        let welcome = Welcome {
+            version: VERSION,
+            grid: settings.name.clone(),
+            weights_port: weights_addr.port(),
+            weights_token: weights_token.clone(),
+        };
 
         let close = CancellationToken::new();
         let (fleet_task, fleet, routes) = FleetTask::new(registry, shelf.clone(), settings.max_sessions);

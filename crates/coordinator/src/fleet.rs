@@ -284,6 +284,10 @@ impl FleetTask {
                 }
             }
             ToCoordinator::Draining => self.drain(peer).await,
+            ToCoordinator::Resign => match self.registry.lock().await.remove(peer) {
+                Ok(()) => tracing::info!(peer = %peer.short(), "worker resigned"),
+                Err(error) => tracing::error!(%error, "a worker that resigned is still a member"),
+            },
             ToCoordinator::Hello(_) => tracing::warn!(peer = %peer.short(), "a second hello; ignored"),
         }
     }

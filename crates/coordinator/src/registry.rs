@@ -158,6 +158,14 @@ impl Registry {
         self.wrap(result)
     }
 
+    /// Takes a machine off the allow list.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn remove(&self, id: PeerId) -> Result<()> {
+        self.wrap(self.db.execute("DELETE FROM members WHERE id = ?1", [id.0]).map(drop))
+    }
+
     /// The machines on the allow list.
     ///
     /// # Errors

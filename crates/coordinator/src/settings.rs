@@ -5,10 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A grid's name has at most so many bytes: it is shown in a menu.
+const LONGEST_NAME: usize = 60;
+
 /// The coordinator's settings: `DIR/coordinator.toml`, every key optional.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// The grid's name, which donors see.
+    pub name: String,
     /// Address of the API (TCP).
     pub listen: SocketAddr,
     /// Address of the links to workers (UDP).
@@ -24,6 +29,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            name: "GoGrid".into(),
             // Nobody but this machine, until the operator says otherwise.
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             link_listen: SocketAddr::from(([0, 0, 0, 0], 7450)),
@@ -56,6 +62,14 @@ pub enum SettingsError {
         /// What and where.
         message: String,
     },
+    /// The grid's name cannot be shown.
+    #[error("name in {path} has {length} bytes, but must have 1 to {LONGEST_NAME}")]
+    Name {
+        /// Which file.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+    },
     /// A number is out of its range.
     #[error("{key} in {path} is {value}, but must be {range}")]
     Range {
@@ -84,6 +98,9 @@ impl Settings {
         };
         let settings: Self = toml::from_str(&text)
             .map_err(|error| SettingsError::Parse { path: path.clone(), message: error.to_string() })?;
+        if settings.name.trim().is_empty() || settings.name.len() > LONGEST_NAME {
+            return Err(SettingsError::Name { path, length: settings.name.len() });
+        }
         for (key, value, range) in [
             ("max_sessions", settings.max_sessions, 1..=65_536),
             ("queue_capacity", settings.queue_capacity, 0..=1_000_000),
@@ -119,5 +136,7 @@ mod tests {
         assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
         assert!(error("listen = 7").contains("listen"));
         assert!(error("max_sessions = 0").contains("max_sessions in"));
+        assert!(error("name = ' '").contains("name in"));
+        assert!(error(&format!("name = '{}'", "x".repeat(61))).contains("61 bytes"));
     }
 }

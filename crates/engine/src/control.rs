@@ -2,11 +2,12 @@
 
 use crate::{
     executor::{self, Installed, StageGauge},
-    lender::{Lent, StageView, View},
+    lender::{Lent, StageView, View, lent},
     links::{self, Inbound, Lost},
     load::{Loader, StageLoadError},
     weights::Mirrors,
 };
+use gogrid_limits::Ledger;
 use gogrid_link::{DialError, FrameSender, Link, LinkError, Protocol, Received, Transport};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
@@ -16,8 +17,11 @@ use gogrid_wire::{
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::mpsc,
@@ -31,6 +35,8 @@ const BEAT: Duration = Duration::from_secs(1);
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 /// When leaving, sessions get this long to end.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// The coordinator takes a member off its list within this time.
+const RESIGN_WITHIN: Duration = Duration::from_secs(2);
 /// Messages from the coordinator that may wait while one is handled, and reports of stages that may wait to be sent.
 const QUEUE: usize = 64;
 
@@ -49,19 +55,45 @@ pub(crate) enum ControlError {
     Unexpected,
 }
 
-impl ControlError {
-    /// Whether trying again cannot help.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Refused(_))
-    }
-}
-
 /// What the worker says of itself.
 #[derive(Clone)]
 pub(crate) struct Introduction {
     pub(crate) name: String,
     pub(crate) device: String,
-    pub(crate) memory: u64,
+    /// What it lends now.
+    pub(crate) ledger: Ledger,
+}
+
+/// A coordinator has let the machine in.
+pub(crate) struct Joined {
+    link: Link,
+    welcome: Welcome,
+}
+
+impl Joined {
+    /// The grid's name.
+    pub(crate) fn grid(&self) -> &str {
+        &self.welcome.grid
+    }
+}
+
+/// How the worker is asked to leave.
+pub(crate) struct Parting {
+    asked: CancellationToken,
+    for_good: AtomicBool,
+}
+
+impl Parting {
+    /// Asked when `stop` is, too.
+    pub(crate) fn under(stop: &CancellationToken) -> Self {
+        Self { asked: stop.child_token(), for_good: AtomicBool::new(false) }
+    }
+
+    /// Leave; for good: the machine is to be a member no longer.
+    pub(crate) fn part(&self, for_good: bool) {
+        self.for_good.store(for_good, Ordering::Relaxed);
+        self.asked.cancel();
+    }
 }
 
 /// Dials the coordinator and is let in, or not.
@@ -70,14 +102,15 @@ pub(crate) async fn join(
     coordinator: &PeerAddr,
     introduction: &Introduction,
     token: Option<InviteToken>,
-) -> Result<(Link, Welcome), ControlError> {
+) -> Result<Joined, ControlError> {
     let mut link = transport.dial(coordinator, Protocol::Control).await?;
-    let Introduction { name, device, memory } = introduction.clone();
+    let Introduction { name, device, ledger } = introduction.clone();
+    let memory = lent(&ledger.usage());
     let hello = Hello { version: VERSION, token, name, device, memory, addrs: transport.addrs().await };
     link.sender.send(&ToCoordinator::Hello(hello), &[]).await?;
     let answer = tokio::time::timeout(WELCOME_WITHIN, link.receiver.recv::<ToWorker>()).await;
     match answer.map_err(|_| ControlError::Timeout)??.message {
-        ToWorker::Welcome(welcome) => Ok((link, welcome)),
+        ToWorker::Welcome(welcome) => Ok(Joined { link, welcome }),
         ToWorker::Refused(refusal) => Err(refusal.into()),
         _ => Err(ControlError::Unexpected),
     }
@@ -95,6 +128,7 @@ pub(crate) enum Ended {
 /// One stage on its way into service, or in it.
 struct Held {
     spec: StageSpec,
+    since: Instant,
     gauge: Option<Arc<StageGauge>>,
     /// Ends what runs for the stage: its load, then its links.
     tasks: Vec<AbortHandle>,
@@ -129,14 +163,14 @@ enum Report {
 }
 
 impl Control {
-    /// Serves the connection until it breaks or `stop` is cancelled and the sessions are over.
+    /// Serves the connection until it breaks, or the worker is asked to leave and the sessions are over.
     pub(crate) async fn serve(
         transport: Arc<dyn Transport>,
         coordinator: PeerAddr,
-        (link, welcome): (Link, Welcome),
+        Joined { link, welcome }: Joined,
         Shared { loader, inbound, view }: Shared,
         failures: &mut mpsc::Receiver<executor::Lost>,
-        stop: &CancellationToken,
+        parting: &Parting,
     ) -> Ended {
         let (lost, mut losses) = mpsc::channel(QUEUE);
         let (reports, mut reported) = mpsc::channel(QUEUE);
@@ -162,7 +196,7 @@ impl Control {
         tokio::pin!(deadline);
         let ended = loop {
             let message = tokio::select! {
-                () = stop.cancelled(), if !leaving => {
+                () = parting.asked.cancelled(), if !leaving => {
                     leaving = true;
                     // What does not compute will not end its sessions; they go on elsewhere when it is gone.
                     let within = if this.loader.paced.is_stopped() { Duration::ZERO } else { DRAIN_WITHIN };
@@ -193,6 +227,9 @@ impl Control {
                 break if leaving { Ended::Left } else { Ended::Lost };
             }
         };
+        if ended == Ended::Left && parting.for_good.load(Ordering::Relaxed) {
+            resign(&mut sender, &mut incoming).await;
+        }
         let epochs: Vec<Epoch> = this.held.keys().copied().collect();
         for epoch in epochs {
             this.stop(epoch).await;
@@ -234,8 +271,9 @@ impl Control {
                 drop(reports.send(Report::Loaded(epoch, result)).await);
             })
         };
-        self.view.set_stage(epoch.0, Some(stage_view(&spec, None)));
-        self.held.insert(epoch, Held { spec, gauge: None, tasks: vec![loading] });
+        let since = Instant::now();
+        self.view.set_stage(epoch.0, Some(stage_view(&spec, since, None)));
+        self.held.insert(epoch, Held { spec, since, gauge: None, tasks: vec![loading] });
     }
 
     /// Links up: the executor's output to the later stage, and from the coordinator where this stage is the first.
@@ -306,7 +344,7 @@ impl Control {
         Some(match report {
             Report::Loaded(_, Ok(installed)) => {
                 let loaded = (installed.weight_bytes, installed.gauge.clone());
-                self.view.set_stage(epoch.0, Some(stage_view(&held.spec, Some(loaded))));
+                self.view.set_stage(epoch.0, Some(stage_view(&held.spec, held.since, Some(loaded))));
                 held.gauge = Some(installed.gauge);
                 let (kv_budget, quant) = (held.spec.kv_budget, installed.quant.to_string());
                 ToCoordinator::Loaded { epoch, weight_bytes: installed.weight_bytes, kv_budget, quant }
@@ -322,8 +360,18 @@ impl Control {
     }
 }
 
-fn stage_view(spec: &StageSpec, loaded: Option<(u64, Arc<StageGauge>)>) -> StageView {
-    StageView { model: spec.model.clone(), layers: [spec.first_layer, spec.end_layer], loaded }
+fn stage_view(spec: &StageSpec, since: Instant, loaded: Option<(u64, Arc<StageGauge>)>) -> StageView {
+    StageView { model: spec.model.clone(), layers: [spec.first_layer, spec.end_layer], since, loaded }
+}
+
+/// Says that the machine is a member no longer, and waits until the coordinator has closed: it has read it then.
+async fn resign<T>(sender: &mut FrameSender, incoming: &mut mpsc::Receiver<T>) {
+    if send(sender, &ToCoordinator::Resign).await.is_ok() {
+        let closed = async { while incoming.recv().await.is_some() {} };
+        if tokio::time::timeout(RESIGN_WITHIN, closed).await.is_err() {
+            tracing::warn!("the coordinator may not have heard that this machine leaves");
+        }
+    }
 }
 
 async fn send(sender: &mut FrameSender, message: &ToCoordinator) -> Result<(), LinkError> {

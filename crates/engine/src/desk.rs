@@ -2,20 +2,20 @@
 
 use crate::{
     executor::Executor,
+    grid::{Gate, Wish},
     lender::{Lender, Order, StageView, State},
     local,
     pace::Paced,
+    self_test,
 };
 use gogrid_limits::{Ledger, Limits};
-use gogrid_panel_api::{
-    Connection, Contribution, LeverState, Refused, Request, Response, Setting, Stage, Status, Usage,
-};
+use gogrid_panel_api::{Contribution, LeverState, Machine, Refused, Request, Response, Setting, Stage, Status, Usage};
 use gogrid_probe::{Lever, Outcome};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// A slice ends within this time, unless its output finds no way out.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
@@ -27,9 +27,8 @@ pub(crate) struct Who {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) device: String,
-    /// The coordinator's key in hexadecimal.
-    pub(crate) coordinator: String,
     pub(crate) gpu: bool,
+    pub(crate) machine: Machine,
 }
 
 #[derive(Clone)]
@@ -39,6 +38,9 @@ pub(crate) struct Desk {
     pub(crate) executor: Executor,
     pub(crate) paced: Paced,
     pub(crate) ledger: Ledger,
+    pub(crate) gate: Gate,
+    /// Held while the self-test runs.
+    pub(crate) testing: Arc<Mutex<()>>,
 }
 
 impl local::Desk for Desk {
@@ -49,9 +51,11 @@ impl local::Desk for Desk {
             name: who.name.clone(),
             device: who.device.clone(),
             state: self.word(&state),
-            reason: state.allowance.reason.to_string(),
+            reason: reason(&state),
             pausing_after_answers: state.finishing,
-            connection: Connection { coordinator: who.coordinator.clone(), connected: state.connected },
+            connection: state.place.clone(),
+            machine: who.machine.clone(),
+            managed_by: None,
             usage: self.usage(&state),
             stages: state.stages.iter().map(|(epoch, stage)| panel_stage(*epoch, stage)).collect(),
             sessions: self.lender.view().sessions(),
@@ -68,10 +72,19 @@ impl local::Desk for Desk {
     }
 
     async fn order(&self, request: Request) -> Response {
+        let record = self.lender.view().record();
         let order = match request {
             Request::Limits | Request::Status | Request::Follow { .. } => {
                 return Response::Limits(settings(&self.lender.view().state().limits));
             }
+            Request::History { range } => return Response::History(record.history(range)),
+            Request::Events => return Response::Events(record.events()),
+            Request::Days => return Response::Days(record.days()),
+            Request::Join { code } => return self.join(&code).await,
+            Request::Leave => return done(self.gate.order(Wish::Leave).await),
+            Request::SelfTest => return self.test().await,
+            Request::Diagnose => return diagnosis(),
+            Request::Programs => return programs(),
             Request::Set { changes } => Order::Set(changes),
             Request::Preset { name } => Order::Preset(name),
             Request::Pause(pause) => Order::Pause(pause),
@@ -88,7 +101,37 @@ impl local::Desk for Desk {
     }
 }
 
+/// Why the worker does what it does.
+fn reason(state: &State) -> String {
+    match (&state.place, &state.revoked) {
+        (Some(_), _) => state.allowance.reason.to_string(),
+        (None, Some(revoked)) => revoked.clone(),
+        (None, None) => "This machine is a member of no grid yet".to_owned(),
+    }
+}
+
+fn done(result: Result<(), Refused>) -> Response {
+    result.map_or_else(Response::Refused, |()| Response::Done)
+}
+
 impl Desk {
+    async fn join(&self, code: &str) -> Response {
+        match code.parse() {
+            Ok(code) => done(self.gate.order(Wish::Join(Box::new(code))).await),
+            Err(error) => Response::Refused(Refused::new(Some("code"), error.to_string())),
+        }
+    }
+
+    async fn test(&self) -> Response {
+        let Ok(_alone) = self.testing.try_lock() else {
+            return Response::Refused(Refused::new(None, "a self-test is running already"));
+        };
+        match self_test::run(&self.lender, &self.executor, &self.paced).await {
+            Ok(result) => Response::SelfTest(result),
+            Err(refused) => Response::Refused(refused),
+        }
+    }
+
     fn word(&self, state: &State) -> gogrid_panel_api::State {
         use gogrid_limits::State as Governed;
         use gogrid_panel_api::State as Word;
@@ -96,7 +139,8 @@ impl Desk {
             Governed::Paused => Word::Paused,
             Governed::Stopped => Word::Stopped,
             _ if self.paced.is_stopped() => Word::Stopped,
-            _ if !state.connected => Word::Connecting,
+            _ if state.place.is_none() => Word::NotJoined,
+            _ if !state.is_connected() => Word::Connecting,
             _ if !self.executor.work().is_busy() => Word::Idle,
             Governed::Throttled => Word::Throttled,
             Governed::Working => Word::Working,
@@ -151,6 +195,8 @@ fn settings(limits: &Limits) -> Vec<Setting> {
         value: key.value(limits),
         changed: key.is_changed(limits),
         help: format!("{} ({})", key.help, key.range),
+        default: key.value(&Limits::of(limits.preset)),
+        managed: None,
     };
     Limits::KEYS.iter().map(setting).collect()
 }
@@ -166,4 +212,11 @@ fn panel_stage(epoch: u64, stage: &StageView) -> Stage {
         kv_bytes: gauge.map_or(0, |gauge| gauge.kv_used.load(Ordering::Relaxed)),
         sessions: gauge.map_or(0, |gauge| gauge.sessions.load(Ordering::Relaxed)),
     }
+}
+
+fn diagnosis() -> Response {
+    Response::Refused(Refused::new(None, "wip"))
+}
+fn programs() -> Response {
+    Response::Refused(Refused::new(None, "wip"))
 }

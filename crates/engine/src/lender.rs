@@ -17,9 +17,16 @@ pub(crate) use settings::Settings;
 pub use settings::{SettingsError, compute_threads};
 pub(crate) use view::{Lent, StageView, State, View};
 
-use crate::{executor::Executor, pace::Paced, weights::WeightCache};
-use gogrid_limits::{Allowance, Governor, Ledger, Limits, LimitsError, Machine, Now, Pause, Preset, Usage};
-use gogrid_panel_api::{PauseRequest, Refused};
+use crate::{
+    executor::Executor,
+    pace::Paced,
+    record::{self, Record, Work},
+    weights::WeightCache,
+};
+use gogrid_limits::{
+    Allowance, Governor, Ledger, Limits, LimitsError, Load, Machine, Memory, Now, Pause, Preset, Sample, Share, Usage,
+};
+use gogrid_panel_api::{PauseRequest, Point, Refused};
 use gogrid_probe::{Probe, Watch};
 use net::Net;
 use std::{
@@ -52,6 +59,8 @@ pub(crate) enum Order {
     Pause(PauseRequest),
     /// Go on.
     Resume,
+    /// Compute nothing, or go on, for the self-test: as for a pause, but nobody else is told.
+    Hold(bool),
     /// Look at the machine now: there is work.
     Look,
 }
@@ -74,6 +83,7 @@ pub(crate) struct Parts {
     pub(crate) ledger: Ledger,
     pub(crate) executor: Executor,
     pub(crate) weights: WeightCache,
+    pub(crate) record: Record,
     pub(crate) gpu: bool,
     /// After a pause of this length memory is given back: [`LONG_PAUSE`], but in tests.
     pub(crate) long_pause: Duration,
@@ -84,9 +94,9 @@ impl Lender {
     pub(crate) fn start(parts: Parts) -> io::Result<Self> {
         let (orders, received) = mpsc::sync_channel(ORDERS);
         let (ready, looked) = mpsc::sync_channel(1);
-        let Parts { settings, machine, probe, paced, ledger, executor, weights, gpu, long_pause } = parts;
+        let Parts { settings, machine, probe, paced, ledger, executor, weights, record, gpu, long_pause } = parts;
         let governor = Governor::new(settings.limits().clone(), machine);
-        let view = Arc::new(View::new(governor.allowance().clone(), settings.limits().clone()));
+        let view = Arc::new(View::new(governor.allowance().clone(), settings.limits().clone(), record, gpu));
         let mut desk = Desk {
             settings,
             governor,
@@ -97,12 +107,14 @@ impl Lender {
             weights,
             gpu,
             long_pause,
-            memory: machine.memory,
+            machine,
             view: view.clone(),
             net: Net::new(),
             rates: Rates::default(),
             looked: Instant::now(),
             finishing: None,
+            held: false,
+            tokens: 0,
             stopped_since: None,
             released: false,
         };
@@ -149,8 +161,7 @@ struct Desk {
     weights: WeightCache,
     gpu: bool,
     long_pause: Duration,
-    /// Main memory of the machine, in bytes.
-    memory: u64,
+    machine: Machine,
     view: Arc<View>,
     net: Net,
     rates: Rates,
@@ -158,6 +169,10 @@ struct Desk {
     looked: Instant,
     /// A pause that begins when the last session is over.
     finishing: Option<PauseRequest>,
+    /// Whether the self-test has stopped everything.
+    held: bool,
+    /// Rows that were computed when the machine was last looked at.
+    tokens: u64,
     stopped_since: Option<Instant>,
     /// Whether the stages were given up for a long pause.
     released: bool,
@@ -192,7 +207,7 @@ impl Desk {
     }
 
     fn look(&mut self) {
-        self.looked = Instant::now();
+        let elapsed = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
         let watch = Watch {
             programs: self.governor.limits().stop_for.clone(),
             gpu: self.gpu,
@@ -202,6 +217,7 @@ impl Desk {
         let now = self.now();
         self.governor.update(&sample, now);
         self.rates.turn(&sample, &self.paced, self.executor.work().tokens());
+        self.note(&sample, elapsed);
         self.view.saw(sample, self.rates.now());
         let over = self.view.sessions() == 0;
         match self.finishing.take_if(|_| over) {
@@ -214,10 +230,56 @@ impl Desk {
         }
     }
 
+    /// For charts, and for what the day has seen.
+    fn note(&mut self, sample: &Sample, elapsed: Duration) {
+        let (limits, rates) = (self.governor.limits(), self.rates.now());
+        let device = sample.gpu.as_ref().and_then(|gpu| gpu.known());
+        let ledger = self.ledger.usage().total();
+        let used = |memory: &Memory| memory.total.saturating_sub(memory.available).saturating_sub(memory.own);
+        let others_memory = match device {
+            Some(gpu) => Some(gpu.memory_used.saturating_sub(gpu.memory_own.known().copied().unwrap_or(ledger))),
+            None if self.gpu => None,
+            None => sample.memory.known().map(used),
+        };
+        let load = device.and_then(|gpu| gpu.load.known());
+        let memory_limit = match self.machine.gpu_memory {
+            Some(total) if self.gpu => limits.gpu_memory.resolve(total),
+            _ => limits.memory.resolve(self.machine.memory),
+        };
+        let look = Point {
+            at_ms: record::now_ms(),
+            cpu: sample.cpu.known().map(|load| load.own),
+            cpu_others: sample.cpu.known().map(Load::others),
+            cpu_limit: limits.cpu.fraction() as f32,
+            gpu: self.gpu.then_some(rates.gpu),
+            gpu_others: load.map(Load::others),
+            gpu_limit: self.gpu.then(|| limits.gpu.fraction() as f32),
+            memory: Some(ledger),
+            memory_others: others_memory,
+            memory_limit: (memory_limit < u64::MAX).then_some(memory_limit),
+            tokens_per_second: rates.tokens,
+        };
+        let tokens = self.executor.work().tokens();
+        let work = Work {
+            elapsed,
+            tokens: tokens - std::mem::replace(&mut self.tokens, tokens),
+            busy: self.executor.work().is_busy() && !self.paced.is_stopped(),
+            cpu: look.cpu.unwrap_or_default(),
+            cores: self.machine.cores,
+            gpu_watts: device.and_then(|gpu| gpu.watts.known().copied()),
+            gpu: load.map_or(0.0, |load| if load.total > 0.0 { (load.own / load.total).min(1.0) } else { 0.0 }),
+        };
+        self.view.record().saw(&look, &jiff::Zoned::now().date().to_string(), &work);
+    }
+
     /// Makes the allowance hold.
     fn hold(&mut self) {
         let allowance = self.governor.allowance().clone();
-        self.paced.allow(&allowance, self.governor.limits().cpu_threads);
+        let paced = match self.held {
+            true => Allowance { cpu: Share::ZERO, gpu: Share::ZERO, ..allowance.clone() },
+            false => allowance.clone(),
+        };
+        self.paced.allow(&paced, self.governor.limits().cpu_threads);
         let limit = if self.gpu { allowance.gpu_memory } else { allowance.memory };
         self.ledger.set_limit(limit);
         self.executor.wake();
@@ -225,13 +287,13 @@ impl Desk {
             self.executor.shrink(format!("less memory is lent now: {}", allowance.reason));
         }
         let limits = self.governor.limits();
-        self.net.span(limits.cpu, (!self.gpu).then(|| limits.memory.resolve(self.memory)));
+        self.net.span(limits.cpu, (!self.gpu).then(|| limits.memory.resolve(self.machine.memory)));
         self.view.set_caps(self.net.levers());
         // Where the disk's size is not known, a part of it bounds nothing.
         let disk = limits.disk.resolve(gogrid_probe::disk_size(self.weights.folder()).unwrap_or(u64::MAX));
         self.weights.bounds().set(disk, limits.network);
         self.give_back_after_long_pause(&allowance);
-        let computes = !self.paced.is_stopped();
+        let computes = self.paced.computes(&allowance);
         let stopped = match &self.finishing {
             Some(_) => Some("it pauses after the answers under way".to_owned()),
             None => (!computes).then(|| allowance.reason.to_string()),
@@ -245,7 +307,7 @@ impl Desk {
     }
 
     fn give_back_after_long_pause(&mut self, allowance: &Allowance) {
-        if !self.paced.is_stopped() {
+        if self.paced.computes(allowance) {
             (self.stopped_since, self.released) = (None, false);
             return;
         }
@@ -259,6 +321,11 @@ impl Desk {
         match order {
             Order::Look => {
                 self.look();
+                Ok(())
+            }
+            Order::Hold(held) => {
+                self.held = held;
+                self.hold();
                 Ok(())
             }
             Order::Set(changes) => {

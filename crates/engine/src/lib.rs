@@ -1,9 +1,10 @@
 //! The worker: lends this machine to a coordinator by running stages of its models.
 //!
 //! ```text
-//! coordinator ──control──▶ control ──Load──▶ load (fetch weights, build the stage) ──▶ executor
+//! coordinator ──control──▶ grid (member or not) ──▶ control ──Load──▶ load (fetch weights, build the stage) ──▶ executor
 //! earlier stage ──stage link──▶ links ──frames──▶ executor ──▶ links ──stage link──▶ later stage
 //! probe ──▶ lender (limits, governor) ──▶ pace, ledger ──▶ executor
+//!                └──▶ record (charts, events, days)
 //! panel, command line ──▶ local ──▶ desk ──▶ lender
 //! ```
 //! The executor is one named thread that owns every stage of the device. Everything else is small async tasks around
@@ -12,13 +13,16 @@
 mod control;
 mod desk;
 mod executor;
+mod grid;
 mod lender;
 mod links;
 mod load;
 mod local;
 mod membership;
 mod pace;
+mod record;
 mod scheduler;
+mod self_test;
 mod slices;
 mod weights;
 mod worker;

@@ -11,6 +11,8 @@ use std::{
 pub struct Membership {
     /// The coordinator.
     pub coordinator: PeerAddr,
+    /// The grid's name when it was last reached; empty before that.
+    pub grid: String,
 }
 
 /// Why the membership cannot be read or kept.
@@ -42,6 +44,8 @@ struct File {
     /// The coordinator's key in hexadecimal.
     coordinator: String,
     addrs: Vec<SocketAddr>,
+    #[serde(default)]
+    grid: String,
 }
 
 fn path(folder: &Path) -> PathBuf {
@@ -64,7 +68,7 @@ impl Membership {
         let file: File = serde_json::from_str(&text).map_err(damaged)?;
         let id = PeerId::from_hex(&file.coordinator)
             .ok_or_else(|| damaged(serde::de::Error::custom("`coordinator` is not 64 hexadecimal digits")))?;
-        Ok(Some(Self { coordinator: PeerAddr { id, addrs: file.addrs } }))
+        Ok(Some(Self { coordinator: PeerAddr { id, addrs: file.addrs }, grid: file.grid }))
     }
 
     /// Keeps it, whole or not at all.
@@ -73,13 +77,29 @@ impl Membership {
     /// When the file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), MembershipError> {
         let path = path(folder);
-        let file = File { coordinator: self.coordinator.id.to_string(), addrs: self.coordinator.addrs.clone() };
+        let file = File {
+            coordinator: self.coordinator.id.to_string(),
+            addrs: self.coordinator.addrs.clone(),
+            grid: self.grid.clone(),
+        };
         let temporary = path.with_extension("json.new");
         serde_json::to_vec_pretty(&file)
             .map_err(io::Error::from)
             .and_then(|text| fs::write(&temporary, text))
             .and_then(|()| fs::rename(&temporary, &path))
             .map_err(|source| MembershipError::Io { path, source })
+    }
+
+    /// Forgets it.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn forget(folder: &Path) -> Result<(), MembershipError> {
+        let path = path(folder);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(MembershipError::Io { path, source }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -92,9 +112,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(Membership::load(folder.path()).expect("readable"), None);
         let addrs = vec!["192.0.2.1:7450".parse().expect("an address")];
-        let membership = Membership { coordinator: PeerAddr { id: PeerId([5; 32]), addrs } };
+        let membership = Membership { coordinator: PeerAddr { id: PeerId([5; 32]), addrs }, grid: "Example".into() };
         membership.save(folder.path()).expect("written");
         assert_eq!(Membership::load(folder.path()).expect("readable"), Some(membership));
+        Membership::forget(folder.path()).expect("removed");
+        Membership::forget(folder.path()).expect("it is gone");
+        assert_eq!(Membership::load(folder.path()).expect("readable"), None);
     }
 
     #[test]

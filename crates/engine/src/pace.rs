@@ -88,6 +88,11 @@ impl Paced {
         }
     }
 
+    /// Whether something may be computed under this allowance.
+    pub(crate) fn computes(&self, allowance: &Allowance) -> bool {
+        !(allowance.cpu.is_zero() || self.gpu.is_some() && allowance.gpu.is_zero())
+    }
+
     /// Whether nothing may be computed.
     pub(crate) fn is_stopped(&self) -> bool {
         let (cpu, gpu) = self.shares();

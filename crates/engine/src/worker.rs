@@ -1,27 +1,23 @@
 use crate::{
-    control::{self, Control, Ended, Introduction, Shared},
+    control::{Introduction, Shared},
     desk::{Desk, Who},
     executor::{Executor, Lost},
-    lender::{LONG_PAUSE, Lender, Parts, Settings, SettingsError, lent},
+    grid::{Gate, Grid},
+    lender::{LONG_PAUSE, Lender, Parts, Settings, SettingsError},
     links::{self, Inbound},
     load::Loader,
     local::{Local, LocalError},
-    membership::{Membership, MembershipError},
+    membership::MembershipError,
     pace::Paced,
+    record::Record,
     weights::WeightCache,
 };
-use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_limits::{Account, Ledger, LimitsError, Machine, OverLimit, Preset, Sample};
 use gogrid_link::{Protocol, Transport};
 use gogrid_model::{DeviceError, DeviceKind, DeviceSpec};
 use gogrid_probe::{Probe, Watch};
-use gogrid_wire::{InviteToken, JoinCode, PeerAddr};
-use std::{
-    io,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use gogrid_wire::JoinCode;
+use std::{io, path::PathBuf, sync::Arc};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -50,6 +46,8 @@ pub struct WorkerOptions {
     pub preset: Preset,
     /// Memory of the device to lend, in bytes, in place of what the limits say.
     pub memory: Option<u64>,
+    /// Whether it stays when the machine is a member of no grid, and waits to be told of one.
+    pub resident: bool,
 }
 
 /// Why a worker cannot run.
@@ -101,6 +99,8 @@ pub enum WorkerError {
 /// How the worker stands with its coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerState {
+    /// A member of no grid.
+    Outside,
     /// On its way.
     Connecting,
     /// A member, ready for stages.
@@ -136,16 +136,17 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let Self { transport, options, probe, state } = self;
         options.device.check_built()?;
-        let (coordinator, mut token) = whom_to_join(&options)?;
-        let (lost, mut failures) = mpsc::channel(FAILURES);
-        let LentDevice { lender, loader } = lend(&options, probe, lost)?;
+        let (lost, failures) = mpsc::channel(FAILURES);
+        let record = Record::open(&options.data);
+        let LentDevice { lender, loader, machine } = lend(&options, probe, lost, record.clone())?;
         let inbound = Inbound::default();
+        let (gate, orders) = Gate::new();
         let who = Who {
             id: transport.id().to_string(),
             name: options.name.clone(),
             device: options.device.to_string(),
-            coordinator: coordinator.id.to_string(),
             gpu: is_gpu(options.device),
+            machine,
         };
         let desk = Desk {
             who: Arc::new(who),
@@ -153,65 +154,38 @@ impl Worker {
             executor: loader.executor.clone(),
             paced: loader.paced.clone(),
             ledger: loader.ledger.clone(),
+            gate,
+            testing: Arc::default(),
         };
         let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: lender.view().clone() };
         let mut tasks = JoinSet::new();
         tasks.spawn(Local::bind(&options.data)?.serve(desk));
-        tasks.spawn(accept(transport.clone(), inbound.clone(), loader.executor.clone()));
+        tasks.spawn(accept(transport.clone(), inbound, loader.executor.clone()));
         tasks.spawn(look_at_arrivals(loader.executor.work().arrivals(), lender.clone()));
+        tasks.spawn(record.clone().keep());
 
         let executor = loader.executor.clone();
-        let serve = async {
-            let (mut pauses, started) = (pauses(), Instant::now());
-            while !stop.is_cancelled() {
-                let introduction = Introduction {
-                    name: options.name.clone(),
-                    device: options.device.to_string(),
-                    memory: lent(&loader.ledger.usage()),
-                };
-                let joined = tokio::select! {
-                    joined = control::join(&*transport, &coordinator, &introduction, token) => joined,
-                    () = stop.cancelled() => break,
-                };
-                match joined {
-                    Ok(joined) => {
-                        if token.take().is_some() {
-                            Membership { coordinator: coordinator.clone() }.save(&options.data)?;
-                        }
-                        pauses = self::pauses();
-                        tracing::info!(coordinator = %coordinator.id.short(), "connected");
-                        state.send_replace(WorkerState::Ready);
-                        lender.view().set_connected(true);
-                        let (transport, coordinator) = (transport.clone(), coordinator.clone());
-                        let served =
-                            Control::serve(transport, coordinator, joined, shared.clone(), &mut failures, &stop).await;
-                        lender.view().set_connected(false);
-                        if served == Ended::Left {
-                            break;
-                        }
-                        tracing::warn!("the coordinator is gone; trying to reach it again");
-                        state.send_replace(WorkerState::Connecting);
-                    }
-                    Err(error) if error.is_final() => return Err(WorkerError::Refused(error.to_string())),
-                    Err(error) if token.is_some() && started.elapsed() > JOIN_WITHIN => {
-                        return Err(WorkerError::NoAnswer(error.to_string()));
-                    }
-                    Err(error) => tracing::warn!(%error, "cannot reach the coordinator yet"),
-                }
-                let pause = pauses.next().unwrap_or(MAX_PAUSE);
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = stop.cancelled() => {}
-                }
-            }
-            Ok(())
+        let grid = Grid {
+            transport: transport.clone(),
+            introduction: Introduction {
+                name: options.name,
+                device: options.device.to_string(),
+                ledger: loader.ledger.clone(),
+            },
+            data: options.data,
+            shared,
+            failures,
+            orders,
+            state,
+            resident: options.resident,
         };
         let result = tokio::select! {
-            result = serve => result,
+            result = grid.run(options.join, &stop) => result,
             // The coordinator and whoever started this program must notice at once: no request is to wait for a
             // machine that will never answer.
             () = executor.ended() => Err(WorkerError::Executor),
         };
+        record.save();
         transport.close().await;
         result
     }
@@ -221,6 +195,7 @@ impl Worker {
 struct LentDevice {
     lender: Lender,
     loader: Loader,
+    machine: gogrid_panel_api::Machine,
 }
 
 fn is_gpu(device: DeviceSpec) -> bool {
@@ -231,6 +206,7 @@ fn lend(
     options: &WorkerOptions,
     mut probe: Box<dyn Probe>,
     lost: mpsc::Sender<Lost>,
+    record: Record,
 ) -> Result<LentDevice, WorkerError> {
     let (device, gpu) = (options.device, is_gpu(options.device));
     let mut settings = Settings::load(&options.data, options.limits.as_deref(), options.preset)?;
@@ -250,13 +226,22 @@ fn lend(
         ledger: ledger.clone(),
         executor: executor.clone(),
         weights: cache.clone(),
+        record,
         gpu,
         long_pause: LONG_PAUSE,
     };
     let lender = Lender::start(parts)?;
     let runtime = if gpu { Some(ledger.reserve(Account::Runtime, GPU_RUNTIME)?) } else { None };
     let loader = Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(runtime) };
-    Ok(LentDevice { lender, loader })
+    let known = |bytes: u64| (bytes < u64::MAX).then_some(bytes);
+    let machine = gogrid_panel_api::Machine {
+        cores: machine.cores,
+        memory: known(machine.memory),
+        gpu_name: None,
+        gpu_memory: machine.gpu_memory.and_then(known),
+        disk: gogrid_probe::disk_size(&options.data).ok(),
+    };
+    Ok(LentDevice { lender, loader, machine })
 }
 
 /// The totals of which limits are parts. With the memory to lend in bytes, a total that is not known is not needed.
@@ -279,29 +264,6 @@ fn machine(sample: &Sample, gpu: bool, memory_given: bool) -> Result<Machine, Wo
 async fn look_at_arrivals(mut arrivals: watch::Receiver<u64>, lender: Lender) {
     while arrivals.changed().await.is_ok() {
         lender.look();
-    }
-}
-
-/// How long a machine that is no member yet tries: its owner is there and wants to know. A member tries for ever.
-const JOIN_WITHIN: Duration = Duration::from_secs(8);
-/// The longest pause between two tries: a coordinator that returns has its fleet back within this time.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
-
-fn pauses() -> impl Iterator<Item = Duration> + Send {
-    ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(MAX_PAUSE)
-        .without_max_times()
-        .build()
-}
-
-/// A join code names the coordinator, a new one too; without one the membership does.
-fn whom_to_join(options: &WorkerOptions) -> Result<(PeerAddr, Option<InviteToken>), WorkerError> {
-    match (&options.join, Membership::load(&options.data)?) {
-        (Some(code), _) => Ok((code.coordinator.clone(), Some(code.token))),
-        (None, Some(member)) => Ok((member.coordinator, None)),
-        (None, None) => Err(WorkerError::NotJoined),
     }
 }
 

@@ -1,23 +1,26 @@
 use crate::{Reason, Share};
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// What the worker may take right now. Never more than the limits say.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Allowance {
     /// Part of all cores' time.
     pub cpu: Share,
     /// Part of the GPU's time; nothing where there is no GPU.
     pub gpu: Share,
     /// Main memory, in bytes.
+    #[ts(type = "number")]
     pub memory: u64,
     /// GPU memory, in bytes; 0 where there is no GPU.
+    #[ts(type = "number")]
     pub gpu_memory: u64,
     /// What decided, of all the rules the one that takes most.
     pub reason: Reason,
 }
 
 /// What the tray shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Everything that the limits lend.

@@ -7,30 +7,90 @@ use std::{fmt, str::FromStr};
 /// A number of bytes, or a part of what the machine has.
 ///
 /// As text: bytes with a decimal or binary unit (`500MB`, `4GiB`, `0B`), or a percentage with exactly one sign (`60%`,
-/// `12.5%`), blanks before the unit or the sign allowed. A bare number is refused: it could be either.
+/// `12.5%`), blanks before the unit or the sign allowed. A bare number is refused: it could be either. Both together
+/// are `60% up to 4GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
     /// So many.
     Bytes(u64),
     /// So much of the whole.
     Part(Share),
+    /// So much of the whole, and no more than so many. What comes of a donor who counts in one and a policy that counts
+    /// in the other: which is less only the machine's total tells.
+    Least {
+        /// Of the whole.
+        part: Share,
+        /// At most.
+        bytes: u64,
+    },
 }
 
 impl Amount {
+    /// All of it.
+    pub const ALL: Self = Self::Part(Share::FULL);
+
     /// In bytes, of a whole of `total` bytes. Never more than the whole.
     pub fn resolve(self, total: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.min(total),
             Self::Part(part) => part.of(total),
+            Self::Least { part, bytes } => part.of(total).min(bytes),
+        }
+    }
+
+    /// The less of both, of whatever total.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        let ((part, bytes), (other_part, other_bytes)) = (self.bounds(), other.bounds());
+        let part = part.into_iter().chain(other_part).min();
+        match (part, bytes.into_iter().chain(other_bytes).min()) {
+            (Some(part), Some(bytes)) if part < Share::FULL => Self::Least { part, bytes },
+            (_, Some(bytes)) => Self::Bytes(bytes),
+            (part, None) => Self::Part(part.unwrap_or(Share::FULL)),
+        }
+    }
+
+    /// Whether it is more than `bound`. Where the total is not known, only parts are compared with parts and bytes with
+    /// bytes: of the others none is more.
+    pub fn exceeds(self, bound: Self, total: Option<u64>) -> bool {
+        if let Some(total) = total {
+            return self.resolve(total) > bound.resolve(total);
+        }
+        let ((part, bytes), (most_part, most_bytes)) = (self.bounds(), bound.bounds());
+        part.zip(most_part).is_some_and(|(part, most)| part > most)
+            || bytes.zip(most_bytes).is_some_and(|(bytes, most)| bytes > most)
+    }
+
+    /// With one bound alone: of two, the one that decides on a machine with that total.
+    #[must_use]
+    pub fn on(self, total: Option<u64>) -> Self {
+        match (self, total) {
+            (Self::Least { part, bytes }, Some(total)) if bytes <= part.of(total) => Self::Bytes(bytes),
+            (Self::Least { part, .. }, Some(_)) => Self::Part(part),
+            _ => self,
+        }
+    }
+
+    fn bounds(self) -> (Option<Share>, Option<u64>) {
+        match self {
+            Self::Bytes(bytes) => (None, Some(bytes)),
+            Self::Part(part) => (Some(part), None),
+            Self::Least { part, bytes } => (Some(part), Some(bytes)),
         }
     }
 }
+
+/// Between a part and the bytes that it may reach.
+const UP_TO: &str = " up to ";
 
 impl FromStr for Amount {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        if text.trim().ends_with('%') {
+        if let Some((part, bytes)) = text.split_once(UP_TO) {
+            let part = value::percent(part, 0).map(Self::Part)?;
+            Ok(part.stricter(Self::Bytes(value::bytes(bytes)?)))
+        } else if text.trim().ends_with('%') {
             value::percent(text, 0).map(Self::Part)
         } else {
             value::bytes(text).map(Self::Bytes)
@@ -43,6 +103,7 @@ impl fmt::Display for Amount {
         f.write_str(&match self {
             Self::Bytes(bytes) => value::bytes_text(*bytes),
             Self::Part(part) => value::percent_text(*part),
+            Self::Least { part, bytes } => value::percent_text(*part) + UP_TO + &value::bytes_text(*bytes),
         })
     }
 }
@@ -50,6 +111,8 @@ impl fmt::Display for Amount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arbitrary::amount;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     const SOME: u64 = 10_000_000_000;
@@ -72,6 +135,9 @@ mod tests {
     #[case("18446744073709551615B", u64::MAX, u64::MAX, "18446744073709551615B")]
     #[case("99999999EiB", u64::MAX, u64::MAX, "18446744073709551615B")]
     #[case("99999999999999999999B", 7, 7, "18446744073709551615B")]
+    #[case("60% up to 4 GiB", SOME, 4 << 30, "60% up to 4GiB")]
+    #[case("60 % up to 4GiB", 1000, 600, "60% up to 4GiB")]
+    #[case("100% up to 4GiB", SOME, 4 << 30, "4GiB")]
     fn is_read_written_and_resolved(#[case] text: &str, #[case] total: u64, #[case] bytes: u64, #[case] written: &str) {
         let amount: Amount = text.parse().unwrap();
         assert_eq!(amount.resolve(total), bytes);
@@ -92,7 +158,49 @@ mod tests {
     #[case("101%", ValueError::OutOfRange)]
     #[case("60%%", ValueError::NotANumber)]
     #[case("60.05%", ValueError::TooFine)]
+    #[case("4GiB up to 60%", ValueError::NotANumber)]
+    #[case("60% up to 4", ValueError::NoUnit)]
+    #[case("60% up to ", ValueError::NotANumber)]
     fn anything_else_is_refused(#[case] text: &str, #[case] problem: ValueError) {
         assert_eq!(text.parse::<Amount>(), Err(problem));
+    }
+
+    #[test]
+    fn of_two_bounds_the_total_tells_which_decides() {
+        let both: Amount = "50% up to 4GiB".parse().unwrap();
+        assert_eq!(both.on(Some(6 << 30)), Amount::Part(Share::from_percent(50)));
+        assert_eq!(both.on(Some(16 << 30)), Amount::Bytes(4 << 30));
+        assert_eq!(both.on(None), both);
+        assert_eq!(Amount::Bytes(1).on(Some(0)), Amount::Bytes(1));
+    }
+
+    #[rstest]
+    #[case("6GiB", "50%", Some(8 << 30), true)]
+    #[case("6GiB", "50%", Some(16 << 30), false)]
+    #[case("60%", "4GiB", Some(8 << 30), true)]
+    #[case("60%", "50%", None, true)]
+    #[case("40%", "50%", None, false)]
+    #[case("5GiB", "50% up to 4GiB", None, true)]
+    #[case("5GiB", "50%", None, false)]
+    fn is_compared_by_what_is_known(
+        #[case] amount: &str,
+        #[case] bound: &str,
+        #[case] total: Option<u64>,
+        #[case] exceeds: bool,
+    ) {
+        assert_eq!(amount.parse::<Amount>().unwrap().exceeds(bound.parse().unwrap(), total), exceeds);
+    }
+
+    proptest! {
+        #[test]
+        fn the_stricter_of_two_is_the_less_of_any_total(a in amount(), b in amount(), total in any::<u64>(), unit in 0..64_u32) {
+            let total = total >> unit;
+            let least = a.stricter(b);
+            prop_assert_eq!(least.resolve(total), a.resolve(total).min(b.resolve(total)));
+            prop_assert_eq!(least.on(Some(total)).resolve(total), least.resolve(total));
+            prop_assert_eq!(least.stricter(b), least);
+            prop_assert_eq!(b.stricter(a), least);
+            prop_assert!(!least.exceeds(a, Some(total)) && !least.exceeds(b, None));
+        }
     }
 }

@@ -24,7 +24,7 @@ mod room;
 mod rules;
 mod senses;
 
-use crate::{Allowance, Gpu, Limits, Memory, Reason, Sample, Share, Signal, When};
+use crate::{Allowance, Gpu, Limits, Memory, Reason, Sample, Share, Signal};
 use climb::{Climb, Levels};
 use jiff::{Timestamp, Zoned, civil};
 use pause::PauseClock;
@@ -209,10 +209,8 @@ impl Governor {
         if let Some(paused) = self.pause.look(self.limits.pause.as_ref(), now) {
             return Some(Reason::Paused { until: paused.until });
         }
-        match self.limits.when {
-            When::Schedule if !self.limits.schedule.contains(now.local) => Some(Reason::OutsideSchedule),
-            When::Always | When::Idle | When::Schedule => None,
-        }
+        let out_of_hours = self.limits.when.keeps_hours() && !self.limits.schedule.contains(now.local);
+        out_of_hours.then_some(Reason::OutsideSchedule)
     }
 
     fn decide_memory(&mut self, sample: &Sample, now: Duration, causes: &mut Causes) -> u64 {

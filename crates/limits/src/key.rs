@@ -1,8 +1,8 @@
-use crate::{Limits, value as v, value::ValueError};
+use crate::{Limits, policy::Word, value as v, value::ValueError};
 use std::time::Duration;
 
 /// Shorter than this no pause in typing is.
-const LEAST_IDLE: Duration = Duration::from_secs(1);
+pub(crate) const LEAST_IDLE: Duration = Duration::from_secs(1);
 /// Somebody who is away for a day is away.
 const MOST_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// More cores than any machine has that somebody lends.
@@ -34,6 +34,8 @@ pub struct Key {
     /// The values that it takes.
     pub range: &'static str,
     pub(crate) form: Form,
+    /// How a policy bounds it; `None`: the donor's alone.
+    pub(crate) word: Option<Word>,
     pub(crate) get: fn(&Limits) -> String,
     pub(crate) set: fn(&mut Limits, &str) -> Result<(), ValueError>,
 }
@@ -70,6 +72,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "The limits to start from; choosing one undoes every change but a pause",
         range: "quiet, balanced or full",
         form: Form::Text,
+        word: None,
         get: |limits| limits.preset.to_string(),
         set: |limits, text| text.parse().map(|preset| limits.choose(preset)),
     },
@@ -78,6 +81,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most of all cores' time",
         range: "1 to 100 %",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| v::percent_text(limits.cpu),
         set: |limits, text| v::percent(text, 1).map(|value| limits.cpu = value),
     },
@@ -86,6 +90,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most threads that compute",
         range: "1 to 1024, or all",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| limits.cpu_threads.map_or_else(|| ALL.into(), |threads| threads.to_string()),
         set: |limits, text| {
             let threads = if text.trim() == ALL { Ok(None) } else { v::whole(text, 1, MOST_THREADS).map(Some) };
@@ -97,6 +102,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most of all cores' time while somebody is there; never more than cpu",
         range: "0 to 100 %",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| v::percent_text(limits.cpu_in_use),
         set: |limits, text| v::percent(text, 0).map(|value| limits.cpu_in_use = value),
     },
@@ -105,6 +111,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most of the GPU's time",
         range: "1 to 100 %",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| v::percent_text(limits.gpu),
         set: |limits, text| v::percent(text, 1).map(|value| limits.gpu = value),
     },
@@ -113,6 +120,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most of the GPU's time while somebody is there; never more than gpu",
         range: "0 to 100 %",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| v::percent_text(limits.gpu_in_use),
         set: |limits, text| v::percent(text, 0).map(|value| limits.gpu_in_use = value),
     },
@@ -121,6 +129,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most GPU memory",
         range: "0 to 100 % with its sign, or bytes as in 4GiB or 500MB",
         form: Form::Text,
+        word: Some(Word::Most),
         get: |limits| limits.gpu_memory.to_string(),
         set: |limits, text| text.parse().map(|value| limits.gpu_memory = value),
     },
@@ -129,6 +138,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most main memory",
         range: "0 to 100 % with its sign, or bytes as in 4GiB or 500MB",
         form: Form::Text,
+        word: Some(Word::Most),
         get: |limits| limits.memory.to_string(),
         set: |limits, text| text.parse().map(|value| limits.memory = value),
     },
@@ -137,6 +147,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most of the disk, for weights",
         range: "0 to 100 % with its sign, or bytes as in 40GiB or 100GB",
         form: Form::Text,
+        word: Some(Word::Most),
         get: |limits| limits.disk.to_string(),
         set: |limits, text| text.parse().map(|value| limits.disk = value),
     },
@@ -145,14 +156,16 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Most network traffic for weights; off for no limit",
         range: "1kB/s or more, as in 500kB/s or 10MB/s, or off",
         form: Form::Text,
+        word: Some(Word::Most),
         get: |limits| v::or_off(limits.network, v::speed_text),
         set: |limits, text| v::unless_off(text, |text| v::speed(text, LEAST_SPEED)).map(|value| limits.network = value),
     },
     Key {
         name: "when",
-        help: "When to work: always, only while nobody is there, or in the hours of the schedule",
-        range: "always, idle or schedule",
+        help: "When to work: always, only while nobody is there, in the hours of the schedule, or where both allow it",
+        range: "always, idle, schedule or idle-in-schedule",
         form: Form::Text,
+        word: Some(Word::Fixed),
         get: |limits| limits.when.to_string(),
         set: |limits, text| text.parse().map(|value| limits.when = value),
     },
@@ -161,14 +174,16 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Without input for so long the user counts as away",
         range: "1s to 24h, as in 90s, 3m or 1h 30m",
         form: Form::Text,
+        word: Some(Word::Least),
         get: |limits| v::duration_text(limits.idle_after),
         set: |limits, text| v::duration(text, LEAST_IDLE, MOST_IDLE).map(|value| limits.idle_after = value),
     },
     Key {
         name: "schedule",
-        help: "The hours to work in if when is schedule, in local time",
+        help: "The hours to work in if when names the schedule, in local time",
         range: "days with or without hours, on the quarter, as in mon-fri 18:00-08:00, sat-sun; or none",
         form: Form::List,
+        word: Some(Word::Most),
         get: |limits| limits.schedule.to_string(),
         set: |limits, text| text.parse().map(|value| limits.schedule = value),
     },
@@ -177,6 +192,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Work while the machine runs on its battery",
         range: "true or false",
         form: Form::Flag,
+        word: Some(Word::Fixed),
         get: |limits| limits.on_battery.to_string(),
         set: |limits, text| v::flag(text).map(|value| limits.on_battery = value),
     },
@@ -185,6 +201,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Stop above this temperature of the CPU or GPU",
         range: "40 to 110 °C, or off",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| v::or_off(limits.max_celsius, |celsius| format!("{celsius}°C")),
         set: |limits, text| v::unless_off(text, celsius).map(|value| limits.max_celsius = value),
     },
@@ -193,6 +210,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Somebody counts as there while other programs use more of all cores' time",
         range: "1 to 100 %, or off",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| v::or_off(limits.others_cpu, v::percent_text),
         set: |limits, text| v::unless_off(text, |text| v::percent(text, 1)).map(|value| limits.others_cpu = value),
     },
@@ -201,6 +219,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Somebody counts as there while other programs use more of the GPU's time",
         range: "1 to 100 %, or off",
         form: Form::Number,
+        word: Some(Word::Most),
         get: |limits| v::or_off(limits.others_gpu, v::percent_text),
         set: |limits, text| v::unless_off(text, |text| v::percent(text, 1)).map(|value| limits.others_gpu = value),
     },
@@ -209,6 +228,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Stop while one of these programs runs",
         range: "up to 32 names with commas between, as in blender, steam; or none",
         form: Form::List,
+        word: Some(Word::Least),
         get: |limits| if limits.stop_for.is_empty() { v::NONE.into() } else { limits.stop_for.join(", ") },
         set: |limits, text| programs(text).map(|value| limits.stop_for = value),
     },
@@ -217,6 +237,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "What to do while a program fills the screen",
         range: "stop or ignore",
         form: Form::Text,
+        word: Some(Word::Fixed),
         get: |limits| if limits.stop_for_full_screen { STOP } else { IGNORE }.into(),
         set: |limits, text| full_screen(text).map(|value| limits.stop_for_full_screen = value),
     },
@@ -225,6 +246,7 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Compute nothing: on until it is turned off, or until an instant",
         range: "off, on, or an instant with its offset, as in 2030-06-15T14:30:00+02:00",
         form: Form::Text,
+        word: None,
         get: |limits| v::or_off(limits.pause, |pause| pause.to_string()),
         set: |limits, text| v::unless_off(text, str::parse).map(|value| limits.pause = value),
     },

@@ -3,19 +3,22 @@
 //! Pure: `now` is an argument, nothing here reads a clock or does I/O.
 //!
 //! ```text
-//! Limits ─┐
-//! Sample ─┴─▶ Governor ─▶ Allowance ─┬─▶ Pacer   before every slice of work
-//!                                    └─▶ Ledger  before every allocation
+//! Limits ──▶ Policy ─┐
+//! Sample ────────────┴─▶ Governor ─▶ Allowance ─┬─▶ Pacer   before every slice of work
+//!                                               └─▶ Ledger  before every allocation
 //! ```
 
 mod allowance;
 mod amount;
+#[cfg(test)]
+mod arbitrary;
 mod governor;
 mod key;
 mod ledger;
 mod limits;
 mod pacer;
 mod pause;
+mod policy;
 mod preset;
 mod reason;
 mod sample;
@@ -23,6 +26,7 @@ mod schedule;
 mod settings;
 mod share;
 mod sync;
+mod totals;
 mod value;
 mod when;
 
@@ -34,11 +38,13 @@ pub use ledger::{Account, HeldSession, Holding, Ledger, OverLimit, Release, Rese
 pub use limits::Limits;
 pub use pacer::{Grant, Paced, Pacer, PacerStats, RequestPacer};
 pub use pause::Pause;
+pub use policy::{Bound, Policy, PolicyError};
 pub use preset::Preset;
 pub use reason::{Blind, Moment, Reason};
 pub use sample::{Gpu, Load, Memory, Power, Sample, Signal};
 pub use schedule::Schedule;
 pub use settings::LimitsError;
 pub use share::Share;
+pub use totals::Totals;
 pub use value::ValueError;
 pub use when::When;

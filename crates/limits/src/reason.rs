@@ -2,9 +2,10 @@ use crate::Share;
 use jiff::civil;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use ts_rs::TS;
 
 /// Why the allowance is what it is. Its text is for the donor: one plain sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Reason {
     /// Nobody needs the machine: the limits themselves hold.
@@ -87,6 +88,7 @@ pub enum Reason {
     /// Main memory is short.
     MemoryShort {
         /// What programs can still get, in bytes.
+        #[ts(type = "number")]
         available: u64,
     },
     /// Programs wait for main memory.
@@ -97,12 +99,13 @@ pub enum Reason {
     /// Others need the GPU's memory.
     GpuMemoryShort {
         /// What others use, in bytes.
+        #[ts(type = "number")]
         others: u64,
     },
 }
 
 /// A signal that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Blind {
     /// The time since the last input.
@@ -122,9 +125,10 @@ pub enum Blind {
 }
 
 /// A time on the donor's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Moment {
     /// In local time, to the minute.
+    #[ts(type = "string")]
     pub at: civil::DateTime,
     /// Whether it is today: then the time says enough.
     pub today: bool,

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use ts_rs::TS;
 
 /// A value that was read, or why it could not be. Never a zero for "unknown".
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal<T> {
     /// Read.
@@ -45,7 +46,7 @@ impl<T> Signal<T> {
 }
 
 /// One look at the machine. Loads are means since the look before, between 0 and 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Sample {
     /// CPU time, as a part of all cores.
     pub cpu: Signal<Load>,
@@ -58,6 +59,7 @@ pub struct Sample {
     /// Where the machine's power comes from.
     pub power: Signal<Power>,
     /// Time since the last key or pointer event.
+    #[ts(type = "{ known: { secs: number; nanos: number } } | { unknown: string }")]
     pub user_idle: Signal<Duration>,
     /// Whether the window in front covers the screen.
     pub full_screen: Signal<bool>,
@@ -66,7 +68,7 @@ pub struct Sample {
 }
 
 /// A device's load.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 pub struct Load {
     /// Of all processes together.
     pub total: f32,
@@ -82,28 +84,34 @@ impl Load {
 }
 
 /// Main memory, in bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Memory {
     /// Installed.
+    #[ts(type = "number")]
     pub total: u64,
     /// What programs can still get without swapping.
+    #[ts(type = "number")]
     pub available: u64,
     /// Of this worker's process.
+    #[ts(type = "number")]
     pub own: u64,
     /// Part of the time in which some process waited for memory (Linux: PSI `some`, 10 s mean), between 0 and 1.
     pub pressure: Signal<f32>,
 }
 
 /// A GPU.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Gpu {
     /// Its load, ours apart from others'.
     pub load: Signal<Load>,
     /// Memory of the device, in bytes.
+    #[ts(type = "number")]
     pub memory_total: u64,
     /// Memory in use by everybody, in bytes.
+    #[ts(type = "number")]
     pub memory_used: u64,
     /// Memory in use by this worker's process, in bytes.
+    #[ts(as = "Signal<f64>")]
     pub memory_own: Signal<u64>,
     /// Temperature in °C.
     pub celsius: Signal<f32>,
@@ -112,7 +120,7 @@ pub struct Gpu {
 }
 
 /// Where power comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Power {
     /// The mains, or no battery that could run the machine (a desktop, or a UPS or mouse that has one of its own).

@@ -49,6 +49,12 @@ impl Schedule {
         quarter < QUARTERS && self.days[index(day)] >> quarter & 1 == 1
     }
 
+    /// The hours that both lend.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        Self { days: std::array::from_fn(|day| self.days[day] & other.days[day]) }
+    }
+
     /// Lends these quarters of a day, or takes them back.
     pub fn paint(&mut self, day: Weekday, quarters: Range<u8>, lend: bool) {
         let mask = mask(&quarters);

@@ -7,6 +7,7 @@
 use crate::{
     Limits, Preset,
     key::{DEFAULT, Form, KEYS, Key},
+    policy::refusal,
     value::{NONE, ValueError},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -43,6 +44,18 @@ pub enum LimitsError {
     /// The file is no TOML.
     #[error("the settings are no TOML")]
     Toml(#[source] Box<toml::de::Error>),
+    /// Laxer than whoever manages the machine allows.
+    #[error("{}", refusal(key, value, bound, by))]
+    Managed {
+        /// The key.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// The laxest value that is left.
+        bound: String,
+        /// Who set it.
+        by: String,
+    },
 }
 
 impl LimitsError {
@@ -50,7 +63,7 @@ impl LimitsError {
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::UnknownKey { key, .. } => Some(key),
-            Self::Value { key, .. } => Some(key),
+            Self::Value { key, .. } | Self::Managed { key, .. } => Some(key),
             Self::Toml(_) => None,
         }
     }
@@ -87,6 +100,12 @@ impl Key {
             _ => (self.set)(limits, value),
         };
         result.map_err(|problem| self.refuse(value, problem))
+    }
+
+    /// A value of a file that has no preset to fall back to.
+    pub(crate) fn put_toml(&self, limits: &mut Limits, value: &Value) -> Result<(), LimitsError> {
+        let text = self.text_of(value)?;
+        (self.set)(limits, &text).map_err(|problem| self.refuse(text, problem))
     }
 
     fn is_preset(&self) -> bool {

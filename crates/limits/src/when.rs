@@ -10,11 +10,13 @@ pub enum When {
     Idle,
     /// Only in the hours of the schedule; less while somebody is there.
     Schedule,
+    /// Only while nobody is there, and only in the hours of the schedule.
+    IdleInSchedule,
 }
 
 impl When {
     /// Every choice.
-    pub const ALL: [Self; 3] = [Self::Always, Self::Idle, Self::Schedule];
+    pub const ALL: [Self; 4] = [Self::Always, Self::Idle, Self::Schedule, Self::IdleInSchedule];
 
     /// Its name in settings.
     pub const fn name(self) -> &'static str {
@@ -22,6 +24,28 @@ impl When {
             Self::Always => "always",
             Self::Idle => "idle",
             Self::Schedule => "schedule",
+            Self::IdleInSchedule => "idle-in-schedule",
+        }
+    }
+
+    /// Whether nothing is lent while somebody is there.
+    pub const fn is_idle_only(self) -> bool {
+        matches!(self, Self::Idle | Self::IdleInSchedule)
+    }
+
+    /// Whether nothing is lent outside the hours of the schedule.
+    pub const fn keeps_hours(self) -> bool {
+        matches!(self, Self::Schedule | Self::IdleInSchedule)
+    }
+
+    /// Only when both lend.
+    #[must_use]
+    pub const fn stricter(self, other: Self) -> Self {
+        match (self.is_idle_only() || other.is_idle_only(), self.keeps_hours() || other.keeps_hours()) {
+            (false, false) => Self::Always,
+            (true, false) => Self::Idle,
+            (false, true) => Self::Schedule,
+            (true, true) => Self::IdleInSchedule,
         }
     }
 }

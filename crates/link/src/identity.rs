@@ -58,6 +58,11 @@ impl Identity {
         }
     }
 
+    /// From a secret key that somebody else keeps, in 64 hexadecimal digits.
+    pub fn from_hex(secret: &str) -> Option<Self> {
+        PeerId::from_hex(secret).map(|PeerId(bytes)| Self(iroh::SecretKey::from_bytes(&bytes)))
+    }
+
     /// The public half.
     pub fn id(&self) -> PeerId {
         PeerId(*self.0.public().as_bytes())
@@ -102,6 +107,14 @@ mod tests {
             let mode = fs::metadata(folder.path().join("machine.key")).expect("there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_key_may_be_kept_elsewhere() {
+        let key = "07".repeat(32);
+        let identity = Identity::from_hex(&key).expect("a key");
+        assert_eq!(identity.id().0, *iroh::SecretKey::from_bytes(&[7; 32]).public().as_bytes());
+        assert!(Identity::from_hex(&key[1..]).is_none() && Identity::from_hex(&key.replace('7', "x")).is_none());
     }
 
     #[test]

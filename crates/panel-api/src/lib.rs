@@ -13,15 +13,21 @@
 //! ◀ {"response":"refused","body":{"field":"request","message":"unknown variant `fly`, expected one of …"}}
 //! ```
 
+mod app;
+mod diagnosis;
 #[cfg(windows)]
 mod pipe;
+mod record;
 mod request;
 mod status;
 
+pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notify, Process};
+pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 #[cfg(windows)]
 pub use pipe::pipe_name;
-pub use request::{FOLLOW_MS, PAUSE_SECONDS, PauseRequest, Refused, Request, Response, Setting};
-pub use status::{Connection, Contribution, LeverState, Stage, State, Status, Usage};
+pub use record::{Day, Days, Event, Happening, History, Point, Range};
+pub use request::{FOLLOW_MS, Managed, PAUSE_SECONDS, PauseRequest, Refused, Request, Response, Setting};
+pub use status::{Connection, Contribution, LeverState, Machine, Stage, State, Status, Usage};
 
 /// The socket's name in the worker's data folder.
 pub const SOCKET: &str = "control.sock";

@@ -1,7 +1,8 @@
-use crate::Status;
+use crate::{Days, Diagnosis, Event, History, Range, SelfTest, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, ops::RangeInclusive};
+use ts_rs::TS;
 
 /// The field that says which request it is.
 const NAME: &str = "request";
@@ -11,7 +12,7 @@ pub const FOLLOW_MS: RangeInclusive<u32> = 100..=60_000;
 pub const PAUSE_SECONDS: RangeInclusive<u64> = 1..=366 * 24 * 3600;
 
 /// What a worker is asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "request", deny_unknown_fields)]
 pub enum Request {
     /// The state, once.
@@ -37,6 +38,28 @@ pub enum Request {
     Pause(PauseRequest),
     /// Ends a pause.
     Resume,
+    /// Joins the grid of this code, leaving the one before. Answered when the coordinator has let the machine in.
+    Join {
+        /// What `gogrid invite` printed.
+        code: String,
+    },
+    /// Leaves the grid: answers under way are finished first, and the coordinator is told.
+    Leave,
+    /// What charts show.
+    History {
+        /// How far back.
+        range: Range,
+    },
+    /// The latest events, at most 200.
+    Events,
+    /// The work of each day.
+    Days,
+    /// What was found on this machine.
+    Diagnose,
+    /// The names of programs that run now, as `stop-for` takes them.
+    Programs,
+    /// A few seconds of real work under the limits, and a stop, measured. Refused while a model computes.
+    SelfTest,
 }
 
 impl Request {
@@ -113,11 +136,12 @@ fn in_range<T: PartialOrd + fmt::Display>(
 }
 
 /// How to pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
     /// Seconds until it ends by itself, one of [`PAUSE_SECONDS`]; until it is resumed when not given.
     #[serde(default)]
+    #[ts(type = "number | null")]
     pub seconds: Option<u64>,
     /// Finish the answers that are under way, and take no new ones.
     #[serde(default)]
@@ -125,13 +149,25 @@ pub struct PauseRequest {
 }
 
 /// What the worker answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "response", content = "body")]
 pub enum Response {
     /// The state.
     Status(Box<Status>),
     /// Every limit, in the order in which they are shown.
     Limits(Vec<Setting>),
+    /// What charts show.
+    History(History),
+    /// The latest events, oldest first.
+    Events(Vec<Event>),
+    /// The work of each day.
+    Days(Days),
+    /// What was found.
+    Diagnosis(Diagnosis),
+    /// Names, sorted.
+    Programs(Vec<String>),
+    /// What was measured.
+    SelfTest(SelfTest),
     /// Done. After a pause: nothing is computed any more (or the answers under way are the last).
     Done,
     /// Not done, and why.
@@ -139,7 +175,7 @@ pub enum Response {
 }
 
 /// One limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Setting {
     /// Its key.
     pub key: String,
@@ -149,10 +185,23 @@ pub struct Setting {
     pub changed: bool,
     /// What it does and which values it takes, for people.
     pub help: String,
+    /// The preset's value.
+    pub default: String,
+    /// What whoever manages the machine says about it; null where the donor alone decides.
+    pub managed: Option<Managed>,
+}
+
+/// A limit that somebody else has bounded. The donor may always be stricter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Managed {
+    /// The laxest value that is taken.
+    pub bound: String,
+    /// Whether it is shown to the donor.
+    pub hidden: bool,
 }
 
 /// Why a request was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Refused {
     /// The field that is wrong, where it is one.
     pub field: Option<String>,
@@ -223,6 +272,8 @@ mod tests {
                 value: "25".into(),
                 changed: true,
                 help: "Most of all cores' time: 1 to 100 %".into(),
+                default: "50".into(),
+                managed: Some(Managed { bound: "60%".into(), hidden: false }),
             }]),
         ] {
             let line = serde_json::to_string(&response).unwrap();

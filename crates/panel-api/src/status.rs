@@ -3,9 +3,10 @@
 use crate::Setting;
 use gogrid_limits::{Allowance, Sample};
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// The worker, now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Status {
     /// Its key in hexadecimal.
     pub id: String,
@@ -19,14 +20,18 @@ pub struct Status {
     pub reason: String,
     /// Whether it pauses once the answers under way are over.
     pub pausing_after_answers: bool,
-    /// How it stands with its coordinator.
-    pub connection: Connection,
+    /// How it stands with its coordinator; null before the machine has joined a grid.
+    pub connection: Option<Connection>,
+    /// What is lent of.
+    pub machine: Machine,
     /// What it may take now. `cpu` and `gpu` are in thousandths, memory in bytes.
     pub allowance: Allowance,
     /// What it takes now.
     pub usage: Usage,
     /// What the donor lends.
     pub limits: Vec<Setting>,
+    /// Who manages this machine's settings, where somebody does.
+    pub managed_by: Option<String>,
     /// The last look at the machine; null before the first.
     pub sample: Option<Sample>,
     /// Its stages.
@@ -39,10 +44,19 @@ pub struct Status {
     pub levers: Vec<LeverState>,
 }
 
+impl Status {
+    /// Whether the coordinator is reached.
+    pub fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.connected)
+    }
+}
+
 /// What a worker does, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// A member of no grid: it waits for a join code.
+    NotJoined,
     /// On its way to the coordinator.
     Connecting,
     /// Nothing to compute.
@@ -58,62 +72,95 @@ pub enum State {
 }
 
 /// The coordinator's side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Connection {
     /// The coordinator's key in hexadecimal.
     pub coordinator: String,
+    /// The grid's name, as its coordinator told it; empty before it did.
+    pub grid: String,
     /// Whether the link is up.
     pub connected: bool,
+    /// Why not, as far as it is known.
+    pub problem: Option<String>,
+}
+
+/// What the limits are parts of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Machine {
+    /// Logical cores.
+    pub cores: u32,
+    /// Main memory, in bytes.
+    #[ts(type = "number | null")]
+    pub memory: Option<u64>,
+    /// The GPU that is lent.
+    pub gpu_name: Option<String>,
+    /// Its memory, in bytes.
+    #[ts(type = "number | null")]
+    pub gpu_memory: Option<u64>,
+    /// The disk of the data folder, in bytes.
+    #[ts(type = "number | null")]
+    pub disk: Option<u64>,
 }
 
 /// What the worker takes, over the last second where it is a rate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Usage {
     /// Part of all cores' time, between 0 and 1, as the system counts it for this process.
     pub cpu: f32,
     /// Part of the GPU's time, between 0 and 1, by our own accounting; null without a GPU.
     pub gpu: Option<f32>,
     /// Bytes that the ledger has given out.
+    #[ts(type = "number")]
     pub ledger_bytes: u64,
     /// Of those, weights.
+    #[ts(type = "number")]
     pub weights_bytes: u64,
     /// Of those, KV caches.
+    #[ts(type = "number")]
     pub kv_bytes: u64,
     /// Of those, workspace and the device's runtime.
+    #[ts(type = "number")]
     pub workspace_bytes: u64,
     /// The limit of the ledger, in bytes.
+    #[ts(type = "number")]
     pub limit_bytes: u64,
     /// Rows computed per second: every token of every stage here.
     pub tokens_per_second: f32,
 }
 
 /// One stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Stage {
     /// The model's name.
     pub model: String,
     /// First layer, and the one after the last.
     pub layers: [u32; 2],
     /// Its pipeline's epoch.
+    #[ts(type = "number")]
     pub epoch: u64,
     /// Whether its weights are in memory.
     pub loaded: bool,
     /// Bytes of its weights.
+    #[ts(type = "number")]
     pub weights_bytes: u64,
     /// KV memory reserved by sessions, in bytes.
+    #[ts(type = "number")]
     pub kv_bytes: u64,
     /// Sessions with a KV cache.
     pub sessions: u32,
 }
 
 /// Work done since the worker was started.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Contribution {
     /// Rows computed: every token of every stage counts once.
+    #[ts(type = "number")]
     pub tokens: u64,
     /// Slices of work.
+    #[ts(type = "number")]
     pub slices: u64,
     /// Slices, and tensors of a stage that was loaded, that had to wait for the limits.
+    #[ts(type = "number")]
     pub throttled: u64,
     /// Seconds in which a slice was computed.
     pub busy_seconds: f64,
@@ -128,11 +175,12 @@ pub struct Contribution {
 }
 
 /// One thing that the operating system was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct LeverState {
     /// What: `scheduling class`, `io priority`, ...
     pub name: String,
     /// What it is now, or why it could not be set.
+    #[ts(type = "{ Ok: string } | { Err: string }")]
     pub result: Result<String, String>,
 }
 

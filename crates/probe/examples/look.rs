@@ -1,9 +1,10 @@
 //! Shows what the probe sees, and what a look costs: `look [LOOKS] [MILLISECONDS BETWEEN THEM] [PROGRAM …]`. With
-//! `--gpu` also the first GPU, with `--levers` what can be set on this machine.
+//! `--gpu` also the first GPU, with `--levers` what can be set on this machine, with
+//! `--found` its devices, the sources of its signals and the programs that run.
 
 use gogrid_probe::{
-    GpuIndex, HardCap, Probe, SystemProbe, Watch, background_process, background_thread, logical_cores, physical_cores,
-    process_cpu_time, thread_cpu_time,
+    GpuIndex, HardCap, Probe, SystemProbe, Watch, background_process, background_thread, devices, logical_cores,
+    physical_cores, process_cpu_time, running_programs, system_name, thread_cpu_time,
 };
 use std::{
     env,
@@ -42,6 +43,9 @@ fn main() {
         }
         costs.push(cost);
         std::thread::sleep(pause);
+    }
+    if has("--found") {
+        println!("{}\n{:#?}\n{:#?}\n{:?}", system_name(), devices(), probe.sources(), running_programs());
     }
     let share = (process_cpu_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
     for (name, of) in [("time", 0), ("CPU time", 1)] {

@@ -14,9 +14,9 @@
 #[cfg_attr(not(any(target_os = "linux", windows)), path = "cpu/other.rs")]
 mod system;
 
-pub(crate) use system::CpuMeter;
 #[cfg(windows)]
 pub(crate) use system::duration;
+pub(crate) use system::{CpuMeter, SOURCE};
 
 #[cfg(any(target_os = "linux", windows))]
 mod window;

@@ -1,4 +1,4 @@
-use crate::{Probe, Watch};
+use crate::{Probe, Source, Watch};
 use gogrid_limits::{Load, Memory, Power, Sample, Signal};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -60,6 +60,21 @@ impl Probe for FakeProbe {
             state.sample.clone()
         })
     }
+
+    /// What its machine was told to show comes from a test.
+    fn sources(&mut self) -> Vec<Source> {
+        const FROM: &str = "a test";
+        let sample = self.machine.with(|state| state.sample.clone());
+        vec![
+            Source::of("user_idle", sample.user_idle, FROM),
+            Source::of("full_screen", sample.full_screen, FROM),
+            Source::of("power", sample.power, FROM),
+            Source::of("temperature", sample.cpu_celsius, FROM),
+            Source::of("cpu", sample.cpu, FROM),
+            Source::of("memory", sample.memory, FROM),
+            Source::of("gpu", sample.gpu.unwrap_or_else(|| Signal::unknown("no GPU is lent")), FROM),
+        ]
+    }
 }
 
 impl FakeMachine {
@@ -91,6 +106,17 @@ impl FakeMachine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_machine_hides_has_no_source() {
+        let (mut probe, machine) = FakeProbe::new(calm_sample());
+        machine.change(|sample| sample.power = Signal::unknown("no battery answers"));
+        let source = |probe: &mut FakeProbe, signal| {
+            probe.sources().into_iter().find(|source| source.signal == signal).map(|source| source.from)
+        };
+        assert_eq!(source(&mut probe, "power"), Some(Err("no battery answers".into())));
+        assert_eq!(source(&mut probe, "user_idle"), Some(Ok("a test".into())));
+    }
 
     #[test]
     fn the_probe_shows_what_its_machine_was_told() {

@@ -6,6 +6,8 @@
 //! background_process, background_thread       soft levers: others go first
 //! HardCap                                     a limit that the system itself keeps
 //! prepare_compute_threads                     how many threads compute, and how long they spin
+//! devices, sources, running_programs          what was found, and how: for whoever asks, not at each look
+//! read_policy                                 what whoever manages the machine has written, if it is theirs
 //! ```
 //!
 //! The only crate that calls the system by itself: each `unsafe` block says why it is needed and why it is sound. A
@@ -16,24 +18,34 @@ mod clock;
 mod cpu;
 mod cpu_time;
 mod desktop;
+mod devices;
 mod disk;
 mod fake;
 mod gpu;
 mod levers;
 mod memory;
 mod periodic;
+mod policy_file;
 mod power;
 mod probe;
 mod programs;
+mod running;
+mod source;
+mod system_name;
 mod temperature;
 mod threads;
 
 pub use cap::{CapError, HardCap};
 pub use clock::since_boot;
 pub use cpu_time::{process_cpu_time, thread_cpu_time};
+pub use devices::{FoundDevice, devices};
 pub use disk::disk_size;
 pub use fake::{FakeMachine, FakeProbe, calm_sample};
 pub use gpu::GpuIndex;
 pub use levers::{Lever, LeverReport, Outcome, background_process, background_thread};
+pub use policy_file::{Distrust, PolicyFileError, policy_path, read_policy};
 pub use probe::{Probe, SystemProbe, Watch};
+pub use running::running_programs;
+pub use source::Source;
+pub use system_name::system_name;
 pub use threads::{logical_cores, physical_cores, prepare_compute_threads};

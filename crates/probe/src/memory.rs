@@ -6,6 +6,13 @@ use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, Sys
 /// A program that fills memory takes seconds; one look costs some 50 µs.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// For people.
+pub(crate) const SOURCE: &str = if cfg!(target_os = "linux") {
+    "/proc/meminfo, and the control group's limits in a container"
+} else {
+    "the system's memory counters"
+};
+
 /// Main memory, by sysinfo; within the limits of a container if we are in one.
 pub(crate) struct MemoryMeter {
     system: Result<(System, Pid), String>,

@@ -7,6 +7,8 @@
 #[cfg_attr(not(target_os = "linux"), path = "power/other.rs")]
 mod system;
 
+pub(crate) use system::SOURCE;
+
 use crate::periodic::Periodic;
 use gogrid_limits::{Power, Signal};
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 use crate::{
-    cpu::CpuMeter,
+    Source,
+    cpu::{self, CpuMeter},
     desktop::Desktop,
     gpu::{GpuIndex, GpuMeter},
-    memory::MemoryMeter,
-    power::PowerMeter,
+    memory::{self, MemoryMeter},
+    power::{self, PowerMeter},
     programs::ProgramFinder,
     temperature::Thermometer,
 };
@@ -27,6 +28,9 @@ pub struct Watch {
 pub trait Probe: Send {
     /// One look. Takes well below a millisecond as a rule; some looks, seconds apart, take a few.
     fn sample(&mut self, watch: &Watch) -> Sample;
+
+    /// Where each signal comes from, as this machine is now. Looks at all of them, a GPU that was named included.
+    fn sources(&mut self) -> Vec<Source>;
 }
 
 /// Looks at the machine that this process runs on.
@@ -80,6 +84,23 @@ impl Probe for SystemProbe {
             programs: self.programs.running(now, &watch.programs),
         }
     }
+
+    fn sources(&mut self) -> Vec<Source> {
+        let now = Instant::now();
+        let gpu = match &mut self.gpu {
+            Some(gpu) => gpu.source(now),
+            None => Err("no GPU is lent".into()),
+        };
+        vec![
+            Source { signal: "user_idle", from: self.desktop.user_idle_source(now) },
+            Source { signal: "full_screen", from: self.desktop.full_screen_source(now) },
+            Source::of("power", self.power.read(now), power::SOURCE),
+            Source { signal: "temperature", from: self.thermometer.source(now) },
+            Source::of("cpu", self.cpu.load(), cpu::SOURCE),
+            Source::of("memory", self.memory.read(now), memory::SOURCE),
+            Source { signal: "gpu", from: gpu },
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +124,27 @@ mod tests {
             assert!(start.elapsed() < Duration::from_secs(10), "no load after 10 s of work");
         };
         assert!(load.own > 0.0 && load.own <= load.total && load.total <= 1.0, "{load:?}");
+    }
+
+    #[test]
+    fn each_signal_tells_where_it_comes_from_or_why_it_cannot() {
+        let mut probe = SystemProbe::new(None);
+        let sources = probe.sources();
+        let signals: Vec<_> = sources.iter().map(|source| source.signal).collect();
+        assert_eq!(signals, ["user_idle", "full_screen", "power", "temperature", "cpu", "memory", "gpu"]);
+        // What is told of a source is what a look shows.
+        let sample = probe.sample(&Watch::default());
+        let known = [
+            sample.user_idle.known().is_some(),
+            sample.full_screen.known().is_some(),
+            sample.power.known().is_some(),
+            sample.cpu_celsius.known().is_some(),
+        ];
+        assert_eq!(known.as_slice(), sources[..4].iter().map(|source| source.from.is_ok()).collect::<Vec<_>>());
+        assert!(sources[5].from.is_ok() && sources[6].from.is_err(), "{sources:?}");
+        for source in sources {
+            assert!(!source.from.unwrap_or_else(|why| why).is_empty(), "{}", source.signal);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::periodic::Periodic;
 use gogrid_limits::Signal;
 use std::time::{Duration, Instant};
-use sysinfo::Components;
+use sysinfo::{Component, Components};
 
 /// A CPU's package warms up over seconds, and some sensors take milliseconds to answer.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -33,6 +33,23 @@ impl Thermometer {
             }
             Err(reason) => Signal::Unknown(reason.clone()),
         })
+    }
+
+    /// Which sensors are read, or why none can be.
+    pub(crate) fn source(&mut self, now: Instant) -> Result<String, String> {
+        self.cpu(now).into_result()?;
+        let (sensors, best) = self.sensors.as_ref().map_err(Clone::clone)?;
+        let labels = sensors.iter().map(Component::label).filter(|label| Kind::of(label) == Some(*best));
+        Ok(named(&labels.collect::<Vec<_>>()))
+    }
+}
+
+/// Sensors for people.
+fn named(labels: &[&str]) -> String {
+    match labels {
+        [] => "no sensor".into(),
+        [only] => format!("sensor {only}"),
+        [first, more @ ..] => format!("sensor {first} and {} more", more.len()),
     }
 }
 
@@ -105,6 +122,13 @@ mod tests {
     #[case("GPU", None)]
     fn sensors_are_told_apart(#[case] label: &str, #[case] kind: Option<Kind>) {
         assert_eq!(Kind::of(label), kind);
+    }
+
+    #[test]
+    fn sensors_are_named_by_the_first_of_them() {
+        assert_eq!(named(&["k10temp Tctl"]), "sensor k10temp Tctl");
+        let cores = ["coretemp Package id 0", "coretemp Core 0", "coretemp Core 1"];
+        assert_eq!(named(&cores), "sensor coretemp Package id 0 and 2 more");
     }
 
     #[test]

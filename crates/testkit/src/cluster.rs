@@ -21,7 +21,7 @@ const READY_LINE: Duration = Duration::from_secs(20);
 const MODEL_READY: Duration = Duration::from_secs(60);
 
 /// What the children find in their environment, so that many of them share a small machine: one compute thread each.
-const ENVIRONMENT: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), ("RAYON_NUM_THREADS", "1")];
+pub(crate) const ENVIRONMENT: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), ("RAYON_NUM_THREADS", "1")];
 
 /// A cluster to be started; the defaults are one worker and the unquantized demo model.
 pub fn cluster() -> ClusterBuilder {

@@ -17,8 +17,10 @@
 mod api;
 mod cluster;
 mod command;
+pub mod desktop;
 mod network;
 mod program;
+mod resident;
 mod sse;
 mod wait;
 
@@ -27,5 +29,6 @@ pub use cluster::{Cluster, ClusterBuilder, MODEL, cluster};
 pub use command::{CommandOutput, Host, demo_model, gogrid_path, run_gogrid};
 pub use network::Network;
 pub use program::{Program, Signal};
+pub use resident::Resident;
 pub use sse::{Answer, EventStream};
 pub use wait::{SOON, wait_until};

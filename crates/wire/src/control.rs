@@ -14,6 +14,7 @@
 //!         ◀─────────────────────── Stop      the epoch is over; sessions end, weights may be kept
 //!   Draining ────────────────────▶           the machine leaves politely
 //!         ◀─────────────────────── Drained   nothing more will come for it
+//!   Resign ──────────────────────▶           and is no member any more
 //! ```
 
 use crate::{Epoch, InviteToken, PeerAddr, PeerId, SessionId};
@@ -77,6 +78,8 @@ pub enum ToCoordinator {
     },
     /// The worker leaves: no new sessions, please.
     Draining,
+    /// The worker leaves for good: it is to be a member no longer.
+    Resign,
 }
 
 /// Who dials, and what it lends.
@@ -153,6 +156,8 @@ pub enum ToWorker {
 pub struct Welcome {
     /// The coordinator's protocol version.
     pub version: u16,
+    /// The grid's name, for people.
+    pub grid: String,
     /// The TCP port of the weights' HTTP server, at the coordinator's addresses.
     pub weights_port: u16,
     /// The bearer token for it; good until the coordinator restarts.

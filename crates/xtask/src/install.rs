@@ -1,61 +1,18 @@
-//! Installs what the tests need beyond Rust, only where it is missing and only where it may: Debian packages through
-//! apt, the test runner into the target directory, the Python client into a virtual environment there.
+//! Tools of the tests and bundles, into the target directory and only where they are missing: the test runner, the
+//! Python client, the bundler.
 
-use crate::workspace::Workspace;
-use anyhow::{Context, Result, bail, ensure};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+use crate::{
+    run::{NPM, quiet, succeed},
+    workspace::Workspace,
 };
+use anyhow::{Context, Result, ensure};
+use std::{fs, path::PathBuf};
 
 /// The test runner that is built when none is there that fits .config/nextest.toml.
 const NEXTEST_VERSION: &str = "0.9.143";
 
-/// Programs of the tests, the Debian packages that have them, and what they are for.
-const DEBIAN: [(&str, &str, &str); 3] = [
-    ("python3", "python3", "the OpenAI client"),
-    ("ip", "iproute2", "machines with addresses of their own (network namespaces)"),
-    ("curl", "curl", "the command line that the demo prints"),
-];
-
-/// Debian packages that are missing, installed if this user may. What stays missing is said, never fatal here:
-/// the tests that need it fail or say that they were skipped.
-pub(crate) fn debian_packages(workspace: &Workspace) {
-    let mut missing: Vec<(&str, &str)> =
-        DEBIAN.iter().filter(|(program, ..)| workspace.which(program).is_none()).map(|&(_, p, why)| (p, why)).collect();
-    if !quiet(workspace.command("python3").args(["-c", "import ensurepip, venv"])) {
-        missing.push(("python3-venv", "the OpenAI client"));
-    }
-    if missing.is_empty() {
-        return;
-    }
-    let names: Vec<&str> = missing.iter().map(|(package, _)| *package).collect();
-    eprintln!("\n── Debian packages: {}", names.join(" "));
-    if let Err(error) = apt_install(workspace, &names) {
-        for (package, purpose) in missing {
-            eprintln!("   {package} is missing ({purpose}): {error:#}");
-        }
-    }
-}
-
-fn apt_install(workspace: &Workspace, packages: &[&str]) -> Result<()> {
-    ensure!(workspace.which("apt-get").is_some(), "this system has no apt-get; install it by hand");
-    let elevate: &[&str] = if is_root() {
-        &["env"]
-    } else if quiet(workspace.command("sudo").args(["-n", "true"])) {
-        &["sudo", "-n", "env"]
-    } else {
-        bail!("installing needs root, or sudo without a password; install it by hand");
-    };
-    let apt = |args: &[&str]| {
-        let mut command = workspace.command(elevate[0]);
-        command.args(&elevate[1..]).args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]).args(args);
-        succeed(&mut command)
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "--no-install-recommends"], packages].concat())
-}
+/// The bundler of the desktop app, of the same version as the app's own libraries.
+const BUNDLER: &str = "@tauri-apps/cli@2.12.5";
 
 /// Whether a test runner is there that accepts .config/nextest.toml.
 pub(crate) fn has_nextest(workspace: &Workspace) -> bool {
@@ -111,27 +68,18 @@ pub(crate) fn python_client(workspace: &Workspace) -> Result<()> {
     fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))
 }
 
-/// Whether this process may do everything (Linux; elsewhere false).
-pub(crate) fn is_root() -> bool {
-    // The owner of a process's folder in /proc is its effective user.
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        Path::new("/proc/self").metadata().is_ok_and(|own| own.uid() == 0)
+/// The script that makes bundles, for Node; installed where it is missing.
+pub(crate) fn bundler(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("tools/npm");
+    let script = folder.join("node_modules/@tauri-apps/cli/tauri.js");
+    let installed = folder.join("installed.txt");
+    if !(script.is_file() && fs::read_to_string(&installed).is_ok_and(|have| have == BUNDLER)) {
+        eprintln!("\n── {BUNDLER}");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut npm = workspace.command(NPM);
+        npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix"]).arg(&folder).arg(BUNDLER);
+        succeed(&mut npm)?;
+        fs::write(&installed, BUNDLER).with_context(|| format!("cannot write {}", installed.display()))?;
     }
-    #[cfg(not(target_os = "linux"))]
-    false
-}
-
-/// Runs without output; true if it could start and succeeded.
-fn quiet(command: &mut Command) -> bool {
-    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    silent.status().is_ok_and(|status| status.success())
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {name}"))?;
-    ensure!(status.success(), "{name} failed ({status})");
-    Ok(())
+    Ok(script)
 }

@@ -1,9 +1,13 @@
-//! The workspace's own commands: `cargo xtask demo` and `cargo xtask test`.
+//! The workspace's own commands: `cargo xtask demo`, `test`, `bundle` and `desktop-bench`.
 
+mod bundle;
+mod debian;
 mod demo;
 mod install;
+mod run;
 mod steps;
 mod test;
+mod ui;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -32,12 +36,15 @@ enum Command {
         #[arg(long)]
         fast: bool,
     },
+    /// Build the desktop app and its worker in release and pack them: .deb and .rpm, .msi or .dmg, as the system has it.
+    Bundle(bundle::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo { args } => demo::run(&args),
         Command::Test { fast } => test::run(fast),
+        Command::Bundle(options) => bundle::run(&options),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

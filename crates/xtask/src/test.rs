@@ -1,6 +1,6 @@
 //! `cargo xtask test`: what a change must pass, in the order that finds mistakes soonest.
 
-use crate::{install, steps::Steps, workspace::Workspace};
+use crate::{debian, install, run::is_root, steps::Steps, ui, workspace::Workspace};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -9,11 +9,19 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let mut steps = Steps::default();
     steps.run("format", &mut workspace.cargo(["fmt", "--all", "--check"]));
-    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    steps.run("clippy", &mut workspace.cargo(clippy));
-    // Programs and tests in one go: the end-to-end tests run the program that lies beside them.
-    if steps.run("build", &mut workspace.cargo(["build", "--workspace", "--bins", "--tests"])) {
-        tests(&workspace, &mut steps, fast);
+    if !fast {
+        // First of all: without libraries and page the desktop app does not even compile.
+        debian::install(&workspace, debian::DESKTOP_BUILD.iter().chain(&debian::TESTS));
+        if ui::build(&workspace, &mut steps) {
+            ui::check(&workspace, &mut steps);
+        }
+    }
+    let left_out = left_out(&workspace, &mut steps, fast);
+    let mut clippy = workspace.cargo(["clippy", "--workspace", "--all-targets", "--quiet"]);
+    steps.run("clippy", clippy.args(left_out).args(["--", "-D", "warnings"]));
+    // Programs and tests in one go: the end-to-end tests run the programs that lie beside them.
+    if steps.run("build", workspace.cargo(["build", "--workspace", "--bins", "--tests"]).args(left_out)) {
+        tests(&workspace, &mut steps, fast, left_out);
     }
     if fast {
         steps.skip("end-to-end tests", "--fast");
@@ -32,7 +40,24 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
     Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tests(workspace: &Workspace, steps: &mut Steps, fast: bool) {
+/// Arguments that leave out the desktop app where a quick run, which installs nothing, cannot build it.
+fn left_out(workspace: &Workspace, steps: &mut Steps, fast: bool) -> &'static [&'static str] {
+    let why = if !debian::are_there(workspace, &debian::DESKTOP_BUILD) {
+        "its libraries are missing"
+    } else if !ui::is_built(workspace) {
+        "its page is not built"
+    } else {
+        return &[];
+    };
+    if !fast {
+        // Said above, and the build will say it again.
+        return &[];
+    }
+    steps.skip("desktop app", format!("{why}; `cargo xtask test` sees to that"));
+    &["--exclude", "gogrid-desktop"]
+}
+
+fn tests(workspace: &Workspace, steps: &mut Steps, fast: bool, left_out: &[&str]) {
     if !fast {
         prepare(workspace, steps);
     }
@@ -41,13 +66,14 @@ fn tests(workspace: &Workspace, steps: &mut Steps, fast: bool) {
         if fast {
             nextest.args(["--filterset", "not package(gogrid-tests)"]);
         }
+        nextest.args(left_out);
         nextest
     } else {
         let mut plain = workspace.cargo(["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"]);
         if fast {
             plain.args(["--exclude", "gogrid-tests"]);
         }
-        plain.args(["--", "--test-threads", "1"]);
+        plain.args(left_out).args(["--", "--test-threads", "1"]);
         plain
     };
     steps.run("tests", command.env("GOGRID_TEST_PYTHON", install::python_path(workspace)));
@@ -55,14 +81,13 @@ fn tests(workspace: &Workspace, steps: &mut Steps, fast: bool) {
 
 /// Installs what is missing, and says what cannot be had and what that means.
 fn prepare(workspace: &Workspace, steps: &mut Steps) {
-    install::debian_packages(workspace);
     if let Err(error) = install::nextest(workspace) {
         eprintln!("   no cargo-nextest ({error:#}): plain `cargo test`, one test at a time");
     }
     if let Err(error) = install::python_client(workspace) {
         eprintln!("   no OpenAI client ({error:#}): the test that uses it will fail");
     }
-    if !install::is_root() {
+    if !is_root() {
         steps.skip("two machines", "network namespaces need root: that test is skipped");
     }
 }

@@ -14,14 +14,17 @@ Fields of --json, of a coordinator:
 
 Fields of --json, of a worker (shares of a device are in thousandths, loads between 0 and 1):
   id, name, device
-  state         connecting, idle, working, throttled, stopped or paused
+  state         not_joined, connecting, idle, working, throttled, stopped or paused
   reason        why, in a sentence
   pausing_after_answers  whether it pauses once the answers under way are over
-  connection    coordinator (its id), connected
+  connection    null before it has joined, or coordinator (its id), grid (its name), connected, problem (why not)
+  machine       cores, memory, gpu_name, gpu_memory, disk (bytes; null where not known)
   allowance     what it may take now: cpu, gpu, memory and gpu_memory (bytes), reason (kind, and what that kind has)
   usage         what it takes now: cpu, gpu (null without one), tokens_per_second, and of the memory ledger
                 ledger_bytes, weights_bytes, kv_bytes, workspace_bytes, limit_bytes
-  limits        as of `gogrid limits show --json`: key, value, changed, help
+  limits        as of `gogrid limits show --json`: key, value, changed, help, default, and managed (null, or bound and
+                hidden)
+  managed_by    who bounds the limits, or null
   sample        the last look at the machine (null before the first), each signal either known or unknown (with why):
                 cpu (total, own), memory (total, available, own, pressure), gpu (null, or load, memory_total,
                 memory_used, memory_own, celsius, watts), cpu_celsius, power (mains, or battery: charge),

@@ -44,10 +44,11 @@ fn describe(settings: &[Setting]) -> String {
     let keys = width(|setting| &setting.key).unwrap_or_default();
     let values = width(|setting| &setting.value).unwrap_or_default().min(WIDEST_VALUE);
     let mut text = String::new();
-    for Setting { key, value, changed, help } in settings {
+    for Setting { key, value, changed, help, managed, .. } in settings {
         let star = if *changed { '*' } else { ' ' };
+        let managed = managed.as_ref().map(|managed| format!("; managed: {}", managed.bound)).unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{key:keys$} {star} {value:values$}  {help}");
+        let _ = writeln!(text, "{key:keys$} {star} {value:values$}  {help}{managed}");
     }
     if settings.iter().any(|setting| setting.changed) {
         text.push_str("* not as in the preset\n");
@@ -63,7 +64,8 @@ mod tests {
     use super::*;
 
     fn setting(key: &str, value: &str, changed: bool) -> Setting {
-        Setting { key: key.into(), value: value.into(), changed, help: format!("what {key} does") }
+        let help = format!("what {key} does");
+        Setting { key: key.into(), value: value.into(), changed, help, default: value.into(), managed: None }
     }
 
     #[test]

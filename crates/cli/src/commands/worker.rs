@@ -1,11 +1,11 @@
 use crate::{args::WorkerArgs, shutdown};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use gogrid_engine::{Worker, WorkerOptions, WorkerState};
-use gogrid_limits::Preset;
 use gogrid_link::{Identity, IrohTransport};
 use gogrid_model::DeviceSpec;
 use gogrid_probe::{GpuIndex, SystemProbe};
 use gogrid_wire::JoinCode;
+use serde::Deserialize;
 use std::{
     fs::{self, File},
     net::SocketAddr,
@@ -18,28 +18,33 @@ const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4
 
 pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
     args.device.check_built()?;
-    let join = match args.join.as_deref() {
-        None => None,
-        Some("-") => Some(read_code()?),
-        Some(code) => Some(code.parse::<JoinCode>().context("--join")?),
+    let parent = if args.parent { Some(Parent::read()?) } else { None };
+    let join = match (args.join.as_deref(), &parent) {
+        (None, None) => None,
+        (None, Some(parent)) => parent.code()?,
+        (Some("-"), _) => Some(read_line()?.parse().context("the join code on standard input")?),
+        (Some(code), _) => Some(code.parse::<JoinCode>().context("--join")?),
     };
     let stop = shutdown::on_signal();
     if args.parent {
         shutdown::with_parent(stop.clone());
     }
     let _lock = lock(&args.data)?;
-    let identity = Identity::load_or_create(&args.data)?;
+    let identity = match parent.as_ref().and_then(|parent| parent.key.as_deref()) {
+        Some(key) => Identity::from_hex(key).context("the key on standard input is not 64 hexadecimal digits")?,
+        None => Identity::load_or_create(&args.data)?,
+    };
     let transport = IrohTransport::bind(&identity, ANY_PORT).await?;
-    let name = sysinfo::System::host_name().unwrap_or_else(|_| identity.id().short());
+    let name = args.name.or_else(|| sysinfo::System::host_name().ok()).unwrap_or_else(|| identity.id().short());
     let probe = SystemProbe::new(gpu_index(args.device));
     let options = WorkerOptions {
         data: args.data,
+        resident: parent.is_some() && join.is_none(),
         join,
         name,
         device: args.device,
         limits: args.limits,
-        // Who starts a worker by hand has a machine for it.
-        preset: Preset::Full,
+        preset: args.preset,
         memory: args.memory.map(|size| size.as_u64()),
     };
     let worker = Worker::new(Arc::new(transport), options, Box::new(probe));
@@ -53,10 +58,33 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
     Ok(worker.run(stop).await?)
 }
 
-fn read_code() -> Result<JoinCode> {
+/// What a program that starts a worker says first: secrets, which neither belong into an argument nor the environment.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parent {
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
+    join: Option<String>,
+}
+
+impl Parent {
+    fn read() -> Result<Self> {
+        // What serde says of a wrong line may quote the line.
+        serde_json::from_str(&read_line()?).map_err(|_| {
+            anyhow!("the first line of standard input is not {{\"key\": HEX or null, \"join\": CODE or null}}")
+        })
+    }
+
+    fn code(&self) -> Result<Option<JoinCode>> {
+        self.join.as_deref().map(|code| code.parse().context("the join code on standard input")).transpose()
+    }
+}
+
+fn read_line() -> Result<String> {
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).context("the join code cannot be read from standard input")?;
-    line.parse().context("the join code on standard input")
+    std::io::stdin().read_line(&mut line).context("standard input cannot be read")?;
+    Ok(line)
 }
 
 fn gpu_index(device: DeviceSpec) -> Option<GpuIndex> {

@@ -30,6 +30,7 @@ fn bench(preset: Preset, long_pause: Duration) -> Bench {
         ledger: ledger.clone(),
         executor,
         weights: WeightCache::open(folder.path()).expect("a folder"),
+        record: Record::open(folder.path()),
         gpu: false,
         long_pause,
     };

@@ -1,7 +1,8 @@
 //! What the lender last saw and decided, for everybody who wants to know.
 
-use crate::{executor::StageGauge, pace::Paced};
+use crate::{executor::StageGauge, pace::Paced, record::Record};
 use gogrid_limits::{Allowance, Limits, Sample};
+use gogrid_panel_api::{Connection, Happening, State as PanelState};
 use gogrid_probe::Lever;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,6 +30,8 @@ pub(crate) struct Lent {
 pub(crate) struct StageView {
     pub(crate) model: String,
     pub(crate) layers: [u32; 2],
+    /// When the coordinator asked for it.
+    pub(crate) since: Instant,
     /// Once it is loaded.
     pub(crate) loaded: Option<(u64, Arc<StageGauge>)>,
 }
@@ -38,6 +41,8 @@ pub(crate) struct View {
     state: Mutex<State>,
     lent: watch::Sender<Option<Lent>>,
     changes: watch::Sender<u64>,
+    record: Record,
+    gpu: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +53,10 @@ pub(crate) struct State {
     pub(crate) sample: Option<Sample>,
     pub(crate) rates: Rate,
     pub(crate) finishing: bool,
-    pub(crate) connected: bool,
+    /// The machine's place in a grid, where it has one.
+    pub(crate) place: Option<Connection>,
+    /// Why it has none any more, where the coordinator took it.
+    pub(crate) revoked: Option<String>,
     /// The system's caps of the process, or why there are none.
     pub(crate) caps: Vec<Lever>,
     /// By epoch.
@@ -66,19 +74,32 @@ pub(crate) struct Rate {
     pub(crate) tokens: f32,
 }
 
+impl State {
+    /// Whether the coordinator is reached.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.connected)
+    }
+}
+
 impl View {
-    pub(crate) fn new(allowance: Allowance, limits: Limits) -> Self {
+    pub(crate) fn new(allowance: Allowance, limits: Limits, record: Record, gpu: bool) -> Self {
         let state = State {
             allowance,
             limits,
             sample: None,
             rates: Rate::default(),
             finishing: false,
-            connected: false,
+            place: None,
+            revoked: None,
             caps: Vec::new(),
             stages: BTreeMap::new(),
         };
-        Self { state: Mutex::new(state), lent: watch::Sender::new(None), changes: watch::Sender::new(0) }
+        Self { state: Mutex::new(state), lent: watch::Sender::new(None), changes: watch::Sender::new(0), record, gpu }
+    }
+
+    /// What the worker remembers.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
     }
 
     /// What is lent, and every change of it.
@@ -107,18 +128,42 @@ impl View {
     }
 
     pub(super) fn decided(&self, allowance: Allowance, limits: &Limits, lent: Lent, finishing: bool) {
+        let mut event = None;
         let changed = {
             let mut state = self.lock();
             let changed = state.allowance != allowance || state.finishing != finishing || state.limits != *limits;
             if state.allowance.reason != allowance.reason {
                 tracing::info!(cpu = %allowance.cpu, gpu = %allowance.gpu, reason = %allowance.reason, "allowance");
             }
+            let seen = |allowance: &Allowance| (allowance.cpu, allowance.gpu, allowance.reason.kind());
+            if seen(&state.allowance) != seen(&allowance) {
+                event = Some(self.event(&allowance));
+            }
             (state.allowance, state.finishing, state.limits) = (allowance, finishing, limits.clone());
             changed
         };
         self.lent.send_if_modified(|known| known.replace(lent.clone()) != Some(lent));
+        if let Some(event) = event {
+            self.record.happened(event);
+        }
         if changed {
             self.changed();
+        }
+    }
+
+    fn event(&self, allowance: &Allowance) -> Happening {
+        use gogrid_limits::State as Governed;
+        Happening::Allowance {
+            state: match allowance.state() {
+                Governed::Working => PanelState::Working,
+                Governed::Throttled => PanelState::Throttled,
+                Governed::Stopped => PanelState::Stopped,
+                Governed::Paused => PanelState::Paused,
+            },
+            cpu: allowance.cpu.per_mille(),
+            gpu: self.gpu.then(|| allowance.gpu.per_mille()),
+            kind: allowance.reason.kind().to_owned(),
+            reason: allowance.reason.to_string(),
         }
     }
 
@@ -129,18 +174,53 @@ impl View {
         }
     }
 
-    pub(crate) fn set_connected(&self, connected: bool) {
-        self.lock().connected = connected;
+    pub(crate) fn set_place(&self, place: Option<Connection>) {
+        let mut state = self.lock();
+        if state.place == place {
+            return;
+        }
+        let connected = |place: &Option<Connection>| place.as_ref().is_some_and(|place| place.connected);
+        let (before, now) = (connected(&state.place), connected(&place));
+        if place.is_some() {
+            state.revoked = None;
+        }
+        state.place = place;
+        drop(state);
+        match (before, now) {
+            (false, true) => self.happened(Happening::Connected),
+            (true, false) => self.happened(Happening::Disconnected),
+            _ => self.changed(),
+        }
+    }
+
+    /// Keeps an event, and tells whoever follows.
+    pub(crate) fn happened(&self, what: Happening) {
+        if let Happening::Revoked { reason } = &what {
+            self.lock().revoked = Some(reason.clone());
+        }
+        self.record.happened(what);
         self.changed();
     }
 
     pub(crate) fn set_stage(&self, epoch: u64, stage: Option<StageView>) {
-        let mut state = self.lock();
-        match stage {
-            Some(stage) => drop(state.stages.insert(epoch, stage)),
-            None => drop(state.stages.remove(&epoch)),
+        let event = match &stage {
+            Some(StageView { model, layers, since, loaded: Some(_) }) => {
+                let seconds = since.elapsed().as_secs_f64();
+                Some(Happening::Loaded { model: model.clone(), layers: *layers, seconds })
+            }
+            _ => None,
+        };
+        let before = match stage {
+            Some(stage) => {
+                self.lock().stages.insert(epoch, stage);
+                None
+            }
+            None => self.lock().stages.remove(&epoch).filter(|stage| stage.loaded.is_some()),
+        };
+        let gone = before.map(|StageView { model, layers, .. }| Happening::Unloaded { model, layers });
+        if let Some(event) = event.or(gone) {
+            self.record.happened(event);
         }
-        drop(state);
         self.changed();
     }
 

@@ -8,7 +8,7 @@
 //! | close to the temperature | a part of the donor's cap |
 
 use super::{heat::Warmth, senses::Senses};
-use crate::{Limits, Power, Reason, Sample, Share, Signal, When, reason::Blind};
+use crate::{Limits, Power, Reason, Sample, Share, Signal, reason::Blind};
 
 /// Beside others' load as much again is left free, at most so many thousandths: a program that wants a little more finds
 /// a part of the device idle, and need not wait for our slice to end. Nothing is left free for nobody.
@@ -66,10 +66,7 @@ impl Devices {
 
     /// What is left at most while the user is there; nothing for who lends only while they are away.
     pub(super) fn while_user_is_there(self, limits: &Limits) -> (Share, Share) {
-        match limits.when {
-            When::Idle => (Share::ZERO, Share::ZERO),
-            When::Always | When::Schedule => (self.cpu.floor, self.gpu.floor),
-        }
+        if limits.when.is_idle_only() { (Share::ZERO, Share::ZERO) } else { (self.cpu.floor, self.gpu.floor) }
     }
 }
 

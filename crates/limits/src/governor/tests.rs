@@ -251,7 +251,7 @@ prop_compose! {
         preset in prop::sample::select(&[Preset::Quiet, Preset::Balanced, Preset::Full][..]),
         shares in [0u16..=1000, 0u16..=1000, 0u16..=1000, 0u16..=1000],
         amounts in [any_bytes(), any_bytes()],
-        when in prop::sample::select(&[When::Always, When::Idle, When::Schedule][..]),
+        when in prop::sample::select(&crate::When::ALL[..]),
         max_celsius in prop::option::of(any::<u8>()),
         others in [prop::option::of(0u16..=1000), prop::option::of(0u16..=1000)],
         rest in (any::<bool>(), any::<bool>(), 0u64..1000, 0u8..8),

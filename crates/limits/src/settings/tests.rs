@@ -1,9 +1,7 @@
 use super::*;
-use crate::{Amount, Pause, Schedule, Share, When};
-use jiff::{Timestamp, civil::Weekday};
+use crate::{Pause, Share, arbitrary::limits};
 use proptest::prelude::*;
 use rstest::rstest;
-use std::time::Duration;
 
 fn balanced() -> Limits {
     Limits::of(Preset::Balanced)
@@ -23,6 +21,8 @@ fn balanced() -> Limits {
 #[case("network", "500kB/s", "500kB/s")]
 #[case("network", "off", "off")]
 #[case("when", "idle", "idle")]
+#[case("when", "idle-in-schedule", "idle-in-schedule")]
+#[case("memory", "70% up to 4GiB", "70% up to 4GiB")]
 #[case("idle-after", "90s", "1m 30s")]
 #[case("schedule", "mon-fri 18:00-08:00,sat-sun", "mon-fri 18:00-08:00, sat-sun")]
 #[case("schedule", "none", "none")]
@@ -64,7 +64,7 @@ fn what_is_set_is_got_in_a_form_that_can_be_set(#[case] key: &str, #[case] value
     "disk = 5 floppies is in an unknown unit: 0 to 100 % with its sign, or bytes as in 40GiB or 100GB"
 )]
 #[case("network", "1B/s", "network = 1B/s is out of range: 1kB/s or more, as in 500kB/s or 10MB/s, or off")]
-#[case("when", "never", "when = never is not known: always, idle or schedule")]
+#[case("when", "never", "when = never is not known: always, idle, schedule or idle-in-schedule")]
 #[case("idle-after", "3", "idle-after = 3 is without a unit: 1s to 24h, as in 90s, 3m or 1h 30m")]
 #[case(
     "schedule",
@@ -207,7 +207,7 @@ fn a_preset_stands_first_and_holds_for_the_rest(#[case] file: &str, #[case] writ
 #[case("cpu = true", "cpu = true is not a number: 1 to 100 %")]
 #[case(
     "when = { always = 1 }",
-    "when = { always = 1 } is a table, which is not expected here: always, idle or schedule"
+    "when = { always = 1 } is a table, which is not expected here: always, idle, schedule or idle-in-schedule"
 )]
 #[case(
     "stop-for = [1]",
@@ -242,60 +242,6 @@ fn every_key_has_a_line_of_help_and_a_range_that_fits_its_message() {
         assert!(!key.help.is_empty() && !key.help.contains('\n') && !key.help.ends_with('.'), "{}", key.name);
         assert!(!key.range.is_empty() && key.range.len() <= 100, "{}", key.name);
         assert_eq!(Limits::KEYS.iter().filter(|other| other.name == key.name).count(), 1);
-    }
-}
-
-fn amount() -> impl Strategy<Value = Amount> {
-    prop_oneof![
-        any::<u64>().prop_map(Amount::Bytes),
-        (0..=1000_u16).prop_map(Share::from_per_mille).prop_map(Amount::Part)
-    ]
-}
-
-fn share(least: u16) -> impl Strategy<Value = Share> {
-    (least..=1000).prop_map(Share::from_per_mille)
-}
-
-fn pause() -> impl Strategy<Value = Pause> {
-    let end = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
-    let until = (end, 0..1_000_000_000_i32)
-        .prop_filter_map("no such instant", |(second, nano)| Timestamp::new(second, nano).ok())
-        .prop_map(Pause::Until);
-    prop_oneof![Just(Pause::Indefinitely), until]
-}
-
-fn schedule() -> impl Strategy<Value = Schedule> {
-    prop::collection::vec((0..7_i8, 0..96_u8, 0..=96_u8), 0..12).prop_map(|strokes| {
-        let mut schedule = Schedule::NEVER;
-        for (day, start, end) in strokes {
-            schedule.paint(Weekday::from_monday_zero_offset(day).unwrap(), start..end, true);
-        }
-        schedule
-    })
-}
-
-prop_compose! {
-    /// Any limits that can be set.
-    fn limits()(
-        preset in prop::sample::select(&Preset::ALL[..]),
-        (cpu, cpu_in_use, gpu, gpu_in_use) in (share(10), share(0), share(10), share(0)),
-        cpu_threads in prop::option::of(1..=1024_u32),
-        (gpu_memory, memory, disk) in (amount(), amount(), amount()),
-        network in prop::option::of(1000..=u64::MAX),
-        when in prop::sample::select(&When::ALL[..]),
-        idle_after in (1..=86_400_u64).prop_map(Duration::from_secs),
-        schedule in schedule(),
-        (on_battery, stop_for_full_screen) in any::<(bool, bool)>(),
-        max_celsius in prop::option::of(40..=110_u8),
-        (others_cpu, others_gpu) in (prop::option::of(share(10)), prop::option::of(share(10))),
-        stop_for in prop::collection::hash_set("[a-zA-Z0-9é\"'#=]([a-zA-Z0-9 .é\"'#=-]{0,12}[a-z0-9])", 0..=32),
-        pause in prop::option::of(pause()),
-    ) -> Limits {
-        Limits {
-            preset, cpu, cpu_threads, cpu_in_use, gpu, gpu_in_use, gpu_memory, memory, disk, network, when, idle_after,
-            schedule, on_battery, max_celsius, others_cpu, others_gpu, stop_for: stop_for.into_iter().collect(),
-            stop_for_full_screen, pause,
-        }
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
 };
 
 const STAT: &str = "/proc/stat";
+/// For people.
+pub(crate) const SOURCE: &str = STAT;
 /// Room for the lines of some 800 cores; they come first.
 const BUFFER_BYTES: usize = 64 * 1024;
 

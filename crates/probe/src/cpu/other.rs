@@ -3,6 +3,9 @@ use gogrid_limits::{Load, Signal};
 use std::time::{Duration, Instant};
 use sysinfo::{MINIMUM_CPU_UPDATE_INTERVAL, System};
 
+/// For people.
+pub(crate) const SOURCE: &str = "the kernel's processor ticks";
+
 /// The load of all cores, by sysinfo, over its own shortest interval or more.
 pub(crate) struct CpuMeter {
     system: Result<System, String>,

@@ -4,6 +4,9 @@ use gogrid_limits::{Load, Signal};
 use std::time::{Duration, Instant};
 use windows_sys::Win32::{Foundation::FILETIME, System::Threading::GetSystemTimes};
 
+/// For people.
+pub(crate) const SOURCE: &str = "Windows' system times";
+
 /// The load of all cores, from the system's and the process' times.
 pub(crate) struct CpuMeter {
     cores: u32,

@@ -46,6 +46,15 @@ impl Desktop {
 
     /// Time since the last key or pointer event, as the source tells that saw the newest.
     pub(crate) fn user_idle(&mut self, now: Instant) -> Signal<Duration> {
+        self.evidence(now).user_idle()
+    }
+
+    /// What tells of input, or why nothing does that could be relied upon.
+    pub(crate) fn user_idle_source(&mut self, now: Instant) -> Result<String, String> {
+        self.evidence(now).sources().map(|sources| sources.join(", "))
+    }
+
+    fn evidence(&mut self, now: Instant) -> Evidence {
         let boot = clock_gettime(ClockId::Boottime);
         Evidence {
             wayland: self.wayland,
@@ -58,24 +67,36 @@ impl Desktop {
             since_boot: Duration::from_secs(boot.tv_sec.unsigned_abs()),
             user: rustix::process::getuid().as_raw(),
         }
-        .user_idle()
     }
 
     /// Whether the window in front covers the screen.
     pub(crate) fn full_screen(&mut self, now: Instant) -> Signal<bool> {
+        match self.covered(now) {
+            Ok((covered, _)) => Signal::Known(covered),
+            Err(reason) => Signal::Unknown(reason),
+        }
+    }
+
+    /// What tells of windows, or why nothing does.
+    pub(crate) fn full_screen_source(&mut self, now: Instant) -> Result<String, String> {
+        self.covered(now).map(|(_, source)| source.into())
+    }
+
+    /// Whether the window in front covers the screen, and who says so.
+    fn covered(&mut self, now: Instant) -> Result<(bool, &'static str), String> {
+        const X11_WINDOWS: &str = "X11's window in front";
         match (self.wayland, self.x11.is_named().then(|| self.x11.full_screen(now))) {
-            (false, Some(Ok(covered))) => return Signal::Known(covered),
-            (false, Some(Err(reason))) => return Signal::Unknown(reason),
+            (false, Some(covered)) => return covered.map(|covered| (covered, X11_WINDOWS)),
             // Games and players mostly come through Xwayland. What it sees is so, but it does not see all.
-            (true, Some(Ok(true))) => return Signal::Known(true),
-            (true, _) => return Signal::unknown("Wayland does not tell of other programs' windows"),
+            (true, Some(Ok(true))) => return Ok((true, X11_WINDOWS)),
+            (true, _) => return Err("Wayland does not tell of other programs' windows".into()),
             (false, None) => {}
         }
         match self.logind.desktops(now) {
-            Ok(desktops) if desktops.is_empty() => Signal::Known(false),
-            Ok(_) => Signal::unknown("a desktop is open, and this program was started outside it"),
-            Err(_) if !self.x11_servers.get(now, x11_servers) => Signal::Known(false),
-            Err(reason) => Signal::Unknown(reason),
+            Ok(desktops) if desktops.is_empty() => Ok((false, "login sessions (logind): no desktop is open")),
+            Ok(_) => Err("a desktop is open, and this program was started outside it".into()),
+            Err(_) if !self.x11_servers.get(now, x11_servers) => Ok((false, "no display runs")),
+            Err(reason) => Err(reason),
         }
     }
 }

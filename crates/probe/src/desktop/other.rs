@@ -18,4 +18,12 @@ impl Desktop {
     pub(crate) fn full_screen(&mut self, _now: Instant) -> Signal<bool> {
         Signal::unknown(REASON)
     }
+
+    pub(crate) fn user_idle_source(&mut self, _now: Instant) -> Result<String, String> {
+        Err(REASON.into())
+    }
+
+    pub(crate) fn full_screen_source(&mut self, _now: Instant) -> Result<String, String> {
+        Err(REASON.into())
+    }
 }

@@ -33,6 +33,16 @@ impl Desktop {
         Signal::Known(Duration::from_millis(now.wrapping_sub(last.dwTime).into()))
     }
 
+    /// What tells of input, or why nothing does.
+    pub(crate) fn user_idle_source(&mut self, now: Instant) -> Result<String, String> {
+        self.user_idle(now).into_result().map(|_| "Windows' time of the last input".into())
+    }
+
+    /// What tells of windows, or why nothing does.
+    pub(crate) fn full_screen_source(&mut self, now: Instant) -> Result<String, String> {
+        self.full_screen(now).into_result().map(|_| "Windows' notification state".into())
+    }
+
     /// Whether the shell holds back its notifications because a program fills the screen.
     pub(crate) fn full_screen(&mut self, _now: Instant) -> Signal<bool> {
         let mut state = 0;

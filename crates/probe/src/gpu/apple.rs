@@ -2,6 +2,8 @@ use crate::GpuIndex;
 use gogrid_limits::{Gpu, Signal};
 use std::time::Instant;
 
+const NOT_TOLD: &str = "macOS tells the load of a GPU only to programs that run as root";
+
 /// The GPU of a Mac, of which nothing is told.
 pub(crate) struct GpuMeter;
 
@@ -11,7 +13,11 @@ impl GpuMeter {
     }
 
     pub(crate) fn read(&mut self, _now: Instant, _own_busy: Option<f32>) -> Signal<Gpu> {
-        Signal::unknown("macOS tells the load of a GPU only to programs that run as root")
+        Signal::unknown(NOT_TOLD)
+    }
+
+    pub(crate) fn source(&mut self, _now: Instant) -> Result<String, String> {
+        Err(NOT_TOLD.into())
     }
 
     pub(crate) fn rest(&mut self) {}

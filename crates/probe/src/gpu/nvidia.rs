@@ -80,6 +80,15 @@ impl GpuMeter {
         }
     }
 
+    /// Which driver tells, or why none does.
+    pub(crate) fn source(&mut self, now: Instant) -> Result<String, String> {
+        let driver = self.driver(now)?;
+        let found = self.target.as_ref().map_err(Clone::clone).and_then(|target| target.find(&driver)).map(drop);
+        let version = driver.sys_driver_version().map_or_else(|_| String::new(), |version| format!(" {version}"));
+        self.driver = Some(driver);
+        found.map(|()| format!("NVIDIA driver{version} (NVML)"))
+    }
+
     /// Lets the driver go, so that the GPU may sleep.
     pub(crate) fn rest(&mut self) {
         self.driver = None;

@@ -4,6 +4,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// For people, and where to look.
+pub(crate) const SOURCE: &str = "/sys/class/power_supply";
+
 /// The kernel's power supplies, a folder each.
 pub(crate) struct Source {
     supplies: PathBuf,
@@ -11,7 +14,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new() -> Self {
-        Self { supplies: "/sys/class/power_supply".into() }
+        Self { supplies: SOURCE.into() }
     }
 
     /// On battery while one of the machine's own batteries is drained, or all its mains are off.

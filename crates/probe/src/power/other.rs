@@ -1,6 +1,9 @@
 use gogrid_limits::{Power, Signal};
 use starship_battery::{Manager, State, units::ratio::ratio};
 
+/// For people.
+pub(crate) const SOURCE: &str = "the system's list of batteries";
+
 /// The batteries that the system lists as its own (no UPS, no mouse), by starship-battery.
 pub(crate) struct Source;
 

@@ -19,7 +19,7 @@ pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
     wanted.tell("nothing to do");
     sleep(SETTLE).await;
     let status = site.status().await?;
-    ensure!(status.connection.connected && status.stages.iter().any(|stage| stage.loaded), "no model is loaded");
+    ensure!(status.is_connected() && status.stages.iter().any(|stage| stage.loaded), "no model is loaded");
     let shares = watch(site.clock, 1, wanted.part_of(WINDOWS)).await?;
     let mean = shares.iter().sum::<f64>() / shares.len() as f64;
     let measured = format!("{:.2} % of a core over {} s", 100.0 * mean, shares.len());

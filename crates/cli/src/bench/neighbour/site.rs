@@ -107,7 +107,7 @@ impl Site {
     /// Ends both.
     pub(super) async fn stop(mut self) -> Result<()> {
         let status = self.status().await?;
-        ensure!(status.connection.connected, "the worker has lost its coordinator on the way");
+        ensure!(status.is_connected(), "the worker has lost its coordinator on the way");
         self.cluster.stop().await;
         Ok(())
     }

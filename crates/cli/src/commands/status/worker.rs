@@ -4,7 +4,7 @@ use super::screen::{Screen, View};
 use crate::worker_client::WorkerClient;
 use anyhow::{Result, bail};
 use bytesize::ByteSize;
-use gogrid_panel_api::{Request, Response, State, Status};
+use gogrid_panel_api::{Connection, Request, Response, State, Status};
 use look::Look;
 use std::{
     fmt::{Display, Write},
@@ -38,6 +38,7 @@ fn show(screen: &Screen, status: &Status) -> Result<bool> {
 pub(crate) fn sentence(status: &Status) -> String {
     let Status { reason, .. } = status;
     let mut text = match status.state {
+        State::NotJoined => format!("member of no grid: {reason}"),
         State::Connecting => format!("connecting: {reason}"),
         State::Idle => format!("idle: {reason}"),
         State::Working => format!("working: {reason}"),
@@ -70,8 +71,7 @@ fn describe(status: &Status) -> String {
     let mut table = Table::default();
     table.row("worker", format!("{} ({}) on {}", status.name, short(&status.id), status.device));
     table.row("state", sentence(status));
-    let connected = if status.connection.connected { "connected to" } else { "not connected to" };
-    table.row("link", format!("{connected} coordinator {}", short(&status.connection.coordinator)));
+    table.row("grid", grid(status.connection.as_ref()));
     table.row("may take", allowance(status));
     table.row("takes", usage(status));
     table.row("memory", ledger(status));
@@ -104,6 +104,14 @@ fn describe(status: &Status) -> String {
         }
     }
     table.text
+}
+
+fn grid(connection: Option<&Connection>) -> String {
+    let Some(Connection { coordinator, grid, connected, problem }) = connection else { return "none".to_owned() };
+    let connected = if *connected { "connected to" } else { "not connected to" };
+    let problem = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+    let name = if grid.is_empty() { String::new() } else { format!("{grid}, ") };
+    format!("{connected} {name}coordinator {}{problem}", short(coordinator))
 }
 
 /// The allowance against the limits, as these are set.

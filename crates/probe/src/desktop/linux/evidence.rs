@@ -23,6 +23,20 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
+    /// Whose word counts, the newest input of all of them; or why it is not enough.
+    pub(super) fn sources(&self) -> Result<Vec<&'static str>, String> {
+        self.user_idle().into_result()?;
+        let hinted = self.sessions.iter().flatten().any(|session| session.idle.is_some());
+        let sources = [
+            (self.x11.is_ok(), "X11 screen saver extension"),
+            (self.mutter.is_ok(), "GNOME (Mutter)"),
+            (hinted, "login sessions (logind)"),
+            (self.terminals.is_ok(), "terminals"),
+        ];
+        let told: Vec<_> = sources.into_iter().filter(|(told, _)| *told).map(|(_, source)| source).collect();
+        Ok(if told.is_empty() { vec!["time since the start: nobody has logged in (logind)"] } else { told })
+    }
+
     /// Time since the last input.
     pub(super) fn user_idle(&self) -> Signal<Duration> {
         let own_desktop = if self.wayland { &self.mutter } else { &self.x11 };
@@ -115,6 +129,18 @@ mod tests {
         let desktop = Evidence { display_named: true, x11: seconds(600), terminals: seconds(30), ..nothing() };
         assert_eq!(idle(&desktop), Some(30));
         assert_eq!(idle(&Evidence { terminals: seconds(900), ..desktop }), Some(600));
+    }
+
+    #[test]
+    fn sources_are_those_that_told_something() {
+        let desktop = Evidence { display_named: true, x11: seconds(600), terminals: seconds(30), ..nothing() };
+        assert_eq!(desktop.sources().unwrap(), ["X11 screen saver extension", "terminals"]);
+        let hinted = DesktopSession { user: ME, idle: Some(Duration::from_secs(700)) };
+        let wayland = Evidence { wayland: true, display_named: true, sessions: Ok(vec![hinted]), ..nothing() };
+        assert_eq!(wayland.sources().unwrap(), ["login sessions (logind)"]);
+        let empty = Evidence { sessions: Ok(vec![]), ..nothing() };
+        assert_eq!(empty.sources().unwrap(), ["time since the start: nobody has logged in (logind)"]);
+        assert_eq!(nothing().sources(), Err("no X11; no Mutter; no terminals; no logind".into()));
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! The donor's self-test: a few seconds of work under the allowance of now, counted by the system, and a stop by the
+//! way that a pause takes.
+
+use crate::{
+    executor::Executor,
+    lender::{Lender, Order},
+    pace::Paced,
+};
+use gogrid_panel_api::{Refused, SelfTest};
+use gogrid_probe::{background_thread, logical_cores, process_cpu_time};
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The pacer has found its rhythm after so long.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// As long as the longest window in which limits are promised to hold, and again.
+const MEASURED: Duration = Duration::from_secs(2);
+/// After a stop, work that is under way ends well within this time.
+const QUIET_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is asked whether it has.
+const LOOK: Duration = Duration::from_millis(1);
+/// One unit of work: hashing so many bytes takes about a millisecond.
+const UNIT_BYTES: usize = 2 << 20;
+
+/// Runs the test. Nobody but this worker notices: the coordinator is not told of the stop.
+///
+/// # Errors
+/// When the machine is stopped, or a model computes: then the figures would be of something else.
+pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> Result<SelfTest, Refused> {
+    if paced.is_stopped() {
+        let reason = lender.view().state().allowance.reason;
+        return Err(Refused::new(None, format!("nothing is computed now: {reason}")));
+    }
+    if executor.work().is_busy() {
+        return Err(Refused::new(None, "a model computes now: try again when there are no answers under way"));
+    }
+    let load = Load::start(paced).map_err(|error| Refused::new(None, format!("no thread can be started: {error}")))?;
+    tokio::time::sleep(WARM_UP).await;
+    let allowed_before = lender.view().state().allowance.cpu;
+    let (began, used) = (Instant::now(), process_cpu_time());
+    tokio::time::sleep(MEASURED).await;
+    let (elapsed, used) = (began.elapsed(), process_cpu_time().saturating_sub(used));
+    let allowed = allowed_before.max(lender.view().state().allowance.cpu);
+
+    let ordered = Instant::now();
+    let stopped = lender.order(Order::Hold(true)).await;
+    let quiet = load.quiet().await;
+    let ended = load.last_end();
+    lender.order(Order::Hold(false)).await?;
+    stopped?;
+    if !quiet {
+        return Err(Refused::new(
+            None,
+            format!("work went on for more than {} s after the stop", QUIET_WITHIN.as_secs()),
+        ));
+    }
+    Ok(SelfTest {
+        cpu_allowed: allowed.fraction() as f32,
+        cpu_taken: (used.as_secs_f64() / elapsed.as_secs_f64() / logical_cores() as f64) as f32,
+        seconds: elapsed.as_secs_f64(),
+        stopped_after_ms: ended.saturating_duration_since(ordered).as_secs_f64() * 1000.0,
+    })
+}
+
+/// Threads that work whenever the pacer lets them; they end when this is dropped.
+struct Load {
+    over: Arc<AtomicBool>,
+    running: Arc<AtomicUsize>,
+    last_end: Arc<Mutex<Instant>>,
+}
+
+impl Load {
+    fn start(paced: &Paced) -> io::Result<Self> {
+        let load =
+            Self { over: Arc::default(), running: Arc::default(), last_end: Arc::new(Mutex::new(Instant::now())) };
+        for _ in 0..logical_cores() {
+            let (over, running, last_end, paced) =
+                (load.over.clone(), load.running.clone(), load.last_end.clone(), paced.clone());
+            let body = move || {
+                background_thread();
+                let bytes = vec![0x5a; UNIT_BYTES];
+                let is_over = || over.load(Ordering::Relaxed);
+                let unit = || {
+                    running.fetch_add(1, Ordering::SeqCst);
+                    std::hint::black_box(blake3::hash(&bytes));
+                    *last_end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                };
+                while paced.run(is_over, unit).is_some() {}
+            };
+            thread::Builder::new().name("self-test".into()).spawn(body)?;
+        }
+        Ok(load)
+    }
+
+    /// Waits until nothing runs; false if that takes too long.
+    async fn quiet(&self) -> bool {
+        let deadline = Instant::now() + QUIET_WITHIN;
+        // A thread that was let go just before the stop may be about to begin.
+        tokio::time::sleep(LOOK).await;
+        while self.running.load(Ordering::SeqCst) > 0 {
+            if Instant::now() > deadline {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        true
+    }
+
+    fn last_end(&self) -> Instant {
+        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,154 @@
+//! A policy as TOML.
+
+use super::{Policy, Rule, Word};
+use crate::{Key, LimitsError, Schedule, When};
+use toml::{Table, Value};
+
+/// A longer name would not fit the line that shows it.
+const LONGEST_NAME_BYTES: usize = 100;
+const HIDDEN: &str = "hidden";
+
+/// Why a policy is not taken. Its text names the key, the value and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The file is no TOML.
+    #[error("the policy is no TOML")]
+    Toml(#[source] Box<toml::de::Error>),
+    /// There is no such field outside the limits.
+    #[error("there is no field {0:?}; a policy has managed-by and limits")]
+    UnknownField(String),
+    /// A field of another kind, or a name that cannot be shown.
+    #[error("{field} is not usable: {expected} is expected")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// There is no such limit, or its value is none.
+    #[error(transparent)]
+    Limit(#[from] LimitsError),
+    /// A key that is the donor's alone.
+    #[error("{key} cannot be managed: {why}")]
+    DonorsAlone {
+        /// The key.
+        key: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// A rule that says nothing, says it in other words, or twice.
+    #[error("{key} = {rule} is no rule: {expected} is expected")]
+    Rule {
+        /// The key.
+        key: &'static str,
+        /// What stands there.
+        rule: String,
+        /// What may stand there.
+        expected: String,
+    },
+}
+
+impl PolicyError {
+    /// The key or field that is wrong, where it is one.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Toml(_) => None,
+            Self::UnknownField(field) => Some(field),
+            Self::Field { field, .. } => Some(field),
+            Self::Limit(error) => error.key(),
+            Self::DonorsAlone { key, .. } | Self::Rule { key, .. } => Some(key),
+        }
+    }
+}
+
+impl Word {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Most => "most",
+            Self::Least => "least",
+            Self::Fixed => "fixed",
+        }
+    }
+
+    /// An example of a rule.
+    fn expected(self) -> String {
+        let name = self.name();
+        let or = if self == Self::Fixed { String::new() } else { " or { fixed = … }".into() };
+        format!("{{ {name} = … }}{or}, with or without {HIDDEN} = true")
+    }
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// When anything in it is not understood: half of a policy is none.
+    pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        let table: Table = text.parse().map_err(|error| PolicyError::Toml(Box::new(error)))?;
+        let mut policy = Self::none();
+        for (field, value) in &table {
+            match (field.as_str(), value) {
+                ("managed-by", value) => policy.managed_by = Some(name(value)?),
+                ("limits", Value::Table(rules)) => {
+                    for (key, rule) in rules {
+                        policy.manage(Key::find(key)?, rule)?;
+                    }
+                }
+                ("limits", _) => return Err(PolicyError::Field { field: "limits", expected: "a table of rules" }),
+                _ => return Err(PolicyError::UnknownField(field.clone())),
+            }
+        }
+        policy.turn_hours_on();
+        Ok(policy)
+    }
+
+    fn manage(&mut self, key: &'static Key, value: &Value) -> Result<(), PolicyError> {
+        let word = key.word.ok_or(PolicyError::DonorsAlone { key: key.name, why: why_not(key) })?;
+        let wrong = || PolicyError::Rule { key: key.name, rule: value.to_string(), expected: word.expected() };
+        let Value::Table(fields) = value else { return Err(wrong()) };
+        let (mut rule, mut bounds) = (Rule::default(), 0);
+        for (field, value) in fields {
+            match value {
+                Value::Boolean(hidden) if field == HIDDEN => rule.hidden = *hidden,
+                bound if field == word.name() || field == Word::Fixed.name() => {
+                    key.put_toml(&mut self.bound, bound)?;
+                    rule.starts = field == Word::Fixed.name();
+                    bounds += 1;
+                }
+                _ => return Err(wrong()),
+            }
+        }
+        // To hide alone is a rule: the donor's value then is the preset's.
+        if bounds > 1 || (bounds == 0 && !rule.hidden) {
+            return Err(wrong());
+        }
+        self.rules.insert(key.name, rule);
+        Ok(())
+    }
+
+    /// Hours that hold only where somebody turned them on would bound nothing, so that bounding them turns them on.
+    fn turn_hours_on(&mut self) {
+        if let Some(rule) = self.rules.get("schedule").copied()
+            && self.bound.schedule != Schedule::ALWAYS
+        {
+            self.bound.when = self.bound.when.stricter(When::Schedule);
+            self.rules.entry("when").or_insert(Rule { starts: false, ..rule });
+        }
+    }
+}
+
+fn why_not(key: &Key) -> &'static str {
+    match key.name {
+        "pause" => "the donor may always pause",
+        _ => "the donor may choose any, and what it brings stays within the other rules",
+    }
+}
+
+fn name(value: &Value) -> Result<String, PolicyError> {
+    let name = value
+        .as_str()
+        .map(str::trim)
+        .filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME_BYTES && !name.contains(char::is_control));
+    let expected = "a name of 1 to 100 bytes in one line";
+    name.map(Into::into).ok_or(PolicyError::Field { field: "managed-by", expected })
+}

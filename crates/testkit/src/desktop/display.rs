@@ -1,0 +1,170 @@
+//! A desktop that only one test sees: a home folder, a session bus, a screen and a window manager.
+
+use crate::{Program, SOON, cluster::ENVIRONMENT, wait_until};
+use anyhow::{Context, Result, ensure};
+use std::{
+    ffi::OsStr,
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// A bus that starts no service by itself: a key store or a notification daemon is there only if a test put it there.
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path=SOCKET</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"#;
+
+/// Larger than the smallest window that the app promises to work in.
+const SCREEN: &str = "1280x800x24";
+
+/// What programs on this desktop keep of the tester's environment; everything else could lead them out of it.
+const KEPT: [&str; 6] = ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE", "GOGRID_LOG", "TZ"];
+
+/// A desktop; everything of it ends with this value, and its home folder goes.
+pub struct Desktop {
+    // In this order they end.
+    _window_manager: Program,
+    screen: Program,
+    _bus: Program,
+    bus: String,
+    display: String,
+    folder: TempDir,
+}
+
+impl Desktop {
+    /// Starts one and waits until windows can be opened on it.
+    ///
+    /// # Errors
+    /// When a program is missing or does not start.
+    pub async fn start() -> Result<Self> {
+        // A short name: a socket's path has room for 107 bytes, and the worker's lies five folders deeper.
+        let folder = tempfile::Builder::new().prefix("gg-").tempdir()?;
+        let path = folder.path();
+        // The bus and the key store put their sockets here, and insist on a folder that is theirs alone.
+        DirBuilder::new().mode(0o700).create(path.join("run"))?;
+        fs::create_dir(path.join("home"))?;
+        let (config, socket) = (path.join("bus.conf"), path.join("run/bus"));
+        fs::write(&config, BUS.replace("SOCKET", &socket.display().to_string()))?;
+        let bus = format!("unix:path={}", socket.display());
+
+        let mut daemon = command(path, &bus, "", "dbus-daemon");
+        daemon.arg("--nofork").arg("--print-address=1").arg("--config-file").arg(&config);
+        let mut daemon = start("dbus-daemon", daemon, path)?;
+        daemon.line("unix:", SOON).await?;
+
+        let mut screen = command(path, &bus, "", "Xvfb");
+        // It chooses a free number and prints it once it listens. Without -noreset it would start over, and drop what
+        // clients have set, whenever the last of them leaves.
+        screen.args(["-displayfd", "1", "-screen", "0", SCREEN, "-noreset", "-nolisten", "tcp"]);
+        let mut screen = start("Xvfb", screen, path)?;
+        let display = format!(":{}", screen.line("", SOON).await?);
+
+        let window_manager = start("openbox", command(path, &bus, &display, "openbox"), path)?;
+        let desktop = Self { _window_manager: window_manager, screen, _bus: daemon, bus, display, folder };
+        wait_until("the window manager manages", SOON, async || Ok(desktop.is_managed().then_some(()))).await?;
+        Ok(desktop)
+    }
+
+    /// The session bus's address.
+    pub fn bus(&self) -> &str {
+        &self.bus
+    }
+
+    /// The home folder of whoever sits here.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// Where the output of programs goes, and a test's own files may.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A command on this desktop.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        command(self.folder.path(), &self.bus, &self.display, program)
+    }
+
+    /// Starts a program here; its output goes into [`scratch`](Self::scratch) under this name.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_program(&self, name: &str, command: Command) -> Result<Program> {
+        start(name, command, self.folder.path())
+    }
+
+    /// Runs a command that says something and ends, such as `xdotool`; what it printed.
+    ///
+    /// # Errors
+    /// When it cannot start or fails.
+    pub fn run<const N: usize>(&self, program: &str, args: [&str; N]) -> Result<String> {
+        let output = self.command(program).args(args).stdin(Stdio::null()).output();
+        let output = output.with_context(|| format!("cannot start {program}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{program} {}: {} {}", args.join(" "), output.status, said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The titles of all open windows.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn windows(&self) -> Result<Vec<String>> {
+        // ID DESKTOP HOST TITLE…
+        let listed = self.run("wmctrl", ["-l"])?;
+        Ok(listed.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(|title| title.trim().to_owned()).collect())
+    }
+
+    /// Errors if the screen has gone: then nothing that a test sees says anything about the app.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn expect_running(&mut self) -> Result<()> {
+        self.screen.expect_running()
+    }
+
+    fn is_managed(&self) -> bool {
+        self.run("wmctrl", ["-m"]).is_ok()
+    }
+}
+
+fn start(name: &str, command: Command, folder: &Path) -> Result<Program> {
+    Program::spawn(name, command, &folder.join("logs"), "").context(
+        "the desktop tests need Debian's xvfb, dbus-daemon, \
+        openbox and wmctrl: `cargo xtask test` installs them",
+    )
+}
+
+fn command(folder: &Path, bus: &str, display: &str, program: impl AsRef<OsStr>) -> Command {
+    let home = folder.join("home");
+    let mut command = Command::new(program);
+    command.env_clear().envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).envs(ENVIRONMENT);
+    command
+        .current_dir(&home)
+        .env("HOME", &home)
+        .env("XDG_RUNTIME_DIR", folder.join("run"))
+        .env("XDG_CONFIG_HOME", home.join(".config"))
+        .env("XDG_DATA_HOME", home.join(".local/share"))
+        .env("XDG_CACHE_HOME", home.join(".cache"))
+        .env("DBUS_SESSION_BUS_ADDRESS", bus)
+        .env("LANG", "C.UTF-8")
+        .env("GDK_BACKEND", "x11")
+        // No graphics card is looked for, and no accessibility bus, which is not there.
+        .env("LIBGL_ALWAYS_SOFTWARE", "1")
+        .env("NO_AT_BRIDGE", "1");
+    if !display.is_empty() {
+        command.env("DISPLAY", display);
+    }
+    command
+}

@@ -1,0 +1,195 @@
+//! The page in the app's window, by the test identifiers of its elements (`data-testid`).
+
+use super::webdriver::command;
+use crate::wait_until;
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The key under which the protocol hands out an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// Looks for elements by a selector of the style sheet's.
+const CSS: &str = "css selector";
+/// Ctrl-A, as the protocol writes keys that are no letters: what is in a field is selected, and typing replaces it.
+const SELECT_ALL: &str = "\u{E009}a\u{E000}";
+
+/// The Enter key, to be typed at the end of a text.
+pub const ENTER: &str = "\u{E007}";
+
+/// A window's page.
+#[derive(Debug, Clone)]
+pub struct Page {
+    http: reqwest::Client,
+    session: String,
+}
+
+impl Page {
+    pub(super) fn new(http: reqwest::Client, session: String) -> Self {
+        Self { http, session }
+    }
+
+    /// Whether an element is there.
+    ///
+    /// # Errors
+    /// When the driver does not answer.
+    pub async fn has(&self, id: &str) -> Result<bool> {
+        Ok(self.element(id).await?.is_some())
+    }
+
+    /// Waits for an element; the text in it.
+    ///
+    /// # Errors
+    /// When it is not there by the deadline.
+    pub async fn text(&self, id: &str, deadline: Duration) -> Result<String> {
+        self.wait(id, "is there", deadline, |_| true).await
+    }
+
+    /// Waits until the text in an element is as wanted, and shows the last text if not.
+    ///
+    /// # Errors
+    /// When the deadline passes or the driver does not answer.
+    pub async fn wait(
+        &self,
+        id: &str,
+        what: &str,
+        deadline: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String> {
+        self.wait_look(id, what, deadline, "text", wanted).await
+    }
+
+    /// As [`wait`](Self::wait), for an attribute; one that is not there counts as empty.
+    ///
+    /// # Errors
+    /// When the deadline passes or the driver does not answer.
+    pub async fn wait_attribute(
+        &self,
+        id: &str,
+        name: &str,
+        deadline: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String> {
+        self.wait_look(id, &format!("has the {name} that is wanted"), deadline, &format!("attribute/{name}"), wanted)
+            .await
+    }
+
+    async fn wait_look(
+        &self,
+        id: &str,
+        what: &str,
+        deadline: Duration,
+        look: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String> {
+        let mut last = None;
+        let outcome = wait_until(&format!("`{id}` {what}"), deadline, async || {
+            // The page draws itself anew meanwhile: an element that went is looked for again.
+            let Some(element) = self.element(id).await? else { return Ok(None) };
+            let Ok(seen) = self.get(&format!("element/{element}/{look}")).await else { return Ok(None) };
+            let seen = seen.as_str().unwrap_or_default().to_owned();
+            last = Some(seen.clone());
+            Ok(wanted(&seen).then_some(seen))
+        })
+        .await;
+        outcome.with_context(|| format!("`{id}` was last seen as {last:?}"))
+    }
+
+    /// Clicks an element, once it is there and can be clicked.
+    ///
+    /// # Errors
+    /// When it cannot by the deadline.
+    pub async fn click(&self, id: &str, deadline: Duration) -> Result<()> {
+        self.click_found(CSS, &by_id(id), deadline).await
+    }
+
+    async fn click_found(&self, using: &str, selector: &str, deadline: Duration) -> Result<()> {
+        let mut last = None;
+        let outcome = wait_until(&format!("`{selector}` can be clicked"), deadline, async || {
+            let Some(element) = self.find(using, selector).await? else { return Ok(None) };
+            match self.post(&format!("element/{element}/click"), &json!({})).await {
+                Ok(_) => Ok(Some(())),
+                Err(error) => {
+                    last = Some(error);
+                    Ok(None)
+                }
+            }
+        })
+        .await;
+        outcome.with_context(|| format!("the last try: {last:?}"))
+    }
+
+    /// Clicks the button that says this, once it is there and can be clicked.
+    ///
+    /// # Errors
+    /// When it cannot by the deadline.
+    pub async fn click_button(&self, label: &str, deadline: Duration) -> Result<()> {
+        self.click_found("xpath", &format!("//button[normalize-space()='{label}']"), deadline).await
+    }
+
+    /// Types into a field, in place of what is there.
+    ///
+    /// # Errors
+    /// When it is not there by the deadline or takes no text.
+    pub async fn type_into(&self, id: &str, text: &str, deadline: Duration) -> Result<()> {
+        let element = self.wait_element(id, deadline).await?;
+        let keys = json!({ "text": format!("{SELECT_ALL}{text}") });
+        self.post(&format!("element/{element}/value"), &keys).await.map(drop)
+    }
+
+    /// All that can be read on the page.
+    ///
+    /// # Errors
+    /// When the driver does not answer.
+    pub async fn words(&self) -> Result<String> {
+        let words = self.script("return document.body.innerText", json!([])).await?;
+        Ok(words.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until the page says this somewhere.
+    ///
+    /// # Errors
+    /// When it does not by the deadline: what it says instead.
+    pub async fn wait_words(&self, wanted: &str, deadline: Duration) -> Result<()> {
+        let mut last = String::new();
+        let outcome = wait_until(&format!("the page says {wanted:?}"), deadline, async || {
+            last = self.words().await?;
+            Ok(last.contains(wanted).then_some(()))
+        })
+        .await;
+        outcome.with_context(|| format!("the page said {last:?}"))
+    }
+
+    /// Runs a script in the page; what it returns.
+    ///
+    /// # Errors
+    /// When it throws or the driver does not answer.
+    pub async fn script(&self, script: &str, arguments: Value) -> Result<Value> {
+        self.post("execute/sync", &json!({ "script": script, "args": arguments })).await
+    }
+
+    async fn wait_element(&self, id: &str, deadline: Duration) -> Result<String> {
+        wait_until(&format!("`{id}` is there"), deadline, async || self.element(id).await).await
+    }
+
+    async fn element(&self, id: &str) -> Result<Option<String>> {
+        self.find(CSS, &by_id(id)).await
+    }
+
+    async fn find(&self, using: &str, selector: &str) -> Result<Option<String>> {
+        let found = self.post("elements", &json!({ "using": using, "value": selector })).await?;
+        Ok(found[0][ELEMENT].as_str().map(ToOwned::to_owned))
+    }
+
+    async fn get(&self, what: &str) -> Result<Value> {
+        command(&self.http, "GET", &format!("{}/{what}", self.session), &Value::Null).await
+    }
+
+    async fn post(&self, what: &str, body: &Value) -> Result<Value> {
+        command(&self.http, "POST", &format!("{}/{what}", self.session), body).await
+    }
+}
+
+fn by_id(id: &str) -> String {
+    format!("[data-testid=\"{id}\"]")
+}

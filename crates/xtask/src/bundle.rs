@@ -1,0 +1,158 @@
+//! `cargo xtask bundle`: the desktop app as something that people install.
+
+mod check;
+
+use crate::{debian, install, run::succeed, steps::Steps, ui, workspace::Workspace};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+/// What is made where nothing else is asked for: all that this system can make without downloading tools.
+const HERE: &str = if cfg!(windows) {
+    "msi"
+} else if cfg!(target_os = "macos") {
+    "dmg"
+} else {
+    "deb,rpm"
+};
+
+/// What goes over `tauri.conf.json` for bundles alone; a plain build of the app must not look for a worker to pack.
+const CONFIG: &str = "tauri.bundle.conf.json";
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What to make: deb, rpm, appimage (downloads tools), msi, dmg.
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',', default_value = HERE)]
+    kinds: Vec<String>,
+    /// Pack the debug build: quick to make, slow to run.
+    #[arg(long)]
+    debug: bool,
+    /// Install the .deb here, try it, and remove it again. Needs root.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Builds the page, the app and the worker, and packs them.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let mut steps = Steps::default();
+    debian::install(&workspace, &debian::DESKTOP_BUILD);
+    let profile = if options.debug { Profile::Debug } else { Profile::Release };
+    if ui::build(&workspace, &mut steps)
+        && build(&workspace, &mut steps, profile)
+        && pack(&workspace, &mut steps, profile, &options.kinds)?
+    {
+        if options.check {
+            check::run(&workspace, &mut steps, profile)?;
+        }
+        show(&workspace, profile)?;
+    }
+    Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Which build is packed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Debug,
+    Release,
+}
+
+impl Profile {
+    /// The folder of its programs.
+    fn folder(self, workspace: &Workspace) -> PathBuf {
+        workspace.target.join(if self == Self::Debug { "debug" } else { "release" })
+    }
+}
+
+/// App and worker in one go: what both use is compiled once.
+fn build(workspace: &Workspace, steps: &mut Steps, profile: Profile) -> bool {
+    let mut cargo = workspace.cargo(["build", "--package", "gogrid-desktop", "--package", "gogrid", "--bins"]);
+    if profile == Profile::Release {
+        cargo.arg("--release");
+    }
+    steps.run("programs", &mut cargo)
+}
+
+/// Packs what is built.
+pub(crate) fn pack(workspace: &Workspace, steps: &mut Steps, profile: Profile, kinds: &[String]) -> Result<bool> {
+    let worker = stage_worker(workspace, profile)?;
+    let bundler = install::bundler(workspace)?;
+    let mut tauri = workspace.command("node");
+    tauri.current_dir(workspace.root.join("src-tauri")).env("CARGO_TARGET_DIR", &workspace.target);
+    tauri.arg(bundler).args(["bundle", "--ci", "--bundles", &kinds.join(","), "--config", CONFIG]);
+    // Only here, beside a file that is there: it would break every other build.
+    tauri.arg("--config").arg(format!(r#"{{"bundle":{{"externalBin":[{:?}]}}}}"#, worker.display().to_string()));
+    if profile == Profile::Debug {
+        tauri.arg("--debug");
+    }
+    Ok(steps.run("bundle", &mut tauri))
+}
+
+/// A copy of the worker under the name that the bundler looks for: with the target's triple at its end. Returns the
+/// path without it.
+fn stage_worker(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
+    let (built, folder) = (profile.folder(workspace).join(program("gogrid")), workspace.target.join("bundle"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let staged = folder.join(program(&format!("gogrid-{}", triple(workspace)?)));
+    fs::copy(&built, &staged).with_context(|| format!("cannot copy {}", built.display()))?;
+    if cfg!(target_os = "linux") {
+        // Two thirds of the program are for debuggers. Names stay, for the backtraces of crash reports.
+        succeed(workspace.command("strip").arg("--strip-debug").arg(&staged))?;
+    }
+    Ok(folder.join("gogrid"))
+}
+
+fn program(name: &str) -> String {
+    format!("{name}{}", std::env::consts::EXE_SUFFIX)
+}
+
+/// The triple of this machine, as the compiler calls it.
+fn triple(workspace: &Workspace) -> Result<String> {
+    let output = compiler(workspace).arg("-vV").output().context("cannot start rustc")?;
+    let text = String::from_utf8(output.stdout).context("rustc speaks UTF-8")?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not name its host")?;
+    Ok(host.to_owned())
+}
+
+fn compiler(workspace: &Workspace) -> Command {
+    workspace.command(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
+/// Where the bundles of a kind lie.
+fn bundles(workspace: &Workspace, profile: Profile, kind: &str) -> PathBuf {
+    profile.folder(workspace).join("bundle").join(kind)
+}
+
+/// The one file of this kind that is newest: older versions lie beside it.
+pub(crate) fn newest(workspace: &Workspace, profile: Profile, kind: &str) -> Result<PathBuf> {
+    let folder = bundles(workspace, profile, kind);
+    let files = files(&folder, kind)?;
+    let newest = files.into_iter().max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
+    newest.with_context(|| format!("no .{kind} in {}", folder.display()))
+}
+
+fn files(folder: &Path, kind: &str) -> Result<Vec<PathBuf>> {
+    ensure!(folder.is_dir(), "{} is not there", folder.display());
+    let entries = fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    let ending = |path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(kind));
+    Ok(entries.into_iter().map(|entry| entry.path()).filter(ending).collect())
+}
+
+/// Says where the bundles are and how large.
+fn show(workspace: &Workspace, profile: Profile) -> Result<()> {
+    eprintln!();
+    for kind in ["deb", "rpm", "appimage", "msi", "dmg"] {
+        let folder = bundles(workspace, profile, kind);
+        if folder.is_dir() {
+            for path in files(&folder, kind)? {
+                let megabytes = path.metadata()?.len() as f64 / 1e6;
+                println!("{} ({megabytes:.1} MB)", path.display());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Embeds the page, and lists what the page may call.
+
+use std::path::Path;
+
+/// Every command that the page may call; each becomes a permission that `capabilities/window.json` grants. A command
+/// that is not here cannot be called at all.
+const COMMANDS: &[&str] = &[
+    "app_state",
+    "follow",
+    "worker",
+    "change_settings",
+    "open_key_store",
+    "logs",
+    "report",
+    "export_days",
+    "dismiss",
+    "forget_code",
+    "restart_worker",
+    "install_update",
+];
+/// The built page, seen from here.
+const PAGE: &str = "../ui/dist";
+/// Takes settings that go over those of `tauri.conf.json`, and with them a page of one's own.
+const OTHER_CONFIG: &str = "TAURI_CONFIG";
+
+fn main() {
+    println!("cargo::rerun-if-changed={PAGE}");
+    println!("cargo::rerun-if-env-changed={OTHER_CONFIG}");
+    if std::env::var_os(OTHER_CONFIG).is_none() && !Path::new(PAGE).join("index.html").is_file() {
+        println!("cargo::error=the page is not built yet: run `npm ci && npm run build` in the folder ui/, then this");
+        return;
+    }
+    let manifest = tauri_build::AppManifest::new().commands(COMMANDS);
+    if let Err(error) = tauri_build::try_build(tauri_build::Attributes::new().app_manifest(manifest)) {
+        println!("cargo::error={}", format!("{error:#}").replace('\n', " "));
+    }
+}

@@ -1,0 +1,122 @@
+//! The app put together: its plugins, its events, its start.
+
+mod start;
+
+use crate::{
+    arguments::Arguments,
+    commands,
+    desk::Desk,
+    join_link::{LinkError, OfferedCode},
+    window,
+};
+use start::Running;
+use tauri::{AppHandle, Manager, RunEvent, WindowEvent, Wry};
+
+/// Runs the app until the donor quits it. Returns its exit code; a second start hands its arguments to the first and
+/// never returns.
+///
+/// # Errors
+/// When the system has no display.
+pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
+    let app = tauri::Builder::default()
+        // First: a second start must end before it touches anything.
+        .plugin(tauri_plugin_single_instance::init(|app, arguments, _folder| started_again(app, &arguments)))
+        .plugin(tauri_plugin_autostart::Builder::new().arg(crate::arguments::BACKGROUND).build())
+        .plugin(tauri_plugin_notification::init())
+        .plugin(tauri_plugin_updater::Builder::new().build())
+        .invoke_handler(tauri::generate_handler![
+            commands::app_state,
+            commands::follow,
+            commands::worker,
+            commands::change_settings,
+            commands::open_key_store,
+            commands::logs,
+            commands::report,
+            commands::export_days,
+            commands::dismiss,
+            commands::forget_code,
+            commands::restart_worker,
+            commands::install_update,
+        ])
+        .build(context())?;
+    let mut arguments = Some(arguments);
+    let mut running = None;
+    Ok(app.run_return(move |app, event| match event {
+        RunEvent::Ready => running = arguments.take().and_then(|arguments| ready(app, arguments)),
+        RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if label == window::LABEL => {
+            app.state::<Desk>().stop_following();
+            window::closed(app);
+        }
+        // The last window was closed; the tray stays.
+        RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
+        RunEvent::Exit => {
+            if let Some(running) = running.take() {
+                Running::end(running);
+            }
+        }
+        #[cfg(target_os = "macos")]
+        RunEvent::Opened { urls } => urls.iter().for_each(|url| linked(app, OfferedCode::of_link(url.as_str()))),
+        #[cfg(target_os = "macos")]
+        RunEvent::Reopen { .. } => window::open(app),
+        _ => {}
+    }))
+}
+
+/// What the build has put into the program: the page, the icon, what `tauri.conf.json` says.
+#[expect(clippy::disallowed_methods, reason = "in code of Tauri, for a panic while it unpacks what the build has put in")]
+fn context() -> tauri::Context {
+    tauri::generate_context!()
+}
+
+fn ready(app: &AppHandle<Wry>, arguments: Arguments) -> Option<Running> {
+    // No place in the dock: the app lives in the bar.
+    #[cfg(target_os = "macos")]
+    if let Err(error) = app.set_activation_policy(tauri::ActivationPolicy::Accessory) {
+        eprintln!("warning: the app stays in the dock: {error}");
+    }
+    match start::start(app) {
+        Ok(running) => {
+            if arguments.window || !running.has_tray() {
+                window::open(app);
+            }
+            if let Some(link) = arguments.link {
+                linked(app, link);
+            }
+            Some(running)
+        }
+        Err(error) => {
+            // There may be no log to say it in.
+            eprintln!("Error: {error:#}");
+            app.exit(1);
+            None
+        }
+    }
+}
+
+/// Somebody has started the app a second time: they want to see it.
+fn started_again(app: &AppHandle<Wry>, arguments: &[String]) {
+    // Before the first has started there is nothing to raise.
+    if app.try_state::<Desk>().is_none() {
+        return;
+    }
+    let Arguments { window, link } = Arguments::read(arguments);
+    if let Some(link) = link {
+        linked(app, link);
+    }
+    if window {
+        window::open(app);
+    }
+}
+
+/// Somebody has opened a link; the page asks whether the code is wanted.
+fn linked(app: &AppHandle<Wry>, link: Result<OfferedCode, LinkError>) {
+    let board = &app.state::<Desk>().board;
+    match link {
+        Ok(code) => board.change(|state| state.offered_code = Some(code.into_code())),
+        Err(error) => {
+            tracing::warn!("a link was refused: {error}");
+            board.notice(format!("A link could not be used: {error}."));
+        }
+    }
+    window::open(app);
+}

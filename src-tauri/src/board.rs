@@ -1,0 +1,114 @@
+//! What the app knows, as one value: the supervisor, the key store, the settings and the commands write their own part,
+//! and the tray, the page and the notifications follow it.
+
+use gogrid_panel_api::{AppSettings, AppState, KeyStore, Notice, Process};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+use tokio::sync::watch;
+
+/// Notices kept: more than a person reads at once; the oldest go first.
+const NOTICES: usize = 20;
+
+/// A handle to what the app knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Board {
+    state: watch::Sender<AppState>,
+    last_notice: Arc<AtomicU32>,
+}
+
+impl Board {
+    /// What is known at the start.
+    pub(crate) fn new(version: String, settings: AppSettings) -> Self {
+        let state = AppState {
+            worker: Process::Starting,
+            status: None,
+            settings,
+            notices: Vec::new(),
+            version,
+            key_store: KeyStore::Opening,
+            update: None,
+            offered_code: None,
+        };
+        Self { state: watch::Sender::new(state), last_notice: Arc::default() }
+    }
+
+    /// Changes it, and wakes whoever follows.
+    pub(crate) fn change(&self, apply: impl FnOnce(&mut AppState)) {
+        self.state.send_modify(apply);
+    }
+
+    /// Looks at it. Short: nobody can change it meanwhile.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&AppState) -> T) -> T {
+        at(&self.state.borrow())
+    }
+
+    /// A copy.
+    pub(crate) fn copy(&self) -> AppState {
+        self.state.borrow().clone()
+    }
+
+    /// Follows it. What is there now counts as not seen yet.
+    pub(crate) fn follow(&self) -> watch::Receiver<AppState> {
+        let mut follower = self.state.subscribe();
+        follower.mark_changed();
+        follower
+    }
+
+    /// Tells the donor something. The same text is not told twice at a time.
+    pub(crate) fn notice(&self, text: impl Into<String>) {
+        let text = text.into();
+        let id = self.last_notice.fetch_add(1, Ordering::Relaxed) + 1;
+        self.state.send_if_modified(|state| {
+            if state.notices.iter().any(|notice| notice.text == text) {
+                return false;
+            }
+            if state.notices.len() == NOTICES {
+                state.notices.remove(0);
+            }
+            state.notices.push(Notice { id, text });
+            true
+        });
+    }
+
+    /// Takes a notice away; one that is not there any more is no error.
+    pub(crate) fn dismiss(&self, id: u32) {
+        self.change(|state| state.notices.retain(|notice| notice.id != id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(board: &Board) -> Vec<String> {
+        board.look(|state| state.notices.iter().map(|notice| notice.text.clone()).collect())
+    }
+
+    #[test]
+    fn notices_are_told_once_and_dismissed_by_their_number() {
+        let board = Board::new("1".into(), AppSettings::default());
+        board.notice("a");
+        board.notice("a");
+        board.notice("b");
+        assert_eq!(texts(&board), ["a", "b"]);
+        let first = board.look(|state| state.notices[0].id);
+        board.dismiss(first);
+        board.dismiss(first);
+        assert_eq!(texts(&board), ["b"]);
+        board.notice("a");
+        assert_eq!(texts(&board), ["b", "a"]);
+        assert!(board.look(|state| state.notices.iter().all(|notice| notice.id != first)), "a number names one notice");
+    }
+
+    #[test]
+    fn old_notices_go() {
+        let board = Board::new("1".into(), AppSettings::default());
+        for number in 0..NOTICES + 2 {
+            board.notice(number.to_string());
+        }
+        assert_eq!(texts(&board).len(), NOTICES);
+        assert_eq!(texts(&board)[0], "2");
+    }
+}

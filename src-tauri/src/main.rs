@@ -1,0 +1,71 @@
+//! The desktop app: a tray icon, a window when it is wanted, and the worker as a child process. It links no model code.
+//!
+//! ```text
+//!             board (what the app knows)
+//!  settings ───►│◄─── key store           tray, page, notifications: follow the board
+//!  supervisor ─►│────► tray, page, news   clicks and commands: go to the worker's socket
+//! ```
+
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+mod app;
+mod arguments;
+mod board;
+mod commands;
+mod desk;
+mod export;
+mod folders;
+mod join_link;
+mod launching;
+mod log_lines;
+mod logging;
+mod notify;
+mod redact;
+mod report;
+mod secrets;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod tray;
+mod update;
+mod window;
+mod worker;
+
+use anyhow::{Context, Result};
+use arguments::Arguments;
+use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
+
+/// A pause must pass a task that computes for a moment; more threads than two only cost memory.
+const THREADS: usize = 2;
+/// For the disk and for name resolution: commands that wait there are few.
+const BLOCKING_THREADS: usize = 8;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read(std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()));
+    match run(arguments) {
+        Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<i32> {
+    let runtime = runtime().context("the system has no threads left")?;
+    tauri::async_runtime::set(runtime.handle().clone());
+    let code = app::run(arguments).context("the app cannot start")?;
+    // A key store that waits for its password would be waited for.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("gogrid-app")
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,143 @@
+//! Notifications: only for what needs the donor, and each kind can be turned off.
+
+mod watch;
+
+use crate::{board::Board, worker::Orders};
+use gogrid_panel_api::{Event, Happening, Notify, Request, Response};
+use tauri::{AppHandle, Wry};
+use tauri_plugin_notification::NotificationExt;
+use watch::{Sign, Watch};
+
+/// What needs the donor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum News {
+    Joined { grid: String },
+    Revoked { reason: String },
+    GpuLost { why: String },
+}
+
+/// Watches the board and notifies, until the app ends.
+pub(crate) async fn follow(app: AppHandle<Wry>, board: Board, orders: Orders) {
+    let mut states = board.follow();
+    let mut watch = Watch::default();
+    while states.changed().await.is_ok() {
+        let signs = watch.look(&states.borrow_and_update());
+        for sign in signs {
+            let Some(news) = news(sign, &orders).await else { continue };
+            if board.look(|state| wanted(&news, &state.settings.notify)) {
+                show(&app, &news);
+            }
+        }
+    }
+}
+
+/// What a sign means. Whether a machine left or was sent away is in the worker's record.
+async fn news(sign: Sign, orders: &Orders) -> Option<News> {
+    match sign {
+        Sign::Joined { grid } => Some(News::Joined { grid }),
+        Sign::GpuLost { why } => Some(News::GpuLost { why }),
+        Sign::Outside => match orders.ask(Request::Events).await {
+            Ok(Response::Events(events)) => sent_away(&events),
+            _ => None,
+        },
+    }
+}
+
+/// The reason, if the last change of membership was not the donor's.
+fn sent_away(events: &[Event]) -> Option<News> {
+    events.iter().rev().find_map(|event| match &event.what {
+        Happening::Revoked { reason } => Some(Some(News::Revoked { reason: reason.clone() })),
+        Happening::Left | Happening::Joined => Some(None),
+        _ => None,
+    })?
+}
+
+const fn wanted(news: &News, notify: &Notify) -> bool {
+    match news {
+        News::Joined { .. } => notify.joined,
+        News::Revoked { .. } => notify.revoked,
+        News::GpuLost { .. } => notify.gpu_lost,
+    }
+}
+
+fn words(news: &News) -> (String, String) {
+    match news {
+        News::Joined { grid } if grid.is_empty() => ("This computer joined a grid".into(), QUIET.into()),
+        News::Joined { grid } => (format!("This computer joined {grid}"), QUIET.into()),
+        News::Revoked { reason } => ("The grid does not let this computer in any more".into(), sentence(reason)),
+        News::GpuLost { why } => ("The graphics card cannot be used any more".into(), sentence(why)),
+    }
+}
+
+const QUIET: &str = "It helps when you do not need it. Pause it in the tray whenever you like.";
+
+/// With a capital letter at the start and a full stop at the end.
+fn sentence(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.');
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).chain(['.']).collect(),
+        None => String::new(),
+    }
+}
+
+fn show(app: &AppHandle<Wry>, news: &News) {
+    let (title, body) = words(news);
+    tracing::info!("notification: {title}");
+    if let Err(error) = app.notification().builder().title(title).body(body).show() {
+        tracing::warn!("no notification can be shown: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn event(what: Happening) -> Event {
+        Event { at_ms: 0, what }
+    }
+
+    fn revoked() -> Happening {
+        Happening::Revoked { reason: "not a member".into() }
+    }
+
+    #[rstest]
+    #[case::sent_away(vec![Happening::Joined, Happening::Connected, revoked(), Happening::Disconnected], true)]
+    #[case::left(vec![revoked(), Happening::Joined, Happening::Left], false)]
+    #[case::nothing_known(vec![Happening::Connected], false)]
+    fn only_who_is_sent_away_is_told(#[case] happenings: Vec<Happening>, #[case] told: bool) {
+        let events: Vec<_> = happenings.into_iter().map(event).collect();
+        assert_eq!(sent_away(&events).is_some(), told);
+    }
+
+    #[test]
+    fn each_kind_can_be_turned_off() {
+        let all = [
+            News::Joined { grid: String::new() },
+            News::Revoked { reason: String::new() },
+            News::GpuLost { why: String::new() },
+        ];
+        let on = Notify::default();
+        let off = [
+            Notify { joined: false, ..on.clone() },
+            Notify { revoked: false, ..on.clone() },
+            Notify { gpu_lost: false, ..on.clone() },
+        ];
+        for (number, news) in all.iter().enumerate() {
+            assert!(wanted(news, &on));
+            for (other, off) in off.iter().enumerate() {
+                assert_eq!(wanted(news, off), number != other);
+            }
+        }
+    }
+
+    #[test]
+    fn the_words_are_sentences() {
+        let (title, body) = words(&News::Revoked { reason: "this machine is not a member".into() });
+        assert_eq!(title, "The grid does not let this computer in any more");
+        assert_eq!(body, "This machine is not a member.");
+        assert_eq!(words(&News::Joined { grid: "Example".into() }).0, "This computer joined Example");
+        assert_eq!(sentence(" "), "");
+    }
+}

@@ -1,0 +1,115 @@
+use gogrid_panel_api::{AppState, Process, State, Status};
+
+/// A change that may need the donor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The machine became a member of a grid.
+    Joined { grid: String },
+    /// It is a member of none any more.
+    Outside,
+    /// Its GPU was lent, and cannot be any more.
+    GpuLost { why: String },
+}
+
+/// What was seen before.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Whether the machine is a member of a grid, as far as it was seen.
+    member: Option<bool>,
+    gpu: bool,
+}
+
+impl Watch {
+    /// Looks at a state. While the worker does not answer nothing is known, and nothing has changed.
+    pub(super) fn look(&mut self, state: &AppState) -> Vec<Sign> {
+        let Some(status) = &state.status else { return Vec::new() };
+        self.membership(status).into_iter().chain(self.gpu(&state.worker, status)).collect()
+    }
+
+    fn membership(&mut self, status: &Status) -> Option<Sign> {
+        let connection = status.connection.as_ref();
+        let now = match (status.state, connection) {
+            (State::NotJoined, _) | (_, None) => false,
+            (_, Some(connection)) if connection.connected => true,
+            // On its way: as a member at the start of the app, or with a code that may be refused.
+            (_, Some(_)) => self.member.unwrap_or(true),
+        };
+        match (self.member.replace(now), now) {
+            (Some(false), true) => {
+                Some(Sign::Joined { grid: connection.map(|to| to.grid.clone()).unwrap_or_default() })
+            }
+            (Some(true), false) => Some(Sign::Outside),
+            _ => None,
+        }
+    }
+
+    fn gpu(&mut self, worker: &Process, status: &Status) -> Option<Sign> {
+        let now = status.machine.gpu_name.is_some();
+        let lost = std::mem::replace(&mut self.gpu, now) && !now;
+        lost.then(|| match worker {
+            Process::Running { fallback: Some(why), .. } => Sign::GpuLost { why: why.clone() },
+            _ => Sign::GpuLost { why: "The driver does not show it any more".to_owned() },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{app, running, status};
+
+    fn seen(states: Vec<AppState>) -> Vec<Sign> {
+        let mut watch = Watch::default();
+        states.iter().flat_map(|state| watch.look(state)).collect()
+    }
+
+    fn says(state: State) -> AppState {
+        app(running(), Some(status(state, "")))
+    }
+
+    fn silent() -> AppState {
+        app(Process::Starting, None)
+    }
+
+    #[test]
+    fn a_join_is_told_once_when_the_coordinator_is_reached() {
+        let joined = Sign::Joined { grid: "Example".into() };
+        let states = [State::NotJoined, State::Connecting, State::Idle, State::Working].map(says);
+        assert_eq!(seen(states.into()), [joined]);
+    }
+
+    #[test]
+    fn a_start_as_a_member_is_no_news() {
+        assert_eq!(seen(vec![silent(), says(State::Connecting), says(State::Idle)]), []);
+        assert_eq!(seen(vec![says(State::Idle), silent(), says(State::Connecting), says(State::Idle)]), []);
+    }
+
+    #[test]
+    fn a_code_that_is_refused_is_no_news() {
+        assert_eq!(seen([State::NotJoined, State::Connecting, State::NotJoined].map(says).into()), []);
+    }
+
+    #[test]
+    fn who_is_outside_now_is_looked_at() {
+        assert_eq!(seen([State::Idle, State::NotJoined, State::NotJoined].map(says).into()), [Sign::Outside]);
+        assert_eq!(seen([State::Connecting, State::NotJoined].map(says).into()), [Sign::Outside], "while it was off");
+    }
+
+    #[test]
+    fn a_coordinator_that_is_away_is_no_news() {
+        assert_eq!(seen([State::Idle, State::Connecting, State::Idle].map(says).into()), []);
+    }
+
+    #[test]
+    fn a_gpu_that_is_lost_is_told_with_its_reason() {
+        let mut with_gpu = status(State::Idle, "");
+        with_gpu.machine.gpu_name = Some("RTX".into());
+        let cuda = Process::Running { build: "cuda".into(), fallback: None };
+        let before = app(cuda, Some(with_gpu));
+        let fallen = Process::Running { build: "cpu".into(), fallback: Some("no CUDA device".into()) };
+        let after = app(fallen, Some(status(State::Idle, "")));
+        let lost = Sign::GpuLost { why: "no CUDA device".into() };
+        assert_eq!(seen(vec![before.clone(), silent(), after.clone(), after]), [lost]);
+        assert!(matches!(seen(vec![before, says(State::Idle)])[..], [Sign::GpuLost { .. }]));
+    }
+}

@@ -1,0 +1,168 @@
+use super::*;
+use gogrid_panel_api::AppSettings;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+    mpsc as blocking,
+};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// No test waits longer for what should come at once.
+const SOON: Duration = Duration::from_secs(10);
+/// How long these tests wait for a locked store.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A key store that answers what the test hands it, and waits until then.
+struct FakeVault {
+    answers: Mutex<blocking::Receiver<Result<MachineKey, VaultError>>>,
+    asked: AtomicUsize,
+}
+
+impl Vault for FakeVault {
+    fn open(&self) -> Result<MachineKey, VaultError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.answers.lock().unwrap().recv().unwrap_or(Err(VaultError::Missing("the test is over".into())))
+    }
+}
+
+struct Story {
+    vault: Arc<FakeVault>,
+    answers: blocking::SyncSender<Result<MachineKey, VaultError>>,
+    board: Board,
+    desk: KeyDesk,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Story {
+    /// With a key file that is there already, or not.
+    fn start(file_allowed: bool, file_there: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("machine.key");
+        if file_there {
+            std::fs::write(&file, [7; 32]).unwrap();
+        }
+        let (answers, receiver) = blocking::sync_channel(4);
+        let vault = Arc::new(FakeVault { answers: Mutex::new(receiver), asked: AtomicUsize::new(0) });
+        let board = Board::new("1".into(), AppSettings::default());
+        let dynamic: Arc<dyn Vault> = vault.clone();
+        let (mut keeper, desk) = Keeper::new(dynamic, board.clone(), file.clone(), file_allowed);
+        keeper.patience = PATIENCE;
+        tokio::spawn(keeper.run());
+        Self { vault, answers, board, desk, file, _folder: folder }
+    }
+
+    async fn answer(&self, wanted: impl Fn(&KeyAnswer) -> bool) -> KeyAnswer {
+        let mut answer = self.desk.answer();
+        timeout(SOON, answer.wait_for(|answer| wanted(answer))).await.expect("in time").unwrap().clone()
+    }
+
+    async fn store(&self, wanted: impl Fn(&KeyStore) -> bool) -> KeyStore {
+        let mut board = self.board.follow();
+        timeout(SOON, board.wait_for(|state| wanted(&state.key_store)))
+            .await
+            .expect("in time")
+            .unwrap()
+            .key_store
+            .clone()
+    }
+}
+
+fn unavailable(store: &KeyStore) -> bool {
+    matches!(store, KeyStore::Unavailable { .. })
+}
+
+fn key() -> MachineKey {
+    MachineKey::from_hex(&"07".repeat(32)).unwrap()
+}
+
+#[tokio::test]
+async fn an_open_store_gives_the_key() {
+    let story = Story::start(false, false);
+    story.answers.send(Ok(key())).unwrap();
+    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Key(key()));
+    assert_eq!(story.store(|store| *store != KeyStore::Opening).await, KeyStore::System);
+}
+
+#[tokio::test]
+async fn a_locked_store_is_said_to_be_locked_and_may_still_win() {
+    let story = Story::start(false, false);
+    let asked = Instant::now();
+    let store = story.store(unavailable).await;
+    assert!(matches!(store, KeyStore::Unavailable { locked: true, .. }), "{store:?}");
+    assert!(asked.elapsed() >= PATIENCE, "an answer that takes a moment is no lock");
+    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Missing);
+    story.answers.send(Ok(key())).unwrap();
+    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Missing).await, KeyAnswer::Key(key()));
+    assert_eq!(story.board.copy().key_store, KeyStore::System);
+}
+
+#[tokio::test]
+async fn trying_again_at_a_locked_store_asks_no_second_time() {
+    let story = Story::start(false, false);
+    story.store(unavailable).await;
+    story.desk.try_again();
+    story.store(|store| *store == KeyStore::Opening).await;
+    story.store(unavailable).await;
+    assert_eq!(story.vault.asked.load(Ordering::SeqCst), 1, "one prompt at a time");
+    story.answers.send(Ok(key())).unwrap();
+    story.answer(|answer| *answer == KeyAnswer::Key(key())).await;
+}
+
+#[tokio::test]
+async fn a_denied_store_can_be_tried_again() {
+    let story = Story::start(false, false);
+    story.answers.send(Err(VaultError::Denied("dismissed".into()))).unwrap();
+    let store = story.store(unavailable).await;
+    let KeyStore::Unavailable { why, locked: true } = store else { panic!("{store:?}") };
+    assert!(why.contains("dismissed"), "{why}");
+    story.desk.try_again();
+    story.answers.send(Ok(key())).unwrap();
+    story.answer(|answer| *answer == KeyAnswer::Key(key())).await;
+    assert_eq!(story.vault.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn without_a_store_the_donor_decides() {
+    let story = Story::start(false, false);
+    story.answers.send(Err(VaultError::Missing("no service".into()))).unwrap();
+    let store = story.store(unavailable).await;
+    assert!(matches!(store, KeyStore::Unavailable { locked: false, .. }), "{store:?}");
+    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Missing);
+    story.desk.allow_file(true);
+    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Missing).await, KeyAnswer::File);
+    assert_eq!(story.board.copy().key_store, KeyStore::File);
+    assert!(!story.file.exists(), "the worker makes it");
+}
+
+#[tokio::test]
+async fn a_donor_who_agreed_before_is_not_asked_again() {
+    let story = Story::start(true, false);
+    story.answers.send(Err(VaultError::Missing("no service".into()))).unwrap();
+    assert_eq!(story.answer(|answer| *answer == KeyAnswer::File).await, KeyAnswer::File);
+}
+
+#[tokio::test]
+async fn a_machine_whose_key_is_in_a_file_stays_with_it() {
+    let story = Story::start(true, true);
+    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::File);
+    assert_eq!(story.vault.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_file_of_before_is_left_alone_where_the_donor_takes_the_agreement_back() {
+    let story = Story::start(false, true);
+    story.answers.send(Ok(key())).unwrap();
+    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Key(key()));
+}
+
+#[tokio::test]
+async fn agreeing_while_the_store_is_locked_ends_the_wait() {
+    let story = Story::start(false, false);
+    story.store(unavailable).await;
+    story.desk.allow_file(true);
+    story.answer(|answer| *answer == KeyAnswer::File).await;
+    story.answers.send(Ok(key())).unwrap();
+    assert_eq!(*story.desk.answer().borrow(), KeyAnswer::File, "the worker runs with the file's key");
+}

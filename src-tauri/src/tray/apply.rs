@@ -1,0 +1,141 @@
+use super::{
+    click::Click,
+    icon::{TEMPLATE, folder},
+    view::{Action, Icon, View, view},
+};
+use crate::board::Board;
+use gogrid_panel_api::Request;
+use jiff::Zoned;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tauri::{
+    AppHandle, Wry,
+    menu::{Menu, MenuItem, PredefinedMenuItem, Submenu},
+    tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent},
+};
+
+const ID: &str = "gogrid";
+const PAUSE_FOR: &str = "Pause for…";
+
+/// The icon and the parts of its menu that change.
+pub(crate) struct Tray {
+    icon: TrayIcon<Wry>,
+    line: MenuItem<Wry>,
+    act: MenuItem<Wry>,
+    pause_for: Submenu<Wry>,
+    /// What is shown: a click means what the donor read.
+    shown: Mutex<View>,
+}
+
+impl Tray {
+    /// Shows the icon. `clicked` is called on the main thread and must not wait.
+    ///
+    /// # Errors
+    /// When the system has no place for it.
+    pub(crate) fn show(
+        app: &AppHandle,
+        board: &Board,
+        data: &Path,
+        clicked: impl Fn(&AppHandle, Click) + Clone + Send + Sync + 'static,
+    ) -> tauri::Result<Arc<Self>> {
+        let first = board.look(view);
+        let entry = |click: Click, enabled| MenuItem::with_id(app, click.id(), click.label(), enabled, None::<&str>);
+        let line = MenuItem::new(app, text(&first.line), false, None::<&str>)?;
+        let act = entry(Click::Act, first.enabled)?;
+        let pause_for = Submenu::new(app, PAUSE_FOR, first.enabled)?;
+        for click in Click::PAUSES {
+            pause_for.append(&entry(click, true)?)?;
+        }
+        let line_between = || PredefinedMenuItem::separator(app);
+        let (above, below) = (line_between()?, line_between()?);
+        let (open, quit) = (entry(Click::Open, true)?, entry(Click::Quit, true)?);
+        let menu = Menu::with_items(app, &[&line, &above, &act, &pause_for, &below, &open, &quit])?;
+        let left_click = clicked.clone();
+        let icon = TrayIconBuilder::with_id(ID)
+            .icon(first.icon.image())
+            .icon_as_template(TEMPLATE)
+            .temp_dir_path(folder(data)?)
+            .tooltip(&first.line)
+            .menu(&menu)
+            .show_menu_on_left_click(false)
+            .on_menu_event(move |app, event| {
+                if let Some(click) = Click::of(event.id().as_ref()) {
+                    clicked(app, click);
+                }
+            })
+            .on_tray_icon_event(move |icon, event| {
+                if is_left_click(&event) {
+                    left_click(icon.app_handle(), Click::Open);
+                }
+            })
+            .build(app)?;
+        Ok(Arc::new(Self { icon, line, act, pause_for, shown: Mutex::new(first) }))
+    }
+
+    /// What a click asks of the worker, as the menu reads now.
+    pub(crate) fn request(&self, click: Click) -> Option<Request> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).action;
+        click.request(shown, &Zoned::now())
+    }
+
+    /// Changes what differs. On the main thread: elsewhere every change would wait for it.
+    fn apply(&self, next: &View) -> tauri::Result<()> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *shown, next.clone());
+        drop(shown);
+        if before.icon != next.icon {
+            self.set_icon(next.icon)?;
+        }
+        if before.line != next.line {
+            self.line.set_text(text(&next.line))?;
+            self.icon.set_tooltip(Some(next.line.as_str()))?;
+        }
+        if before.action != next.action {
+            self.act.set_text(Action::label(next.action))?;
+        }
+        if before.enabled != next.enabled {
+            self.act.set_enabled(next.enabled)?;
+            self.pause_for.set_enabled(next.enabled)?;
+        }
+        Ok(())
+    }
+
+    fn set_icon(&self, icon: Icon) -> tauri::Result<()> {
+        self.icon.set_icon_with_as_template(Some(icon.image()), TEMPLATE)
+    }
+}
+
+/// Keeps the tray as the board says, until the app ends.
+pub(crate) async fn follow(app: AppHandle, tray: Arc<Tray>, board: Board) {
+    let mut states = board.follow();
+    let mut last = None;
+    while states.changed().await.is_ok() {
+        let next = view(&states.borrow_and_update());
+        if last.as_ref() == Some(&next) {
+            continue;
+        }
+        last = Some(next.clone());
+        let tray = Arc::clone(&tray);
+        let applied = app.run_on_main_thread(move || {
+            if let Err(error) = tray.apply(&next) {
+                tracing::warn!("the tray cannot be changed: {error}");
+            }
+        });
+        if applied.is_err() {
+            return;
+        }
+    }
+}
+
+/// A menu takes `&` for the mark of a key.
+fn text(line: &str) -> String {
+    line.replace('&', "&&")
+}
+
+/// Linux's trays report no clicks: there every click opens the menu.
+fn is_left_click(event: &TrayIconEvent) -> bool {
+    let (left, up) = (MouseButton::Left, MouseButtonState::Up);
+    matches!(event, TrayIconEvent::Click { button, button_state, .. } if *button == left && *button_state == up)
+}

@@ -1,0 +1,58 @@
+use super::view::Icon;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use tauri::{image::Image, include_image};
+
+/// Whether the system recolours the icon for its bar.
+pub(super) const TEMPLATE: bool = cfg!(target_os = "macos");
+
+impl Icon {
+    /// Black with transparency: the system colours it for its bar.
+    #[cfg(target_os = "macos")]
+    pub(super) const fn image(self) -> Image<'static> {
+        match self {
+            Self::NotJoined => include_image!("../icons/tray/template/not-joined.png"),
+            Self::Connecting => include_image!("../icons/tray/template/connecting.png"),
+            Self::Idle => include_image!("../icons/tray/template/idle.png"),
+            Self::Working => include_image!("../icons/tray/template/working.png"),
+            Self::Throttled => include_image!("../icons/tray/template/throttled.png"),
+            Self::Paused => include_image!("../icons/tray/template/paused.png"),
+            Self::Error => include_image!("../icons/tray/template/error.png"),
+        }
+    }
+
+    /// For dark and for light bars.
+    #[cfg(not(target_os = "macos"))]
+    pub(super) const fn image(self) -> Image<'static> {
+        match self {
+            Self::NotJoined => include_image!("../icons/tray/not-joined.png"),
+            Self::Connecting => include_image!("../icons/tray/connecting.png"),
+            Self::Idle => include_image!("../icons/tray/idle.png"),
+            Self::Working => include_image!("../icons/tray/working.png"),
+            Self::Throttled => include_image!("../icons/tray/throttled.png"),
+            Self::Paused => include_image!("../icons/tray/paused.png"),
+            Self::Error => include_image!("../icons/tray/error.png"),
+        }
+    }
+}
+
+/// Where the icon's files go, which Linux's trays read: a folder of this process's own, as panels remember a file by its
+/// name. What a process left that was killed is taken away; there is one app at a time.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub(super) fn folder(data: &Path) -> io::Result<PathBuf> {
+    let place = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(runtime) if !runtime.is_empty() => PathBuf::from(runtime).join("gogrid-desktop"),
+        _ => data.join("tray"),
+    };
+    match fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let folder = place.join(std::process::id().to_string());
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}

@@ -1,0 +1,116 @@
+use gogrid_limits::Reason;
+use gogrid_panel_api::{Stage, Status};
+
+/// The longest line, in characters: a menu that is wider covers the screen.
+const LONGEST: usize = 80;
+/// Models that are named one by one; more are counted.
+const NAMED: usize = 2;
+
+/// "Working: 12 layers of A, 8 of B".
+pub(super) fn working(stages: &[Stage]) -> String {
+    let mut models: Vec<(&str, u32)> = Vec::new();
+    for stage in stages.iter().filter(|stage| stage.loaded) {
+        let layers = stage.layers[1].saturating_sub(stage.layers[0]);
+        match models.iter_mut().find(|(model, _)| *model == stage.model) {
+            Some((_, sum)) => *sum += layers,
+            None => models.push((&stage.model, layers)),
+        }
+    }
+    let Some(((model, layers), others)) = models.split_first() else {
+        return "Working".to_owned();
+    };
+    let word = if *layers == 1 { "layer" } else { "layers" };
+    let mut line = format!("Working: {layers} {word} of {model}");
+    for (model, layers) in others.iter().take(NAMED - 1) {
+        line.push_str(&format!(", {layers} of {model}"));
+    }
+    if models.len() > NAMED {
+        line.push_str(&format!(" and {} more", models.len() - NAMED));
+    }
+    line
+}
+
+/// "Slowed down: you are using the computer".
+pub(super) fn slowed(word: &str, status: &Status) -> String {
+    let reason = status.reason.as_str();
+    match (&status.allowance.reason, reason) {
+        (_, "") => word.to_owned(),
+        // That sentence begins with the program's name.
+        (Reason::Program { .. }, reason) => format!("{word}: {reason}"),
+        (_, reason) => format!("{word}: {}", inside_a_sentence(reason)),
+    }
+}
+
+/// With a small letter at the start, but for words that are written large.
+fn inside_a_sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// On one line, and cut where it is too long.
+pub(super) fn shortened(line: &str) -> String {
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} …", line[..end].trim_end()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{stage, status};
+    use gogrid_panel_api::State;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::none(vec![], "Working")]
+    #[case::one(vec![stage("a", [0, 12])], "Working: 12 layers of a")]
+    #[case::one_layer(vec![stage("a", [3, 4])], "Working: 1 layer of a")]
+    #[case::two_parts(vec![stage("a", [0, 4]), stage("a", [8, 12])], "Working: 8 layers of a")]
+    #[case::two(vec![stage("a", [0, 4]), stage("b", [0, 8])], "Working: 4 layers of a, 8 of b")]
+    #[case::four(
+        vec![stage("a", [0, 4]), stage("b", [0, 8]), stage("c", [0, 1]), stage("d", [0, 1])],
+        "Working: 4 layers of a, 8 of b and 2 more"
+    )]
+    fn the_work_is_named(#[case] stages: Vec<Stage>, #[case] line: &str) {
+        assert_eq!(working(&stages), line);
+    }
+
+    #[test]
+    fn what_is_still_loading_is_no_work() {
+        let mut loading = stage("a", [0, 4]);
+        loading.loaded = false;
+        assert_eq!(working(&[loading]), "Working");
+    }
+
+    #[rstest]
+    #[case("You are using the computer", "Slowed down: you are using the computer")]
+    #[case("A program fills the screen", "Slowed down: a program fills the screen")]
+    #[case("GPU memory is short", "Slowed down: GPU memory is short")]
+    #[case("Älter", "Slowed down: älter")]
+    #[case("", "Slowed down")]
+    fn reasons_go_on_in_the_sentence(#[case] reason: &str, #[case] line: &str) {
+        assert_eq!(slowed("Slowed down", &status(State::Throttled, reason)), line);
+    }
+
+    #[test]
+    fn a_programs_name_stays_as_it_is() {
+        let mut status = status(State::Stopped, "Blender is running");
+        status.allowance.reason = Reason::Program { name: "Blender".into() };
+        assert_eq!(slowed("Stopped", &status), "Stopped: Blender is running");
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_broken_ones_joined() {
+        assert_eq!(shortened("a\nb\t c"), "a b c");
+        let cut = shortened(&"ä".repeat(LONGEST + 1));
+        assert_eq!(cut.chars().count(), LONGEST + 2);
+        assert_eq!(shortened(&"ä".repeat(LONGEST)).chars().count(), LONGEST);
+    }
+}

@@ -1,0 +1,159 @@
+//! Updates, signed: off until the settings file names where they come from and whose signature counts.
+//!
+//! The signature is of the whole package and of the version in it, and is checked before anything is installed,
+//! whatever the endpoint says.
+
+use crate::{board::Board, settings::Updater};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+use tauri::{AppHandle, Url, Wry};
+use tauri_plugin_updater::{Update, UpdaterExt};
+use tokio::time::sleep;
+
+/// Between two looks.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+/// A start is busy enough.
+const AFTER_START: Duration = Duration::from_secs(60);
+/// A look is one small file.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+/// Of which the date of the last look is that of its change.
+const STAMP: &str = "update-looked-at";
+
+/// Where updates come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    endpoint: Url,
+    pubkey: String,
+}
+
+/// Why there is no update to be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpdateError {
+    /// Nothing is configured.
+    #[error("Updates are off: `updater.endpoint` and `updater.pubkey` are not both set in the settings file")]
+    Off,
+    /// The address is none, or can be tampered with on the way.
+    #[error("`updater.endpoint` is no https address: {0}")]
+    Endpoint(String),
+    /// There is nothing newer.
+    #[error("This is the newest version")]
+    Newest,
+    /// It could not be fetched, or its signature does not fit.
+    #[error("The update failed: {0}")]
+    Failed(#[from] tauri_plugin_updater::Error),
+}
+
+impl Source {
+    /// As the settings say.
+    ///
+    /// # Errors
+    /// When it is off, or the address is none.
+    pub(crate) fn of(settings: &Updater) -> Result<Self, UpdateError> {
+        let Updater { endpoint, pubkey } = settings;
+        if endpoint.trim().is_empty() || pubkey.trim().is_empty() {
+            return Err(UpdateError::Off);
+        }
+        match endpoint.trim().parse::<Url>() {
+            Ok(url) if url.scheme() == "https" => Ok(Self { endpoint: url, pubkey: pubkey.trim().to_owned() }),
+            _ => Err(UpdateError::Endpoint(endpoint.clone())),
+        }
+    }
+
+    async fn look(&self, app: &AppHandle<Wry>) -> Result<Option<Update>, UpdateError> {
+        let updater = app.updater_builder().endpoints(vec![self.endpoint.clone()])?.pubkey(&self.pubkey);
+        Ok(updater.timeout(LOOK_WITHIN).build()?.check().await?)
+    }
+
+    /// Fetches the newest version, checks it and installs it. The app has to be started anew after it.
+    ///
+    /// # Errors
+    /// When there is none, or it is not signed as it should be.
+    pub(crate) async fn install(&self, app: &AppHandle<Wry>) -> Result<(), UpdateError> {
+        let update = self.look(app).await?.ok_or(UpdateError::Newest)?;
+        tracing::info!("installing version {}", update.version);
+        update.download_and_install(|_, _| {}, || {}).await?;
+        Ok(())
+    }
+}
+
+/// Looks for updates once a day, and says on the board which it found. Returns at once where updates are off.
+pub(crate) async fn follow(app: AppHandle<Wry>, board: Board, source: Result<Source, UpdateError>, data: PathBuf) {
+    let source = match source {
+        Ok(source) => source,
+        Err(UpdateError::Off) => return,
+        Err(error) => return board.notice(error.to_string()),
+    };
+    let stamp = data.join(STAMP);
+    sleep(AFTER_START).await;
+    loop {
+        sleep(due(&stamp, SystemTime::now())).await;
+        if let Err(error) = looked(&stamp) {
+            // Without it every start would look.
+            tracing::warn!("the date of the last look for updates cannot be kept: {error}");
+        }
+        match source.look(&app).await {
+            Ok(update) => board.change(|state| state.update = update.map(|update| update.version)),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+}
+
+/// How long until the next look.
+fn due(stamp: &Path, now: SystemTime) -> Duration {
+    let last = fs::metadata(stamp).and_then(|file| file.modified()).ok();
+    // A date to come is that of a clock that was wrong.
+    let since = last.and_then(|last| now.duration_since(last).ok());
+    since.map_or(Duration::ZERO, |since| A_DAY.saturating_sub(since))
+}
+
+fn looked(stamp: &Path) -> io::Result<()> {
+    fs::write(stamp, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn settings(endpoint: &str, pubkey: &str) -> Updater {
+        Updater { endpoint: endpoint.into(), pubkey: pubkey.into() }
+    }
+
+    #[rstest]
+    #[case("", "")]
+    #[case("https://example.org/latest.json", "")]
+    #[case("", "key")]
+    #[case(" ", "key")]
+    fn it_is_off_until_both_are_given(#[case] endpoint: &str, #[case] pubkey: &str) {
+        assert!(matches!(Source::of(&settings(endpoint, pubkey)), Err(UpdateError::Off)));
+    }
+
+    #[rstest]
+    #[case("http://example.org/latest.json")]
+    #[case("example.org")]
+    #[case("file:///tmp/latest.json")]
+    fn only_https_is_taken(#[case] endpoint: &str) {
+        assert!(matches!(Source::of(&settings(endpoint, "key")), Err(UpdateError::Endpoint(_))));
+    }
+
+    #[test]
+    fn a_source_is_taken_with_its_variables() {
+        Source::of(&settings("https://example.org/{{target}}/{{current_version}}", "key")).unwrap();
+    }
+
+    #[test]
+    fn it_looks_once_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let stamp = folder.path().join(STAMP);
+        let now = SystemTime::now();
+        assert_eq!(due(&stamp, now), Duration::ZERO);
+        looked(&stamp).unwrap();
+        let due_in = due(&stamp, now + A_DAY / 2);
+        assert!(due_in <= A_DAY / 2 + Duration::from_secs(60) && due_in >= A_DAY / 2 - Duration::from_secs(60));
+        assert_eq!(due(&stamp, now + 2 * A_DAY), Duration::ZERO);
+        assert_eq!(due(&stamp, now - A_DAY), Duration::ZERO, "a clock that was set back");
+    }
+}

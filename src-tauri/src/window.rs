@@ -1,0 +1,79 @@
+//! The window: made when it is opened, destroyed when it is closed. A hidden one would keep four times the memory of the
+//! tray.
+
+use crate::worker::Pace;
+use tauri::{AppHandle, Manager, Url, WebviewUrl, WebviewWindowBuilder, Wry, webview::NewWindowResponse};
+use tokio::sync::watch;
+
+/// Its name, to which the page's permissions are bound.
+pub(crate) const LABEL: &str = "main";
+const TITLE: &str = "GoGrid";
+/// In logical pixels: the charts have room for their axes.
+const SIZE: (f64, f64) = (1000.0, 690.0);
+/// Below this the page's columns no longer fit.
+const LEAST: (f64, f64) = (900.0, 640.0);
+
+/// Shows the window, in front.
+pub(crate) fn open(app: &AppHandle<Wry>) {
+    if let Some(window) = app.get_webview_window(LABEL) {
+        // One that is in front already takes no harm.
+        let raised = window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus());
+        if let Err(error) = raised {
+            tracing::warn!("the window cannot be raised: {error}");
+        }
+        return;
+    }
+    let app = app.clone();
+    // Not in an event's handler: on Windows a window that is made there waits for the event's end.
+    tauri::async_runtime::spawn(async move {
+        app.state::<watch::Sender<Pace>>().send_replace(Pace::Window);
+        if let Err(error) = make(&app) {
+            closed(&app);
+            tracing::error!("the window cannot be opened: {error}");
+        }
+    });
+}
+
+/// The window is gone, and nobody looks at figures.
+pub(crate) fn closed(app: &AppHandle<Wry>) {
+    app.state::<watch::Sender<Pace>>().send_replace(Pace::Tray);
+}
+
+fn make(app: &AppHandle<Wry>) -> tauri::Result<()> {
+    WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
+        .title(TITLE)
+        .inner_size(SIZE.0, SIZE.1)
+        .min_inner_size(LEAST.0, LEAST.1)
+        .on_navigation(is_own)
+        .on_new_window(|_, _| NewWindowResponse::Deny)
+        .build()?;
+    Ok(())
+}
+
+/// Whether an address is the page's own. It links to nothing else.
+fn is_own(url: &Url) -> bool {
+    match url.scheme() {
+        "tauri" => url.host_str() == Some("localhost"),
+        // As Windows spells it.
+        "http" | "https" => url.host_str() == Some("tauri.localhost"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("tauri://localhost/index.html#/limits", true)]
+    #[case("http://tauri.localhost/", true)]
+    #[case("https://example.org/", false)]
+    #[case("https://tauri.localhost.example.org/", false)]
+    #[case("tauri://example.org/", false)]
+    #[case("file:///etc/passwd", false)]
+    #[case("javascript:alert(1)", false)]
+    fn the_page_stays_on_its_own_ground(#[case] url: &str, #[case] own: bool) {
+        assert_eq!(is_own(&url.parse().unwrap()), own);
+    }
+}

@@ -1,0 +1,34 @@
+//! The worker: a program of its own, `gogrid worker`, that computes.
+//!
+//! ```text
+//! key, name ──► Supervisor ── starts, restarts, ends ──► gogrid worker
+//!                  │ while it runs                          ▲  ▲  ▲
+//!                  ├── link: follows the status ────────────┘  │  │
+//!                  └── brake: pause and resume ────────────────┘  │
+//! the page's orders: a connection each ───────────────────────────┘
+//! ```
+//! A pause has a connection of its own that is kept open, so that it never waits behind a slow order, such as a join.
+
+mod backoff;
+mod brake;
+mod cause;
+mod child;
+mod connection;
+mod driver;
+#[cfg(all(test, unix))]
+mod fake;
+mod link;
+mod orders;
+mod program;
+mod stderr;
+#[cfg_attr(unix, path = "worker/stream/unix.rs")]
+#[cfg_attr(windows, path = "worker/stream/windows.rs")]
+mod stream;
+mod supervisor;
+
+pub(crate) use brake::Brake;
+pub(crate) use driver::Driver;
+pub(crate) use link::Pace;
+pub(crate) use orders::Orders;
+pub(crate) use program::Programs;
+pub(crate) use supervisor::{Launch, Order, Supervisor, Wanted};

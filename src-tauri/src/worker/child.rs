@@ -1,0 +1,108 @@
+use super::{cause::cause, program::Program, stderr::Tail, supervisor::Launch};
+use crate::secrets::MachineKey;
+use std::{
+    io,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{self, ChildStdin, Command},
+    time::timeout,
+};
+use zeroize::Zeroizing;
+
+/// So long a worker whose input is closed may take to finish what it can.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// Limits that disturb nobody, for a machine whose owner has not chosen any.
+const FIRST_PRESET: &str = "balanced";
+
+/// A worker that runs.
+///
+/// It lives as long as its standard input is open: that closes when this is dropped, and also when this program is
+/// killed, so a worker never outlives it.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: process::Child,
+    input: ChildStdin,
+    tail: Tail,
+}
+
+impl Child {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the program is not there or cannot be run.
+    pub(super) async fn start(program: &Program, data: &Path, launch: &Launch) -> io::Result<Self> {
+        let mut command = Command::new(&program.path);
+        command.arg("worker").arg("--data").arg(data).arg("--parent").args(["--preset", FIRST_PRESET]);
+        // One argument: a name may begin with a dash.
+        command.arg(format!("--name={}", launch.name));
+        if let Some(device) = program.build.device() {
+            command.args(["--device", device]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        #[cfg(windows)]
+        command.creation_flags(NO_CONSOLE);
+        let mut process = command.spawn()?;
+        let (Some(mut input), Some(stderr)) = (process.stdin.take(), process.stderr.take()) else {
+            return Err(io::Error::other("the program has no standard input or error"));
+        };
+        let first_line = first_line(launch.key.as_ref());
+        // A worker that has ended already says why by itself.
+        let _ = input.write_all(first_line.as_bytes()).await;
+        Ok(Self { process, input, tail: Tail::of(stderr) })
+    }
+
+    /// The process, for the log.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Waits until it ends by itself. Cancel-safe.
+    pub(super) async fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.wait().await.ok()
+    }
+
+    /// Why it ended, in words.
+    pub(super) async fn cause(self, status: Option<ExitStatus>) -> String {
+        cause(status, &self.tail.lines().await)
+    }
+
+    /// Ends it: asks, waits, kills.
+    pub(super) async fn stop(mut self) {
+        drop(self.input);
+        if timeout(ENDS_WITHIN, self.process.wait()).await.is_err() {
+            tracing::warn!("the worker did not end within {} s and is killed", ENDS_WITHIN.as_secs());
+            if let Err(error) = self.process.kill().await {
+                tracing::error!("the worker cannot be killed: {error}");
+            }
+        }
+    }
+}
+
+/// `CREATE_NO_WINDOW`: a program for the console would open one.
+#[cfg(windows)]
+const NO_CONSOLE: u32 = 0x0800_0000;
+
+/// The key goes over the input: arguments and the environment can be read by others.
+fn first_line(key: Option<&MachineKey>) -> Zeroizing<String> {
+    Zeroizing::new(match key {
+        Some(key) => format!("{{\"key\":\"{}\"}}\n", key.to_hex().as_str()),
+        None => "{\"key\":null}\n".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_json() {
+        let digits = "0a".repeat(32);
+        let line = first_line(MachineKey::from_hex(&digits).as_ref());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap()["key"], digits);
+        assert_eq!(first_line(None).as_str(), "{\"key\":null}\n");
+    }
+}

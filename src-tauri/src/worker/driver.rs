@@ -1,0 +1,93 @@
+//! Whether this machine has NVIDIA's driver. It is looked for and never loaded: a driver's fault must not be the tray's.
+
+use std::path::Path;
+
+/// NVIDIA's driver on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Its library is there.
+    There,
+    /// It is not.
+    Missing {
+        /// Although there is a card of theirs.
+        card: bool,
+    },
+}
+
+impl Driver {
+    /// Looks for it.
+    pub(crate) fn find() -> Self {
+        if library_is_there() { Self::There } else { Self::Missing { card: card_is_there() } }
+    }
+}
+
+/// The driver's library, which every program that uses CUDA loads.
+#[cfg(target_os = "linux")]
+pub(super) const LIBRARY: &str = "libcuda.so.1";
+#[cfg(windows)]
+pub(super) const LIBRARY: &str = "nvcuda.dll";
+#[cfg(not(any(target_os = "linux", windows)))]
+pub(super) const LIBRARY: &str = "CUDA";
+
+/// In the loader's own list of libraries, or in a place that it searches without the list.
+#[cfg(target_os = "linux")]
+fn library_is_there() -> bool {
+    const LIST: &str = "/etc/ld.so.cache";
+    const PLACES: &[&str] = &["/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib", "/run/opengl-driver/lib"];
+    let listed = std::fs::read(LIST).is_ok_and(|list| names(&list, LIBRARY));
+    let by_environment = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    listed
+        || PLACES.iter().any(|place| Path::new(place).join(LIBRARY).exists())
+        || std::env::split_paths(&by_environment).any(|place| place.join(LIBRARY).exists())
+}
+
+/// Whether the list has this name among its texts, each of which ends with a zero.
+#[cfg(target_os = "linux")]
+fn names(list: &[u8], name: &str) -> bool {
+    list.split(|byte| *byte == 0).any(|text| text == name.as_bytes())
+}
+
+#[cfg(windows)]
+fn library_is_there() -> bool {
+    std::env::var_os("SystemRoot").is_some_and(|root| Path::new(&root).join("System32").join(LIBRARY).exists())
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
+fn library_is_there() -> bool {
+    false
+}
+
+/// A graphics card of NVIDIA's on the bus.
+#[cfg(target_os = "linux")]
+fn card_is_there() -> bool {
+    const DEVICES: &str = "/sys/bus/pci/devices";
+    const NVIDIA: &str = "0x10de";
+    /// Display controllers; the cards' sound devices are of another class.
+    const DISPLAY: &str = "0x03";
+    let is = |device: &Path, file: &str, start: &str| {
+        std::fs::read_to_string(device.join(file)).is_ok_and(|text| text.starts_with(start))
+    };
+    std::fs::read_dir(DEVICES).is_ok_and(|devices| {
+        devices.flatten().any(|device| is(&device.path(), "vendor", NVIDIA) && is(&device.path(), "class", DISPLAY))
+    })
+}
+
+/// Elsewhere the driver comes with the card.
+#[cfg(not(target_os = "linux"))]
+fn card_is_there() -> bool {
+    false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_found_in_the_loaders_list_by_its_whole_name() {
+        let list = b"glibc-ld.so.cache1.1\0\x01\x02libcuda.so.12\0libc.so.6\0libcuda.so.1\0/usr/lib/libcuda.so.1\0";
+        assert!(names(list, "libcuda.so.1"));
+        assert!(names(list, "libc.so.6"));
+        assert!(!names(list, "libcuda.so"));
+        assert!(!names(b"", "libcuda.so.1"));
+    }
+}

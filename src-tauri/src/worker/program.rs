@@ -1,0 +1,130 @@
+use super::{Driver, driver::LIBRARY};
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
+
+/// The builds of the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Build {
+    /// `gogrid`.
+    Cpu,
+    /// `gogrid-cuda`, which links CUDA's libraries and does not start without them.
+    Cuda,
+}
+
+impl Build {
+    /// As the page knows it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Cpu => "gogrid",
+            Self::Cuda => "gogrid-cuda",
+        }
+    }
+
+    /// What it computes on, as `--device` spells it; its own default where it has no choice.
+    pub(super) const fn device(self) -> Option<&'static str> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda => Some("cuda:0"),
+        }
+    }
+}
+
+/// The worker's programs, beside the app's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+    driver: Driver,
+}
+
+/// Which program, and why not the faster one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) build: Build,
+    pub(super) fallback: Option<String>,
+}
+
+impl Programs {
+    /// Those beside this program.
+    ///
+    /// # Errors
+    /// When the system does not tell where that is.
+    pub(crate) fn beside_this(driver: Driver) -> io::Result<Self> {
+        let program = env::current_exe()?;
+        let folder = program.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { folder, driver })
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_folder(folder: &Path, driver: Driver) -> Self {
+        Self { folder: folder.to_owned(), driver }
+    }
+
+    /// The fastest that can work here. `failed` says how the CUDA build failed, if it did.
+    pub(super) fn choose(&self, failed: Option<&str>) -> Program {
+        let fallback = match (self.driver, failed) {
+            (Driver::Missing { card: false }, _) => None,
+            (Driver::Missing { card: true }, _) => {
+                Some(format!("There is an NVIDIA card, but its driver's library {LIBRARY} was not found"))
+            }
+            (Driver::There, Some(failed)) => Some(format!("The build for NVIDIA cards does not run here: {failed}")),
+            (Driver::There, None) => {
+                let path = self.path(Build::Cuda);
+                if path.is_file() {
+                    return Program { path, build: Build::Cuda, fallback: None };
+                }
+                Some("The build for NVIDIA cards is not installed".to_owned())
+            }
+        };
+        Program { path: self.path(Build::Cpu), build: Build::Cpu, fallback }
+    }
+
+    fn path(&self, build: Build) -> PathBuf {
+        self.folder.join(build.program()).with_extension(env::consts::EXE_EXTENSION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const NO_CARD: Driver = Driver::Missing { card: false };
+    const NO_DRIVER: Driver = Driver::Missing { card: true };
+
+    #[rstest]
+    #[case::no_card(NO_CARD, true, None, Build::Cpu, None)]
+    #[case::card_without_driver(NO_DRIVER, true, None, Build::Cpu, Some("driver's library"))]
+    #[case::all_there(Driver::There, true, None, Build::Cuda, None)]
+    #[case::not_installed(Driver::There, false, None, Build::Cpu, Some("not installed"))]
+    #[case::failed(Driver::There, true, Some("no CUDA device"), Build::Cpu, Some("does not run here: no CUDA device"))]
+    fn the_fastest_that_can_work_is_chosen(
+        #[case] driver: Driver,
+        #[case] installed: bool,
+        #[case] failed: Option<&str>,
+        #[case] build: Build,
+        #[case] fallback: Option<&str>,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = Programs::in_folder(folder.path(), driver);
+        if installed {
+            std::fs::write(programs.path(Build::Cuda), "").unwrap();
+        }
+        let program = programs.choose(failed);
+        assert_eq!(program.build, build);
+        assert!(program.path.file_stem().unwrap().to_str().unwrap() == build.program());
+        match fallback {
+            Some(says) => assert!(program.fallback.as_deref().unwrap_or_default().contains(says), "{program:?}"),
+            None => assert_eq!(program.fallback, None),
+        }
+    }
+}

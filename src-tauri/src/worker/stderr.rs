@@ -1,0 +1,77 @@
+use std::collections::VecDeque;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// Lines that are kept: an error with its sources, or a panic, is shorter.
+const KEPT: usize = 40;
+/// The longest line that is kept whole, in bytes.
+const LONGEST: u64 = 4096;
+/// So long the last lines of a program that has ended may take: what it wrote is in the pipe already.
+const LAST_LINES_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// The end of what a program writes to standard error. It is read all the time, or else the program would wait for it.
+#[derive(Debug)]
+pub(super) struct Tail(JoinHandle<Vec<String>>);
+
+impl Tail {
+    pub(super) fn of(stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        Self(tokio::spawn(read(stderr)))
+    }
+
+    /// The last lines, once the program has ended. A child of its own that still writes is not waited for.
+    pub(super) async fn lines(mut self) -> Vec<String> {
+        match timeout(LAST_LINES_WITHIN, &mut self.0).await {
+            Ok(lines) => lines.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn read(stderr: impl AsyncRead + Send + Unpin) -> Vec<String> {
+    let mut stderr = BufReader::new(stderr);
+    let mut kept = VecDeque::with_capacity(KEPT);
+    loop {
+        let mut line = Vec::new();
+        match (&mut stderr).take(LONGEST).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return kept.into(),
+            Ok(_) => {}
+        }
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_lines_are_kept_and_long_ones_are_cut() {
+        let mut text = String::new();
+        for number in 0..100 {
+            text.push_str(&format!("line {number}\n"));
+        }
+        text.push_str(&"x".repeat(10_000));
+        let lines = Tail::of(std::io::Cursor::new(text.into_bytes())).lines().await;
+        assert_eq!(lines.len(), KEPT);
+        assert_eq!(lines.iter().filter(|line| line.starts_with('x')).count(), 3);
+        assert_eq!(lines[36], "line 99");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_text_are_no_end() {
+        let lines = Tail::of(std::io::Cursor::new(b"a\xff\nError: b\n".to_vec())).lines().await;
+        assert_eq!(lines, ["a\u{fffd}", "Error: b"]);
+    }
+}

@@ -1,0 +1,120 @@
+//! The whole story: installed, joined, lent, watched, limited, paused, ended.
+
+use super::seat::{NOT_JOINED, Seat, empty_grid, wait_line};
+use anyhow::{Context, Result, ensure};
+use gogrid_panel_api::State;
+use gogrid_testkit::{
+    MODEL, SOON, ask, content,
+    desktop::{App, Control, ENTER, Page, TrayItem, WebDriver, find},
+    long_story,
+};
+use std::{fs, time::Duration};
+
+/// How long the worker may take to end after `Quit`: the app gives it two seconds, then kills it.
+const QUIT: Duration = Duration::from_secs(5);
+
+/// Part of all cores' time that a worker may take under a limit of 10 %: as much as the bench of limits allows.
+const TEN_PERCENT: f32 = 0.12;
+
+#[tokio::test]
+async fn a_machine_joins_by_its_window_answers_and_obeys_tray_and_page() -> Result<()> {
+    let (seat, mut cluster) = (Seat::new().await?, empty_grid().await?);
+    // The first start shows the window by itself.
+    let mut app = App::start_driven(&seat.desktop, &[])?;
+    let item = seat.tray.item(SOON).await?;
+    wait_line(&item, NOT_JOINED).await?;
+    let driver = WebDriver::start(&seat.desktop, &app).await?;
+    let page = driver.page().await?;
+
+    welcome(&page, &cluster.invite(&[]).await?).await?;
+    let entry = seat.desktop.home().join(".config/autostart/GoGrid.desktop");
+    let entry = fs::read_to_string(entry).context("the entry for the login")?;
+    ensure!(entry.contains("--background") && entry.contains("gogrid-desktop"), "{entry}");
+
+    cluster.ready(MODEL).await?;
+    let answer = cluster.api().chat(ask("What is the capital of Japan?")).await?;
+    assert_eq!(content(&answer), "The capital of Japan is Tokyo.");
+
+    let mut control = app.control().await?;
+    let mut stream = cluster.api().stream(long_story(900)).await?;
+    stream.first_pieces(1).await?;
+    the_charts_move(&page).await?;
+    pause_and_resume(&page, &item, &mut control).await?;
+    a_limit_holds(&page, &mut control).await?;
+
+    let worker = app.worker()?;
+    item.click(&["Quit"]).await?;
+    app.wait_gone(QUIT).await?;
+    assert!(worker.ticks().is_err(), "the worker has ended as well");
+    Ok(())
+}
+
+/// The three steps of the first run.
+async fn welcome(page: &Page, code: &str) -> Result<()> {
+    page.text("welcome", SOON).await?;
+    page.type_into("join-code", "not a code", SOON).await?;
+    page.click("join", SOON).await?;
+    page.wait("join-error", "says why", SOON, |text| !text.is_empty()).await?;
+    page.type_into("join-code", code, SOON).await?;
+    page.click("join", SOON).await?;
+    page.click("preset-full", SOON).await?;
+    page.click("welcome-next", SOON).await?;
+    page.text("welcome-autostart", SOON).await?;
+    page.click("welcome-next", SOON).await?;
+    page.text("nav-now", SOON).await.map(drop)
+}
+
+async fn the_charts_move(page: &Page) -> Result<()> {
+    for chart in ["chart-cpu", "chart-memory", "chart-tokens"] {
+        let points = |text: &str| text.parse::<usize>().unwrap_or(0);
+        let first = points(&page.wait_attribute(chart, "data-points", SOON, |text| points(text) > 0).await?);
+        page.wait_attribute(chart, "data-points", SOON, |text| points(text) > first).await?;
+    }
+    let figure = page.wait_attribute("chart-tokens", "data-last", SOON, |text| starts_above_zero(text)).await?;
+    ensure!(starts_above_zero(&figure), "{figure}");
+    page.wait("stages", "names the model", SOON, |text| text.contains(MODEL)).await?;
+    page.wait("state", "says that it works", SOON, |text| text == "Working").await.map(drop)
+}
+
+/// Whether a text such as `14` or `6 %` begins with a number above zero.
+fn starts_above_zero(text: &str) -> bool {
+    let number: String = text.chars().take_while(|sign| sign.is_ascii_digit() || *sign == '.').collect();
+    number.parse::<f64>().is_ok_and(|number| number > 0.0)
+}
+
+/// A pause from the tray is seen in the page, its end from the page in the tray.
+async fn pause_and_resume(page: &Page, item: &TrayItem, control: &mut Control) -> Result<()> {
+    item.click(&["Pause"]).await?;
+    page.wait("state", "says that it is paused", SOON, |text| text == "Paused").await?;
+    wait_line(item, "Paused until you resume").await?;
+    assert_eq!(control.status().await?.state, State::Paused);
+    page.click("resume", SOON).await?;
+    item.wait_menu("the tray offers to pause", SOON, |menu| find(menu, &["Pause"]).map(drop)).await?;
+    page.text("pause", SOON).await?;
+
+    item.click(&["Pause for…", "15 minutes"]).await?;
+    item.wait_menu("the tray says until when", SOON, |menu| {
+        menu.first()?.label.strip_prefix("Paused until ")?.contains(':').then_some(())
+    })
+    .await?;
+    item.click(&["Resume"]).await?;
+    page.text("pause", SOON).await.map(drop)
+}
+
+/// A limit that is typed into the page holds at once, by the system's own accounting of the worker.
+async fn a_limit_holds(page: &Page, control: &mut Control) -> Result<()> {
+    page.click("nav-limits", SOON).await?;
+    page.type_into("limit-cpu", &format!("140%{ENTER}"), SOON).await?;
+    page.wait("limit-cpu-error", "names the range", SOON, |text| text.contains("100")).await?;
+    page.type_into("limit-cpu", &format!("10%{ENTER}"), SOON).await?;
+    control
+        .wait_status("the limit is taken", SOON, |status| (status.allowance.cpu.per_mille() <= 100).then_some(()))
+        .await?;
+    control
+        .wait_status("it holds while an answer is under way", SOON, |status| {
+            let working = status.sessions > 0 && status.usage.cpu > 0.0;
+            (working && status.usage.cpu <= TEN_PERCENT).then_some(())
+        })
+        .await?;
+    page.click("nav-now", SOON).await
+}

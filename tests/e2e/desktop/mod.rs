@@ -1,0 +1,14 @@
+//! The desktop app as an employee meets it: its icon in a tray, its window on a screen, its worker in a grid.
+//!
+//! `cargo build --package gogrid --package gogrid-desktop` comes first; `cargo xtask test` does that, and installs the
+//! screen, the bus, the tray and the key store that these stories need.
+
+mod bundle;
+mod cost;
+mod first_day;
+mod key_store;
+mod kills;
+mod pause;
+mod seat;
+mod settings;
+mod starts;

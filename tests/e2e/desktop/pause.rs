@@ -1,0 +1,90 @@
+//! A click on `Pause` stops the computing at once, whatever the worker is doing.
+
+use super::seat::{Seat, grid, join};
+use anyhow::{Result, bail};
+use gogrid_panel_api::{Request, State, Status};
+use gogrid_testkit::{
+    Api, SOON, cluster,
+    desktop::{Control, TrayItem, find},
+    long_story, wait_until,
+};
+use std::time::{Duration, Instant};
+
+/// Answers under way at every click.
+const SESSIONS: usize = 16;
+const CLICKS: usize = 100;
+/// As long as the model's context allows, with its prompt.
+const STORY: usize = 960;
+/// Between two looks at the worker: short beside what is measured, and little work for it.
+const LOOK: Duration = Duration::from_millis(2);
+/// A worker that has computed nothing for so long has stopped: far longer than a slice, which takes 8 ms.
+const QUIET: Duration = Duration::from_millis(100);
+/// What the app promises is 100 ms. Here coordinator, clients and the whole desktop share two cores with the worker.
+const BOUND: Duration = Duration::from_millis(250);
+
+#[tokio::test]
+async fn a_click_in_the_tray_stops_sixteen_answers_at_once() -> Result<()> {
+    let (seat, mut cluster) = (Seat::new().await?, grid(cluster()).await?);
+    let (app, item) = seat.app().await?;
+    let mut control = join(&app, &mut cluster).await?;
+    let answering = (0..SESSIONS).map(|_| keep_answering(cluster.api()));
+    let mut took = tokio::select! {
+        ended = futures::future::try_join_all(answering) => bail!("the answers ended: {ended:?}"),
+        took = click_many(&item, &mut control) => took?,
+    };
+    took.sort_unstable();
+    let [median, p99, longest] = [took[CLICKS / 2 - 1], took[CLICKS * 99 / 100 - 1], took[CLICKS - 1]];
+    println!("tray click to no more compute: median {median:?}, p99 {p99:?}, longest {longest:?} of {CLICKS}");
+    assert!(p99 <= BOUND, "p99 {p99:?}");
+    Ok(())
+}
+
+/// One answer after another; a paused machine takes no new ones.
+async fn keep_answering(api: Api) -> Result<()> {
+    loop {
+        let stream = wait_until("a request is taken", SOON, async || Ok(api.stream(long_story(STORY)).await.ok()));
+        stream.await?.answer().await?;
+    }
+}
+
+async fn click_many(item: &TrayItem, control: &mut Control) -> Result<Vec<Duration>> {
+    let mut took = Vec::with_capacity(CLICKS);
+    let mut slices = 0;
+    for _ in 0..CLICKS {
+        let busy = |status: &Status| {
+            (status.sessions as usize == SESSIONS && status.contribution.slices > slices).then_some(())
+        };
+        control.wait_status("all answers are under way", SOON, busy).await?;
+        item.wait_menu("the tray offers to pause", SOON, |menu| find(menu, &["Pause"]).map(drop)).await?;
+        let clicked = item.click(&["Pause"]).await?;
+        let (stopped, done) = last_slice(control).await?;
+        took.push(stopped.saturating_duration_since(clicked));
+        slices = done;
+        control.order(&Request::Resume).await?;
+    }
+    Ok(took)
+}
+
+/// When the worker was first seen with all the slices that it has done, and how many, once it does no more.
+async fn last_slice(control: &mut Control) -> Result<(Instant, u64)> {
+    let start = Instant::now();
+    let mut looks = tokio::time::interval(LOOK);
+    let mut last: Option<(Instant, u64)> = None;
+    loop {
+        looks.tick().await;
+        let status = control.status().await?;
+        let now = Instant::now();
+        let slices = status.contribution.slices;
+        let since = match last {
+            Some((since, seen)) if seen == slices => since,
+            _ => now,
+        };
+        last = Some((since, slices));
+        if status.state == State::Paused && now - since >= QUIET {
+            return Ok((since, slices));
+        }
+        if start.elapsed() >= SOON {
+            bail!("the worker goes on: {status:#?}");
+        }
+    }
+}

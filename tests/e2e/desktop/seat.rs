@@ -1,0 +1,64 @@
+//! Where somebody sits: a desktop with a tray and a key store.
+
+use anyhow::{Context, Result};
+use gogrid_panel_api::Request;
+use gogrid_testkit::{
+    Cluster, ClusterBuilder, MODEL, SOON, cluster, demo_model,
+    desktop::{App, Control, Desktop, KeyRing, TrayHost, TrayItem},
+};
+
+/// What the tray says of a machine that has joined nothing.
+pub(super) const NOT_JOINED: &str = "Not joined to a grid yet";
+
+/// A desktop whose key store is open.
+pub(super) struct Seat {
+    // In this order they end.
+    pub(super) tray: TrayHost,
+    _key_ring: KeyRing,
+    pub(super) desktop: Desktop,
+}
+
+impl Seat {
+    pub(super) async fn new() -> Result<Self> {
+        let desktop = Desktop::start().await?;
+        let key_ring = KeyRing::unlocked(&desktop).await?;
+        Ok(Self { tray: TrayHost::start(desktop.bus()).await?, _key_ring: key_ring, desktop })
+    }
+
+    /// Starts the app into the tray, as a login does, and waits for its worker.
+    pub(super) async fn app(&self) -> Result<(App, TrayItem)> {
+        let app = App::start(&self.desktop, &["--background"])?;
+        let item = self.tray.item(SOON).await?;
+        wait_line(&item, NOT_JOINED).await?;
+        Ok((app, item))
+    }
+}
+
+/// Waits until the tray's first line is this.
+pub(super) async fn wait_line(item: &TrayItem, wanted: &str) -> Result<()> {
+    let what = format!("the tray says {wanted:?}");
+    item.wait_menu(&what, SOON, |menu| (menu.first()?.label == wanted).then_some(())).await
+}
+
+/// A grid without machines, with the demo model waiting for one.
+pub(super) async fn empty_grid() -> Result<Cluster> {
+    grid(cluster()).await
+}
+
+/// As [`empty_grid`], with settings of one's own.
+pub(super) async fn grid(builder: ClusterBuilder) -> Result<Cluster> {
+    let cluster = builder.start_coordinator().await?;
+    let args = ["--stages", "1", "--quant", "none"];
+    cluster.add_model(&demo_model(), MODEL, &args).await?.success().context("adding the demo model")?;
+    Ok(cluster)
+}
+
+/// Makes the app's worker a member, without a rule that could stop it: nobody moves the mouse on this desktop, but
+/// other programs may be busy on this machine.
+pub(super) async fn join(app: &App, cluster: &mut Cluster) -> Result<Control> {
+    let mut control = app.control().await?;
+    control.order(&Request::Preset { name: "full".to_owned() }).await?;
+    control.order(&Request::Join { code: cluster.invite(&[]).await? }).await?;
+    cluster.ready(MODEL).await?;
+    Ok(control)
+}

@@ -1,0 +1,64 @@
+//! One app per desktop: a second start shows the first.
+
+use super::seat::Seat;
+use anyhow::Result;
+use gogrid_testkit::{SOON, wait_until};
+
+/// The app's window.
+const WINDOW: &str = "GoGrid";
+
+#[tokio::test]
+async fn a_second_start_opens_the_window_of_the_first_and_raises_it_when_it_is_open() -> Result<()> {
+    let seat = Seat::new().await?;
+    let (mut app, _item) = seat.app().await?;
+    assert!(!seat.desktop.windows()?.contains(&WINDOW.to_owned()), "--background opens no window");
+
+    start_again(&seat, &[]).await?;
+    wait_until("the window is open", SOON, async || {
+        Ok(seat.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
+    })
+    .await?;
+    seat.desktop.run("xdotool", ["search", "--name", &format!("^{WINDOW}$"), "windowminimize", "--sync"])?;
+    start_again(&seat, &[]).await?;
+    wait_until("the window is in front", SOON, async || {
+        let front = seat.desktop.run("xdotool", ["getactivewindow", "getwindowname"]);
+        Ok(front.is_ok_and(|name| name.trim() == WINDOW).then_some(()))
+    })
+    .await?;
+
+    let windows = seat.desktop.windows()?;
+    assert_eq!(windows.iter().filter(|title| *title == WINDOW).count(), 1, "{windows:?}");
+    assert_eq!(seat.tray.items().await?, 1);
+    app.program().expect_running()
+}
+
+#[tokio::test]
+async fn a_closed_window_leaves_the_tray_and_takes_its_processes_with_it() -> Result<()> {
+    let seat = Seat::new().await?;
+    let (mut app, item) = seat.app().await?;
+    let before = app.shell().len();
+    for _ in 0..2 {
+        item.click(&["Open GoGrid"]).await?;
+        wait_until("the window is open", SOON, async || {
+            Ok(seat.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
+        })
+        .await?;
+        assert!(app.shell().iter().any(|process| process.name.starts_with("WebKitWeb")), "{:?}", app.shell());
+        seat.desktop.run("wmctrl", ["-F", "-c", WINDOW])?;
+        wait_until("what drew the window has ended", SOON, async || {
+            Ok((!app.shell().iter().any(|process| process.name.starts_with("WebKitWeb"))).then_some(()))
+        })
+        .await?;
+    }
+    assert!(app.shell().len() <= before + 1, "at most the web view's network process stays: {:?}", app.shell());
+    app.program().expect_running()
+}
+
+/// A start that finds the app running hands over and ends well.
+async fn start_again(seat: &Seat, args: &[&str]) -> Result<()> {
+    let mut command = seat.desktop.command(gogrid_testkit::desktop::desktop_path());
+    command.args(args);
+    let status = seat.desktop.start_program("second", command)?.exit(SOON).await?;
+    anyhow::ensure!(status.success(), "the second start ended with {status}");
+    Ok(())
+}

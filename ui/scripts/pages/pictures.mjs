@@ -1,0 +1,28 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+/** The same moment in every picture, so that they differ only where the page does. */
+const NOW = "2026-11-25T13:32:24Z";
+/** What each picture shows. */
+const PICTURES = {
+  now: { page: "now", fake: "throttled" },
+  limits: { page: "limits", fake: "throttled" },
+  contribution: { page: "contribution", fake: "throttled" },
+  connection: { page: "connection", fake: "throttled" },
+  diagnostics: { page: "diagnostics", fake: "throttled" },
+  join: { page: "connection", fake: "not-joined" },
+  managed: { page: "limits", fake: "managed" },
+  welcome: { page: "now", fake: "welcome" },
+};
+
+/** @param {import("./browser.mjs").Browser} browser @param {string} folder */
+export async function takePictures(browser, folder) {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, view] of Object.entries(PICTURES)) {
+    for (const scheme of /** @type {const} */ (["light", "dark"])) {
+      await browser.open({ ...view, scheme, now: NOW });
+      await browser.tab.screenshot({ path: /** @type {`${string}.png`} */ (join(folder, `${name}-${scheme}.png`)) });
+    }
+  }
+  console.log(`${Object.keys(PICTURES).length * 2} pictures in ${folder}`);
+}

@@ -1,0 +1,208 @@
+/** The ways of a donor through the pages, by keyboard alone unless a way says otherwise. */
+import assert from "node:assert/strict";
+import { Walker } from "./walker.mjs";
+
+/** The first figures are there within a second of the window's creation. */
+const FIRST_FIGURE_MS = 1000;
+
+/** @type {Record<string, (walker: Walker) => Promise<void>>} */
+const WAYS = {
+  async "figures are there at once"(walker) {
+    await walker.open("now", "throttled");
+    const ms = await walker.tab.evaluate(() => /** @type {any} */ (globalThis).firstFigureMs);
+    console.log(`first figure after ${Math.round(ms)} ms`);
+    assert.ok(ms <= FIRST_FIGURE_MS, `the first figure came after ${ms} ms`);
+    assert.equal(await walker.attribute("chart-cpu", "data-points"), "60");
+    assert.equal(await walker.attribute("chart-cpu", "data-last"), await walker.text("value-cpu"));
+  },
+
+  async "charts move"(walker) {
+    await walker.open("now", "throttled");
+    const before = await walker.tab.$eval("[data-testid=chart-cpu] canvas", (canvas) => canvas.toDataURL());
+    await walker.until((before) => {
+      const canvas = document.querySelector("[data-testid=chart-cpu] canvas");
+      return canvas instanceof HTMLCanvasElement && canvas.toDataURL() !== before;
+    }, before);
+  },
+
+  async "the focus reaches everything and is seen"(walker) {
+    for (const page of ["now", "limits", "contribution", "connection", "diagnostics"]) {
+      await walker.open(page, "throttled");
+      const places = await walker.tabThrough();
+      for (const id of ["nav-now", "nav-diagnostics", "pause", "pause-more"]) {
+        assert.ok(
+          places.some((place) => place.id === id),
+          `${page}: ${id} is not reached`,
+        );
+      }
+      const unseen = places.find((place) => !place.seen);
+      assert.equal(unseen, undefined, `${page}: the focus is not seen on ${unseen?.html}`);
+      const left = await walker.unreached(places.map((place) => place.at));
+      assert.deepEqual(left, [], `${page}: not reached by keyboard`);
+    }
+  },
+
+  async "pause and resume keep the focus"(walker) {
+    await walker.open("now", "throttled");
+    await walker.press("pause", "Enter");
+    await walker.appears("resume");
+    assert.match(await walker.text("state"), /^Paused/);
+    assert.equal(await walker.focused(), "resume");
+    await walker.tab.keyboard.press("Space");
+    await walker.appears("pause");
+  },
+
+  async "a pause for a while is chosen from the menu"(walker) {
+    await walker.open("limits", "throttled");
+    await walker.press("pause-more", "Enter");
+    await walker.until(() => document.activeElement?.getAttribute("role") === "menuitem", null);
+    await walker.tab.keyboard.press("Escape");
+    assert.equal(await walker.focused(), "pause-more");
+    await walker.tab.keyboard.press("ArrowDown");
+    await walker.until(() => document.activeElement?.textContent?.trim() === "15 minutes", null);
+    await walker.tab.keyboard.press("Enter");
+    await walker.appears("resume");
+    assert.match(await walker.text("state"), /^Paused until \d\d:\d\d/);
+  },
+
+  async "a slider acts at once, and can be undone"(walker) {
+    await walker.open("limits", "throttled");
+    await walker.press("slider-cpu", "ArrowLeft");
+    await walker.shows("limit-cpu", "45 %");
+    await walker.appears("undo");
+    await walker.press("undo", "Enter");
+    await walker.shows("limit-cpu", "50 %");
+  },
+
+  async "a wrong value is marked at its field"(walker) {
+    await walker.open("limits", "throttled");
+    await walker.write("limit-cpu", "150");
+    await walker.appears("limit-cpu-error");
+    assert.equal(await walker.text("limit-cpu-error"), "cpu = 150 is out of range: 1 to 100 %");
+    assert.equal(await walker.attribute("limit-cpu", "aria-invalid"), "true");
+    await walker.press("limit-cpu", "Escape");
+    await walker.gone("limit-cpu-error");
+    await walker.shows("limit-cpu", "50 %");
+  },
+
+  async "hours are painted by keyboard and by pointer"(walker) {
+    await walker.open("limits", "throttled");
+    await walker.press("when-schedule", "Space");
+    await walker.appears("week-grid");
+    await walker.write("limit-schedule", "none");
+    await walker.shows("limit-schedule", "none");
+    await walker.focus("week-grid");
+    await walker.keys("ArrowDown", "ArrowRight");
+    await walker.tab.keyboard.down("Shift");
+    await walker.keys("ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown");
+    await walker.tab.keyboard.up("Shift");
+    await walker.tab.keyboard.press("Space");
+    await walker.shows("limit-schedule", "tue-wed 00:15-01:15");
+    await walker.drag("week-grid", [0.501, 0.5 / 7], [0.749, 1.5 / 7]);
+    await walker.shows("limit-schedule", "mon 12:00-18:00, tue 00:15-01:15, tue 12:00-18:00, wed 00:15-01:15");
+  },
+
+  async "a program is picked from those that run"(walker) {
+    await walker.open("limits", "throttled");
+    await walker.focus("limit-stop-for");
+    await walker.appears("programs");
+    await walker.tab.keyboard.type("blen");
+    await walker.until(() => document.querySelectorAll("[data-testid=programs] button").length === 1, null);
+    await walker.keys("Tab", "Tab", "Enter");
+    await walker.until(
+      () => document.querySelector("[data-testid=row-stop-for]")?.textContent?.includes("blender runs") ?? false,
+      null,
+    );
+  },
+
+  async "joining says what is wrong with a code, then joins"(walker) {
+    await walker.open("connection", "not-joined");
+    await walker.write("join-code", "gogrid1-no");
+    await walker.appears("join-error");
+    await walker.write("join-code", "gogrid1-mfzwizltoqxgk3lq4rqw2zjoe5xgk2lb");
+    await walker.appears("leave");
+    assert.equal(await walker.text("grid"), "Example Grid");
+  },
+
+  async "leaving asks first"(walker) {
+    await walker.open("connection", "throttled");
+    await walker.press("leave", "Enter");
+    await walker.until(() => document.querySelector("dialog")?.contains(document.activeElement) ?? false, null);
+    await walker.tab.keyboard.press("Escape");
+    await walker.gone("leave-yes");
+    await walker.press("leave", "Enter");
+    await walker.appears("leave-yes");
+    await walker.press("leave-yes", "Enter");
+    await walker.appears("join-code");
+  },
+
+  async "a link's code is only offered"(walker) {
+    await walker.open("now", "offered");
+    await walker.appears("offered");
+    await walker.press("forget", "Enter");
+    await walker.gone("offered");
+  },
+
+  async "the first run can be skipped step by step"(walker) {
+    await walker.open("now", "welcome");
+    for (const step of ["Step 1 of 3", "Step 2 of 3", "Step 3 of 3"]) {
+      assert.ok(await walker.hasText("welcome", step));
+      await walker.press("welcome-skip", "Enter");
+      await walker.drawn();
+    }
+    await walker.appears("state");
+    assert.equal(await walker.text("state"), "Not joined to a grid");
+  },
+
+  async "the first run joins, sets a preset and starts at login"(walker) {
+    await walker.open("now", "welcome");
+    await walker.write("join-code", "gogrid1-mfzwizltoqxgk3lq4rqw2zjoe5xgk2lb");
+    await walker.appears("preset-quiet");
+    await walker.press("preset-quiet", "Enter");
+    await walker.press("welcome-next", "Enter");
+    await walker.appears("welcome-autostart");
+    await walker.press("welcome-next", "Enter");
+    await walker.appears("nav-limits");
+    await walker.press("nav-limits", "Enter");
+    await walker.appears("preset-quiet");
+    assert.equal(await walker.attribute("preset-quiet", "aria-pressed"), "true");
+  },
+
+  async "a locked key store leaves a choice"(walker) {
+    await walker.open("now", "held");
+    await walker.appears("key-store");
+    await walker.tab.$$eval("[data-testid=key-store] button", (buttons) => buttons.at(-1)?.focus());
+    await walker.tab.keyboard.press("Enter");
+    await walker.appears("value-cpu");
+  },
+
+  async "a rule that cannot see is turned off where it is explained"(walker) {
+    await walker.open("limits", "blind");
+    await walker.press("turn-off-full-screen", "Enter");
+    await walker.gone("turn-off-full-screen");
+  },
+
+  async "the self-test shows its figures, the report its text"(walker) {
+    await walker.open("diagnostics", "throttled");
+    assert.match(await walker.text("signal-user_idle"), /idle for \d+:\d\d/);
+    await walker.press("selftest", "Enter");
+    await walker.appears("selftest-result");
+    assert.match(await walker.text("selftest-result"), /6\.2 ms/);
+    await walker.press("report", "Enter");
+    await walker.appears("report-text");
+  },
+};
+
+/** @param {import("./browser.mjs").Browser} browser @param {import("./findings.mjs").Findings} findings */
+export async function walkAll(browser, findings) {
+  const walker = new Walker(browser);
+  for (const [name, way] of Object.entries(WAYS)) {
+    findings.looked(name);
+    try {
+      await way(walker);
+      for (const complaint of browser.complaints) findings.wrong(name, complaint);
+    } catch (error) {
+      findings.wrong(name, [String(error), ...browser.complaints].join("; "));
+    }
+  }
+}

@@ -1,0 +1,1002 @@
+// Made from crates/panel-api by its test `typescript`; do not edit.
+
+/**
+ * All that the page shows all the time. The page gets it at every change, and once a second while it is open.
+ */
+export type AppState = { 
+/**
+ * The worker's process.
+ */
+worker: Process, 
+/**
+ * The worker's state; null while it does not answer.
+ */
+status: Status | null, 
+/**
+ * The app's own settings.
+ */
+settings: AppSettings, 
+/**
+ * What the donor should know about the app itself, such as a settings file that was set aside. For people.
+ */
+notices: Array<Notice>, 
+/**
+ * The app's version.
+ */
+version: string, 
+/**
+ * Where the machine's key is kept.
+ */
+key_store: KeyStore, 
+/**
+ * A newer version that can be installed.
+ */
+update: string | null, 
+/**
+ * A join code from a link that the donor opened; the page asks before it is used. Never sent anywhere else.
+ */
+offered_code: string | null, };
+
+/**
+ * The worker's process, as the shell sees it.
+ */
+export type Process = { "process": "starting" } | { "process": "running", 
+/**
+ * Which program: `cpu` or `cuda`.
+ */
+build: string, 
+/**
+ * Why it is not the faster build, where that could be wondered about.
+ */
+fallback: string | null, } | { "process": "waiting", 
+/**
+ * Why it ended, for people.
+ */
+died: string, 
+/**
+ * Milliseconds until it is started again.
+ */
+retry_in_ms: number, 
+/**
+ * How often that happened since it last ran for a minute.
+ */
+times: number, } | { "process": "held", 
+/**
+ * What, for people.
+ */
+why: string, };
+
+/**
+ * Where the machine's key is kept.
+ */
+export type KeyStore = { "store": "opening" } | { "store": "system" } | { "store": "file" } | { "store": "unavailable", 
+/**
+ * Why, for people.
+ */
+why: string, 
+/**
+ * Whether trying again may help, as with a store that is locked.
+ */
+locked: boolean, };
+
+/**
+ * Something to know.
+ */
+export type Notice = { 
+/**
+ * By which it is dismissed.
+ */
+id: number, 
+/**
+ * For people.
+ */
+text: string, };
+
+/**
+ * The app's own settings.
+ */
+export type AppSettings = { 
+/**
+ * Whether the first run's three steps are over.
+ */
+welcomed: boolean, 
+/**
+ * Whether the app starts at login.
+ */
+autostart: boolean, 
+/**
+ * The machine's name; its host name when empty.
+ */
+machine_name: string, 
+/**
+ * Whether a file may hold the key where the key store cannot.
+ */
+key_file: boolean, 
+/**
+ * Notifications, each kind by itself.
+ */
+notify: Notify, };
+
+/**
+ * Which notifications are shown.
+ */
+export type Notify = { 
+/**
+ * The machine joined a grid.
+ */
+joined: boolean, 
+/**
+ * The coordinator does not let the machine in any more.
+ */
+revoked: boolean, 
+/**
+ * The GPU cannot be used any more.
+ */
+gpu_lost: boolean, };
+
+/**
+ * Which lines of the log.
+ */
+export type LogFilter = { 
+/**
+ * Only lines with this text, in any case; all when empty.
+ */
+text: string, 
+/**
+ * The least severe level shown: `error`, `warn`, `info` or `debug`.
+ */
+level: string, 
+/**
+ * Whose log: `app` or `worker`.
+ */
+of: string, };
+
+/**
+ * A line of the log.
+ */
+export type LogLine = { 
+/**
+ * As written, in UTC.
+ */
+at: string, 
+/**
+ * `ERROR`, `WARN`, `INFO`, `DEBUG` or empty.
+ */
+level: string, 
+/**
+ * The rest.
+ */
+text: string, };
+
+/**
+ * The worker, now.
+ */
+export type Status = { 
+/**
+ * Its key in hexadecimal.
+ */
+id: string, 
+/**
+ * The machine's name.
+ */
+name: string, 
+/**
+ * What computes, as `--device` spells it.
+ */
+device: string, 
+/**
+ * What it does.
+ */
+state: State, 
+/**
+ * Why, in a sentence.
+ */
+reason: string, 
+/**
+ * Whether it pauses once the answers under way are over.
+ */
+pausing_after_answers: boolean, 
+/**
+ * How it stands with its coordinator; null before the machine has joined a grid.
+ */
+connection: Connection | null, 
+/**
+ * What is lent of.
+ */
+machine: Machine, 
+/**
+ * What it may take now. `cpu` and `gpu` are in thousandths, memory in bytes.
+ */
+allowance: Allowance, 
+/**
+ * What it takes now.
+ */
+usage: Usage, 
+/**
+ * What the donor lends.
+ */
+limits: Array<Setting>, 
+/**
+ * Who manages this machine's settings, where somebody does.
+ */
+managed_by: string | null, 
+/**
+ * The last look at the machine; null before the first.
+ */
+sample: Sample | null, 
+/**
+ * Its stages.
+ */
+stages: Array<Stage>, 
+/**
+ * Sessions with a KV cache here, all stages together.
+ */
+sessions: number, 
+/**
+ * What it has done since it was started.
+ */
+contribution: Contribution, 
+/**
+ * What was asked of the operating system to keep this program in the background.
+ */
+levers: Array<LeverState>, };
+
+/**
+ * What a worker does, in a word.
+ */
+export type State = "not_joined" | "connecting" | "idle" | "working" | "throttled" | "stopped" | "paused";
+
+/**
+ * The coordinator's side.
+ */
+export type Connection = { 
+/**
+ * The coordinator's key in hexadecimal.
+ */
+coordinator: string, 
+/**
+ * The grid's name, as its coordinator told it; empty before it did.
+ */
+grid: string, 
+/**
+ * Whether the link is up.
+ */
+connected: boolean, 
+/**
+ * Why not, as far as it is known.
+ */
+problem: string | null, };
+
+/**
+ * What the limits are parts of.
+ */
+export type Machine = { 
+/**
+ * Logical cores.
+ */
+cores: number, 
+/**
+ * Main memory, in bytes.
+ */
+memory: number | null, 
+/**
+ * The GPU that is lent.
+ */
+gpu_name: string | null, 
+/**
+ * Its memory, in bytes.
+ */
+gpu_memory: number | null, 
+/**
+ * The disk of the data folder, in bytes.
+ */
+disk: number | null, };
+
+/**
+ * What the worker takes, over the last second where it is a rate.
+ */
+export type Usage = { 
+/**
+ * Part of all cores' time, between 0 and 1, as the system counts it for this process.
+ */
+cpu: number, 
+/**
+ * Part of the GPU's time, between 0 and 1, by our own accounting; null without a GPU.
+ */
+gpu: number | null, 
+/**
+ * Bytes that the ledger has given out.
+ */
+ledger_bytes: number, 
+/**
+ * Of those, weights.
+ */
+weights_bytes: number, 
+/**
+ * Of those, KV caches.
+ */
+kv_bytes: number, 
+/**
+ * Of those, workspace and the device's runtime.
+ */
+workspace_bytes: number, 
+/**
+ * The limit of the ledger, in bytes.
+ */
+limit_bytes: number, 
+/**
+ * Rows computed per second: every token of every stage here.
+ */
+tokens_per_second: number, };
+
+/**
+ * One stage.
+ */
+export type Stage = { 
+/**
+ * The model's name.
+ */
+model: string, 
+/**
+ * First layer, and the one after the last.
+ */
+layers: [number, number], 
+/**
+ * Its pipeline's epoch.
+ */
+epoch: number, 
+/**
+ * Whether its weights are in memory.
+ */
+loaded: boolean, 
+/**
+ * Bytes of its weights.
+ */
+weights_bytes: number, 
+/**
+ * KV memory reserved by sessions, in bytes.
+ */
+kv_bytes: number, 
+/**
+ * Sessions with a KV cache.
+ */
+sessions: number, };
+
+/**
+ * Work done since the worker was started.
+ */
+export type Contribution = { 
+/**
+ * Rows computed: every token of every stage counts once.
+ */
+tokens: number, 
+/**
+ * Slices of work.
+ */
+slices: number, 
+/**
+ * Slices, and tensors of a stage that was loaded, that had to wait for the limits.
+ */
+throttled: number, 
+/**
+ * Seconds in which a slice was computed.
+ */
+busy_seconds: number, 
+/**
+ * Seconds that slices waited for the limits.
+ */
+waited_seconds: number, 
+/**
+ * 99 % of the last minute's slices took no longer, in milliseconds of device time.
+ */
+slice_p99_ms: number, 
+/**
+ * The same of slices of several units; a single unit (a third of a layer, the head) cannot be cut.
+ */
+divisible_slice_p99_ms: number, 
+/**
+ * The longest of the last minute.
+ */
+longest_slice_ms: number, };
+
+/**
+ * One thing that the operating system was asked for.
+ */
+export type LeverState = { 
+/**
+ * What: `scheduling class`, `io priority`, ...
+ */
+name: string, 
+/**
+ * What it is now, or why it could not be set.
+ */
+result: { Ok: string } | { Err: string }, };
+
+/**
+ * What a worker is asked.
+ */
+export type Request = { "request": "status" } | { "request": "follow", 
+/**
+ * Milliseconds between two, one of [`FOLLOW_MS`].
+ */
+every_ms: number, } | { "request": "limits" } | { "request": "set", 
+/**
+ * Keys and values as `gogrid limits set` takes them.
+ */
+changes: Array<[string, string]>, } | { "request": "preset", 
+/**
+ * `quiet`, `balanced` or `full`.
+ */
+name: string, } | { "request": "pause" } & PauseRequest | { "request": "resume" } | { "request": "join", 
+/**
+ * What `gogrid invite` printed.
+ */
+code: string, } | { "request": "leave" } | { "request": "history", 
+/**
+ * How far back.
+ */
+range: Range, } | { "request": "events" } | { "request": "days" } | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
+
+/**
+ * How to pause.
+ */
+export type PauseRequest = { 
+/**
+ * Seconds until it ends by itself, one of [`PAUSE_SECONDS`]; until it is resumed when not given.
+ */
+seconds: number | null, 
+/**
+ * Finish the answers that are under way, and take no new ones.
+ */
+after_answers: boolean, };
+
+/**
+ * What the worker answers.
+ */
+export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": Refused };
+
+/**
+ * One limit.
+ */
+export type Setting = { 
+/**
+ * Its key.
+ */
+key: string, 
+/**
+ * Its value, as `set` takes it.
+ */
+value: string, 
+/**
+ * Whether it differs from the preset's.
+ */
+changed: boolean, 
+/**
+ * What it does and which values it takes, for people.
+ */
+help: string, 
+/**
+ * The preset's value.
+ */
+default: string, 
+/**
+ * What whoever manages the machine says about it; null where the donor alone decides.
+ */
+managed: Managed | null, };
+
+/**
+ * A limit that somebody else has bounded. The donor may always be stricter.
+ */
+export type Managed = { 
+/**
+ * The laxest value that is taken.
+ */
+bound: string, 
+/**
+ * Whether it is shown to the donor.
+ */
+hidden: boolean, };
+
+/**
+ * Why a request was not done.
+ */
+export type Refused = { 
+/**
+ * The field that is wrong, where it is one.
+ */
+field: string | null, 
+/**
+ * Why, for people.
+ */
+message: string, };
+
+/**
+ * How far back charts go.
+ */
+export type Range = "minute" | "ten_minutes" | "day";
+
+/**
+ * What charts show, oldest point first. Between two points lie `step_ms`; where the worker did not run there are none.
+ */
+export type History = { 
+/**
+ * Milliseconds between points.
+ */
+step_ms: number, 
+/**
+ * The points.
+ */
+points: Array<Point>, };
+
+/**
+ * Means over one step. Loads are parts of the whole device, between 0 and 1; memory is in bytes. Null: not known, or
+ * no GPU is lent.
+ */
+export type Point = { 
+/**
+ * The end of the step, in milliseconds since 1970.
+ */
+at_ms: number, 
+/**
+ * The worker's part of all cores' time.
+ */
+cpu: number | null, 
+/**
+ * Everything else's.
+ */
+cpu_others: number | null, 
+/**
+ * The donor's limit.
+ */
+cpu_limit: number, 
+/**
+ * The worker's part of the GPU's time.
+ */
+gpu: number | null, 
+/**
+ * Everything else's.
+ */
+gpu_others: number | null, 
+/**
+ * The donor's limit.
+ */
+gpu_limit: number | null, 
+/**
+ * The worker's memory: GPU memory if a GPU is lent, otherwise main memory.
+ */
+memory: number | null, 
+/**
+ * Everything else's.
+ */
+memory_others: number | null, 
+/**
+ * The donor's limit.
+ */
+memory_limit: number | null, 
+/**
+ * Rows computed per second.
+ */
+tokens_per_second: number, };
+
+/**
+ * Something that the donor may wonder about, newest last in a list.
+ */
+export type Event = { 
+/**
+ * In milliseconds since 1970.
+ */
+at_ms: number, 
+/**
+ * What.
+ */
+what: Happening, };
+
+/**
+ * What happened.
+ */
+export type Happening = { "event": "allowance", 
+/**
+ * What the worker does from now on: `working` (all of the limits), `throttled`, `stopped` or `paused`.
+ */
+state: State, 
+/**
+ * Of all cores, in thousandths.
+ */
+cpu: number, 
+/**
+ * Of the GPU, in thousandths; null where none is lent.
+ */
+gpu: number | null, 
+/**
+ * The reason's kind, as in [`gogrid_limits::Reason`].
+ */
+kind: string, 
+/**
+ * The reason, in a sentence.
+ */
+reason: string, } | { "event": "loaded", 
+/**
+ * The model's name.
+ */
+model: string, 
+/**
+ * First layer, and the one after the last.
+ */
+layers: [number, number], 
+/**
+ * How long it took.
+ */
+seconds: number, } | { "event": "unloaded", 
+/**
+ * The model's name.
+ */
+model: string, 
+/**
+ * First layer, and the one after the last.
+ */
+layers: [number, number], } | { "event": "connected" } | { "event": "disconnected" } | { "event": "joined" } | { "event": "left" } | { "event": "revoked", 
+/**
+ * Why, in the coordinator's words.
+ */
+reason: string, };
+
+/**
+ * What the machine has given.
+ */
+export type Days = { 
+/**
+ * Days with work, oldest first; at most the last 400.
+ */
+days: Array<Day>, 
+/**
+ * How the energy is estimated, for people.
+ */
+method: string, };
+
+/**
+ * The work of a day, in the donor's time zone.
+ */
+export type Day = { 
+/**
+ * As in `2026-11-25`.
+ */
+date: string, 
+/**
+ * Rows computed: every token of every stage here counts once.
+ */
+tokens: number, 
+/**
+ * Seconds in which something was computed.
+ */
+active_seconds: number, 
+/**
+ * Estimated energy of that work, in watt-hours.
+ */
+energy_wh: number, };
+
+/**
+ * What was found.
+ */
+export type Diagnosis = { 
+/**
+ * The worker's version.
+ */
+version: string, 
+/**
+ * The operating system, for people.
+ */
+system: string, 
+/**
+ * Processors and graphics cards.
+ */
+devices: Array<Device>, 
+/**
+ * Where the signals come from.
+ */
+signals: Array<SignalSource>, };
+
+/**
+ * A device.
+ */
+export type Device = { 
+/**
+ * As `--device` spells it; null where no build could use it.
+ */
+device: string | null, 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * What it has: cores, memory.
+ */
+detail: string, 
+/**
+ * Whether it is the one that is lent.
+ */
+lent: boolean, 
+/**
+ * Why it cannot be lent; null where it can.
+ */
+why_not: string | null, };
+
+/**
+ * A signal of the machine, and how it is read.
+ */
+export type SignalSource = { 
+/**
+ * Which: `user_idle`, `full_screen`, `power`, `temperature`, `cpu`, `memory`, `gpu`.
+ */
+signal: string, 
+/**
+ * What it is read from; null where it cannot be read.
+ */
+source: string | null, 
+/**
+ * Why it cannot be read.
+ */
+why_not: string | null, 
+/**
+ * Whether a rule that is on needs it: if it cannot be read then, somebody counts as there.
+ */
+needed: boolean, };
+
+/**
+ * What the self-test measured: a few seconds of real work under the limits that hold now, and a stop.
+ */
+export type SelfTest = { 
+/**
+ * The CPU allowance during the test, between 0 and 1.
+ */
+cpu_allowed: number, 
+/**
+ * What the system counted for this process, between 0 and 1.
+ */
+cpu_taken: number, 
+/**
+ * How long the work ran, in seconds.
+ */
+seconds: number, 
+/**
+ * From the order to stop to the end of the last computation, in milliseconds.
+ */
+stopped_after_ms: number, };
+
+/**
+ * What the worker may take right now. Never more than the limits say.
+ */
+export type Allowance = { 
+/**
+ * Part of all cores' time.
+ */
+cpu: Share, 
+/**
+ * Part of the GPU's time; nothing where there is no GPU.
+ */
+gpu: Share, 
+/**
+ * Main memory, in bytes.
+ */
+memory: number, 
+/**
+ * GPU memory, in bytes; 0 where there is no GPU.
+ */
+gpu_memory: number, 
+/**
+ * What decided, of all the rules the one that takes most.
+ */
+reason: Reason, };
+
+/**
+ * A part of a device's time or memory, in thousandths.
+ */
+export type Share = number;
+
+/**
+ * Why the allowance is what it is. Its text is for the donor: one plain sentence.
+ */
+export type Reason = { "kind": "free" } | { "kind": "starting" } | { "kind": "paused", 
+/**
+ * The end of the pause; `None`: until the donor resumes.
+ */
+until: Moment | null, } | { "kind": "outside_schedule" } | { "kind": "in_use" } | { "kind": "others_cpu", 
+/**
+ * Theirs, of all cores.
+ */
+load: Share, } | { "kind": "others_gpu", 
+/**
+ * Theirs.
+ */
+load: Share, } | { "kind": "room_cpu", 
+/**
+ * Theirs, of all cores.
+ */
+load: Share, } | { "kind": "room_gpu", 
+/**
+ * Theirs.
+ */
+load: Share, } | { "kind": "battery", 
+/**
+ * What is left of it.
+ */
+charge: Share, } | { "kind": "too_hot", 
+/**
+ * The hottest sensor.
+ */
+celsius: number, 
+/**
+ * The donor's.
+ */
+limit: number, } | { "kind": "warm", 
+/**
+ * The hottest sensor.
+ */
+celsius: number, 
+/**
+ * The donor's.
+ */
+limit: number, } | { "kind": "cooling", 
+/**
+ * The hottest sensor.
+ */
+celsius: number, 
+/**
+ * Where work goes on.
+ */
+resumes: number, } | { "kind": "program", 
+/**
+ * The program.
+ */
+name: string, } | { "kind": "full_screen" } | { "kind": "unknown", 
+/**
+ * What cannot be read.
+ */
+signal: Blind, 
+/**
+ * Why, in the probe's words.
+ */
+why: string, } | { "kind": "settling" } | { "kind": "climbing" } | { "kind": "memory_short", 
+/**
+ * What programs can still get, in bytes.
+ */
+available: number, } | { "kind": "memory_pressure", 
+/**
+ * Part of the time in which some program waits.
+ */
+waiting: Share, } | { "kind": "gpu_memory_short", 
+/**
+ * What others use, in bytes.
+ */
+others: number, };
+
+/**
+ * A signal that cannot be read.
+ */
+export type Blind = "user_idle" | "cpu_load" | "gpu_load" | "temperature" | "power" | "full_screen" | "programs";
+
+/**
+ * A time on the donor's clock.
+ */
+export type Moment = { 
+/**
+ * In local time, to the minute.
+ */
+at: string, 
+/**
+ * Whether it is today: then the time says enough.
+ */
+today: boolean, };
+
+/**
+ * A value that was read, or why it could not be. Never a zero for "unknown".
+ */
+export type Signal<T> = { "known": T } | { "unknown": string };
+
+/**
+ * One look at the machine. Loads are means since the look before, between 0 and 1.
+ */
+export type Sample = { 
+/**
+ * CPU time, as a part of all cores.
+ */
+cpu: Signal<Load>, 
+/**
+ * Main memory.
+ */
+memory: Signal<Memory>, 
+/**
+ * The GPU that the worker lends; `None` where it lends none, so that no rule about GPUs applies.
+ */
+gpu: Signal<Gpu> | null, 
+/**
+ * The hottest CPU sensor, in °C.
+ */
+cpu_celsius: Signal<number>, 
+/**
+ * Where the machine's power comes from.
+ */
+power: Signal<Power>, 
+/**
+ * Time since the last key or pointer event.
+ */
+user_idle: { known: { secs: number; nanos: number } } | { unknown: string }, 
+/**
+ * Whether the window in front covers the screen.
+ */
+full_screen: Signal<boolean>, 
+/**
+ * Those of the programs to stop for that are running, by name.
+ */
+programs: Signal<Array<string>>, };
+
+/**
+ * A device's load.
+ */
+export type Load = { 
+/**
+ * Of all processes together.
+ */
+total: number, 
+/**
+ * Of this worker's process.
+ */
+own: number, };
+
+/**
+ * Main memory, in bytes.
+ */
+export type Memory = { 
+/**
+ * Installed.
+ */
+total: number, 
+/**
+ * What programs can still get without swapping.
+ */
+available: number, 
+/**
+ * Of this worker's process.
+ */
+own: number, 
+/**
+ * Part of the time in which some process waited for memory (Linux: PSI `some`, 10 s mean), between 0 and 1.
+ */
+pressure: Signal<number>, };
+
+/**
+ * A GPU.
+ */
+export type Gpu = { 
+/**
+ * Its load, ours apart from others'.
+ */
+load: Signal<Load>, 
+/**
+ * Memory of the device, in bytes.
+ */
+memory_total: number, 
+/**
+ * Memory in use by everybody, in bytes.
+ */
+memory_used: number, 
+/**
+ * Memory in use by this worker's process, in bytes.
+ */
+memory_own: Signal<number>, 
+/**
+ * Temperature in °C.
+ */
+celsius: Signal<number>, 
+/**
+ * Power draw in watts.
+ */
+watts: Signal<number>, };
+
+/**
+ * Where power comes from.
+ */
+export type Power = "mains" | { "battery": { 
+/**
+ * Between 0 and 1.
+ */
+charge: number, } };

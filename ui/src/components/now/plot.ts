@@ -1,0 +1,88 @@
+/** How uPlot draws a chart of ours, everything else's and the limit. */
+import uPlot from "uplot";
+import type { Columns } from "../../lib/history";
+
+export interface Frame {
+  /** Seconds from the left edge to the newest point. */
+  span: number;
+  /** The value at the upper edge. */
+  top: number;
+  /** Under the left edge, the middle and the right edge. */
+  ago: readonly string[];
+  /** A value as beside the chart. */
+  label: (value: number) => string;
+}
+
+/** The pointer is on all charts at the same time. */
+const SYNC = "now";
+
+/** A token of design/tokens.css, as the canvas needs it. */
+function token(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function rem(lengths: number): number {
+  return lengths * parseFloat(getComputedStyle(document.documentElement).fontSize);
+}
+
+export function data({ seconds, total, ours, limit }: Columns): uPlot.AlignedData {
+  return [seconds, total, ours, limit];
+}
+
+/** The frame is read at every drawing, so that one plot serves all ranges. */
+export function options(frame: () => Frame, hover: (index: number | null) => void): uPlot.Options {
+  const text = { stroke: token("--dim"), font: `${rem(0.6875)}px ${token("--font")}`, ticks: { show: false } };
+  const lines = { stroke: token("--line"), width: 1 };
+  const line = (stroke: string, width: number, more: Partial<uPlot.Series> = {}): uPlot.Series => ({
+    stroke: token(stroke),
+    width,
+    spanGaps: false,
+    points: { show: false },
+    ...more,
+  });
+  return {
+    width: 100,
+    height: 100,
+    padding: [rem(0.4), rem(1), 0, 0],
+    legend: { show: false },
+    cursor: {
+      y: false,
+      drag: { x: false, y: false },
+      points: { show: false },
+      sync: { key: SYNC },
+    },
+    scales: {
+      x: { time: false, range: () => [-frame().span, 0] },
+      y: { range: () => [0, frame().top] },
+    },
+    axes: [
+      {
+        ...text,
+        size: rem(1.25),
+        gap: rem(0.25),
+        grid: { show: false },
+        splits: () => [-frame().span, -frame().span / 2, 0],
+        values: () => [...frame().ago],
+      },
+      {
+        ...text,
+        size: rem(2.75),
+        gap: rem(0.375),
+        grid: lines,
+        splits: () => [0, frame().top / 2, frame().top],
+        // Nothing is where the axis is: a label there would only crowd the times below.
+        values: (_, values) => values.map((value) => (value === 0 ? "" : frame().label(value))),
+      },
+    ],
+    series: [
+      {},
+      line("--others", 1.25),
+      line("--ours", 1.75, { fill: token("--ours-soft") }),
+      line("--limit", 1.5, { dash: [rem(0.35), rem(0.25)] }),
+    ],
+    bands: [{ series: [1, 2], fill: token("--others-soft") }],
+    hooks: { setCursor: [({ cursor }) => hover(cursor.idx ?? null)] },
+  };
+}
+
+export { uPlot };

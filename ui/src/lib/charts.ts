@@ -1,0 +1,73 @@
+/** The words and figures of the Now page's charts. */
+import type { Status } from "../api/types";
+import { words } from "../words";
+import type { Chart } from "./history";
+import { lendsGpu, partOf } from "./settings";
+import { memory, percent, rate, steadyMemoryOf } from "./units";
+
+/** The newest figures of a chart, as text with units; null where there is none. */
+export interface Figure {
+  ours: string;
+  others: string | null;
+  limit: string | null;
+}
+
+/** In the order in which they are shown: what computes comes first. */
+export function charts(status: Status): Chart[] {
+  return lendsGpu(status) ? ["gpu", "memory", "cpu", "tokens"] : ["cpu", "memory", "tokens"];
+}
+
+export function name(chart: Chart, status: Status): string {
+  const text = words.now.charts;
+  return chart === "memory" && lendsGpu(status) ? text.gpuMemory : text[chart];
+}
+
+export function subtitle(chart: Chart, { machine }: Status): string {
+  switch (chart) {
+    case "gpu":
+      return machine.gpu_name ?? "";
+    case "memory": {
+      const whole = machine.gpu_memory ?? machine.memory;
+      return whole === null ? "" : memory(whole);
+    }
+    case "cpu":
+      return words.units.cores(machine.cores);
+    case "tokens":
+      return words.now.perSecond;
+  }
+}
+
+export function figure(chart: Chart, status: Status): Figure {
+  const { usage, sample } = status;
+  switch (chart) {
+    case "gpu": {
+      const load = known(known(sample?.gpu ?? null)?.load ?? null);
+      return { ours: percent(usage.gpu ?? 0), others: rest(load), limit: percent(partOf(status, "gpu")) };
+    }
+    case "memory": {
+      const ours = steadyMemoryOf(usage.ledger_bytes, usage.limit_bytes);
+      return { ours, others: null, limit: memory(usage.limit_bytes) };
+    }
+    case "cpu": {
+      const load = known(sample?.cpu ?? null);
+      return { ours: percent(usage.cpu), others: rest(load), limit: percent(partOf(status, "cpu")) };
+    }
+    case "tokens":
+      return { ours: rate(usage.tokens_per_second), others: null, limit: null };
+  }
+}
+
+/** A value beside a chart. */
+export function label(chart: Chart, value: number): string {
+  if (chart === "tokens") return rate(value);
+  return chart === "memory" ? memory(value) : percent(value);
+}
+
+/** A signal's value, where it is known. */
+export function known<T>(signal: { known: T } | { unknown: string } | null): T | null {
+  return signal !== null && "known" in signal ? signal.known : null;
+}
+
+function rest(load: { total: number; own: number } | null): string | null {
+  return load && percent(Math.max(0, load.total - load.own));
+}

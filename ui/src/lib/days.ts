@@ -1,0 +1,64 @@
+/** The record of days: sums, and bars by day or by week. */
+import type { Day } from "../api/types";
+import { words } from "../words";
+import { addDays, noonOf, shortDay } from "./time";
+
+export type Metric = "tokens" | "active" | "energy";
+export type Span = "day" | "week";
+
+/** Bars that a chart holds: two weeks, or about a quarter of a year. */
+const BARS: Record<Span, number> = { day: 14, week: 13 };
+
+export interface Sum {
+  tokens: number;
+  activeSeconds: number;
+  energyWh: number;
+}
+
+export interface Bar extends Sum {
+  /** Its only or first day. */
+  date: string;
+  /** For people: `Wed 25 Nov`, `Week of Mon 23 Nov`. */
+  name: string;
+}
+
+export function sum(days: readonly Day[]): Sum {
+  return days.reduce(
+    (all, day) => ({
+      tokens: all.tokens + day.tokens,
+      activeSeconds: all.activeSeconds + day.active_seconds,
+      energyWh: all.energyWh + day.energy_wh,
+    }),
+    { tokens: 0, activeSeconds: 0, energyWh: 0 },
+  );
+}
+
+/** The Monday of a date's week. */
+export function mondayOf(date: string): string {
+  const weekday = (new Date(noonOf(date)).getDay() + 6) % 7;
+  return addDays(date, -weekday);
+}
+
+/** Days from one date to another, both included. */
+export function between(days: readonly Day[], first: string, last: string): Day[] {
+  return days.filter(({ date }) => date >= first && date <= last);
+}
+
+/** The newest bars, oldest first. A day without work is an empty bar: its place in time stays. */
+export function bars(days: readonly Day[], span: Span, today: string): Bar[] {
+  const length = span === "day" ? 1 : 7;
+  const newest = span === "day" ? today : mondayOf(today);
+  return Array.from({ length: BARS[span] }, (_, index) => {
+    const date = addDays(newest, (index + 1 - BARS[span]) * length);
+    const name = shortDay(noonOf(date));
+    return {
+      date,
+      name: span === "day" ? name : words.contribution.weekOf(name),
+      ...sum(between(days, date, addDays(date, length - 1))),
+    };
+  });
+}
+
+export function valueOf(bar: Sum, metric: Metric): number {
+  return { tokens: bar.tokens, active: bar.activeSeconds / 3600, energy: bar.energyWh }[metric];
+}

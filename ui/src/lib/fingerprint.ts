@@ -1,0 +1,9 @@
+/** Keys for people to compare: hexadecimal digits in groups of four. */
+
+/** As many digits as two people read to each other: 64 bits. */
+const SHORT = 16;
+
+export function grouped(key: string, whole: boolean): string {
+  const digits = whole ? key : key.slice(0, SHORT);
+  return digits.match(/.{1,4}/g)?.join(" ") ?? "";
+}

@@ -1,0 +1,82 @@
+/** What charts draw: a worker's history as columns. */
+import type { History, Point, Range, Status } from "../api/types";
+
+export type Chart = "gpu" | "memory" | "cpu" | "tokens";
+
+/** Seconds that a range covers. */
+export const SPAN: Record<Range, number> = { minute: 60, ten_minutes: 600, day: 86_400 };
+/** How often each range is asked for again, in milliseconds: as often as a new point comes, or nearly so. */
+export const EVERY_MS: Record<Range, number> = { minute: 1000, ten_minutes: 5000, day: 60_000 };
+
+/** Columns of one chart, of the same length. Null is a gap, or nothing to draw. */
+export interface Columns {
+  /** Seconds before the newest point, as negative numbers. */
+  seconds: number[];
+  ours: (number | null)[];
+  /** Ours and everything else's, stacked. */
+  total: (number | null)[];
+  limit: (number | null)[];
+  /** When each point was, in milliseconds since 1970; null in a gap. */
+  at: (number | null)[];
+}
+
+type Values = [ours: number | null, others: number | null, limit: number | null];
+
+const PICK: Record<Chart, (point: Point) => Values> = {
+  cpu: (point) => [point.cpu, point.cpu_others, point.cpu_limit],
+  gpu: (point) => [point.gpu, point.gpu_others, point.gpu_limit],
+  memory: (point) => [point.memory, point.memory_others, point.memory_limit],
+  tokens: (point) => [point.tokens_per_second, null, null],
+};
+
+/** Further apart than so many steps there was no worker in between. Clocks and loaded machines shift a point a little. */
+const GAP_STEPS = 1.75;
+
+export function columns(history: History, chart: Chart): Columns {
+  const all: Columns = { seconds: [], ours: [], total: [], limit: [], at: [] };
+  const newest = history.points.at(-1)?.at_ms ?? 0;
+  let before: number | null = null;
+  for (const point of history.points) {
+    const seconds = (point.at_ms - newest) / 1000;
+    if (before !== null && point.at_ms - before > GAP_STEPS * history.step_ms) {
+      push(all, seconds - history.step_ms / 1000, [null, null, null], null);
+    }
+    push(all, seconds, PICK[chart](point), point.at_ms);
+    before = point.at_ms;
+  }
+  return all;
+}
+
+function push(columns: Columns, seconds: number, [ours, others, limit]: Values, at: number | null) {
+  columns.seconds.push(seconds);
+  columns.ours.push(ours);
+  columns.total.push(ours === null || others === null ? null : ours + others);
+  columns.limit.push(limit);
+  columns.at.push(at);
+}
+
+/** How many points of ours are drawn. */
+export function drawn(columns: Columns): number {
+  return columns.ours.filter((value) => value !== null).length;
+}
+
+/** The top of a chart: the whole device where there is one, otherwise a round number above all values. */
+export function top(chart: Chart, status: Status, columns: Columns): number {
+  if (chart === "cpu" || chart === "gpu") return 1;
+  const whole = chart === "memory" ? (status.machine.gpu_memory ?? status.machine.memory) : null;
+  return whole ?? roundAbove(Math.max(0, ...columns.ours.map((value) => value ?? 0), ...known(columns.limit)));
+}
+
+function known(values: (number | null)[]): number[] {
+  return values.filter((value) => value !== null);
+}
+
+/** The least axis, in tokens per second: below it noise would look like work. */
+const LEAST_TOP = 10;
+
+/** 10, 20, 50, 100, … with a little air above the highest. */
+export function roundAbove(highest: number): number {
+  const wanted = Math.max(LEAST_TOP, highest * 1.08);
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  return ([1, 2, 5, 10].find((step) => step * power >= wanted) ?? 10) * power;
+}

@@ -1,0 +1,141 @@
+import { expect, test } from "vitest";
+import type { Status } from "../../api/types";
+import { status, withLimits } from "../../testing";
+import { settingOf } from "../settings";
+import { THIN } from "../units";
+import { blindness } from "./blind";
+import { example } from "./example";
+import { groups } from "./layout";
+import { boundText, shown } from "./shown";
+import { nearest, rank, steps, type SliderKey } from "./steps";
+import { between, cellAt, move } from "./week";
+
+const { machine } = status();
+const plain = (text: string) => text.replaceAll(THIN, " ");
+const keys = (of: Status) => groups(of).flatMap(({ rows }) => rows.map(({ row }) => row.key));
+
+test.each<[SliderKey, string, string]>([
+  ["cpu", "25%", "25%"],
+  ["cpu", "27%", "25%"],
+  ["gpu-memory", "6GiB", "50%"],
+  ["network", "off", "off"],
+  ["network", "3MB/s", "2MB/s"],
+  ["idle-after", "4m", "3m"],
+  ["max-temperature", "off", "off"],
+  ["cpu-threads", "all", "all"],
+  ["cpu-threads", "3", "3"],
+])("%s = %s is shown at %s", (key, value, stop) => {
+  const stops = steps(key, machine, null);
+  expect(stops[nearest(key, value, stops, machine)]).toBe(stop);
+});
+
+test("every slider rises, so that its middle is in its middle", () => {
+  const sliders: SliderKey[] = [
+    "cpu",
+    "cpu-threads",
+    "cpu-in-use",
+    "gpu-memory",
+    "disk",
+    "network",
+    "idle-after",
+    "max-temperature",
+    "others-cpu",
+  ];
+  for (const key of sliders) {
+    const places = steps(key, machine, null).map((stop) => rank(key, stop, machine) ?? Number.NaN);
+    for (const [at, place] of places.entries()) expect(place, key).toBeGreaterThan(places[at - 1] ?? -1);
+  }
+});
+
+test("a slider ends at its bound, even between two stops", () => {
+  expect(steps("cpu", machine, "42%").slice(-2)).toEqual(["40%", "42%"]);
+  expect(steps("max-temperature", machine, "80°C").at(-1)).toBe("80°C");
+  expect(steps("others-gpu", machine, "off").at(-1)).toBe("off");
+  // Here less is laxer.
+  expect(steps("idle-after", machine, "5m").slice(0, 2)).toEqual(["5m", "10m"]);
+});
+
+test("limits of a GPU are there where one is lent, hours where they count, hidden ones nowhere", () => {
+  expect(keys(status())).toContain("gpu-memory");
+  expect(keys(status({}, "laptop"))).not.toContain("gpu-memory");
+  expect(keys(status())).not.toContain("schedule");
+  expect(keys(withLimits({ when: "schedule" }))).toContain("schedule");
+  expect(keys(status({}, "managed"))).not.toContain("network");
+});
+
+test("every limit of the worker has its place, but for preset and pause", () => {
+  const all = withLimits({ when: "schedule" });
+  const expected = all.limits.map(({ key }) => key).filter((key) => key !== "preset" && key !== "pause");
+  expect(keys(all).sort()).toEqual(expected.sort());
+});
+
+test.each([
+  ["cpu", { cpu: "25%" }, "2 of 8 cores' worth of time, while nobody needs the computer."],
+  ["cpu-in-use", { "cpu-in-use": "0%" }, "Nothing is computed while you use the computer."],
+  ["cpu-in-use", { cpu: "20%", "cpu-in-use": "50%" }, "Never more than the limit above: 20 %."],
+  ["gpu", { gpu: "60%" }, "600 ms of each second, in slices short enough to keep the desktop smooth."],
+  ["gpu-memory", { "gpu-memory": "50%" }, "6 of 12 GB. 6 GB are never touched."],
+  ["gpu-memory", { "gpu-memory": "0B" }, "No model can be loaded."],
+  ["disk", { disk: "20%" }, "102 of 512 GB, for models. What was used longest ago is deleted first."],
+  ["network", { network: "10MB/s" }, "Fetching a model of 4 GB takes about 7 minutes."],
+  ["network", { network: "off" }, "Models are fetched as fast as the line allows."],
+  ["idle-after", { "idle-after": "90s" }, "After 1.5 minutes without keyboard or mouse you count as away."],
+  [
+    "others-cpu",
+    { "others-cpu": "25%" },
+    "When other programs use more than 2 of 8 cores, GoGrid goes down to 0.8 of 8 cores.",
+  ],
+  ["others-gpu", { "others-gpu": "off" }, "Other programs' load is ignored."],
+  ["stop-for", { "stop-for": "blender, zoom" }, "Stops while blender or zoom runs."],
+  ["schedule", { schedule: "sat-sun" }, "48 hours a week."],
+  ["when", { when: "idle", "idle-after": "3m" }, "Starts 3 minutes after the last key or mouse movement."],
+])("%s with %j means something here", (key, values, text) => {
+  const of = withLimits(values);
+  expect(plain(example(key, (key) => settingOf(of, key)?.value ?? "", of))).toBe(text);
+});
+
+test("a value is shown in real units", () => {
+  expect(plain(shown("gpu-memory", "60%", machine))).toBe("7.2 of 12 GB");
+  expect(plain(shown("cpu", "25%", machine))).toBe("25 %");
+  expect(shown("idle-after", "3m", machine)).toBe("3 minutes");
+  expect(shown("network", "off", machine)).toBe("no limit");
+  expect(plain(boundText("cpu", "40%", machine))).toBe("up to 40 %");
+  expect(boundText("idle-after", "5m", machine)).toBe("5 minutes or longer");
+  expect(boundText("on-battery", "false", machine)).toBe("set to no");
+});
+
+test("a rule that cannot see is named, with what turns it off", () => {
+  const blind = status({}, "blind");
+  expect(blindness("full-screen", blind)).toEqual({
+    signal: "full_screen",
+    why: "this Wayland session does not say",
+    off: { key: "full-screen", value: "ignore" },
+  });
+  expect(blindness("max-temperature", blind)?.off).toEqual({ key: "max-temperature", value: "off" });
+  expect(blindness("others-cpu", blind)).toBeNull();
+  expect(blindness("full-screen", withLimits({ "full-screen": "ignore" }, {}, "blind"))).toBeNull();
+  expect(blindness("full-screen", status())).toBeNull();
+});
+
+test("who cannot be seen to be away is never waited for in vain without a word", () => {
+  expect(blindness("idle-after", status({}, "blind"))?.off).toBeNull();
+  expect(blindness("idle-after", withLimits({ when: "idle" }, {}, "blind"))?.off).toEqual({
+    key: "when",
+    value: "always",
+  });
+});
+
+test("the week's cursor stays inside", () => {
+  const key = (key: string, ctrlKey = false) => ({ key, ctrlKey });
+  expect(move([0, 0], key("ArrowLeft"))).toEqual([0, 0]);
+  expect(move([6, 95], key("ArrowDown"))).toEqual([6, 95]);
+  expect(move([2, 40], key("ArrowRight", true))).toEqual([2, 44]);
+  expect(move([2, 40], key("End"))).toEqual([2, 95]);
+  expect(move([2, 40], key("x"))).toBeNull();
+  expect(between([1, 5], [2, 9], [0, 4])).toBe(true);
+  expect(between([1, 3], [2, 9], [0, 4])).toBe(false);
+  const box = { left: 100, top: 50, width: 960, height: 70 };
+  expect(cellAt(100, 50, box)).toEqual([0, 0]);
+  expect(cellAt(589.9, 85, box)).toEqual([3, 48]);
+  expect(cellAt(5000, -5, box)).toEqual([0, 95]);
+});

@@ -1,0 +1,108 @@
+/** Where sliders stop: sensible values of each limit, as the worker takes them, from the left to the right. */
+import type { Machine } from "../../api/types";
+import { parseDuration } from "../duration";
+import { ALL, OFF, parseAmount, parseCelsius, parsePercent, parseSpeed } from "../value";
+
+/** Limits with a slider. */
+export type SliderKey =
+  | "cpu"
+  | "cpu-threads"
+  | "cpu-in-use"
+  | "gpu"
+  | "gpu-in-use"
+  | "gpu-memory"
+  | "memory"
+  | "disk"
+  | "network"
+  | "idle-after"
+  | "max-temperature"
+  | "others-cpu"
+  | "others-gpu";
+
+function range(first: number, last: number, step: number, unit: string): string[] {
+  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, at) => `${first + at * step}${unit}`);
+}
+
+const PERCENT = range(5, 100, 5, "%");
+/** Nothing is a choice while somebody is there. */
+const PERCENT_OR_NOTHING = range(0, 100, 5, "%");
+/** Above 90 % nothing else has room, below 5 % no model fits. */
+const MEMORY = range(5, 90, 5, "%");
+/** A small part of a large disk is a lot. */
+const DISK = ["1%", "2%", ...range(5, 90, 5, "%")];
+const OTHERS = [...range(5, 50, 5, "%"), ...range(60, 90, 10, "%"), OFF];
+const NETWORK = ["500kB/s", "1MB/s", "2MB/s", "5MB/s", "10MB/s", "20MB/s", "50MB/s", "100MB/s", OFF];
+const IDLE = ["30s", "1m", "2m", "3m", "5m", "10m", "15m", "20m", "30m", "45m", "1h", "2h"];
+const HEAT = [...range(60, 100, 5, "°C"), OFF];
+
+const STEPS: Record<Exclude<SliderKey, "cpu-threads">, readonly string[]> = {
+  cpu: PERCENT,
+  "cpu-in-use": PERCENT_OR_NOTHING,
+  gpu: PERCENT,
+  "gpu-in-use": PERCENT_OR_NOTHING,
+  "gpu-memory": MEMORY,
+  memory: MEMORY,
+  disk: DISK,
+  network: NETWORK,
+  "idle-after": IDLE,
+  "max-temperature": HEAT,
+  "others-cpu": OTHERS,
+  "others-gpu": OTHERS,
+};
+
+/** Bytes that a limit is a part of; null where they are not known. */
+export function wholeOf(key: string, machine: Machine): number | null {
+  const wholes: Record<string, number | null> = {
+    "gpu-memory": machine.gpu_memory,
+    memory: machine.memory,
+    disk: machine.disk,
+  };
+  return wholes[key] ?? null;
+}
+
+/** A value's place among others of its key: no limit is the most. Null where it cannot be compared. */
+export function rank(key: SliderKey, value: string, machine: Machine): number | null {
+  if (value === OFF || value === ALL) return Infinity;
+  switch (key) {
+    case "network":
+      return parseSpeed(value);
+    case "idle-after":
+      return parseDuration(value);
+    case "max-temperature":
+      return parseCelsius(value);
+    case "cpu-threads":
+      return Number.parseInt(value, 10);
+    case "gpu-memory":
+    case "memory":
+    case "disk": {
+      const amount = parseAmount(value);
+      if (amount === null) return null;
+      const whole = wholeOf(key, machine);
+      if ("part" in amount) return amount.part;
+      return whole === null ? null : amount.bytes / whole;
+    }
+    default:
+      return parsePercent(value);
+  }
+}
+
+/** The slider's stops. Where somebody else has set a bound they end there. */
+export function steps(key: SliderKey, machine: Machine, bound: string | null): readonly string[] {
+  const all = key === "cpu-threads" ? [...range(1, Math.max(1, machine.cores - 1), 1, ""), ALL] : STEPS[key];
+  const end = bound === null ? null : rank(key, bound, machine);
+  if (bound === null || end === null) return all;
+  const of = (step: string) => rank(key, step, machine) ?? 0;
+  // To wait longer is stricter; everywhere else less is.
+  if (key === "idle-after") return [bound, ...all.filter((step) => of(step) > end)];
+  return [...all.filter((step) => of(step) < end), bound];
+}
+
+/** The stop that is nearest to a value. */
+export function nearest(key: SliderKey, value: string, stops: readonly string[], machine: Machine): number {
+  const place = rank(key, value, machine) ?? 0;
+  const far = (step: string) => {
+    const at = rank(key, step, machine) ?? 0;
+    return at === place ? 0 : Math.abs(at - place);
+  };
+  return stops.reduce((best, step, at) => (far(step) < far(stops[best] ?? "") ? at : best), 0);
+}

@@ -1,0 +1,25 @@
+/** The limits of a status by their keys. */
+import type { Setting, Status } from "../api/types";
+import { parsePercent } from "./value";
+
+export function settingOf(status: Status, key: string): Setting | undefined {
+  return status.limits.find((setting) => setting.key === key);
+}
+
+export function valueOf(status: Status, key: string): string {
+  return settingOf(status, key)?.value ?? "";
+}
+
+/** A limit that is a part of a device's time, between 0 and 1. */
+export function partOf(status: Status, key: string): number {
+  return parsePercent(valueOf(status, key)) ?? 0;
+}
+
+export function lendsGpu(status: Status): boolean {
+  return status.machine.gpu_name !== null;
+}
+
+/** Whether going back to the preset would change a limit. What its administrator holds at a bound stays there. */
+export function canReset({ key, value, changed, managed }: Setting): boolean {
+  return changed && key !== "preset" && key !== "pause" && value !== managed?.bound;
+}

@@ -1,0 +1,62 @@
+/** Times of the day and dates on the donor's clock. */
+import { words } from "../words";
+
+const DAY_MS = 24 * 3600 * 1000;
+/** When tomorrow begins for a pause: at the start of a working day. */
+const MORNING_HOUR = 8;
+/** Who pauses before this hour has not gone to bed yet: tomorrow is this morning. */
+const NIGHT_ENDS_HOUR = 5;
+
+const time = new Intl.DateTimeFormat(words.locale, { hour: "2-digit", minute: "2-digit" });
+const timeToTheSecond = new Intl.DateTimeFormat(words.locale, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
+const day = new Intl.DateTimeFormat(words.locale, { weekday: "short", day: "numeric", month: "short" });
+const date = new Intl.DateTimeFormat(words.locale, { day: "numeric", month: "long", year: "numeric" });
+
+/** `14:32`. */
+export const clockTime = (ms: number) => time.format(ms);
+/** `14:32:07`. */
+export const clockSeconds = (ms: number) => timeToTheSecond.format(ms);
+/** `Wed 25 Nov`. */
+export const shortDay = (ms: number) => day.format(ms).replace(",", "");
+/** `25 November 2026`. */
+export const longDate = (ms: number) => date.format(ms);
+
+/** `14:32` today, `Tue 24 Nov, 14:32` before. */
+export function moment(ms: number, now: number): string {
+  return isoDate(ms) === isoDate(now) ? clockTime(ms) : `${shortDay(ms)}, ${clockTime(ms)}`;
+}
+
+/** A local time as the worker writes it (`2026-11-25T14:30:00`): only the time where that says enough. */
+export function civil(at: string, today: boolean): string {
+  const ms = new Date(at).getTime();
+  return today ? clockTime(ms) : words.state.onDate(clockTime(ms), longDate(ms));
+}
+
+/** The local date: `2026-11-25`. */
+export function isoDate(ms: number): string {
+  const local = new Date(ms);
+  const two = (value: number) => String(value).padStart(2, "0");
+  return `${local.getFullYear()}-${two(local.getMonth() + 1)}-${two(local.getDate())}`;
+}
+
+/** Noon of a local date, which is that date in every time zone and at every change of clocks. */
+export function noonOf(iso: string): number {
+  return new Date(`${iso}T12:00:00`).getTime();
+}
+
+/** The date so many days later. */
+export function addDays(iso: string, days: number): string {
+  return isoDate(noonOf(iso) + days * DAY_MS);
+}
+
+/** Seconds from now until the morning of the next day. */
+export function untilTomorrow(now: Date): number {
+  const end = new Date(now);
+  if (now.getHours() >= NIGHT_ENDS_HOUR) end.setDate(end.getDate() + 1);
+  end.setHours(MORNING_HOUR, 0, 0, 0);
+  return Math.round((end.getTime() - now.getTime()) / 1000);
+}

@@ -1,0 +1,66 @@
+/** Events as a timeline for people: newest first, steps of one climb as one. */
+import type { Event, Happening } from "../api/types";
+import { words } from "../words";
+import { share } from "./units";
+
+const text = words.now.why;
+
+export interface Entry {
+  at: number;
+  what: string;
+  /** Why, where there is more to say. */
+  why: string | null;
+}
+
+type Allowance = Extract<Happening, { event: "allowance" }>;
+
+export function timeline(events: readonly Event[]): Entry[] {
+  const entries: Entry[] = [];
+  let before: Allowance | null = null;
+  let climb: Entry | null = null;
+  for (const { at_ms, what } of events) {
+    if (what.event !== "allowance") {
+      entries.push({ at: at_ms, ...tell(what) });
+      continue;
+    }
+    // A climb is many small steps; the last one says how far it came.
+    const climbs = what.kind === "climbing";
+    if (climbs && climb !== null && climb === entries.at(-1)) entries.pop();
+    const entry = { at: at_ms, what: change(what, before), why: what.reason };
+    entries.push(entry);
+    climb = climbs ? entry : null;
+    before = what;
+  }
+  return entries.reverse();
+}
+
+function change(now: Allowance, before: Allowance | null): string {
+  if (now.state === "paused") return text.paused;
+  if (now.state === "stopped") return text.stopped;
+  const to = now.gpu === null ? text.ofCpu(share(now.cpu)) : text.ofGpu(share(now.gpu));
+  const difference = before === null ? null : (now.gpu ?? now.cpu) - (before.gpu ?? before.cpu);
+  if (difference === null) return text.set(to);
+  if (difference === 0) return text.stays(to);
+  return difference < 0 ? text.slowed(to) : text.raised(to);
+}
+
+function tell(what: Exclude<Happening, Allowance>): { what: string; why: string | null } {
+  switch (what.event) {
+    case "loaded":
+      return { what: text.loaded(layers(what), seconds(what.seconds)), why: null };
+    case "unloaded":
+      return { what: text.unloaded(layers(what)), why: null };
+    case "revoked":
+      return { what: text.revoked, why: what.reason };
+    default:
+      return { what: text[what.event], why: null };
+  }
+}
+
+function layers({ model, layers: [first, end] }: { model: string; layers: [number, number] }): string {
+  return words.state.layers(end - first, model);
+}
+
+function seconds(value: number): string {
+  return value < 9.95 ? value.toFixed(1) : String(Math.round(value));
+}

@@ -1,0 +1,126 @@
+/**
+ * How figures are written. Real units come before per cent.
+ *
+ * Memory is sold and shown in powers of two under the name GB (8 GB on a graphics card are 8 × 2³⁰ bytes); disks and
+ * lines are counted in powers of ten. Both are written the way their labels are.
+ */
+import { words } from "../words";
+
+/** Between a number and its unit: narrow, and never a line's end. */
+export const THIN = "\u202f";
+
+const BINARY = 1024;
+const DECIMAL = 1000;
+const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
+/** Disks and lines count in thousands, and then the K is small. */
+const DECIMAL_UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
+
+/** At most one digit behind the point, none from 100 on, and none that is 0. */
+export function short(value: number): string {
+  const digits = Math.abs(value) >= 99.95 ? 0 : 1;
+  return trim(value.toFixed(digits));
+}
+
+function trim(text: string): string {
+  return text.replace(/\.0$/, "").replace(/^-0$/, "0");
+}
+
+function scaled(bytes: number, base: number): [number, number] {
+  let [value, unit] = [bytes, 0];
+  // Rounded first: 1023.99 MB are 1 GB.
+  while (Number(short(value)) >= base && unit < UNITS.length - 1) {
+    value /= base;
+    unit += 1;
+  }
+  return [value, unit];
+}
+
+/** Memory: `2.9 GB`. */
+export function memory(bytes: number): string {
+  const [value, unit] = scaled(bytes, BINARY);
+  return `${short(value)}${THIN}${UNITS[unit]}`;
+}
+
+/** Disk space and traffic: `100 GB`. */
+export function disk(bytes: number): string {
+  const [value, unit] = scaled(bytes, DECIMAL);
+  return `${short(value)}${THIN}${DECIMAL_UNITS[unit]}`;
+}
+
+/** Both in the unit of the whole: `2.9 of 4.4 GB`. */
+export function memoryOf(bytes: number, whole: number): string {
+  return partOf(bytes, whole, BINARY, UNITS);
+}
+
+/** The same with a digit behind the point that stays: a live figure must not change its width. */
+export function steadyMemoryOf(bytes: number, whole: number): string {
+  const [value, unit] = scaled(whole, BINARY);
+  return words.units.of((bytes / BINARY ** unit).toFixed(1), `${short(value)}${THIN}${UNITS[unit]}`);
+}
+
+/** Both in the unit of the whole: `100 of 500 GB`. */
+export function diskOf(bytes: number, whole: number): string {
+  return partOf(bytes, whole, DECIMAL, DECIMAL_UNITS);
+}
+
+function partOf(bytes: number, whole: number, base: number, units: readonly string[]): string {
+  const [value, unit] = scaled(whole, base);
+  return words.units.of(short(bytes / base ** unit), `${short(value)}${THIN}${units[unit]}`);
+}
+
+/** A part between 0 and 1: `18 %`. A part that is there is never written as nothing. */
+export function percent(part: number): string {
+  const hundredths = part * 100;
+  if (hundredths > 0 && hundredths < 0.95) return `<${THIN}1${THIN}%`;
+  return `${Math.round(hundredths)}${THIN}%`;
+}
+
+/** A part between 0 and 1 to the tenth, as limits are set: `12.5 %`. */
+export function exactPercent(part: number): string {
+  return `${trim((part * 100).toFixed(1))}${THIN}%`;
+}
+
+/** Thousandths, as the worker counts shares. */
+export function share(thousandths: number): string {
+  return exactPercent(thousandths / 1000);
+}
+
+/** A part of the cores: `4 of 8 cores`. */
+export function cores(part: number, all: number): string {
+  return words.units.of(short(part * all), words.units.cores(all));
+}
+
+export function celsius(degrees: number): string {
+  return `${Math.round(degrees)}${THIN}°C`;
+}
+
+export function watts(value: number): string {
+  return `${Math.round(value)}${THIN}W`;
+}
+
+/** Watt-hours, in kilowatt-hours from a thousand on. */
+export function energy(wattHours: number): string {
+  if (wattHours >= 999.5) return `${(wattHours / 1000).toFixed(wattHours >= 99_950 ? 0 : 2)}${THIN}kWh`;
+  return `${short(wattHours)}${THIN}Wh`;
+}
+
+/** A rate: `14`, `0.4`, `1,240`. */
+export function rate(perSecond: number): string {
+  return perSecond < 9.95 ? short(perSecond) : count(Math.round(perSecond));
+}
+
+/** `1,234,567`, in millions from ten million on. */
+export function count(value: number): string {
+  if (value >= 9_999_500) return words.units.million(short(value / 1e6));
+  return Math.round(value).toLocaleString(words.locale);
+}
+
+export function milliseconds(value: number): string {
+  return `${short(value)}${THIN}ms`;
+}
+
+/** How long something ran, for people: `6.4 hours`, `12 minutes`. */
+export function activeTime(seconds: number): string {
+  const hours = seconds / 3600;
+  return hours >= 0.995 ? words.units.hours(short(hours)) : words.units.minutes(Math.round(seconds / 60));
+}

@@ -1,0 +1,117 @@
+import type { Device, Diagnosis, LeverState, Sample, SignalSource } from "../../api/types";
+
+export const GIB = 2 ** 30;
+
+/** What the made-up machine has. */
+export interface Hardware {
+  cores: number;
+  memory: number;
+  disk: number;
+  gpu: { name: string; memory: number } | null;
+}
+
+export const DESKTOP: Hardware = {
+  cores: 8,
+  memory: 32 * GIB,
+  disk: 512e9,
+  gpu: { name: "RTX 4070", memory: 12 * GIB },
+};
+
+export const LAPTOP: Hardware = { cores: 8, memory: 16 * GIB, disk: 256e9, gpu: null };
+
+/** What cannot be read on the machine, and why. */
+export type Blindness = Partial<Record<"temperature" | "full_screen" | "user_idle", string>>;
+
+export function devices(hardware: Hardware): Device[] {
+  const cpu = {
+    device: "cpu",
+    name: "AMD Ryzen 7 5800X",
+    detail: `${hardware.cores} cores, ${hardware.memory / GIB} GB`,
+  };
+  if (hardware.gpu === null) {
+    return [
+      { ...cpu, lent: true, why_not: null },
+      {
+        device: null,
+        name: "Intel Iris Xe",
+        detail: "shares main memory",
+        lent: false,
+        why_not: "there is no build for this kind of graphics card",
+      },
+    ];
+  }
+  const gpu = { name: `NVIDIA GeForce ${hardware.gpu.name}`, detail: `${hardware.gpu.memory / GIB} GB` };
+  return [
+    { device: "cuda:0", ...gpu, lent: true, why_not: null },
+    { ...cpu, lent: false, why_not: null },
+    {
+      device: "cuda:1",
+      name: "NVIDIA GeForce GT 710",
+      detail: "2 GB",
+      lent: false,
+      why_not: "its compute capability is 3.5, and 7.0 is the least",
+    },
+  ];
+}
+
+export function levers(): LeverState[] {
+  return [
+    { name: "scheduling class", result: { Ok: "SCHED_IDLE" } },
+    { name: "io priority", result: { Ok: "idle class" } },
+    { name: "timer slack", result: { Ok: "50 ms" } },
+    { name: "control group", result: { Err: "this session has no control group of its own" } },
+  ];
+}
+
+export function diagnosis(hardware: Hardware, blindness: Blindness): Diagnosis {
+  const source = (signal: keyof Blindness, from: string): SignalSource => {
+    const why = blindness[signal];
+    return { signal, source: why ? null : from, why_not: why ?? null, needed: true };
+  };
+  const read = (signal: string, from: string): SignalSource => ({ signal, source: from, why_not: null, needed: true });
+  return {
+    version: "0.4.0",
+    system: "Debian GNU/Linux 13, Linux 6.18",
+    devices: devices(hardware),
+    signals: [
+      source("user_idle", "the X11 screen saver extension"),
+      source("full_screen", "the window manager's hints"),
+      read("power", "/sys/class/power_supply"),
+      source("temperature", hardware.gpu ? "k10temp and NVML" : "coretemp"),
+      read("cpu", "/proc/stat"),
+      read("memory", "/proc/meminfo"),
+      ...(hardware.gpu ? [read("gpu", "NVML")] : []),
+    ],
+  };
+}
+
+/** What a look at the machine shows. `idle` is in seconds, loads are between 0 and 1, memory in bytes. */
+export function sample(
+  hardware: Hardware,
+  blindness: Blindness,
+  seen: { idle: number; cpu: [own: number, others: number]; gpu: [number, number]; memory: [number, number] },
+): Sample {
+  const [ownMemory, othersMemory] = seen.memory;
+  const unless = <T>(why: string | undefined, value: T) => (why === undefined ? { known: value } : { unknown: why });
+  return {
+    cpu: { known: { total: seen.cpu[0] + seen.cpu[1], own: seen.cpu[0] } },
+    memory: {
+      known: { total: hardware.memory, available: hardware.memory * 0.58, own: 0.4 * GIB, pressure: { known: 0 } },
+    },
+    gpu: hardware.gpu && {
+      known: {
+        load: { known: { total: seen.gpu[0] + seen.gpu[1], own: seen.gpu[0] } },
+        memory_total: hardware.gpu.memory,
+        memory_used: ownMemory + othersMemory,
+        memory_own: { known: ownMemory },
+        celsius: { known: 52 + 26 * seen.gpu[0] },
+        watts: { known: 24 + 165 * seen.gpu[0] },
+      },
+    },
+    cpu_celsius: unless(blindness.temperature, 48 + 30 * (seen.cpu[0] + seen.cpu[1])),
+    power: { known: "mains" },
+    user_idle: unless(blindness.user_idle, { secs: Math.floor(seen.idle), nanos: 0 }),
+    full_screen: unless(blindness.full_screen, false),
+    programs: { known: [] },
+  };
+}

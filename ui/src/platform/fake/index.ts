@@ -1,0 +1,146 @@
+/** A platform that makes everything up: for development, the gallery and the page's tests. Never in the product. */
+import type { AppSettings, AppState, KeyStore, LogFilter, Process } from "../../api/types";
+import { Refusal, type Platform, type WorkerRequest } from "../platform";
+import { log } from "./log";
+import { FakeMachine } from "./machine";
+import { SCENARIOS, type Scenario, type ScenarioName } from "./scenarios";
+
+const TICK_MS = 1000;
+const BROKEN = { field: null, message: "the connection to the worker was closed" };
+
+export class FakePlatform implements Platform {
+  readonly #scenario: Scenario;
+  readonly #machine: FakeMachine;
+  readonly #listeners = new Set<(state: AppState) => void>();
+  #worker: Process;
+  #keyStore: KeyStore;
+  #settings: AppSettings;
+  #notices: AppState["notices"];
+  #offered: string | null;
+
+  constructor(name: ScenarioName) {
+    this.#scenario = SCENARIOS[name];
+    this.#machine = new FakeMachine(this.#scenario);
+    this.#worker = this.#scenario.worker;
+    this.#keyStore = this.#scenario.keyStore;
+    this.#notices = this.#scenario.app.notices ?? [];
+    this.#offered = this.#scenario.app.offered_code ?? null;
+    this.#settings = {
+      welcomed: this.#scenario.app.welcomed ?? true,
+      autostart: true,
+      machine_name: "",
+      key_file: false,
+      notify: { joined: true, revoked: true, gpu_lost: true },
+    };
+  }
+
+  #state(): AppState {
+    return {
+      worker: this.#worker,
+      status: this.#worker.process === "running" ? this.#machine.status() : null,
+      settings: this.#settings,
+      notices: this.#notices,
+      version: "0.4.0",
+      key_store: this.#keyStore,
+      update: this.#scenario.app.update ?? null,
+      offered_code: this.#offered,
+    };
+  }
+
+  #tell() {
+    for (const listener of this.#listeners) listener(this.#state());
+  }
+
+  /** Silent for ever, refused, or nothing in the way. */
+  async #reach(): Promise<void> {
+    if (this.#scenario.answers === "never") await new Promise(() => {});
+    if (this.#scenario.answers === "refuses") throw new Refusal(BROKEN);
+  }
+
+  async appState() {
+    if (this.#scenario.answers === "never") await this.#reach();
+    return this.#state();
+  }
+
+  async follow(listener: (state: AppState) => void) {
+    if (this.#scenario.answers === "never") await this.#reach();
+    this.#listeners.add(listener);
+    listener(this.#state());
+    setInterval(() => {
+      this.#countDown();
+      listener(this.#state());
+    }, TICK_MS);
+  }
+
+  #countDown() {
+    if (this.#worker.process !== "waiting") return;
+    // Round and round, so that the countdown can be looked at.
+    const left = this.#worker.retry_in_ms - TICK_MS;
+    this.#worker = { ...this.#worker, retry_in_ms: left > 0 ? left : 8000 };
+  }
+
+  async worker(request: WorkerRequest) {
+    await this.#reach();
+    if (this.#worker.process !== "running") throw new Refusal({ field: null, message: "the worker does not run" });
+    const response = await this.#machine.answer(request);
+    if (response.response === "done") this.#tell();
+    return response;
+  }
+
+  async changeSettings(settings: AppSettings) {
+    await this.#reach();
+    this.#settings = settings;
+    this.#machine.name = settings.machine_name || "office-7";
+    if (settings.key_file && this.#keyStore.store === "unavailable") {
+      this.#keyStore = { store: "file" };
+      this.#worker = { process: "running", build: "cuda", fallback: null };
+    }
+    this.#tell();
+    return this.#state();
+  }
+
+  async openKeyStore() {
+    await this.#reach();
+    this.#keyStore = { store: "opening" };
+    this.#tell();
+  }
+
+  async logs(filter: LogFilter) {
+    await this.#reach();
+    return log(filter, Date.now());
+  }
+
+  async report() {
+    await this.#reach();
+    return ["GoGrid 0.4.0, Debian GNU/Linux 13", "device: cuda:0", "state: throttled, in_use", "limits: balanced"].join(
+      "\n",
+    );
+  }
+
+  async exportDays() {
+    await this.#reach();
+    return "/home/ada/Downloads/gogrid-days.csv";
+  }
+
+  async dismiss(id: number) {
+    await this.#reach();
+    this.#notices = this.#notices.filter((notice) => notice.id !== id);
+    this.#tell();
+  }
+
+  async forgetCode() {
+    await this.#reach();
+    this.#offered = null;
+    this.#tell();
+  }
+
+  async restartWorker() {
+    await this.#reach();
+    this.#worker = { process: "running", build: "cuda", fallback: null };
+    this.#tell();
+  }
+
+  async installUpdate() {
+    await this.#reach();
+  }
+}

@@ -1,0 +1,289 @@
+/** A made-up worker: it has limits, turns and a record, and answers what a worker is asked. */
+import type { Event, History, Range, Reason, Refused, Response, Stage, State, Status } from "../../api/types";
+import { isoDate } from "../../lib/time";
+import { parseAmount, resolve } from "../../lib/value";
+import type { WorkerRequest } from "../platform";
+import { days, METHOD } from "./days";
+import { diagnosis, GIB, levers, sample } from "./hardware";
+import { FakeLimits } from "./limits";
+import { load, turnAt, type Turn } from "./load";
+import type { Phase, Scenario } from "./scenarios";
+
+const KEY = "8ab3f1e0d28ab3f1c4719b02e65d8fa03b1c77e9402f5a6d8b9e01c2d3f4a5b6";
+const MODEL = "Qwen3-8B";
+/** Bytes of the stage's weights, and of its sessions' caches. */
+const WEIGHTS = 2.4 * GIB;
+const CACHES = 0.4 * GIB;
+const GRID = "Example Grid";
+const NO_WAY = "nobody answers at 10.20.0.4:7450";
+/** As long as a coordinator takes to answer. */
+const JOIN_MS = 900;
+/** A few seconds of real work, cut short. */
+const TEST_MS = 1500;
+const STEPS: Record<Range, [stepMs: number, points: number]> = {
+  minute: [1000, 60],
+  ten_minutes: [5000, 120],
+  day: [300_000, 288],
+};
+const PROGRAMS = ["blender", "code", "firefox", "obs", "signal-desktop", "slack", "steam", "thunderbird", "zoom"];
+const DONE: Response = { response: "done" };
+
+export class FakeMachine {
+  readonly #scenario: Scenario;
+  readonly #limits: FakeLimits;
+  readonly #began = Date.now();
+  #turns: Turn[];
+  #extra: Event[] = [];
+  #joined: boolean;
+  #finishing = false;
+  #until: number | null = null;
+  name = "office-7";
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    const managed = Object.keys(scenario.managed).length > 0;
+    this.#limits = new FakeLimits(managed ? "Example GmbH" : null, scenario.managed);
+    this.#joined = scenario.joined;
+    this.#turns = scenario.phases.map((phase) => this.#turn(phase, this.#began - phase.ago * 1000));
+  }
+
+  #turn({ state, kind, reason }: Pick<Phase, "state" | "kind" | "reason">, at: number): Turn {
+    const rests = state === "stopped" || state === "paused";
+    const [cpu, gpu] = kind === "in_use" || kind === "unknown" ? ["cpu-in-use", "gpu-in-use"] : ["cpu", "gpu"];
+    const part = (key: string | undefined) => (rests || key === undefined ? 0 : this.#limits.part(key));
+    return { at, state, cpu: part(cpu), gpu: part(gpu), kind, reason };
+  }
+
+  #now(): Turn {
+    const turn = turnAt(this.#turns, Date.now());
+    return turn ?? { at: this.#began, state: "idle", cpu: 0, gpu: 0, kind: "starting", reason: "Starting" };
+  }
+
+  /** The scenario's last phase again, under the limits of now. */
+  #goOn() {
+    const phase = this.#scenario.phases.findLast(({ state }) => state !== "paused");
+    if (phase) this.#turns.push(this.#turn(phase, Date.now()));
+    this.#finishing = false;
+  }
+
+  #pause(seconds: number | null, afterAnswers: boolean) {
+    this.#finishing = afterAnswers;
+    this.#until = seconds === null ? null : Date.now() + seconds * 1000;
+    if (afterAnswers) return;
+    const reason =
+      this.#until === null ? "Paused until you resume" : `Paused until ${local(this.#until).slice(11, 16)}`;
+    this.#turns.push(this.#turn({ state: "paused", kind: "paused", reason }, Date.now()));
+  }
+
+  #loaded(): number {
+    return this.#scenario.works && this.#joined ? WEIGHTS + CACHES : 0;
+  }
+
+  #bounds() {
+    const { gpu, memory } = this.#scenario.hardware;
+    const amount = parseAmount(this.#limits.get(gpu ? "gpu-memory" : "memory"));
+    const most = amount ? resolve(amount, gpu?.memory ?? memory) : 0;
+    return { cpu: this.#limits.part("cpu"), gpu: this.#limits.part("gpu"), memory: most };
+  }
+
+  #point(at: number) {
+    return load(this.#turns, this.#bounds(), this.#scenario.hardware, this.#loaded(), at);
+  }
+
+  /** Since when nobody touched the computer: for the scenario's own sake it is just touched where it is in use. */
+  #idleSeconds(turn: Turn): number {
+    const since = turn.kind === "in_use" ? this.#began - 4000 : this.#began - 130_000;
+    return (Date.now() - since) / 1000;
+  }
+
+  status(): Status {
+    const { hardware, blindness, connected } = this.#scenario;
+    const turn = this.#now();
+    const point = this.#point(Date.now());
+    const bounds = this.#bounds();
+    const state: State = !this.#joined && turn.state !== "paused" ? "not_joined" : turn.state;
+    return {
+      id: KEY.split("").reverse().join(""),
+      name: this.name,
+      device: hardware.gpu ? "cuda:0" : "cpu",
+      state,
+      reason: turn.reason,
+      pausing_after_answers: this.#finishing,
+      connection: this.#joined ? { coordinator: KEY, grid: GRID, connected, problem: connected ? null : NO_WAY } : null,
+      machine: {
+        cores: hardware.cores,
+        memory: hardware.memory,
+        gpu_name: hardware.gpu?.name ?? null,
+        gpu_memory: hardware.gpu?.memory ?? null,
+        disk: hardware.disk,
+      },
+      allowance: {
+        cpu: Math.round(turn.cpu * 1000),
+        gpu: hardware.gpu ? Math.round(turn.gpu * 1000) : 0,
+        memory: hardware.memory / 2,
+        gpu_memory: hardware.gpu ? bounds.memory : 0,
+        reason: this.#reason(turn),
+      },
+      usage: {
+        cpu: point.cpu ?? 0,
+        gpu: point.gpu,
+        ledger_bytes: point.memory ?? 0,
+        weights_bytes: this.#loaded() && WEIGHTS,
+        kv_bytes: this.#loaded() && CACHES,
+        workspace_bytes: 0,
+        limit_bytes: bounds.memory,
+        tokens_per_second: point.tokens_per_second,
+      },
+      limits: this.#limits.list(),
+      managed_by: this.#limits.managedBy,
+      sample: sample(hardware, blindness, {
+        idle: this.#idleSeconds(turn),
+        cpu: [point.cpu ?? 0, point.cpu_others ?? 0],
+        gpu: [point.gpu ?? 0, point.gpu_others ?? 0],
+        memory: [point.memory ?? 0, point.memory_others ?? 0],
+      }),
+      stages: this.#stages(),
+      sessions: state === "working" || state === "throttled" ? 3 : 0,
+      contribution: {
+        tokens: 1_204_331,
+        slices: 88_120,
+        throttled: 5210,
+        busy_seconds: 5230,
+        waited_seconds: 410,
+        slice_p99_ms: 7.4,
+        divisible_slice_p99_ms: 7.1,
+        longest_slice_ms: 7.9,
+      },
+      levers: levers(),
+    };
+  }
+
+  #reason(turn: Turn): Reason {
+    switch (turn.kind) {
+      case "in_use":
+      case "starting":
+        return { kind: turn.kind };
+      case "program":
+        return { kind: "program", name: "blender" };
+      case "unknown":
+        return { kind: "unknown", signal: "temperature", why: this.#scenario.blindness.temperature ?? "" };
+      case "paused": {
+        const until = this.#until;
+        const today = until !== null && isoDate(until) === isoDate(Date.now());
+        return { kind: "paused", until: until === null ? null : { at: local(until), today } };
+      }
+      default:
+        return { kind: "free" };
+    }
+  }
+
+  #stages(): Stage[] {
+    if (this.#loaded() === 0) return [];
+    const stage = { model: MODEL, epoch: 41, loaded: true, weights_bytes: WEIGHTS, kv_bytes: CACHES, sessions: 3 };
+    return [{ ...stage, layers: [12, 24] }];
+  }
+
+  #history(range: Range): History {
+    const [step_ms, count] = STEPS[range];
+    const end = Math.floor(Date.now() / step_ms) * step_ms;
+    if (!this.#scenario.hasHistory) return { step_ms, points: [] };
+    const all = Array.from({ length: count }, (_, index) => end - (count - 1 - index) * step_ms);
+    // The computer was off at lunch.
+    const off = (at: number) => range === "day" && at > end - 8.4 * 3_600_000 && at < end - 7.2 * 3_600_000;
+    return { step_ms, points: all.filter((at) => !off(at)).map((at) => this.#point(at)) };
+  }
+
+  #events(): Event[] {
+    const gpu = this.#scenario.hardware.gpu !== null;
+    const known = (state: State) => !["idle", "connecting", "not_joined"].includes(state);
+    const turns = this.#turns
+      .filter(({ state, kind }) => known(state) && kind !== "starting")
+      .map(({ at, state, cpu, gpu: part, kind, reason }): Event => {
+        const shares = { cpu: Math.round(cpu * 1000), gpu: gpu ? Math.round(part * 1000) : null };
+        return { at_ms: at, what: { event: "allowance", state, ...shares, kind, reason } };
+      });
+    const loaded: Event[] = this.#loaded()
+      ? [
+          { at_ms: this.#began - 5_398_000, what: { event: "connected" } },
+          { at_ms: this.#began - 5_381_000, what: { event: "loaded", model: MODEL, layers: [12, 24], seconds: 9.1 } },
+        ]
+      : [];
+    if (!this.#scenario.connected) loaded.push({ at_ms: this.#began - 130_000, what: { event: "disconnected" } });
+    return [...turns, ...loaded, ...this.#extra].sort((one, other) => one.at_ms - other.at_ms);
+  }
+
+  async answer(request: WorkerRequest): Promise<Response> {
+    switch (request.request) {
+      case "limits":
+        return { response: "limits", body: this.#limits.list() };
+      case "set":
+        return this.#changed(this.#limits.set(request.changes));
+      case "preset":
+        return this.#changed(this.#limits.choose(request.name));
+      case "pause":
+        this.#pause(request.seconds, request.after_answers);
+        return DONE;
+      case "resume":
+        this.#goOn();
+        return DONE;
+      case "join":
+        return this.#join(request.code);
+      case "leave":
+        this.#joined = false;
+        this.#extra.push({ at_ms: Date.now(), what: { event: "left" } });
+        return DONE;
+      case "history":
+        return { response: "history", body: this.#history(request.range) };
+      case "events":
+        return { response: "events", body: this.#events() };
+      case "days":
+        return { response: "days", body: this.#scenario.hasHistory ? days(Date.now()) : { days: [], method: METHOD } };
+      case "diagnose":
+        return { response: "diagnosis", body: diagnosis(this.#scenario.hardware, this.#scenario.blindness) };
+      case "programs":
+        return { response: "programs", body: PROGRAMS };
+      case "self_test":
+        await new Promise((done) => setTimeout(done, TEST_MS));
+        return {
+          response: "self_test",
+          body: {
+            cpu_allowed: this.#limits.part("cpu"),
+            cpu_taken: this.#limits.part("cpu") - 0.004,
+            seconds: 3,
+            stopped_after_ms: 6.2,
+          },
+        };
+    }
+  }
+
+  #changed(refused: Refused | null): Response {
+    if (refused) return { response: "refused", body: refused };
+    if (this.#now().state !== "paused") this.#goOn();
+    return DONE;
+  }
+
+  async #join(code: string): Promise<Response> {
+    const wrong = wrongCode(code.trim());
+    if (wrong) return { response: "refused", body: { field: "code", message: wrong } };
+    await new Promise((done) => setTimeout(done, JOIN_MS));
+    this.#joined = true;
+    this.#turns.push(this.#turn({ state: "idle", kind: "free", reason: "Nobody needs the computer" }, Date.now()));
+    this.#extra.push({ at_ms: Date.now(), what: { event: "joined" } });
+    return DONE;
+  }
+}
+
+function wrongCode(code: string): string | null {
+  if (!code.startsWith("gogrid1-")) return "a join code starts with `gogrid1-`";
+  const character = /[^a-z2-7]/.exec(code.slice("gogrid1-".length))?.[0];
+  if (character) return `a join code has the letters a to z and the digits 2 to 7 only, not '${character}'`;
+  if (code.length < 30) return "this join code is incomplete or has a typing error (its checksum does not match)";
+  return null;
+}
+
+/** As the worker writes a local time. */
+function local(ms: number): string {
+  const at = new Date(ms);
+  const two = (value: number) => String(value).padStart(2, "0");
+  return `${isoDate(ms)}T${two(at.getHours())}:${two(at.getMinutes())}:00`;
+}

@@ -1,0 +1,159 @@
+/** What the made-up machine is in, by name. */
+import type { AppState, KeyStore, Managed, Process, State } from "../../api/types";
+import { DESKTOP, LAPTOP, type Blindness, type Hardware } from "./hardware";
+
+/** What the machine may take from so many seconds ago on. */
+export interface Phase {
+  ago: number;
+  state: State;
+  kind: string;
+  reason: string;
+}
+
+export interface Scenario {
+  /** For the gallery's list. */
+  title: string;
+  hardware: Hardware;
+  worker: Process;
+  keyStore: KeyStore;
+  joined: boolean;
+  connected: boolean;
+  phases: Phase[];
+  /** Whether a model is loaded and computes. */
+  works: boolean;
+  blindness: Blindness;
+  managed: Record<string, Managed>;
+  hasHistory: boolean;
+  /** `never`: the shell is silent; `refuses`: every request fails but those that give the state. */
+  answers: "normal" | "never" | "refuses";
+  app: Partial<Pick<AppState, "notices" | "update" | "offered_code">> & { welcomed?: boolean };
+}
+
+const HOUR = 3600;
+const DAY: Phase[] = [
+  { ago: 26 * HOUR, state: "working", kind: "free", reason: "Nobody needs the computer" },
+  { ago: 15.5 * HOUR, state: "throttled", kind: "in_use", reason: "You are using the computer" },
+  { ago: 11 * HOUR, state: "working", kind: "free", reason: "Nobody needs the computer" },
+  { ago: 5.6 * HOUR, state: "throttled", kind: "in_use", reason: "You are using the computer" },
+  { ago: 50 * 60, state: "stopped", kind: "program", reason: "blender is running" },
+  { ago: 22 * 60, state: "working", kind: "free", reason: "Nobody needs the computer" },
+];
+const IN_USE: Phase = { ago: 24, state: "throttled", kind: "in_use", reason: "You are using the computer" };
+
+const usual: Scenario = {
+  title: "Working",
+  hardware: DESKTOP,
+  worker: { process: "running", build: "cuda", fallback: null },
+  keyStore: { store: "system" },
+  joined: true,
+  connected: true,
+  phases: DAY,
+  works: true,
+  blindness: {},
+  managed: {},
+  hasHistory: true,
+  answers: "normal",
+  app: {},
+};
+
+function now(state: State, kind: string, reason: string, ago = 20): Phase[] {
+  return [...DAY, { ago, state, kind, reason }];
+}
+
+export const SCENARIOS = {
+  throttled: { ...usual, title: "Working, slowed down", phases: [...DAY, IN_USE] },
+  working: usual,
+  idle: { ...usual, title: "Ready, nothing to do", phases: now("idle", "free", "Nobody needs the computer", 300) },
+  laptop: {
+    ...usual,
+    title: "Without a GPU, a newer version, one notice",
+    hardware: LAPTOP,
+    worker: { process: "running", build: "cpu", fallback: "the NVIDIA driver is not installed" },
+    app: {
+      update: "0.5.0",
+      notices: [
+        { id: 1, text: "The settings file could not be read and was set aside as settings.broken-2026-11-25.toml." },
+      ],
+    },
+  },
+  stopped: { ...usual, title: "Stopped by a program", phases: now("stopped", "program", "blender is running") },
+  blind: {
+    ...usual,
+    title: "Signals that cannot be read",
+    hardware: LAPTOP,
+    worker: { process: "running", build: "cpu", fallback: null },
+    phases: now("throttled", "unknown", "Cannot tell how hot the computer is: no sensor was found"),
+    blindness: {
+      temperature: "no sensor was found",
+      full_screen: "this Wayland session does not say",
+      user_idle: "no display server answers",
+    },
+  },
+  managed: {
+    ...usual,
+    title: "Managed",
+    managed: {
+      cpu: { bound: "40%", hidden: false },
+      "max-temperature": { bound: "80°C", hidden: false },
+      "on-battery": { bound: "false", hidden: false },
+      "idle-after": { bound: "5m", hidden: false },
+      network: { bound: "5MB/s", hidden: true },
+    },
+  },
+  connecting: {
+    ...usual,
+    title: "Connecting",
+    connected: false,
+    phases: now("connecting", "free", "Nobody needs the computer", 130),
+  },
+  empty: {
+    ...usual,
+    title: "Joined a moment ago",
+    works: false,
+    hasHistory: false,
+    phases: [{ ago: 2, state: "idle", kind: "starting", reason: "Starting: nothing was looked at yet" }],
+  },
+  "not-joined": {
+    ...usual,
+    title: "Not joined",
+    joined: false,
+    works: false,
+    hasHistory: false,
+    phases: [{ ago: 60, state: "not_joined", kind: "free", reason: "Nobody needs the computer" }],
+  },
+  offered: {
+    ...usual,
+    title: "A link offers a code",
+    app: { offered_code: "gogrid1-mfzwizltoqxgk3lq4rqw2zjoe5xgk2lb" },
+  },
+  welcome: {
+    ...usual,
+    title: "First run",
+    joined: false,
+    works: false,
+    hasHistory: false,
+    phases: [{ ago: 5, state: "not_joined", kind: "free", reason: "Nobody needs the computer" }],
+    app: { welcomed: false },
+  },
+  starting: { ...usual, title: "The worker starts", worker: { process: "starting" } },
+  waiting: {
+    ...usual,
+    title: "The worker died",
+    worker: { process: "waiting", died: "CUDA error: out of memory", retry_in_ms: 8000, times: 3 },
+  },
+  held: {
+    ...usual,
+    title: "The key store is locked",
+    worker: { process: "held", why: "The key store is locked, and this computer's key is in it." },
+    keyStore: { store: "unavailable", why: "The key store is locked.", locked: true },
+  },
+  loading: { ...usual, title: "The shell has not answered yet", answers: "never" },
+  refusing: { ...usual, title: "Every request fails", answers: "refuses" },
+} satisfies Record<string, Scenario>;
+
+export type ScenarioName = keyof typeof SCENARIOS;
+export const SCENARIO_NAMES = Object.keys(SCENARIOS) as ScenarioName[];
+
+export function isScenario(name: string | null): name is ScenarioName {
+  return name !== null && name in SCENARIOS;
+}

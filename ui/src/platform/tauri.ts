@@ -1,0 +1,27 @@
+/** The desktop shell: the only file that imports Tauri's scripts. */
+import { Channel, invoke, type InvokeArgs } from "@tauri-apps/api/core";
+import type { AppState } from "../api/types";
+import { Refusal, type Platform } from "./platform";
+
+async function call<T>(command: string, args?: InvokeArgs): Promise<T> {
+  try {
+    return await invoke<T>(command, args);
+  } catch (thrown) {
+    throw Refusal.from(thrown);
+  }
+}
+
+export const tauri: Platform = {
+  appState: () => call("app_state"),
+  follow: (listener) => call("follow", { channel: new Channel<AppState>(listener) }),
+  worker: (request) => call("worker", { request }),
+  changeSettings: (settings) => call("change_settings", { settings }),
+  openKeyStore: () => call("open_key_store"),
+  logs: (filter) => call("logs", { filter }),
+  report: () => call("report"),
+  exportDays: () => call("export_days"),
+  dismiss: (id) => call("dismiss", { id }),
+  forgetCode: () => call("forget_code"),
+  restartWorker: () => call("restart_worker"),
+  installUpdate: () => call("install_update"),
+};

@@ -1,0 +1,133 @@
+/** Changes of limits: applied at once, with a way back, and with each refusal at its own field. */
+import { SvelteMap } from "svelte/reactivity";
+import type { Setting } from "../api/types";
+import { settingOf } from "../lib/settings";
+import { DEFAULT } from "../lib/value";
+import { ask } from "../platform/ask";
+import { Refusal } from "../platform/platform";
+import { words } from "../words";
+import type { Session } from "./session.svelte";
+
+type Changes = [string, string][];
+
+export class LimitEditor {
+  readonly #session: Session;
+  /** What the donor sees before the worker has it. */
+  readonly #drafts = new SvelteMap<string, string>();
+  /** Why a field's last value was refused. */
+  readonly errors = new SvelteMap<string, string>();
+  /** Settings as they were before a slider was taken hold of. */
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing that is shown depends on it
+  readonly #before = new Map<string, Setting>();
+  /** The latest values that are to be sent; older ones are left out. */
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing that is shown depends on it
+  readonly #wanted = new Map<string, string>();
+  #sending: Promise<void> | null = null;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  value(key: string): string {
+    return this.#drafts.get(key) ?? this.#setting(key)?.value ?? "";
+  }
+
+  /** While a slider moves: takes effect, without a message. */
+  slide(key: string, value: string): void {
+    const setting = this.#setting(key);
+    if (setting && !this.#before.has(key)) this.#before.set(key, setting);
+    this.#want(key, value);
+  }
+
+  /** Sets a value, and offers to take that back. Whether it was taken. */
+  async commit(key: string, value: string, shown: string): Promise<boolean> {
+    const before = this.#before.get(key) ?? this.#setting(key);
+    this.#want(key, value);
+    await this.#sent();
+    this.#before.delete(key);
+    if (this.errors.has(key)) return false;
+    const same = before && before.value === this.#setting(key)?.value;
+    if (before && !same) {
+      const text = words.limits.toast(words.limits.labels[key] ?? key, shown);
+      this.#session.toasts.show(text, { undo: () => void this.#undo([back(before)]) });
+    }
+    return true;
+  }
+
+  /** Back to the preset's value. */
+  async reset(key: string): Promise<void> {
+    const before = this.#setting(key);
+    if (!before || !(await this.#set([[key, DEFAULT]]))) return;
+    const text = words.limits.toast(words.limits.labels[key] ?? key, words.limits.toastReset);
+    this.#session.toasts.show(text, { undo: () => void this.#undo([back(before)]) });
+  }
+
+  /** Goes over to a preset, which undoes every change; the changes can be brought back. */
+  async choose(preset: string, message: string): Promise<void> {
+    const limits = this.#session.status?.limits ?? [];
+    const before = limits.filter(({ key, changed }) => key === "preset" || (changed && key !== "pause")).map(back);
+    this.errors.clear();
+    if (!(await this.#session.order({ request: "preset", name: preset }))) return;
+    await this.#refresh();
+    this.#session.toasts.show(message, { undo: () => void this.#undo(before) });
+  }
+
+  #setting(key: string): Setting | undefined {
+    return this.#session.status ? settingOf(this.#session.status, key) : undefined;
+  }
+
+  #want(key: string, value: string) {
+    this.#drafts.set(key, value);
+    this.#wanted.set(key, value);
+    void this.#sent();
+  }
+
+  /** Until everything wanted has been sent. */
+  #sent(): Promise<void> {
+    this.#sending ??= this.#flush().finally(() => (this.#sending = null));
+    return this.#sending;
+  }
+
+  async #flush() {
+    for (let next = first(this.#wanted); next; next = first(this.#wanted)) {
+      const [key, value] = next;
+      this.#wanted.delete(key);
+      await this.#set([[key, value]]);
+      if (!this.#wanted.has(key)) this.#drafts.delete(key);
+    }
+  }
+
+  async #undo(changes: Changes) {
+    await this.#set(changes);
+  }
+
+  /** All of these changes or none. */
+  async #set(changes: Changes): Promise<boolean> {
+    try {
+      await ask(this.#session.platform, { request: "set", changes }, "done");
+      for (const [key] of changes) this.errors.delete(key);
+      await this.#refresh();
+      return true;
+    } catch (thrown) {
+      const { field, message } = Refusal.from(thrown);
+      const key = changes.find(([key]) => key === field)?.[0];
+      if (key === undefined) this.#session.toasts.show(words.actions.failed(message), { bad: true });
+      else this.errors.set(key, message);
+      return false;
+    }
+  }
+
+  /** The limits as they are now, without waiting for the next state. */
+  async #refresh() {
+    this.#session.putLimits(await ask(this.#session.platform, { request: "limits" }, "limits"));
+  }
+}
+
+/** What makes a setting again what it was. */
+function back({ key, value, changed }: Setting): [string, string] {
+  return [key, changed || key === "preset" ? value : DEFAULT];
+}
+
+function first(wanted: Map<string, string>): [string, string] | undefined {
+  return wanted.entries().next().value;
+}

@@ -1,0 +1,59 @@
+/** What all pages share: the state as the shell tells it, and the ways to act on it. */
+import { createContext } from "svelte";
+import type { AppState, Setting, Status } from "../api/types";
+import { ask } from "../platform/ask";
+import { Refusal, type Platform, type WorkerRequest } from "../platform/platform";
+import { words } from "../words";
+import { Toasts } from "./toasts.svelte";
+
+export class Session {
+  readonly platform: Platform;
+  readonly toasts = new Toasts();
+  /** Null until the shell has answered. */
+  app = $state.raw<AppState | null>(null);
+  /** Why the shell does not answer. */
+  lost = $state.raw<string | null>(null);
+
+  constructor(platform: Platform) {
+    this.platform = platform;
+  }
+
+  /** Null while the worker does not answer. */
+  get status(): Status | null {
+    return this.app?.worker.process === "running" ? this.app.status : null;
+  }
+
+  async follow(): Promise<void> {
+    try {
+      await this.platform.follow((app) => {
+        this.app = app;
+        this.lost = null;
+      });
+    } catch (thrown) {
+      this.lost = Refusal.from(thrown).message;
+    }
+  }
+
+  /** The limits as they are after a change, before the next state tells them. */
+  putLimits(limits: Setting[]): void {
+    if (this.app?.status) this.app = { ...this.app, status: { ...this.app.status, limits } };
+  }
+
+  /** Does something that the donor asked for; says so where it did not work. Whether it worked. */
+  async act(task: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await task();
+      return true;
+    } catch (thrown) {
+      this.toasts.show(words.actions.failed(Refusal.from(thrown).message), { bad: true });
+      return false;
+    }
+  }
+
+  /** Asks the worker for something that is only done or refused. */
+  order(request: WorkerRequest): Promise<boolean> {
+    return this.act(() => ask(this.platform, request, "done"));
+  }
+}
+
+export const [useSession, provideSession] = createContext<Session>();

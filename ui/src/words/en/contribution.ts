@@ -1,0 +1,23 @@
+/** The Contribution page. */
+export const contribution = {
+  title: "Contribution",
+  what: "What this computer has computed. These figures are kept on this computer.",
+  today: "Today",
+  week: "This week",
+  all: "In all",
+  tokens: "tokens",
+  active: (time: string) => `${time} active`,
+  energy: (energy: string) => `${energy}, estimated`,
+  by: { label: "Bars by", day: "Days", week: "Weeks" },
+  show: { label: "Show", tokens: "Tokens", active: "Hours", energy: "Energy" },
+  chart: { tokens: "Tokens", active: "Active hours", energy: "Estimated energy" },
+  weekOf: (date: string) => `Week of ${date}`,
+  bar: (when: string, value: string) => `${when}: ${value}`,
+  method: "How the energy is estimated",
+  loading: "Looking through the record…",
+  empty: "Nothing has been computed yet.",
+  emptyWhat: "The first day with work appears here.",
+  export: "Export as CSV",
+  exported: (path: string) => `Saved as ${path}`,
+  since: (date: string) => `since ${date}`,
+};

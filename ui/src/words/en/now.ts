@@ -1,0 +1,61 @@
+/** The Now page. */
+import { THIN } from "../../lib/units";
+
+export const now = {
+  title: "Now",
+  charts: { gpu: "GPU", gpuMemory: "GPU memory", memory: "Memory", cpu: "CPU", tokens: "Tokens" },
+  perSecond: "per second",
+  key: { ours: "GoGrid", others: "everything else", limit: "your limit" },
+  range: { label: "How far back", minute: `60${THIN}s`, ten_minutes: `10${THIN}min`, day: `24${THIN}h` },
+  ago: {
+    minute: [`60${THIN}s ago`, `30${THIN}s`, "now"],
+    ten_minutes: [`10${THIN}min ago`, `5${THIN}min`, "now"],
+    day: [`24${THIN}h ago`, `12${THIN}h`, "now"],
+  },
+  /** Read out for a chart. */
+  spoken: (name: string, ours: string, others: string | null, limit: string | null) =>
+    [`${name}: GoGrid ${ours}`, others && `everything else ${others}`, limit && `your limit ${limit}`]
+      .filter(Boolean)
+      .join(", "),
+  at: (time: string) => `at ${time}`,
+  collecting: "The chart begins with the next second.",
+  noHistory: (why: string) => `The chart cannot be drawn: ${why}`,
+  why: {
+    title: "Why it changed",
+    empty: "Nothing has changed since GoGrid started.",
+    more: "Show all",
+    less: "Show fewer",
+    slowed: (to: string) => `Slowed to ${to}`,
+    raised: (to: string) => `Raised to ${to}`,
+    set: (to: string) => `Set to ${to}`,
+    stays: (at: string) => `Stays at ${at}`,
+    stopped: "Stopped",
+    paused: "Paused",
+    loaded: (layers: string, seconds: string) => `Loaded ${layers} in ${seconds}${THIN}s`,
+    unloaded: (layers: string) => `Gave back ${layers}`,
+    connected: "Connected",
+    disconnected: "Connection lost",
+    joined: "Joined a grid",
+    left: "Left the grid",
+    revoked: "The grid does not let this computer in any more",
+    ofGpu: (part: string) => `${part} of the GPU`,
+    ofCpu: (part: string) => `${part} of the CPU`,
+  },
+  machine: {
+    title: "On this machine",
+    layers: (model: string, first: number, last: number) =>
+      first === last ? `${model}, layer ${first}` : `${model}, layers ${first} to ${last}`,
+    loading: "loading",
+    noStages: "No model is loaded.",
+    answers: "Answers in flight",
+    gpuHeat: "GPU temperature, power",
+    cpuHeat: "CPU temperature",
+    unknown: "not known",
+    allowed: "Allowed right now",
+    nothing: "nothing",
+  },
+  blind: (what: string) => `This computer cannot tell ${what}, so GoGrid behaves as if somebody were there.`,
+  change: "Change this in Limits",
+  join: "This computer lends nothing before it has joined a grid.",
+  toJoin: "Join a grid",
+};

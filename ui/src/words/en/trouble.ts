@@ -1,0 +1,24 @@
+/** When the worker does not answer, and what there is to decide. */
+export const trouble = {
+  startingTitle: "Starting",
+  starting: "The figures appear here in a moment.",
+  waitingTitle: "The part of GoGrid that computes stopped",
+  waiting: (times: number) =>
+    times > 1 ? `That happened ${times} times in a row. The log below may say more.` : "It is started again by itself.",
+  retryIn: (seconds: string) => `Next try in ${seconds}`,
+  restart: "Start now",
+  seeLog: "See the log",
+  heldTitle: "GoGrid needs a decision from you",
+  lostTitle: "GoGrid does not answer",
+  lost: "Close this window and open it again from the tray. Your limits hold meanwhile.",
+  keyTitle: "The key store",
+  keyWhat: "This computer proves who it is with a secret key. It belongs into the system's key store.",
+  keyState: {
+    opening: "The key store is being opened. If the system asks for your password, it waits for that.",
+    system: "The key lies in the system's key store.",
+    file: "The key lies in a file that only you can read.",
+  },
+  useFile: "Use a file instead",
+  useFileWhat: "The file can be read by you and by whoever administers this computer.",
+  tryAgain: "Try again",
+};
