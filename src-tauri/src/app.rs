@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
     let mut running = None;
     Ok(app.run_return(move |app, event| match event {
         RunEvent::Ready => running = arguments.take().and_then(|arguments| ready(app, arguments)),
+        RunEvent::WindowEvent { label, event: WindowEvent::CloseRequested { .. }, .. } if label == window::LABEL => {
+            window::closing(app);
+        }
         RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if label == window::LABEL => {
             app.state::<Desk>().stop_following();
             window::closed(app);
@@ -55,7 +58,10 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
             }
         }
         #[cfg(target_os = "macos")]
-        RunEvent::Opened { urls } => urls.iter().for_each(|url| linked(app, OfferedCode::of_link(url.as_str()))),
+        RunEvent::Opened { urls } => {
+            urls.iter().for_each(|url| offer(app, OfferedCode::of_link(url.as_str())));
+            window::open(app);
+        }
         #[cfg(target_os = "macos")]
         RunEvent::Reopen { .. } => window::open(app),
         _ => {}
@@ -63,7 +69,10 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
 }
 
 /// What the build has put into the program: the page, the icon, what `tauri.conf.json` says.
-#[expect(clippy::disallowed_methods, reason = "in code of Tauri, for a panic while it unpacks what the build has put in")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "in code of Tauri, for a panic while it unpacks what the build has put in"
+)]
 fn context() -> tauri::Context {
     tauri::generate_context!()
 }
@@ -76,11 +85,11 @@ fn ready(app: &AppHandle<Wry>, arguments: Arguments) -> Option<Running> {
     }
     match start::start(app) {
         Ok(running) => {
+            if let Some(link) = arguments.link {
+                offer(app, link);
+            }
             if arguments.window || !running.has_tray() {
                 window::open(app);
-            }
-            if let Some(link) = arguments.link {
-                linked(app, link);
             }
             Some(running)
         }
@@ -101,7 +110,7 @@ fn started_again(app: &AppHandle<Wry>, arguments: &[String]) {
     }
     let Arguments { window, link } = Arguments::read(arguments);
     if let Some(link) = link {
-        linked(app, link);
+        offer(app, link);
     }
     if window {
         window::open(app);
@@ -109,7 +118,7 @@ fn started_again(app: &AppHandle<Wry>, arguments: &[String]) {
 }
 
 /// Somebody has opened a link; the page asks whether the code is wanted.
-fn linked(app: &AppHandle<Wry>, link: Result<OfferedCode, LinkError>) {
+fn offer(app: &AppHandle<Wry>, link: Result<OfferedCode, LinkError>) {
     let board = &app.state::<Desk>().board;
     match link {
         Ok(code) => board.change(|state| state.offered_code = Some(code.into_code())),
@@ -118,5 +127,4 @@ fn linked(app: &AppHandle<Wry>, link: Result<OfferedCode, LinkError>) {
             board.notice(format!("A link could not be used: {error}."));
         }
     }
-    window::open(app);
 }

@@ -13,6 +13,7 @@ mod arguments;
 mod board;
 mod commands;
 mod desk;
+mod drawing;
 mod export;
 mod folders;
 mod join_link;
@@ -42,6 +43,7 @@ const THREADS: usize = 2;
 const BLOCKING_THREADS: usize = 8;
 
 fn main() -> ExitCode {
+    drawing::by_the_processor();
     let arguments = Arguments::read(std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()));
     match run(arguments) {
         Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),

@@ -120,9 +120,9 @@ mod tests {
         ];
         let on = Notify::default();
         let off = [
-            Notify { joined: false, ..on.clone() },
-            Notify { revoked: false, ..on.clone() },
-            Notify { gpu_lost: false, ..on.clone() },
+            Notify { joined: false, ..Notify::default() },
+            Notify { revoked: false, ..Notify::default() },
+            Notify { gpu_lost: false, ..Notify::default() },
         ];
         for (number, news) in all.iter().enumerate() {
             assert!(wanted(news, &on));

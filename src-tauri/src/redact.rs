@@ -53,7 +53,7 @@ fn cut_secrets(text: &str) -> String {
 }
 
 const fn in_run(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '+' | '=' | '_')
+    character.is_ascii_alphanumeric() || matches!(character, '+' | '_')
 }
 
 /// What stands for a run that may be a secret, after what comes before it.

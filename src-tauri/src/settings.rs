@@ -128,7 +128,7 @@ mod tests {
     #[case::not_text(&[0xff, 0xfe, 0x00])]
     fn a_broken_file_is_kept_aside_and_named(#[case] content: &[u8]) {
         let (folder, path) = folder_with(content);
-        let (mut file, notices) = SettingsFile::load(path.clone());
+        let (mut file, notices) = SettingsFile::load(path);
         assert_eq!(file.current(), &Settings::default());
         let aside: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         let [aside] = aside.as_slice() else { panic!("{aside:?}") };

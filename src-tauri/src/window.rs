@@ -1,42 +1,72 @@
 //! The window: made when it is opened, destroyed when it is closed. A hidden one would keep four times the memory of the
 //! tray.
 
+mod phase;
+
 use crate::worker::Pace;
+use phase::{Open, Phase};
+use std::sync::{Mutex, PoisonError};
 use tauri::{AppHandle, Manager, Url, WebviewUrl, WebviewWindowBuilder, Wry, webview::NewWindowResponse};
 use tokio::sync::watch;
 
 /// Its name, to which the page's permissions are bound.
 pub(crate) const LABEL: &str = "main";
+/// Runs before the page's own scripts.
+const LANGUAGE: &str = include_str!("window/language.js");
 const TITLE: &str = "GoGrid";
 /// In logical pixels: the charts have room for their axes.
 const SIZE: (f64, f64) = (1000.0, 690.0);
 /// Below this the page's columns no longer fit.
 const LEAST: (f64, f64) = (900.0, 640.0);
 
-/// Shows the window, in front.
-pub(crate) fn open(app: &AppHandle<Wry>) {
-    if let Some(window) = app.get_webview_window(LABEL) {
-        // One that is in front already takes no harm.
-        let raised = window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus());
-        if let Err(error) = raised {
-            tracing::warn!("the window cannot be raised: {error}");
-        }
-        return;
+/// The window's life.
+#[derive(Debug, Default)]
+pub(crate) struct Life(Mutex<Phase>);
+
+impl Life {
+    fn step<T>(&self, step: impl FnOnce(&mut Phase) -> T) -> T {
+        step(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-    let app = app.clone();
-    // Not in an event's handler: on Windows a window that is made there waits for the event's end.
-    tauri::async_runtime::spawn(async move {
-        app.state::<watch::Sender<Pace>>().send_replace(Pace::Window);
-        if let Err(error) = make(&app) {
-            closed(&app);
-            tracing::error!("the window cannot be opened: {error}");
-        }
-    });
 }
 
-/// The window is gone, and nobody looks at figures.
+/// Shows the window, in front.
+pub(crate) fn open(app: &AppHandle<Wry>) {
+    match app.state::<Life>().step(Phase::open) {
+        Open::Make => {
+            let app = app.clone();
+            // Not in an event's handler: on Windows a window that is made there waits for the event's end.
+            tauri::async_runtime::spawn(async move {
+                app.state::<watch::Sender<Pace>>().send_replace(Pace::Window);
+                if let Err(error) = make(&app) {
+                    tracing::error!("the window cannot be opened: {error}");
+                    closed(&app);
+                }
+            });
+        }
+        Open::Raise => raise(app),
+        Open::Later => {}
+    }
+}
+
+/// The donor closes it; it is there for a moment yet.
+pub(crate) fn closing(app: &AppHandle<Wry>) {
+    app.state::<Life>().step(Phase::closing);
+}
+
+/// It is gone, and nobody looks at figures.
 pub(crate) fn closed(app: &AppHandle<Wry>) {
     app.state::<watch::Sender<Pace>>().send_replace(Pace::Tray);
+    if app.state::<Life>().step(Phase::closed) {
+        open(app);
+    }
+}
+
+fn raise(app: &AppHandle<Wry>) {
+    // One that is being made is about to be in front by itself.
+    let Some(window) = app.get_webview_window(LABEL) else { return };
+    if let Err(error) = window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus()) {
+        tracing::warn!("the window cannot be raised: {error}");
+    }
 }
 
 fn make(app: &AppHandle<Wry>) -> tauri::Result<()> {
@@ -44,6 +74,7 @@ fn make(app: &AppHandle<Wry>) -> tauri::Result<()> {
         .title(TITLE)
         .inner_size(SIZE.0, SIZE.1)
         .min_inner_size(LEAST.0, LEAST.1)
+        .initialization_script(LANGUAGE)
         .on_navigation(is_own)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .build()?;

@@ -15,7 +15,8 @@ mod cause;
 mod child;
 mod connection;
 mod driver;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod fake;
 mod link;
 mod orders;

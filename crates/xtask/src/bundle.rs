@@ -5,8 +5,9 @@ mod check;
 use crate::{debian, install, run::succeed, steps::Steps, ui, workspace::Workspace};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use serde_json::{Value, json};
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Pack the debug build: quick to make, slow to run.
     #[arg(long)]
     debug: bool,
+    /// Make signed updates as well, and sign what Windows installs: with the keys that the environment holds.
+    #[arg(long)]
+    signed: bool,
     /// Install the .deb here, try it, and remove it again. Needs root.
     #[arg(long)]
     check: bool,
@@ -44,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let profile = if options.debug { Profile::Debug } else { Profile::Release };
     if ui::build(&workspace, &mut steps)
         && build(&workspace, &mut steps, profile)
-        && pack(&workspace, &mut steps, profile, &options.kinds)?
+        && pack(&workspace, &mut steps, profile, &options.kinds, options.signed)?
     {
         if options.check {
             check::run(&workspace, &mut steps, profile)?;
@@ -78,18 +82,44 @@ fn build(workspace: &Workspace, steps: &mut Steps, profile: Profile) -> bool {
 }
 
 /// Packs what is built.
-pub(crate) fn pack(workspace: &Workspace, steps: &mut Steps, profile: Profile, kinds: &[String]) -> Result<bool> {
+pub(crate) fn pack(
+    workspace: &Workspace,
+    steps: &mut Steps,
+    profile: Profile,
+    kinds: &[String],
+    signed: bool,
+) -> Result<bool> {
     let worker = stage_worker(workspace, profile)?;
     let bundler = install::bundler(workspace)?;
     let mut tauri = workspace.command("node");
     tauri.current_dir(workspace.root.join("src-tauri")).env("CARGO_TARGET_DIR", &workspace.target);
     tauri.arg(bundler).args(["bundle", "--ci", "--bundles", &kinds.join(","), "--config", CONFIG]);
-    // Only here, beside a file that is there: it would break every other build.
-    tauri.arg("--config").arg(format!(r#"{{"bundle":{{"externalBin":[{:?}]}}}}"#, worker.display().to_string()));
+    // The worker's place is known only here, and a plain build of the app would fail over a worker that is not there.
+    tauri.arg("--config").arg(json!({ "bundle": { "externalBin": [worker] } }).to_string());
+    if signed {
+        tauri.arg("--config").arg(signing()?.to_string());
+    }
     if profile == Profile::Debug {
         tauri.arg("--debug");
     }
     Ok(steps.run("bundle", &mut tauri))
+}
+
+/// Whose signatures count. The keys themselves go from the environment to the bundler, not over a command line.
+fn signing() -> Result<Value> {
+    let public_key = from_environment("GOGRID_UPDATER_PUBLIC_KEY")?;
+    let mut config =
+        json!({ "bundle": { "createUpdaterArtifacts": true }, "plugins": { "updater": { "pubkey": public_key } } });
+    if cfg!(windows) {
+        let thumbprint = from_environment("GOGRID_WINDOWS_CERTIFICATE")?;
+        config["bundle"]["windows"] = json!({ "certificateThumbprint": thumbprint });
+    }
+    Ok(config)
+}
+
+fn from_environment(name: &str) -> Result<String> {
+    let value = env::var(name).ok().filter(|value| !value.is_empty());
+    value.with_context(|| format!("--signed needs {name} in the environment"))
 }
 
 /// A copy of the worker under the name that the bundler looks for: with the target's triple at its end. Returns the
@@ -107,7 +137,7 @@ fn stage_worker(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
 }
 
 fn program(name: &str) -> String {
-    format!("{name}{}", std::env::consts::EXE_SUFFIX)
+    format!("{name}{}", env::consts::EXE_SUFFIX)
 }
 
 /// The triple of this machine, as the compiler calls it.
@@ -119,7 +149,7 @@ fn triple(workspace: &Workspace) -> Result<String> {
 }
 
 fn compiler(workspace: &Workspace) -> Command {
-    workspace.command(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+    workspace.command(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
 /// Where the bundles of a kind lie.

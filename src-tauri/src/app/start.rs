@@ -81,6 +81,7 @@ pub(crate) fn start(app: &AppHandle<Wry>) -> Result<Running> {
     spawn(lane);
     let orders = Orders::new(folders.worker.clone(), brake);
     app.manage(pace.clone());
+    app.manage(window::Life::default());
     let tray = show_tray(app, &board, &folders, &orders);
 
     let name = watch::Sender::new(machine_name(settings.current()));

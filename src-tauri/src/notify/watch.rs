@@ -58,9 +58,9 @@ mod tests {
     use super::*;
     use crate::testing::{app, running, status};
 
-    fn seen(states: Vec<AppState>) -> Vec<Sign> {
+    fn seen(states: impl IntoIterator<Item = AppState>) -> Vec<Sign> {
         let mut watch = Watch::default();
-        states.iter().flat_map(|state| watch.look(state)).collect()
+        states.into_iter().flat_map(|state| watch.look(&state)).collect()
     }
 
     fn says(state: State) -> AppState {
@@ -75,29 +75,29 @@ mod tests {
     fn a_join_is_told_once_when_the_coordinator_is_reached() {
         let joined = Sign::Joined { grid: "Example".into() };
         let states = [State::NotJoined, State::Connecting, State::Idle, State::Working].map(says);
-        assert_eq!(seen(states.into()), [joined]);
+        assert_eq!(seen(states), [joined]);
     }
 
     #[test]
     fn a_start_as_a_member_is_no_news() {
-        assert_eq!(seen(vec![silent(), says(State::Connecting), says(State::Idle)]), []);
-        assert_eq!(seen(vec![says(State::Idle), silent(), says(State::Connecting), says(State::Idle)]), []);
+        assert_eq!(seen([silent(), says(State::Connecting), says(State::Idle)]), []);
+        assert_eq!(seen([says(State::Idle), silent(), says(State::Connecting), says(State::Idle)]), []);
     }
 
     #[test]
     fn a_code_that_is_refused_is_no_news() {
-        assert_eq!(seen([State::NotJoined, State::Connecting, State::NotJoined].map(says).into()), []);
+        assert_eq!(seen([State::NotJoined, State::Connecting, State::NotJoined].map(says)), []);
     }
 
     #[test]
     fn who_is_outside_now_is_looked_at() {
-        assert_eq!(seen([State::Idle, State::NotJoined, State::NotJoined].map(says).into()), [Sign::Outside]);
-        assert_eq!(seen([State::Connecting, State::NotJoined].map(says).into()), [Sign::Outside], "while it was off");
+        assert_eq!(seen([State::Idle, State::NotJoined, State::NotJoined].map(says)), [Sign::Outside]);
+        assert_eq!(seen([State::Connecting, State::NotJoined].map(says)), [Sign::Outside], "while it was off");
     }
 
     #[test]
     fn a_coordinator_that_is_away_is_no_news() {
-        assert_eq!(seen([State::Idle, State::Connecting, State::Idle].map(says).into()), []);
+        assert_eq!(seen([State::Idle, State::Connecting, State::Idle].map(says)), []);
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         let fallen = Process::Running { build: "cpu".into(), fallback: Some("no CUDA device".into()) };
         let after = app(fallen, Some(status(State::Idle, "")));
         let lost = Sign::GpuLost { why: "no CUDA device".into() };
-        assert_eq!(seen(vec![before.clone(), silent(), after.clone(), after]), [lost]);
-        assert!(matches!(seen(vec![before, says(State::Idle)])[..], [Sign::GpuLost { .. }]));
+        assert_eq!(seen([before.clone(), silent(), after.clone(), after]), [lost]);
+        assert!(matches!(seen([before, says(State::Idle)])[..], [Sign::GpuLost { .. }]));
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌───────── try again ─────────┐
 //!            ▼                             │
-//! start ► Opening ─ 5 s ► Unavailable (locked, the thread goes on waiting)
+//! start ► Opening ─ 5 s ► Unavailable (locked; who was asked goes on waiting)
 //!            │                 │  it wins after all
 //!            ├── key ──────────┴► System                     (for good)
 //!            └── none ─► Unavailable ─ the donor agrees ► File (for good)
@@ -13,9 +13,10 @@
 use super::{MachineKey, Vault, VaultError};
 use crate::board::Board;
 use gogrid_panel_api::KeyStore;
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
 
@@ -23,6 +24,9 @@ use tokio::{
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// One try is enough for many clicks.
 const TRIES: usize = 1;
+/// Threads that ask at a time. A key store that was started anew has forgotten the question, so that a further try has
+/// to ask again; of a few questions the first answer to one is the answer to all.
+const ASKED: usize = 4;
 const THREAD: &str = "key-store";
 const LOCKED: &str = "The key store is locked. Unlock it where it asks for its password";
 
@@ -76,9 +80,9 @@ pub(crate) struct Keeper {
     tries: mpsc::Receiver<()>,
     file_allowed: watch::Receiver<bool>,
     answer: watch::Sender<KeyAnswer>,
+    /// Threads that ask the key store.
+    asked: JoinSet<Result<MachineKey, VaultError>>,
 }
-
-type Opened = oneshot::Receiver<Result<MachineKey, VaultError>>;
 
 impl Keeper {
     /// For this vault, and the file in which a worker keeps its own key.
@@ -87,106 +91,90 @@ impl Keeper {
         let allowed = watch::Sender::new(file_allowed);
         let answer = watch::Sender::new(KeyAnswer::Waiting);
         let desk = KeyDesk { tries: tries_sender, file_allowed: allowed.clone(), answer: answer.subscribe() };
-        let file_allowed = allowed.subscribe();
-        (Self { vault, board, file, patience: ANSWERS_WITHIN, tries, file_allowed, answer }, desk)
+        let (file_allowed, asked) = (allowed.subscribe(), JoinSet::new());
+        (Self { vault, board, file, patience: ANSWERS_WITHIN, tries, file_allowed, answer, asked }, desk)
     }
 
     /// Runs until there is a key or a file, for good.
     pub(crate) async fn run(mut self) {
         if *self.file_allowed.borrow() && self.file.exists() {
-            return self.use_file();
+            return self.settle(KeyStore::File, KeyAnswer::File);
         }
-        let mut opened = None;
-        loop {
-            match self.open(opened.take()).await {
-                Outcome::Key(key) => return self.settle(KeyStore::System, KeyAnswer::Key(key)),
-                Outcome::File => return self.use_file(),
-                Outcome::Again(waiting) => opened = waiting,
-                Outcome::Closed => return,
-            }
-        }
-    }
-
-    /// One try: the first answer, the donor's decision, or a wish to try again.
-    async fn open(&mut self, waiting: Option<Opened>) -> Outcome {
-        self.show(KeyStore::Opening);
-        let mut opened = match waiting.map_or_else(|| self.ask(), Ok) {
-            Ok(opened) => opened,
-            Err(error) => return self.refused(&VaultError::Failed(error.to_string())).await,
-        };
-        let deadline = Instant::now() + self.patience;
-        let mut late = false;
+        // While it is being opened; afterwards the donor may decide.
+        let mut deadline = Some(self.open());
         loop {
             tokio::select! {
-                answer = &mut opened => return match answer {
-                    Ok(Ok(key)) => Outcome::Key(key),
-                    Ok(Err(error)) => self.refused(&error).await,
-                    Err(_) => self.refused(&VaultError::Failed("its thread ended".into())).await,
-                },
-                () = sleep_until(deadline), if !late => {
-                    late = true;
-                    self.unavailable(LOCKED.into(), true);
-                    if *self.file_allowed.borrow() {
-                        return Outcome::File;
+                Some(answer) = self.asked.join_next() => match answer {
+                    Ok(Ok(key)) => return self.settle(KeyStore::System, KeyAnswer::Key(key)),
+                    // The others may still win.
+                    _ if !self.asked.is_empty() => {}
+                    Ok(Err(error)) => {
+                        deadline = None;
+                        self.refused(&error);
                     }
+                    Err(error) => {
+                        deadline = None;
+                        self.refused(&VaultError::Failed(error.to_string()));
+                    }
+                },
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    deadline = None;
+                    self.unavailable(LOCKED.into(), true);
                 }
-                agreed = agreed(&mut self.file_allowed), if late => return agreed,
-                again = self.tries.recv() => return again.map_or(Outcome::Closed, |()| Outcome::Again(Some(opened))),
+                true = agreed(&mut self.file_allowed), if deadline.is_none() => {
+                    return self.settle(KeyStore::File, KeyAnswer::File);
+                }
+                again = self.tries.recv() => match again {
+                    Some(()) => deadline = Some(self.open()),
+                    // The app ends.
+                    None => return,
+                },
             }
         }
     }
 
-    /// The store said no: waits for a decision.
-    async fn refused(&mut self, error: &VaultError) -> Outcome {
-        tracing::warn!("no key from the key store: {error}");
-        self.unavailable(error.to_string(), error.is_lock());
-        tokio::select! {
-            agreed = agreed(&mut self.file_allowed) => agreed,
-            again = self.tries.recv() => again.map_or(Outcome::Closed, |()| Outcome::Again(None)),
+    /// Asks, and says until when it is patient.
+    fn open(&mut self) -> Instant {
+        self.settle(KeyStore::Opening, KeyAnswer::Waiting);
+        if self.asked.len() < ASKED {
+            self.ask();
         }
+        Instant::now() + self.patience
     }
 
     /// Asks on a thread of its own, which may wait for ever.
-    fn ask(&self) -> io::Result<Opened> {
+    fn ask(&mut self) {
         let (sender, opened) = oneshot::channel();
         let vault = Arc::clone(&self.vault);
-        std::thread::Builder::new().name(THREAD.into()).spawn(move || {
+        let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
             // Nobody waits for it any more once the donor has agreed to a file.
             let _ = sender.send(vault.open());
-        })?;
-        Ok(opened)
+        });
+        let started = thread.map(drop).map_err(|error| VaultError::Failed(error.to_string()));
+        self.asked.spawn(async move {
+            started?;
+            opened.await.unwrap_or_else(|_| Err(VaultError::Failed("its thread ended".into())))
+        });
     }
 
-    fn use_file(&self) {
-        self.settle(KeyStore::File, KeyAnswer::File);
-    }
-
-    fn settle(&self, store: KeyStore, answer: KeyAnswer) {
-        self.show(store);
-        self.answer.send_replace(answer);
+    fn refused(&self, error: &VaultError) {
+        tracing::warn!("no key from the key store: {error}");
+        self.unavailable(error.to_string(), error.is_lock());
     }
 
     fn unavailable(&self, why: String, locked: bool) {
         self.settle(KeyStore::Unavailable { why, locked }, KeyAnswer::Missing);
     }
 
-    fn show(&self, store: KeyStore) {
+    fn settle(&self, store: KeyStore, answer: KeyAnswer) {
         self.board.change(|state| state.key_store = store);
+        self.answer.send_replace(answer);
     }
 }
 
-enum Outcome {
-    Key(MachineKey),
-    File,
-    Again(Option<Opened>),
-    Closed,
-}
-
-async fn agreed(file_allowed: &mut watch::Receiver<bool>) -> Outcome {
-    match file_allowed.wait_for(|allowed| *allowed).await {
-        Ok(_) => Outcome::File,
-        Err(_) => Outcome::Closed,
-    }
+/// Waits until the donor agrees to a file; false once nobody can agree any more.
+async fn agreed(file_allowed: &mut watch::Receiver<bool>) -> bool {
+    file_allowed.wait_for(|allowed| *allowed).await.is_ok()
 }
 
 #[cfg(test)]

@@ -74,10 +74,10 @@ impl Tray {
         Ok(Arc::new(Self { icon, line, act, pause_for, shown: Mutex::new(first) }))
     }
 
-    /// What a click asks of the worker, as the menu reads now.
+    /// What a click asks of the worker, as the menu reads now. Some panels pass on clicks on what is greyed out.
     pub(crate) fn request(&self, click: Click) -> Option<Request> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).action;
-        click.request(shown, &Zoned::now())
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.enabled.then(|| click.request(shown.action, &Zoned::now()))?
     }
 
     /// Changes what differs. On the main thread: elsewhere every change would wait for it.

@@ -1,4 +1,5 @@
 use super::words::{shortened, slowed, working};
+use gogrid_limits::Reason;
 use gogrid_panel_api::{AppState, KeyStore, Process, State, Status};
 
 /// What the icon says, by its shape.
@@ -49,7 +50,7 @@ pub(super) fn view(state: &AppState) -> View {
         (Process::Held { why }, _) if state.key_store == KeyStore::Opening => (Icon::Connecting, why.clone()),
         (Process::Held { why }, _) => (Icon::Error, why.clone()),
     };
-    let paused = state.status.as_ref().is_some_and(|status| status.state == State::Paused);
+    let paused = state.status.as_ref().is_some_and(is_paused);
     View {
         icon,
         line: shortened(&line),
@@ -72,6 +73,11 @@ fn said(status: &Status) -> (Icon, String) {
         State::Stopped => (Icon::Paused, slowed("Stopped", status)),
         State::Paused => (Icon::Paused, status.reason.clone()),
     }
+}
+
+/// Also of a machine that has no grid yet: its state says that first.
+fn is_paused(status: &Status) -> bool {
+    status.state == State::Paused || matches!(status.allowance.reason, Reason::Paused { .. })
 }
 
 fn connecting(status: &Status) -> String {
@@ -148,6 +154,14 @@ mod tests {
         status.pausing_after_answers = true;
         let view = view(&app(running(), Some(status)));
         assert_eq!((view.line.as_str(), view.action), ("Pausing after the current answers", Action::Pause));
+    }
+
+    #[test]
+    fn a_machine_without_a_grid_can_be_paused_and_resumed() {
+        let mut status = status(State::NotJoined, "");
+        status.allowance.reason = Reason::Paused { until: None };
+        let view = view(&app(running(), Some(status)));
+        assert_eq!((view.line.as_str(), view.action), ("Not joined to a grid yet", Action::Resume));
     }
 
     #[test]

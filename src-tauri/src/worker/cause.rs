@@ -4,6 +4,8 @@ use std::process::ExitStatus;
 
 /// What a program of ours prints before its last words.
 const FATAL: &str = "Error: ";
+/// What a program of another version prints that does not know an argument of ours.
+const USAGE: &str = "error: ";
 /// What Rust prints when a program fails in a way that it did not foresee.
 const PANIC: &str = "panicked at ";
 /// The longest text, in characters: more does not fit beside the icon.
@@ -22,8 +24,13 @@ pub(super) fn cause(status: Option<ExitStatus>, last_lines: &[String]) -> String
 }
 
 fn last_words(lines: &[String]) -> Option<String> {
-    let at = lines.iter().rposition(|line| line.starts_with(FATAL) || line.contains(PANIC))?;
+    let at = lines
+        .iter()
+        .rposition(|line| [FATAL, USAGE].iter().any(|start| line.starts_with(start)) || line.contains(PANIC))?;
     let [first, rest @ ..] = &lines[at..] else { return None };
+    if let Some(error) = first.strip_prefix(USAGE) {
+        return Some(error.trim().to_owned());
+    }
     match first.strip_prefix(FATAL) {
         // The error, and what it came from, line by line.
         Some(error) => {
@@ -57,7 +64,8 @@ fn ended_with_code(status: ExitStatus) -> String {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use rstest::rstest;
@@ -82,6 +90,11 @@ mod tests {
         101 << 8,
         &["thread 'main' panicked at src/main.rs:3:5:", "index out of bounds", "note: run with `RUST_BACKTRACE=1`"],
         "it crashed: index out of bounds"
+    )]
+    #[case::other_version(
+        2 << 8,
+        &["error: unexpected argument '--parent' found", "", "Usage: gogrid worker"],
+        "unexpected argument '--parent' found"
     )]
     #[case::the_last_counts(CODE_1, &["Error: first", "Error: second"], "second")]
     fn it_is_told_in_words(#[case] status: i32, #[case] lines: &[&str], #[case] says: &str) {

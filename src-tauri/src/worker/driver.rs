@@ -1,5 +1,6 @@
 //! Whether this machine has NVIDIA's driver. It is looked for and never loaded: a driver's fault must not be the tray's.
 
+#[cfg(any(target_os = "linux", windows))]
 use std::path::Path;
 
 /// NVIDIA's driver on this machine.
@@ -78,7 +79,8 @@ fn card_is_there() -> bool {
     false
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

@@ -253,5 +253,6 @@ async fn restart(orders: &mut mpsc::Receiver<Order>) {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -1,20 +1,17 @@
 //! A click on `Pause` stops the computing at once, whatever the worker is doing.
 
-use super::seat::{Seat, grid, join};
+use super::seat::{Seat, empty_grid, join, keep_answering};
 use anyhow::{Result, bail};
 use gogrid_panel_api::{Request, State, Status};
 use gogrid_testkit::{
-    Api, SOON, cluster,
+    SOON,
     desktop::{Control, TrayItem, find},
-    long_story, wait_until,
 };
 use std::time::{Duration, Instant};
 
 /// Answers under way at every click.
 const SESSIONS: usize = 16;
 const CLICKS: usize = 100;
-/// As long as the model's context allows, with its prompt.
-const STORY: usize = 960;
 /// Between two looks at the worker: short beside what is measured, and little work for it.
 const LOOK: Duration = Duration::from_millis(2);
 /// A worker that has computed nothing for so long has stopped: far longer than a slice, which takes 8 ms.
@@ -24,7 +21,7 @@ const BOUND: Duration = Duration::from_millis(250);
 
 #[tokio::test]
 async fn a_click_in_the_tray_stops_sixteen_answers_at_once() -> Result<()> {
-    let (seat, mut cluster) = (Seat::new().await?, grid(cluster()).await?);
+    let (seat, mut cluster) = (Seat::new().await?, empty_grid().await?);
     let (app, item) = seat.app().await?;
     let mut control = join(&app, &mut cluster).await?;
     let answering = (0..SESSIONS).map(|_| keep_answering(cluster.api()));
@@ -37,14 +34,6 @@ async fn a_click_in_the_tray_stops_sixteen_answers_at_once() -> Result<()> {
     println!("tray click to no more compute: median {median:?}, p99 {p99:?}, longest {longest:?} of {CLICKS}");
     assert!(p99 <= BOUND, "p99 {p99:?}");
     Ok(())
-}
-
-/// One answer after another; a paused machine takes no new ones.
-async fn keep_answering(api: Api) -> Result<()> {
-    loop {
-        let stream = wait_until("a request is taken", SOON, async || Ok(api.stream(long_story(STORY)).await.ok()));
-        stream.await?.answer().await?;
-    }
 }
 
 async fn click_many(item: &TrayItem, control: &mut Control) -> Result<Vec<Duration>> {

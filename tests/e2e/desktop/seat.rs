@@ -3,12 +3,16 @@
 use anyhow::{Context, Result};
 use gogrid_panel_api::Request;
 use gogrid_testkit::{
-    Cluster, ClusterBuilder, MODEL, SOON, cluster, demo_model,
+    Api, Cluster, MODEL, SOON, cluster, demo_model,
     desktop::{App, Control, Desktop, KeyRing, TrayHost, TrayItem},
+    long_story, wait_until,
 };
 
 /// What the tray says of a machine that has joined nothing.
 pub(super) const NOT_JOINED: &str = "Not joined to a grid yet";
+
+/// As long as the model's context allows, with its prompt.
+const STORY: usize = 960;
 
 /// A desktop whose key store is open.
 pub(super) struct Seat {
@@ -42,12 +46,7 @@ pub(super) async fn wait_line(item: &TrayItem, wanted: &str) -> Result<()> {
 
 /// A grid without machines, with the demo model waiting for one.
 pub(super) async fn empty_grid() -> Result<Cluster> {
-    grid(cluster()).await
-}
-
-/// As [`empty_grid`], with settings of one's own.
-pub(super) async fn grid(builder: ClusterBuilder) -> Result<Cluster> {
-    let cluster = builder.start_coordinator().await?;
+    let cluster = cluster().start_coordinator().await?;
     let args = ["--stages", "1", "--quant", "none"];
     cluster.add_model(&demo_model(), MODEL, &args).await?.success().context("adding the demo model")?;
     Ok(cluster)
@@ -61,4 +60,12 @@ pub(super) async fn join(app: &App, cluster: &mut Cluster) -> Result<Control> {
     control.order(&Request::Join { code: cluster.invite(&[]).await? }).await?;
     cluster.ready(MODEL).await?;
     Ok(control)
+}
+
+/// One long answer after another, for ever. A paused machine takes no new ones.
+pub(super) async fn keep_answering(api: Api) -> Result<()> {
+    loop {
+        let stream = wait_until("a request is taken", SOON, async || Ok(api.stream(long_story(STORY)).await.ok()));
+        stream.await?.answer().await?;
+    }
 }

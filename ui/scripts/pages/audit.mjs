@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** With an end that has no value: what is evaluated is sent back. */
+const AXE = `${readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")};undefined`;
 const PAGES = ["now", "limits", "contribution", "connection", "diagnostics"];
 const SCENARIOS = [
   "working",
@@ -76,6 +77,8 @@ export async function audit(browser, where, findings) {
   findings.looked(where);
   for (const complaint of browser.complaints) findings.wrong(where, complaint);
   for (const outside of await browser.tab.evaluate(sticksOut)) findings.wrong(where, `sticks out: ${outside}`);
+  // What is scrolled out of sight is not looked at by axe.
+  await browser.showAll();
   // Evaluated by the browser's own protocol, which the page's policy does not bind.
   await browser.tab.evaluate(AXE);
   for (const violation of await browser.tab.evaluate(runAxe)) findings.wrong(where, violation);

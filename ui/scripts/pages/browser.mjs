@@ -55,7 +55,7 @@ export class Browser {
     await this.tab.setViewport({ width: size[0], height: size[1] });
     await this.tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     const set = now && (await this.tab.evaluateOnNewDocument(setClock, new Date(now).getTime()));
-    await this.tab.goto(`${this.#address}/gallery.html?fake=${fake}#${page}`);
+    await this.#go(`?fake=${fake}#${page}`);
     if (set) await this.tab.removeScriptToEvaluateOnNewDocument(set.identifier);
     if (text !== 100) await this.tab.evaluate((text) => (document.documentElement.style.fontSize = `${text}%`), text);
     await this.tab.waitForSelector("[data-testid=state], [data-testid=welcome]");
@@ -68,9 +68,15 @@ export class Browser {
     await this.tab.goto("about:blank");
     await this.tab.setViewport({ width: 1200, height: 900 });
     await this.tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    await this.tab.goto(`${this.#address}/gallery.html`);
+    await this.#go("");
     await this.tab.waitForSelector("main");
     await this.drawn();
+  }
+
+  /** @param {string} rest what follows the file's name in the address */
+  async #go(rest) {
+    const response = await this.tab.goto(`${this.#address}/gallery.html${rest}`);
+    if (!response?.ok()) throw new Error(`gallery.html${rest} is not there: ${response?.status()}`);
   }
 
   /** Until everything that is known is on the screen: two frames after the fonts are there. */
@@ -79,6 +85,17 @@ export class Browser {
       await document.fonts.ready;
       for (let frames = 2; frames > 0; frames -= 1) await new Promise(requestAnimationFrame);
     });
+  }
+
+  /** Makes the window as high as what is in it. */
+  async showAll() {
+    const { width, height } = this.tab.viewport() ?? { width: 0, height: 0 };
+    const hidden = await this.tab.evaluate(() => {
+      const scrolled = [...document.querySelectorAll(".content, .welcome, main")];
+      return Math.max(0, ...scrolled.map((element) => element.scrollHeight - element.clientHeight));
+    });
+    await this.tab.setViewport({ width, height: height + hidden });
+    await this.drawn();
   }
 
   async stop() {

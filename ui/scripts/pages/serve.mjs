@@ -1,6 +1,6 @@
 import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
+import { extname, join, normalize, resolve } from "node:path";
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
 
@@ -16,10 +16,11 @@ const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
  * @returns {Promise<{ address: string, close: () => void }>}
  */
 export async function serve(folder) {
+  const root = resolve(folder);
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    const file = join(folder, normalize(pathname));
-    if (!file.startsWith(folder) || extname(file) === "" || !existsSync(file)) {
+    const file = join(root, normalize(pathname));
+    if (!file.startsWith(root) || extname(file) === "" || !existsSync(file)) {
       response.writeHead(404).end();
       return;
     }

@@ -20,6 +20,7 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
     <allow own="*"/>
   </policy>
 </busconfig>
@@ -121,9 +122,10 @@ impl Desktop {
     /// # Errors
     /// When they cannot be listed.
     pub fn windows(&self) -> Result<Vec<String>> {
-        // ID DESKTOP HOST TITLE…
         let listed = self.run("wmctrl", ["-l"])?;
-        Ok(listed.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(|title| title.trim().to_owned()).collect())
+        // ID DESKTOP HOST TITLE…, in columns.
+        let title = |line: &str| line.split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
+        Ok(listed.lines().map(title).collect())
     }
 
     /// Errors if the screen has gone: then nothing that a test sees says anything about the app.

@@ -11,8 +11,9 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// Looks for elements by a selector of the style sheet's.
 const CSS: &str = "css selector";
-/// Ctrl-A, as the protocol writes keys that are no letters: what is in a field is selected, and typing replaces it.
-const SELECT_ALL: &str = "\u{E009}a\u{E000}";
+/// Ctrl-A, as the protocol writes keys that are no letters, and Ctrl once more, which lets go of it. What is in a field
+/// is selected then, and typing replaces it.
+const SELECT_ALL: &str = "\u{E009}a\u{E009}";
 
 /// The Enter key, to be typed at the end of a text.
 pub const ENTER: &str = "\u{E007}";
@@ -92,7 +93,7 @@ impl Page {
             Ok(wanted(&seen).then_some(seen))
         })
         .await;
-        outcome.with_context(|| format!("`{id}` was last seen as {last:?}"))
+        self.explain(outcome, || format!("`{id}` was last seen as {last:?}")).await
     }
 
     /// Clicks an element, once it is there and can be clicked.
@@ -116,7 +117,7 @@ impl Page {
             }
         })
         .await;
-        outcome.with_context(|| format!("the last try: {last:?}"))
+        self.explain(outcome, || format!("the last try: {last:?}")).await
     }
 
     /// Clicks the button that says this, once it is there and can be clicked.
@@ -166,6 +167,17 @@ impl Page {
     /// When it throws or the driver does not answer.
     pub async fn script(&self, script: &str, arguments: Value) -> Result<Value> {
         self.post("execute/sync", &json!({ "script": script, "args": arguments })).await
+    }
+
+    /// An error with what was seen last and all that the page says.
+    async fn explain<T>(&self, outcome: Result<T>, last: impl FnOnce() -> String) -> Result<T> {
+        match outcome {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let words = self.words().await.unwrap_or_else(|error| format!("({error:#})"));
+                Err(error.context(last()).context(format!("the page said {words:?}")))
+            }
+        }
     }
 
     async fn wait_element(&self, id: &str, deadline: Duration) -> Result<String> {

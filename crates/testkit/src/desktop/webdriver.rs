@@ -31,6 +31,7 @@ impl WebDriver {
         let mut command = desktop.command("WebKitWebDriver");
         command.arg(format!("--port={port}")).arg(format!("--target=127.0.0.1:{target}"));
         let program = desktop.start_program("WebKitWebDriver", command)?;
+        gogrid_link::install_crypto();
         let http = reqwest::Client::builder().connect_timeout(COMMAND).timeout(COMMAND).no_proxy().build()?;
         let mut driver = Self { url: format!("http://127.0.0.1:{port}"), http, program };
         wait_until("the driver listens", SOON, async || {

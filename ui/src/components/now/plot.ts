@@ -43,7 +43,7 @@ export function options(frame: () => Frame, hover: (index: number | null) => voi
   return {
     width: 100,
     height: 100,
-    padding: [rem(0.4), rem(1), 0, 0],
+    padding: [rem(0.625), rem(1), 0, 0],
     legend: { show: false },
     cursor: {
       y: false,

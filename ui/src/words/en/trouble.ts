@@ -4,7 +4,7 @@ export const trouble = {
   starting: "The figures appear here in a moment.",
   waitingTitle: "The part of GoGrid that computes stopped",
   waiting: (times: number) =>
-    times > 1 ? `That happened ${times} times in a row. The log below may say more.` : "It is started again by itself.",
+    times > 1 ? `That happened ${times} times in a row. The log may say more.` : "It is started again by itself.",
   retryIn: (seconds: string) => `Next try in ${seconds}`,
   restart: "Start now",
   seeLog: "See the log",
