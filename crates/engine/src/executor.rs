@@ -115,7 +115,7 @@ impl Executor {
     /// Starts the thread. What it has to give up is told through `lost`.
     pub(crate) fn start(name: &str, paced: Paced, ledger: Ledger, lost: mpsc::Sender<Lost>) -> std::io::Result<Self> {
         let (inbox, commands) = mpsc::channel(INBOX);
-        let work = Arc::new(Work::default());
+        let work = Arc::new(Work::new(paced.uncut_count().clone()));
         let shared = work.clone();
         let body = move || {
             shared.set_levers(gogrid_probe::background_thread());
@@ -402,7 +402,8 @@ pub(crate) struct Detached(mpsc::Receiver<Command>);
 impl Detached {
     pub(crate) fn new() -> (Executor, Self) {
         let (inbox, commands) = mpsc::channel(INBOX);
-        (Executor { inbox, work: Arc::default(), thread: Waker(thread::current()) }, Self(commands))
+        let work = Arc::new(Work::new(crate::pace::UncutCount::default()));
+        (Executor { inbox, work, thread: Waker(thread::current()) }, Self(commands))
     }
 
     /// Waits for the next order to free memory, and obeys: whether it is to give up everything.
@@ -432,6 +433,8 @@ impl Detached {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
+    use gogrid_limits::Share;
 
     #[tokio::test]
     async fn a_thread_that_ended_is_noticed() {
@@ -441,5 +444,17 @@ mod tests {
         drop(thread);
         noticed.await.expect("it is told");
         executor.park(Epoch(1)).await;
+    }
+
+    #[tokio::test]
+    async fn a_matrix_that_is_being_made_is_waited_for_like_a_slice() {
+        let (paced, (lost, _failures)) = (Paced::new(false), mpsc::channel(1));
+        let executor = Executor::start("test", paced.clone(), Ledger::new(0), lost).expect("a thread");
+        paced.lend(Share::FULL);
+        let matrix = paced.uncut(|| false).expect("allowed");
+        paced.lend(Share::ZERO);
+        assert!(executor.work().quiet().now_or_never().is_none(), "it is being made");
+        drop(matrix);
+        executor.work().quiet().await;
     }
 }

@@ -4,6 +4,10 @@
 //! GPU's time where the stage computes there, in which a slice counts from its first launch until the device has
 //! finished it. Whoever changes the allowance calls [`Paced::allow`]; the executor sees it before its next slice.
 
+mod uncut;
+
+pub(crate) use uncut::{Uncut, UncutCount};
+
 use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Share};
 use gogrid_model::Threads;
 use gogrid_probe::process_cpu_time;
@@ -12,7 +16,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -20,8 +23,6 @@ use std::{
 /// over the share within any second: a hundredth.
 const TOLERANCE: Duration = Duration::from_millis(10);
 
-/// How often a thread that is stopped asks again.
-const STOPPED_AGAIN: Duration = Duration::from_millis(50);
 /// A rest longer than this is over: the time between two tokens of one answer is shorter.
 const LONG_REST: Duration = Duration::from_millis(100);
 
@@ -37,6 +38,8 @@ pub(crate) struct Paced {
     settled: Arc<AtomicU64>,
     /// Whether the donor lends one thread.
     alone: Arc<AtomicBool>,
+    /// Work under way that cannot be cut.
+    uncut: UncutCount,
 }
 
 impl Paced {
@@ -45,7 +48,15 @@ impl Paced {
         let pacer = || Arc::new(Pacer::new(Share::ZERO, TOLERANCE));
         let cores = gogrid_probe::logical_cores() as f64;
         let settled = Arc::new(AtomicU64::new(cpu_ns()));
-        Self { clock: Instant::now(), cores, cpu: pacer(), gpu: gpu.then(pacer), settled, alone: Arc::default() }
+        Self {
+            clock: Instant::now(),
+            cores,
+            cpu: pacer(),
+            gpu: gpu.then(pacer),
+            settled,
+            alone: Arc::default(),
+            uncut: UncutCount::default(),
+        }
     }
 
     /// CPU time that the process has used since the call before, whoever made it, in parts of all cores.
@@ -53,29 +64,6 @@ impl Paced {
         let used = cpu_ns();
         let before = self.settled.fetch_max(used, Ordering::Relaxed);
         Duration::from_nanos(used.saturating_sub(before)).div_f64(self.cores)
-    }
-
-    /// Runs CPU work that cannot be cut, such as the making of a matrix, when its time has come; `None` where `over`
-    /// says so while it waits. For threads of their own.
-    pub(crate) fn run<T>(&self, over: impl Fn() -> bool, work: impl FnOnce() -> T) -> Option<T> {
-        let grant = loop {
-            if over() {
-                return None;
-            }
-            match self.cpu.reserve(Duration::ZERO, self.now()) {
-                Ok(grant) => break grant,
-                Err(_) => thread::park_timeout(STOPPED_AGAIN),
-            }
-        };
-        loop {
-            match grant.start().saturating_sub(self.now()) {
-                Duration::ZERO => break,
-                wait => thread::park_timeout(wait),
-            }
-        }
-        let done = work();
-        self.cpu.mark_request_processed(grant, self.take_cpu(), self.now());
-        Some(done)
     }
 
     /// Holds from the next slice on. `threads`: the most that compute; the kernels' pool has the size that it was made
@@ -110,6 +98,15 @@ impl Paced {
         match self.alone.load(Ordering::Relaxed) || self.cpu.share().fraction() * self.cores <= 1.0 {
             true => Threads::One,
             false => Threads::All,
+        }
+    }
+
+    /// Allows so much of everything.
+    #[cfg(test)]
+    pub(crate) fn lend(&self, share: Share) {
+        self.cpu.set_share(share);
+        if let Some(gpu) = &self.gpu {
+            gpu.set_share(share);
         }
     }
 
