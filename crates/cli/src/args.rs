@@ -114,6 +114,9 @@ pub(crate) struct WorkerArgs {
     /// Settings file of what to lend and when (TOML, keys as of `gogrid limits set`).
     #[arg(long, value_name = "FILE")]
     pub(crate) limits: Option<PathBuf>,
+    /// Computes batches whole, without looking around between slices: for `bench neighbour`, which shows what slices buy.
+    #[arg(long, hide = true)]
+    pub(crate) whole_batches: bool,
     /// Stops when standard input closes, so that it never outlives the program that started it.
     #[arg(long)]
     pub(crate) parent: bool,

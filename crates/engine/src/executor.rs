@@ -113,14 +113,21 @@ impl Drop for Waker {
 
 impl Executor {
     /// Starts the thread. What it has to give up is told through `lost`.
-    pub(crate) fn start(name: &str, paced: Paced, ledger: Ledger, lost: mpsc::Sender<Lost>) -> std::io::Result<Self> {
+    /// `planned`: for a slice.
+    pub(crate) fn start(
+        name: &str,
+        planned: Duration,
+        paced: Paced,
+        ledger: Ledger,
+        lost: mpsc::Sender<Lost>,
+    ) -> std::io::Result<Self> {
         let (inbox, commands) = mpsc::channel(INBOX);
         let work = Arc::new(Work::new(paced.uncut_count().clone()));
         let shared = work.clone();
         let body = move || {
             shared.set_levers(gogrid_probe::background_thread());
             let pace = Pace::new(paced);
-            Core { stages: BTreeMap::new(), parked: Vec::new(), last: None, lost, pace, ledger, work: shared }
+            Core { stages: BTreeMap::new(), parked: Vec::new(), last: None, planned, lost, pace, ledger, work: shared }
                 .run(commands);
         };
         let thread = thread::Builder::new().name(format!("executor {name}")).spawn(body)?;
@@ -214,6 +221,8 @@ struct Core {
     parked: Vec<Slot>,
     /// The stage that computed the last slice: the next in line comes after it.
     last: Option<Epoch>,
+    /// What is planned for a slice.
+    planned: Duration,
     lost: mpsc::Sender<Lost>,
     pace: Pace,
     ledger: Ledger,
@@ -306,7 +315,7 @@ impl Core {
                 drop(reply.send(installed));
             }
             Command::Install { key, epoch, prefill_chunk, loaded, reply } => {
-                let slot = Slot::new(key, *loaded, prefill_chunk, self.ledger.clone());
+                let slot = Slot::new(key, *loaded, prefill_chunk, self.planned, self.ledger.clone());
                 drop(reply.send(slot.installed()));
                 self.stages.insert(epoch, slot);
             }
@@ -434,6 +443,7 @@ impl Detached {
 mod tests {
     use super::*;
     use futures::FutureExt;
+    use crate::slices::PLANNED;
     use gogrid_limits::Share;
 
     #[tokio::test]
@@ -449,7 +459,7 @@ mod tests {
     #[tokio::test]
     async fn a_matrix_that_is_being_made_is_waited_for_like_a_slice() {
         let (paced, (lost, _failures)) = (Paced::new(false), mpsc::channel(1));
-        let executor = Executor::start("test", paced.clone(), Ledger::new(0), lost).expect("a thread");
+        let executor = Executor::start("test", PLANNED, paced.clone(), Ledger::new(0), lost).expect("a thread");
         paced.lend(Share::FULL);
         let matrix = paced.uncut(|| false).expect("allowed");
         paced.lend(Share::ZERO);

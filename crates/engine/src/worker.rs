@@ -8,6 +8,7 @@ use crate::{
     local::{Local, LocalError},
     membership::{Membership, MembershipError},
     pace::Paced,
+    slices::{PLANNED, WHOLE},
     weights::WeightCache,
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -50,6 +51,8 @@ pub struct WorkerOptions {
     pub preset: Preset,
     /// Memory of the device to lend, in bytes, in place of what the limits say.
     pub memory: Option<u64>,
+    /// Computes batches whole, in one slice each: to measure what slices are good for.
+    pub whole_batches: bool,
 }
 
 /// Why a worker cannot run.
@@ -241,7 +244,8 @@ fn lend(
     let machine = machine(&sample, gpu, options.memory.is_some())?;
     let cache = WeightCache::open(&options.data.join("weights"))?;
     let (paced, ledger) = (Paced::new(gpu), Ledger::new(0));
-    let executor = Executor::start(&device.to_string(), paced.clone(), ledger.clone(), lost)?;
+    let planned = if options.whole_batches { WHOLE } else { PLANNED };
+    let executor = Executor::start(&device.to_string(), planned, paced.clone(), ledger.clone(), lost)?;
     let parts = Parts {
         settings,
         machine,

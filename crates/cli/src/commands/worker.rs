@@ -41,6 +41,7 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
         // Who starts a worker by hand has a machine for it.
         preset: Preset::Full,
         memory: args.memory.map(|size| size.as_u64()),
+        whole_batches: args.whole_batches,
     };
     let worker = Worker::new(Arc::new(transport), options, Box::new(probe));
 

@@ -71,7 +71,7 @@ pub(super) struct Done {
 }
 
 impl Slot {
-    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, ledger: Ledger) -> Self {
+    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, planned: Duration, ledger: Ledger) -> Self {
         let Loaded { stage, memory, rows } = loaded;
         Self {
             key,
@@ -82,7 +82,7 @@ impl Slot {
             running: None,
             alone: VecDeque::new(),
             closing: Vec::new(),
-            times: Default::default(),
+            times: [UnitTimes::new(planned), UnitTimes::new(planned)],
             last_slice: SLICE,
             batch_took: Duration::ZERO,
             gather: Gather::default(),
