@@ -442,8 +442,8 @@ impl Detached {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::FutureExt;
     use crate::slices::PLANNED;
+    use futures::FutureExt;
     use gogrid_limits::Share;
 
     #[tokio::test]
