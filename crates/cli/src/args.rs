@@ -121,6 +121,9 @@ pub(crate) struct WorkerArgs {
     /// The machine's name, for people; its host name when not given.
     #[arg(long, value_parser = machine_name)]
     pub(crate) name: Option<String>,
+    /// Computes batches whole, without looking around between slices: for `bench neighbour`, which shows what slices buy.
+    #[arg(long, hide = true)]
+    pub(crate) whole_batches: bool,
     /// For a program that starts a worker: stops when standard input closes, so that it never outlives that program. The
     /// first line of standard input is JSON: {"key": the machine's secret key in hexadecimal, "join": a code}, both
     /// optional. Without a key the worker keeps one of its own. Without a code it also runs while the machine is a

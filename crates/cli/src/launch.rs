@@ -32,6 +32,8 @@ pub(crate) struct Launch {
     pub(crate) devices: Vec<DeviceSpec>,
     /// Threads per worker; as many as there are cores, or as the environment says, when not given.
     pub(crate) threads: Option<usize>,
+    /// Whether the workers compute batches whole, without slices.
+    pub(crate) whole_batches: bool,
 }
 
 /// Memory lent by a worker on a GPU, whose size the worker does not know.
@@ -84,6 +86,9 @@ impl Cluster {
             command.args(["worker", "--parent", "--device", &device.to_string(), "--data"]).arg(&data);
             if device != DeviceSpec::Cpu {
                 command.args(["--memory", GPU_MEMORY]);
+            }
+            if launch.whole_batches {
+                command.arg("--whole-batches");
             }
             if let Some(threads) = launch.threads.map(|threads| threads.to_string()) {
                 command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);

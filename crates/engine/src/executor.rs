@@ -13,7 +13,7 @@ pub use gauge::StageGauge;
 pub(crate) use gauge::Work;
 
 use crate::{
-    pace::{Pace, Paced, Start},
+    pace::{Kind, Pace, Paced, Start},
     scheduler::Scheduler,
 };
 use gather::Ready;
@@ -113,14 +113,21 @@ impl Drop for Waker {
 
 impl Executor {
     /// Starts the thread. What it has to give up is told through `lost`.
-    pub(crate) fn start(name: &str, paced: Paced, ledger: Ledger, lost: mpsc::Sender<Lost>) -> std::io::Result<Self> {
+    /// `planned`: for a slice.
+    pub(crate) fn start(
+        name: &str,
+        planned: Duration,
+        paced: Paced,
+        ledger: Ledger,
+        lost: mpsc::Sender<Lost>,
+    ) -> std::io::Result<Self> {
         let (inbox, commands) = mpsc::channel(INBOX);
-        let work = Arc::new(Work::default());
+        let work = Arc::new(Work::new(paced.uncut_count().clone()));
         let shared = work.clone();
         let body = move || {
             shared.set_levers(gogrid_probe::background_thread());
             let pace = Pace::new(paced);
-            Core { stages: BTreeMap::new(), parked: Vec::new(), last: None, lost, pace, ledger, work: shared }
+            Core { stages: BTreeMap::new(), parked: Vec::new(), last: None, planned, lost, pace, ledger, work: shared }
                 .run(commands);
         };
         let thread = thread::Builder::new().name(format!("executor {name}")).spawn(body)?;
@@ -214,6 +221,8 @@ struct Core {
     parked: Vec<Slot>,
     /// The stage that computed the last slice: the next in line comes after it.
     last: Option<Epoch>,
+    /// What is planned for a slice.
+    planned: Duration,
     lost: mpsc::Sender<Lost>,
     pace: Pace,
     ledger: Ledger,
@@ -282,7 +291,7 @@ impl Core {
         let threads = self.pace.paced().threads();
         self.pace.begin();
         let done = slot.slice(epoch, threads);
-        let took = self.pace.end(threads);
+        let took = self.pace.end(threads, Kind::new(epoch, done.rows, done.sessions), done.units.len());
         slot.observe(threads, &done, took.device);
         let slice = Slice { took: took.device, units: done.units.len() };
         self.work.count(slice, done.tokens);
@@ -306,7 +315,7 @@ impl Core {
                 drop(reply.send(installed));
             }
             Command::Install { key, epoch, prefill_chunk, loaded, reply } => {
-                let slot = Slot::new(key, *loaded, prefill_chunk, self.ledger.clone());
+                let slot = Slot::new(key, *loaded, prefill_chunk, self.planned, self.ledger.clone());
                 drop(reply.send(slot.installed()));
                 self.stages.insert(epoch, slot);
             }
@@ -402,7 +411,8 @@ pub(crate) struct Detached(mpsc::Receiver<Command>);
 impl Detached {
     pub(crate) fn new() -> (Executor, Self) {
         let (inbox, commands) = mpsc::channel(INBOX);
-        (Executor { inbox, work: Arc::default(), thread: Waker(thread::current()) }, Self(commands))
+        let work = Arc::new(Work::new(crate::pace::UncutCount::default()));
+        (Executor { inbox, work, thread: Waker(thread::current()) }, Self(commands))
     }
 
     /// Waits for the next order to free memory, and obeys: whether it is to give up everything.
@@ -432,6 +442,9 @@ impl Detached {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slices::PLANNED;
+    use futures::FutureExt;
+    use gogrid_limits::Share;
 
     #[tokio::test]
     async fn a_thread_that_ended_is_noticed() {
@@ -441,5 +454,17 @@ mod tests {
         drop(thread);
         noticed.await.expect("it is told");
         executor.park(Epoch(1)).await;
+    }
+
+    #[tokio::test]
+    async fn a_matrix_that_is_being_made_is_waited_for_like_a_slice() {
+        let (paced, (lost, _failures)) = (Paced::new(false), mpsc::channel(1));
+        let executor = Executor::start("test", PLANNED, paced.clone(), Ledger::new(0), lost).expect("a thread");
+        paced.lend(Share::FULL);
+        let matrix = paced.uncut(|| false).expect("allowed");
+        paced.lend(Share::ZERO);
+        assert!(executor.work().quiet().now_or_never().is_none(), "it is being made");
+        drop(matrix);
+        executor.work().quiet().await;
     }
 }

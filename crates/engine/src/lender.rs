@@ -214,6 +214,7 @@ impl Desk {
             own_gpu_busy: self.gpu.then(|| self.rates.gpu_since_last(&self.paced)),
         };
         let sample = self.probe.sample(&watch);
+        self.paced.saw(&sample);
         let now = self.now();
         self.governor.update(&sample, now);
         self.rates.turn(&sample, &self.paced, self.executor.work().tokens());

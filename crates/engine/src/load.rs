@@ -3,7 +3,7 @@
 use crate::{
     executor::{Executor, Installed, Loaded, StageKey},
     lender::lent,
-    pace::Paced,
+    pace::{Paced, Uncut},
     weights::{FetchError, Mirrors, WeightCache},
 };
 use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
@@ -12,7 +12,7 @@ use gogrid_model::{
     StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
 };
 use gogrid_wire::control::StageSpec;
-use std::{borrow::Cow, io, sync::Arc, thread};
+use std::{borrow::Cow, cell::RefCell, io, sync::Arc, thread};
 use tokio::sync::oneshot;
 
 /// Why a stage cannot be loaded.
@@ -91,7 +91,7 @@ impl Loader {
         let (workspace, rows) = self.workspace(&manifest.config, spec.prefill_chunk as usize)?;
         let (cache, paced) = (self.cache.clone(), self.paced.clone());
         let stage = on_thread("load", move |over| {
-            let source = PacedSource { source: &cache, paced: &paced, over };
+            let source = PacedSource { source: &cache, paced: &paced, over, making: RefCell::default() };
             Stage::load(&manifest, layers, &source, &options)
         })
         .await?;
@@ -120,13 +120,16 @@ struct PacedSource<'a> {
     paced: &'a Paced,
     /// Whether nobody waits for the stage any more.
     over: &'a (dyn Fn() -> bool + Sync),
+    /// What is made of the last tensor: until the next one is asked for, or the stage is whole.
+    making: RefCell<Option<Uncut<'a>>>,
 }
 
 impl TensorSource for PacedSource<'_> {
     fn tensor(&self, entry: &TensorEntry) -> Result<Cow<'_, [u8]>, TensorError> {
-        // What was made of the tensor before this one is settled here.
+        drop(self.making.take());
         let given_up = || TensorError::new(&entry.name, io::Error::other("the load was given up"));
-        self.paced.run(self.over, || self.source.tensor(entry)).ok_or_else(given_up)?
+        self.making.replace(Some(self.paced.uncut(self.over).ok_or_else(given_up)?));
+        self.source.tensor(entry)
     }
 }
 
@@ -147,8 +150,50 @@ async fn on_thread<T: Send + 'static>(
     Ok(result.await.map_err(|_| StageLoadError::Executor)??)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use gogrid_limits::Share;
+    use gogrid_model::WeightType;
+    use std::{
+        collections::HashMap,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    #[test]
+    fn a_matrix_is_under_way_until_the_next_tensor_is_asked_for() {
+        let tensors = HashMap::from([("a".to_owned(), vec![0; 4]), ("b".to_owned(), vec![0; 4])]);
+        let entry = |name: &str| TensorEntry {
+            name: name.into(),
+            dtype: WeightType::F32,
+            shape: vec![1],
+            bytes: 4,
+            hash: TensorHash::of(&[0; 4]),
+        };
+        let (paced, over) = (Paced::new(false), AtomicBool::new(false));
+        let (over_now, quiet) =
+            (|| over.load(Ordering::Relaxed), || paced.uncut_count().none().now_or_never().is_some());
+        let source = PacedSource { source: &tensors, paced: &paced, over: &over_now, making: RefCell::default() };
+        paced.lend(Share::FULL);
+        source.tensor(&entry("a")).expect("it is there");
+        assert!(!quiet(), "its matrix is being made");
+        // Paused: what is under way ends, and nothing else begins before the load is given up.
+        paced.lend(Share::ZERO);
+        over.store(true, Ordering::Relaxed);
+        assert!(source.tensor(&entry("b")).is_err());
+        assert!(quiet());
+        over.store(false, Ordering::Relaxed);
+        paced.lend(Share::FULL);
+        source.tensor(&entry("b")).expect("it is there");
+        assert!(!quiet(), "the last matrix is being made");
+        drop(source);
+        assert!(quiet(), "the stage is whole");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod thread_tests {
     use super::*;
 
     /// The scheduling class of the calling thread: 5 is `SCHED_IDLE` (sched(7)).

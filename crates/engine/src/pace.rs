@@ -1,18 +1,24 @@
 //! What the executor asks before each slice, and tells after it.
 //!
 //! Two pacers hold: one for CPU time, of the whole process as the system counts it, in parts of all cores; one for the
-//! GPU's time where the stage computes there, in which a slice counts from its first launch until the device has
-//! finished it. Whoever changes the allowance calls [`Paced::allow`]; the executor sees it before its next slice.
+//! GPU's time where the stage computes there, in which a slice counts as the device's driver would count it
+//! ([`occupancy`]), at most from its first launch until the device has finished it. Whoever changes the allowance calls [`Paced::allow`]; the executor sees it before its next slice.
 
-use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Share};
+mod occupancy;
+mod uncut;
+
+pub(crate) use occupancy::Kind;
+pub(crate) use uncut::{Uncut, UncutCount};
+
+use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Sample, Share, Signal};
 use gogrid_model::Threads;
 use gogrid_probe::process_cpu_time;
+use occupancy::Occupancy;
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -20,8 +26,6 @@ use std::{
 /// over the share within any second: a hundredth.
 const TOLERANCE: Duration = Duration::from_millis(10);
 
-/// How often a thread that is stopped asks again.
-const STOPPED_AGAIN: Duration = Duration::from_millis(50);
 /// A rest longer than this is over: the time between two tokens of one answer is shorter.
 const LONG_REST: Duration = Duration::from_millis(100);
 
@@ -32,20 +36,56 @@ pub(crate) struct Paced {
     /// Logical cores of the machine.
     cores: f64,
     cpu: Arc<Pacer>,
-    gpu: Option<Arc<Pacer>>,
+    gpu: Option<Arc<GpuTime>>,
     /// CPU time of the process that is settled already, in ns.
     settled: Arc<AtomicU64>,
     /// Whether the donor lends one thread.
     alone: Arc<AtomicBool>,
+    /// Work under way that cannot be cut.
+    uncut: UncutCount,
+}
+
+/// A GPU's time.
+struct GpuTime {
+    pacer: Pacer,
+    /// Time in which it was busy for us, by our own count, in ns.
+    busy: AtomicU64,
+    occupancy: Mutex<Occupancy>,
+}
+
+impl GpuTime {
+    fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy.load(Ordering::Relaxed))
+    }
+
+    /// Settles a slice.
+    fn settle(&self, grant: Grant, kind: Kind, units: usize, length: Duration, now: Duration) {
+        let cost = self.occupancy().charge(kind, units, length);
+        self.pacer.mark_request_processed(grant, cost.charged, now);
+        self.busy.fetch_add(u64::try_from(cost.busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
+        self.occupancy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Paced {
     /// Pacers that allow nothing yet.
     pub(crate) fn new(gpu: bool) -> Self {
-        let pacer = || Arc::new(Pacer::new(Share::ZERO, TOLERANCE));
+        let pacer = || Pacer::new(Share::ZERO, TOLERANCE);
         let cores = gogrid_probe::logical_cores() as f64;
         let settled = Arc::new(AtomicU64::new(cpu_ns()));
-        Self { clock: Instant::now(), cores, cpu: pacer(), gpu: gpu.then(pacer), settled, alone: Arc::default() }
+        Self {
+            clock: Instant::now(),
+            cores,
+            cpu: Arc::new(pacer()),
+            gpu: gpu
+                .then(|| Arc::new(GpuTime { pacer: pacer(), busy: AtomicU64::new(0), occupancy: Mutex::default() })),
+            settled,
+            alone: Arc::default(),
+            uncut: UncutCount::default(),
+        }
     }
 
     /// CPU time that the process has used since the call before, whoever made it, in parts of all cores.
@@ -55,36 +95,13 @@ impl Paced {
         Duration::from_nanos(used.saturating_sub(before)).div_f64(self.cores)
     }
 
-    /// Runs CPU work that cannot be cut, such as the making of a matrix, when its time has come; `None` where `over`
-    /// says so while it waits. For threads of their own.
-    pub(crate) fn run<T>(&self, over: impl Fn() -> bool, work: impl FnOnce() -> T) -> Option<T> {
-        let grant = loop {
-            if over() {
-                return None;
-            }
-            match self.cpu.reserve(Duration::ZERO, self.now()) {
-                Ok(grant) => break grant,
-                Err(_) => thread::park_timeout(STOPPED_AGAIN),
-            }
-        };
-        loop {
-            match grant.start().saturating_sub(self.now()) {
-                Duration::ZERO => break,
-                wait => thread::park_timeout(wait),
-            }
-        }
-        let done = work();
-        self.cpu.mark_request_processed(grant, self.take_cpu(), self.now());
-        Some(done)
-    }
-
     /// Holds from the next slice on. `threads`: the most that compute; the kernels' pool has the size that it was made
     /// with, so that a running worker can only choose between that and one.
     pub(crate) fn allow(&self, allowance: &Allowance, threads: Option<u32>) {
         self.alone.store(threads == Some(1), Ordering::Relaxed);
         self.cpu.set_share(allowance.cpu);
         if let Some(gpu) = &self.gpu {
-            gpu.set_share(allowance.gpu);
+            gpu.pacer.set_share(allowance.gpu);
         }
     }
 
@@ -99,9 +116,20 @@ impl Paced {
         cpu.is_zero() || gpu.is_some_and(Share::is_zero)
     }
 
+    /// Takes in what the machine showed.
+    pub(crate) fn saw(&self, sample: &Sample) {
+        if let Some(gpu) = &self.gpu {
+            let seen = sample.gpu.as_ref().and_then(Signal::known);
+            gpu.occupancy().look(seen.and_then(|gpu| gpu.load.known().copied()), self.now());
+        }
+    }
+
     /// Counts of the device that computes.
     pub(crate) fn stats(&self) -> PacerStats {
-        self.gpu.as_ref().unwrap_or(&self.cpu).stats()
+        match &self.gpu {
+            Some(gpu) => PacerStats { busy: gpu.busy(), ..gpu.pacer.stats() },
+            None => self.cpu.stats(),
+        }
     }
 
     /// Time on the pacers' clock.
@@ -118,8 +146,17 @@ impl Paced {
         }
     }
 
+    /// Allows so much of everything.
+    #[cfg(test)]
+    pub(crate) fn lend(&self, share: Share) {
+        self.cpu.set_share(share);
+        if let Some(gpu) = &self.gpu {
+            gpu.pacer.set_share(share);
+        }
+    }
+
     fn shares(&self) -> (Share, Option<Share>) {
-        (self.cpu.share(), self.gpu.as_ref().map(|gpu| gpu.share()))
+        (self.cpu.share(), self.gpu.as_ref().map(|gpu| gpu.pacer.share()))
     }
 }
 
@@ -153,7 +190,7 @@ pub(crate) struct Pace {
 /// What a slice took.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Took {
-    /// Device time: of the GPU, or of each of the CPU's threads.
+    /// Device time: of the GPU, from the first launch until all is finished; or of each of the CPU's threads.
     pub(crate) device: Duration,
 }
 
@@ -180,7 +217,7 @@ impl Pace {
                 return Start::Stopped;
             };
             let gpu = match &self.paced.gpu {
-                Some(pacer) => match pacer.reserve(expected, now) {
+                Some(gpu) => match gpu.pacer.reserve(expected, now) {
                     Ok(grant) => Some(grant),
                     Err(_) => {
                         self.paced.cpu.cancel(cpu);
@@ -219,15 +256,16 @@ impl Pace {
         self.began = Instant::now();
     }
 
-    /// The slice is over: settles what it took, and what the process' other threads took since the last one.
-    pub(crate) fn end(&mut self, threads: Threads) -> Took {
+    /// The slice of so many units is over: settles what it took, and what the process' other threads took since the last
+    /// one.
+    pub(crate) fn end(&mut self, threads: Threads, kind: Kind, units: usize) -> Took {
         let cpu = self.paced.take_cpu();
         let wall = self.began.elapsed();
         let now = self.paced.now();
         if let Some(claim) = self.claim.take() {
             self.paced.cpu.mark_request_processed(claim.cpu, cpu, now);
-            if let (Some(pacer), Some(grant)) = (&self.paced.gpu, claim.gpu) {
-                pacer.mark_request_processed(grant, wall, now);
+            if let (Some(gpu), Some(grant)) = (&self.paced.gpu, claim.gpu) {
+                gpu.settle(grant, kind, units, wall, now);
             }
         }
         let device =
@@ -238,8 +276,8 @@ impl Pace {
     fn give_back(&mut self) {
         if let Some(claim) = self.claim.take() {
             self.paced.cpu.cancel(claim.cpu);
-            if let (Some(pacer), Some(grant)) = (&self.paced.gpu, claim.gpu) {
-                pacer.cancel(grant);
+            if let (Some(gpu), Some(grant)) = (&self.paced.gpu, claim.gpu) {
+                gpu.pacer.cancel(grant);
             }
         }
     }
@@ -253,5 +291,24 @@ fn cores(threads: Threads) -> f64 {
     match threads {
         Threads::One => 1.0,
         Threads::All => Threads::in_pool() as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gogrid_wire::Epoch;
+
+    #[test]
+    fn a_slice_of_work_that_is_not_known_costs_its_length() {
+        let paced = Paced::new(true);
+        paced.lend(Share::FULL);
+        let mut pace = Pace::new(paced.clone());
+        assert_eq!(pace.claim(Duration::from_millis(1), Threads::One), Start::Now);
+        pace.begin();
+        let took = pace.end(Threads::One, Kind::new(Epoch(1), 1, 1), 3);
+        let stats = paced.stats();
+        assert_eq!(stats.requests, 1);
+        assert!(stats.busy.abs_diff(took.device) <= Duration::from_nanos(1), "{stats:?} {took:?}");
     }
 }

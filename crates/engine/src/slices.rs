@@ -10,7 +10,9 @@ use std::time::Duration;
 /// Device time of one slice: half a frame of a 60 Hz screen.
 pub(crate) const SLICE: Duration = Duration::from_millis(8);
 /// What is planned for a slice: times vary by a third now and then, and 99 of 100 slices are to stay within the bound.
-const PLANNED: Duration = Duration::from_millis(6);
+pub(crate) const PLANNED: Duration = Duration::from_millis(6);
+/// The plan of who wants no slices, but whole batches.
+pub(crate) const WHOLE: Duration = Duration::MAX;
 /// Rows of a batch before anything is measured: units of models that fit a desktop take milliseconds for them.
 const FIRST_ROWS: usize = 16;
 /// A batch has room for so many rows even where one unit takes longer than a slice for them: its weights pass through
@@ -62,17 +64,24 @@ impl Curve {
 }
 
 /// What a stage's units take, run in one way.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct UnitTimes {
+    /// What is planned for a slice.
+    planned: Duration,
     cold: u32,
     curves: [Curve; Unit::ALL.len()],
 }
 
 impl UnitTimes {
+    /// Nothing is measured yet. `planned`: for a slice.
+    pub(crate) fn new(planned: Duration) -> Self {
+        Self { planned, cold: 0, curves: Default::default() }
+    }
+
     /// How many of the units that are left make up the next slice of a batch of so many rows, at least one. A unit that
     /// was never measured is a slice of its own.
     pub(crate) fn next(&self, rows: usize, left: impl Iterator<Item = Unit>) -> usize {
-        let mut room = PLANNED.as_secs_f64();
+        let mut room = self.planned.as_secs_f64();
         let fits = |unit: &Unit| {
             room -= self.curve(*unit).predict(rows).unwrap_or(f64::INFINITY);
             room >= 0.0
@@ -87,7 +96,7 @@ impl UnitTimes {
 
     /// The most rows of which every unit of a layer stays within a slice.
     pub(crate) fn rows(&self) -> usize {
-        let bound = PLANNED.as_secs_f64();
+        let bound = self.planned.as_secs_f64();
         let fits = |rows: usize| {
             Unit::LAYER.iter().all(|unit| match self.curve(*unit).predict(rows) {
                 Some(seconds) => seconds <= bound,
@@ -144,7 +153,7 @@ mod tests {
 
     /// Times of a stage whose units take `fixed + per_row × rows` ms each.
     fn learned(fixed: f64, per_row: f64, head: f64) -> UnitTimes {
-        let mut times = UnitTimes::default();
+        let mut times = UnitTimes::new(PLANNED);
         for _ in 0..30 {
             for rows in [1, 4, 16, 64] {
                 for unit in Unit::LAYER {
@@ -158,7 +167,7 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_one_unit_of_few_rows() {
-        let times = UnitTimes::default();
+        let times = UnitTimes::new(PLANNED);
         assert_eq!(times.rows(), FIRST_ROWS);
         assert_eq!(times.next(1, left(22)), 1);
         assert_eq!(times.next(1, left(0)), 1);
@@ -176,6 +185,16 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_no_slices_gets_whole_batches_once_their_units_are_known() {
+        let mut times = UnitTimes::new(WHOLE);
+        assert_eq!(times.next(1, left(22)), 1);
+        for _ in 0..=COLD {
+            times.observe(500, left(1), ms(40.0));
+        }
+        assert_eq!((times.next(500, left(22)), times.rows()), (3 * 22 + 1, (1 << BUCKETS) - 1));
+    }
+
+    #[test]
     fn a_slow_unit_is_a_slice_and_some_rows_share_it() {
         let times = learned(20.0, 1.0, 3.0);
         assert_eq!(times.rows(), FEWEST_ROWS);
@@ -184,7 +203,7 @@ mod tests {
 
     #[test]
     fn cold_and_disturbed_slices_do_not_stall_what_follows() {
-        let mut times = UnitTimes::default();
+        let mut times = UnitTimes::new(PLANNED);
         let mut observe = |took| times.observe(1, iter::once(Unit::Up), ms(took));
         observe(5000.0);
         observe(5000.0);
@@ -203,7 +222,7 @@ mod tests {
             seen in prop::collection::vec((1usize..3000, 0usize..30, 0.0f64..200.0), 0..60),
             rows in 1usize..3000, layers in 0usize..100,
         ) {
-            let mut times = UnitTimes::default();
+            let mut times = UnitTimes::new(PLANNED);
             for (rows, layers, took) in seen {
                 times.observe(rows, left(layers), ms(took));
             }

@@ -10,6 +10,7 @@ use crate::{
     membership::MembershipError,
     pace::Paced,
     record::Record,
+    slices::{PLANNED, WHOLE},
     weights::WeightCache,
 };
 use gogrid_limits::{Account, Ledger, LimitsError, Machine, OverLimit, Preset, Sample};
@@ -48,6 +49,8 @@ pub struct WorkerOptions {
     pub memory: Option<u64>,
     /// Whether it stays when the machine is a member of no grid, and waits to be told of one.
     pub resident: bool,
+    /// Computes batches whole, in one slice each: to measure what slices are good for.
+    pub whole_batches: bool,
 }
 
 /// Why a worker cannot run.
@@ -217,7 +220,8 @@ fn lend(
     let machine = machine(&sample, gpu, options.memory.is_some())?;
     let cache = WeightCache::open(&options.data.join("weights"))?;
     let (paced, ledger) = (Paced::new(gpu), Ledger::new(0));
-    let executor = Executor::start(&device.to_string(), paced.clone(), ledger.clone(), lost)?;
+    let planned = if options.whole_batches { WHOLE } else { PLANNED };
+    let executor = Executor::start(&device.to_string(), planned, paced.clone(), ledger.clone(), lost)?;
     let parts = Parts {
         settings,
         machine,

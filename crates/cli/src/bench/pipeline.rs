@@ -106,7 +106,14 @@ async fn time_local(local: Option<Local>, prompt: Vec<u32>, tokens: usize) -> Re
 async fn start(model: &Path, workers: usize, args: &PipelineArgs) -> Result<Setup> {
     let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
     let model = NewModel { path: model.to_owned(), name: None, stages: workers, quant: Some(args.quant) };
-    let launch = Launch { listen: "127.0.0.1:0".into(), model, workers, devices: args.device.clone(), threads: None };
+    let launch = Launch {
+        listen: "127.0.0.1:0".into(),
+        model,
+        workers,
+        devices: args.device.clone(),
+        threads: None,
+        whole_batches: false,
+    };
     let cluster = Cluster::start(folder, launch).await?;
     let name = if workers == 1 { "1 worker".into() } else { format!("{workers} workers") };
     Ok(Setup { name, cluster: Some(cluster), hops: workers + 1, timings: Vec::new() })

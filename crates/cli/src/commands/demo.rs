@@ -32,6 +32,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         devices: args.device,
         // Layers of this size gain nothing from more.
         threads: Some(1),
+        whole_batches: false,
     };
     let cluster = tokio::select! {
         cluster = Cluster::start(folder, launch) => cluster?,

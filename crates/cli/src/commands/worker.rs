@@ -46,6 +46,7 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
         limits: args.limits,
         preset: args.preset,
         memory: args.memory.map(|size| size.as_u64()),
+        whole_batches: args.whole_batches,
     };
     let worker = Worker::new(Arc::new(transport), options, Box::new(probe));
 

@@ -1,5 +1,6 @@
 //! Numbers that anybody may read at any time.
 
+use crate::pace::UncutCount;
 use gogrid_probe::LeverReport;
 use std::{
     collections::VecDeque,
@@ -31,6 +32,8 @@ pub struct StageGauge {
 #[derive(Debug)]
 pub(crate) struct Work {
     computing: watch::Sender<bool>,
+    /// What other threads compute.
+    uncut: UncutCount,
     waiting: AtomicBool,
     tokens: AtomicU64,
     /// Slices since the start.
@@ -61,10 +64,11 @@ pub(crate) struct SliceTimes {
     pub(crate) p99_of_several: Duration,
 }
 
-impl Default for Work {
-    fn default() -> Self {
+impl Work {
+    pub(super) fn new(uncut: UncutCount) -> Self {
         Self {
             computing: watch::Sender::new(false),
+            uncut,
             waiting: AtomicBool::new(false),
             tokens: AtomicU64::new(0),
             counted: AtomicU64::new(0),
@@ -73,13 +77,13 @@ impl Default for Work {
             levers: OnceLock::new(),
         }
     }
-}
 
-impl Work {
-    /// Waits until no slice is being computed. With the pacers stopped before, none will be. Cancel-safe.
+    /// Waits until nothing is being computed: no slice, and no stage's matrix. With the pacers stopped before, nothing
+    /// will be. Cancel-safe.
     pub(crate) async fn quiet(&self) {
         // The sender is part of self.
         drop(self.computing.subscribe().wait_for(|computing| !computing).await);
+        self.uncut.none().await;
     }
 
     /// Whether there is work, or was a moment ago: between two tokens of an answer there is none.

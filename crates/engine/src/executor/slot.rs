@@ -62,16 +62,16 @@ struct Running {
 /// What a slice did.
 pub(super) struct Done {
     pub(super) units: Vec<Unit>,
-    rows: usize,
+    /// Rows and sessions of its batch.
+    pub(super) rows: usize,
+    pub(super) sessions: usize,
     /// Rows whose batch is complete with it.
     pub(super) tokens: u64,
-    /// Sessions of that batch.
-    sessions: usize,
     pub(super) failed: Failed,
 }
 
 impl Slot {
-    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, ledger: Ledger) -> Self {
+    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, planned: Duration, ledger: Ledger) -> Self {
         let Loaded { stage, memory, rows } = loaded;
         Self {
             key,
@@ -82,7 +82,7 @@ impl Slot {
             running: None,
             alone: VecDeque::new(),
             closing: Vec::new(),
-            times: Default::default(),
+            times: [UnitTimes::new(planned), UnitTimes::new(planned)],
             last_slice: SLICE,
             batch_took: Duration::ZERO,
             gather: Gather::default(),
@@ -260,7 +260,7 @@ impl Slot {
     /// Computes a slice of the batch that is under way, or of the next one; the batch's output is sent on with its last
     /// slice.
     pub(super) fn slice(&mut self, epoch: Epoch, threads: Threads) -> Done {
-        let mut done = Done { units: Vec::new(), rows: 0, tokens: 0, sessions: 0, failed: Vec::new() };
+        let mut done = Done { units: Vec::new(), rows: 0, sessions: 0, tokens: 0, failed: Vec::new() };
         let mut running = match self.running.take() {
             Some(running) => running,
             None => {
@@ -278,13 +278,13 @@ impl Slot {
                 }
             }
         };
-        done.rows = running.pass.rows();
+        (done.rows, done.sessions) = (running.pass.rows(), running.batch.len());
         let units = self.times(threads).next(done.rows, running.pass.units());
         done.units = running.pass.units().take(units).collect();
         match self.stage.advance(&mut running.pass, units, threads) {
             Ok(None) => self.running = Some(running),
             Ok(Some(output)) => {
-                (done.tokens, done.sessions) = (done.rows as u64, running.batch.len());
+                done.tokens = done.rows as u64;
                 let closed = std::mem::take(&mut self.closing);
                 self.emit(epoch, &running.batch, output);
                 closed.into_iter().for_each(|session| self.close(session));

@@ -1,4 +1,4 @@
-//! A steady stream of work for a worker: answers without end, several at a time.
+//! A steady stream of work for a worker: answers without end, several at a time; or long prompts, which fill a GPU.
 
 use crate::sse::SseDecoder;
 use anyhow::{Context, Result, bail};
@@ -10,18 +10,44 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Answers at a time.
+/// Requests of a kind at a time.
 const STREAMS: usize = 4;
-/// Tokens of an answer: long, so that prompts weigh little, and far below the model's context, so that attention does.
-const TOKENS: usize = 512;
-/// Tokens of a prompt.
-const PROMPT: u32 = 4;
+/// Long answers, so that prompts weigh little, and far below the model's context, so that attention does.
+const ANSWER: Request = Request { prompt: 4, tokens: 512 };
+/// Long prompts and nothing else, within the model's context.
+const PROMPT: Request = Request { prompt: 1500, tokens: 1 };
 /// Tokens of one step come closer together than this.
 const TOGETHER: Duration = Duration::from_millis(8);
 /// No step takes longer, whatever the limit.
 const STEP_WITHIN: Duration = Duration::from_secs(60);
 /// After an answer that was refused or broke off.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    Answers,
+    Prompts,
+    /// Both at once.
+    Both,
+}
+
+impl Asked {
+    fn requests(self) -> &'static [Request] {
+        match self {
+            Self::Answers => &[ANSWER],
+            Self::Prompts => &[PROMPT],
+            Self::Both => &[ANSWER, PROMPT],
+        }
+    }
+}
+
+/// In tokens.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    prompt: u32,
+    tokens: usize,
+}
 
 /// The stream. It ends when it is dropped.
 pub(super) struct Load {
@@ -39,22 +65,24 @@ pub(super) struct Counts {
 
 impl Load {
     /// Starts it. Answers end one after another, not all in the same step.
-    pub(super) fn start(url: &str, model: &str) -> Result<Self> {
+    pub(super) fn start(url: &str, model: &str, asked: Asked) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let (counted, counts) = watch::channel(Counts::default());
         let mut streams = JoinSet::new();
-        for number in 1..=STREAMS {
+        let requests = asked.requests().iter().flat_map(|request| (1..=STREAMS).map(|number| (*request, number)));
+        for (request, number) in requests {
             let (http, url, model) = (http.clone(), format!("{url}/v1/completions"), model.to_owned());
             let counted = counted.clone();
             streams.spawn(async move {
-                let mut tokens = TOKENS * number / STREAMS;
+                let mut tokens = (request.tokens * number).div_ceil(STREAMS);
                 loop {
-                    if let Err(error) = answer(&http, &url, &model, tokens, &counted).await {
+                    let next = Request { tokens, ..request };
+                    if let Err(error) = answer(&http, &url, &model, next, &counted).await {
                         tracing::warn!(error = format!("{error:#}"), "an answer broke off");
                         counted.send_modify(|counts| counts.broken += 1);
                         sleep(AGAIN_AFTER).await;
                     }
-                    tokens = TOKENS;
+                    tokens = request.tokens;
                 }
             });
         }
@@ -65,12 +93,18 @@ impl Load {
         *self.counts.borrow()
     }
 
-    /// Waits for the end of a step: a token, and then none for a moment. Returns the tokens so far.
-    pub(super) async fn step(&mut self) -> Result<u64> {
+    /// Waits for a token.
+    pub(super) async fn some(&mut self) -> Result<()> {
         self.counts.mark_unchanged();
         let before = self.counts().tokens;
         let tokens = self.counts.wait_for(|counts| counts.tokens > before);
         timeout(STEP_WITHIN, tokens).await.context("no token comes any more")??;
+        Ok(())
+    }
+
+    /// Waits for the end of a step: a token, and then none for a moment. Returns the tokens so far.
+    pub(super) async fn step(&mut self) -> Result<u64> {
+        self.some().await?;
         while timeout(TOGETHER, self.counts.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
         Ok(self.counts().tokens)
     }
@@ -80,13 +114,13 @@ async fn answer(
     http: &reqwest::Client,
     url: &str,
     model: &str,
-    tokens: usize,
+    request: Request,
     counted: &watch::Sender<Counts>,
 ) -> Result<()> {
     // Ids of words, none of them special.
-    let prompt: Vec<u32> = (0..PROMPT).map(|position| 100 + position).collect();
+    let prompt: Vec<u32> = (0..request.prompt).map(|position| 100 + position).collect();
     let body = json!({
-        "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true, "stream": true,
+        "model": model, "prompt": prompt, "max_tokens": request.tokens, "temperature": 0, "ignore_eos": true, "stream": true,
     });
     let mut response = http.post(url).json(&body).send().await?;
     let status = response.status();

@@ -10,6 +10,8 @@ use std::fmt::Write;
 pub(super) enum Verdict {
     Ok,
     Missed,
+    /// A figure beside which there is no bar.
+    Told,
     /// The machine lacks something; the row says what.
     NotMeasured,
 }
@@ -35,6 +37,12 @@ impl Row {
     ) -> Self {
         let verdict = if met { Verdict::Ok } else { Verdict::Missed };
         Self { name: name.into(), measured: measured.into(), bar: bar.into(), verdict, raw }
+    }
+
+    /// A figure to compare others with.
+    pub(super) fn told(name: impl Into<String>, measured: impl Into<String>, raw: Value) -> Self {
+        let (name, measured, bar) = (name.into(), measured.into(), "none: to compare with".into());
+        Self { name, measured, bar, verdict: Verdict::Told, raw }
     }
 
     pub(super) fn not_measured(name: impl Into<String>, why: impl Into<String>, bar: impl Into<String>) -> Self {
@@ -68,6 +76,7 @@ impl Report {
             let verdict = match row.verdict {
                 Verdict::Ok => "ok",
                 Verdict::Missed => "MISSED",
+                Verdict::Told => "told",
                 Verdict::NotMeasured => "not measured",
             };
             // Writing to a string cannot fail.
@@ -87,11 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn one_missed_bar_is_enough_and_what_was_not_measured_is_none() {
+    fn one_missed_bar_is_enough_and_what_has_no_bar_or_was_not_measured_is_none() {
         assert!(!report(&[true, true]).is_missed());
         assert!(report(&[true, false]).is_missed());
         let mut blind = report(&[true]);
         blind.rows.push(Row::not_measured("input", "no display", "at most 100 ms"));
+        blind.rows.push(Row::told("frames without slices", "9 ms", Value::Null));
         assert!(!blind.is_missed());
         assert!(blind.table().lines().any(|line| line.ends_with("not measured")), "{}", blind.table());
     }

@@ -1,6 +1,9 @@
 //! A coordinator and one worker on this machine, with what is needed to look at the worker and to order it about.
 
-use super::{clock::CpuClock, load::Load};
+use super::{
+    clock::CpuClock,
+    load::{Asked, Load},
+};
 use crate::{
     args::BenchModel,
     bench::random_model::LLAMA_1_1B,
@@ -32,6 +35,15 @@ pub(super) struct Site {
 impl Site {
     /// Starts both; the worker lends everything.
     pub(super) async fn start(model: BenchModel, device: DeviceSpec) -> Result<Self> {
+        Self::launch(model, device, false).await
+    }
+
+    /// The same with a worker that computes batches whole, without slices.
+    pub(super) async fn start_without_slices(model: BenchModel, device: DeviceSpec) -> Result<Self> {
+        Self::launch(model, device, true).await
+    }
+
+    async fn launch(model: BenchModel, device: DeviceSpec, whole_batches: bool) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
         let (name, path) = match model {
             BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
@@ -45,7 +57,7 @@ impl Site {
         let data = folder.path().join("worker-1");
         let model = NewModel { path, name: None, stages: 1, quant: Some(Quant::Q8_0) };
         let devices = vec![device];
-        let launch = Launch { listen: "127.0.0.1:0".into(), model, workers: 1, devices, threads: None };
+        let launch = Launch { listen: "127.0.0.1:0".into(), model, workers: 1, devices, threads: None, whole_batches };
         let cluster = Cluster::start(folder, launch).await?;
         let pid = *cluster.pids().get(1).context("the worker has ended")?;
         Ok(Self {
@@ -65,9 +77,14 @@ impl Site {
 
     /// Keeps the worker busy until it is dropped; a first step is over when this returns.
     pub(super) async fn load(&self) -> Result<Load> {
-        let mut load = Load::start(self.url(), self.model)?;
+        let mut load = Load::start(self.url(), self.model, Asked::Answers)?;
         load.step().await?;
         Ok(load)
+    }
+
+    /// The same with other work, which is only just asked for.
+    pub(super) fn ask(&self, asked: Asked) -> Result<Load> {
+        Load::start(self.url(), self.model, asked)
     }
 
     /// Another connection to the worker.
