@@ -1,5 +1,7 @@
 //! The worker as its local socket sees it: the state in one piece, and orders.
 
+mod diagnosis;
+
 use crate::{
     executor::Executor,
     grid::{Gate, Wish},
@@ -8,8 +10,8 @@ use crate::{
     pace::Paced,
     self_test,
 };
-use gogrid_limits::{Ledger, Limits};
-use gogrid_panel_api::{Contribution, LeverState, Machine, Refused, Request, Response, Setting, Stage, Status, Usage};
+use gogrid_limits::Ledger;
+use gogrid_panel_api::{Contribution, LeverState, Machine, Refused, Request, Response, Stage, Status, Usage};
 use gogrid_probe::{Lever, Outcome};
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -55,13 +57,13 @@ impl local::Desk for Desk {
             pausing_after_answers: state.finishing,
             connection: state.place.clone(),
             machine: who.machine.clone(),
-            managed_by: None,
+            managed_by: state.settings.managed_by().map(str::to_owned),
             usage: self.usage(&state),
             stages: state.stages.iter().map(|(epoch, stage)| panel_stage(*epoch, stage)).collect(),
             sessions: self.lender.view().sessions(),
             contribution: self.contribution(),
             levers: self.levers(&state.caps),
-            limits: settings(&state.limits),
+            limits: state.settings.shown(),
             allowance: state.allowance,
             sample: state.sample,
         }
@@ -75,7 +77,7 @@ impl local::Desk for Desk {
         let record = self.lender.view().record();
         let order = match request {
             Request::Limits | Request::Status | Request::Follow { .. } => {
-                return Response::Limits(settings(&self.lender.view().state().limits));
+                return Response::Limits(self.lender.view().state().settings.shown());
             }
             Request::History { range } => return Response::History(record.history(range)),
             Request::Events => return Response::Events(record.events()),
@@ -83,8 +85,10 @@ impl local::Desk for Desk {
             Request::Join { code } => return self.join(&code).await,
             Request::Leave => return done(self.gate.order(Wish::Leave).await),
             Request::SelfTest => return self.test().await,
-            Request::Diagnose => return diagnosis(),
-            Request::Programs => return programs(),
+            Request::Diagnose => {
+                return answer(diagnosis::found(&self.lender, &self.who).await.map(Response::Diagnosis));
+            }
+            Request::Programs => return answer(diagnosis::programs().await.map(Response::Programs)),
             Request::Set { changes } => Order::Set(changes),
             Request::Preset { name } => Order::Preset(name),
             Request::Pause(pause) => Order::Pause(pause),
@@ -110,8 +114,12 @@ fn reason(state: &State) -> String {
     }
 }
 
+fn answer(result: Result<Response, Refused>) -> Response {
+    result.unwrap_or_else(Response::Refused)
+}
+
 fn done(result: Result<(), Refused>) -> Response {
-    result.map_or_else(Response::Refused, |()| Response::Done)
+    answer(result.map(|()| Response::Done))
 }
 
 impl Desk {
@@ -126,10 +134,7 @@ impl Desk {
         let Ok(_alone) = self.testing.try_lock() else {
             return Response::Refused(Refused::new(None, "a self-test is running already"));
         };
-        match self_test::run(&self.lender, &self.executor, &self.paced).await {
-            Ok(result) => Response::SelfTest(result),
-            Err(refused) => Response::Refused(refused),
-        }
+        answer(self_test::run(&self.lender, &self.executor, &self.paced).await.map(Response::SelfTest))
     }
 
     fn word(&self, state: &State) -> gogrid_panel_api::State {
@@ -189,18 +194,6 @@ impl Desk {
     }
 }
 
-fn settings(limits: &Limits) -> Vec<Setting> {
-    let setting = |key: &gogrid_limits::Key| Setting {
-        key: key.name.to_owned(),
-        value: key.value(limits),
-        changed: key.is_changed(limits),
-        help: format!("{} ({})", key.help, key.range),
-        default: key.value(&Limits::of(limits.preset)),
-        managed: None,
-    };
-    Limits::KEYS.iter().map(setting).collect()
-}
-
 fn panel_stage(epoch: u64, stage: &StageView) -> Stage {
     let (weights_bytes, gauge) = stage.loaded.as_ref().map_or((0, None), |(bytes, gauge)| (*bytes, Some(gauge)));
     Stage {
@@ -212,11 +205,4 @@ fn panel_stage(epoch: u64, stage: &StageView) -> Stage {
         kv_bytes: gauge.map_or(0, |gauge| gauge.kv_used.load(Ordering::Relaxed)),
         sessions: gauge.map_or(0, |gauge| gauge.sessions.load(Ordering::Relaxed)),
     }
-}
-
-fn diagnosis() -> Response {
-    Response::Refused(Refused::new(None, "wip"))
-}
-fn programs() -> Response {
-    Response::Refused(Refused::new(None, "wip"))
 }

@@ -14,7 +14,7 @@ mod tests;
 mod view;
 
 pub(crate) use settings::Settings;
-pub use settings::{SettingsError, compute_threads};
+pub use settings::{SettingsError, compute_threads, system_policy};
 pub(crate) use view::{Lent, StageView, State, View};
 
 use crate::{
@@ -27,7 +27,7 @@ use gogrid_limits::{
     Allowance, Governor, Ledger, Limits, LimitsError, Load, Machine, Memory, Now, Pause, Preset, Sample, Share, Usage,
 };
 use gogrid_panel_api::{PauseRequest, Point, Refused};
-use gogrid_probe::{Probe, Watch};
+use gogrid_probe::{Probe, Source, Watch};
 use net::Net;
 use std::{
     io,
@@ -63,6 +63,8 @@ pub(crate) enum Order {
     Hold(bool),
     /// Look at the machine now: there is work.
     Look,
+    /// Tell where each signal comes from.
+    Sources(oneshot::Sender<Vec<Source>>),
 }
 
 type Reply = oneshot::Sender<Result<(), Refused>>;
@@ -95,8 +97,8 @@ impl Lender {
         let (orders, received) = mpsc::sync_channel(ORDERS);
         let (ready, looked) = mpsc::sync_channel(1);
         let Parts { settings, machine, probe, paced, ledger, executor, weights, record, gpu, long_pause } = parts;
-        let governor = Governor::new(settings.limits().clone(), machine);
-        let view = Arc::new(View::new(governor.allowance().clone(), settings.limits().clone(), record, gpu));
+        let governor = Governor::new(settings.in_force(), machine);
+        let view = Arc::new(View::new(governor.allowance().clone(), settings.clone(), record, gpu));
         let mut desk = Desk {
             settings,
             governor,
@@ -137,11 +139,17 @@ impl Lender {
     /// Gives an order and waits until it holds.
     pub(crate) async fn order(&self, order: Order) -> Result<(), Refused> {
         let (reply, answer) = oneshot::channel();
-        let refused = |message: &str| Refused { field: None, message: message.into() };
         if self.orders.try_send((order, Some(reply))).is_err() {
-            return Err(refused("the worker has too many orders to carry out, or is ending; try again"));
+            return Err(Refused::new(None, "the worker has too many orders to carry out, or is ending; try again"));
         }
-        answer.await.unwrap_or_else(|_| Err(refused("the worker is ending")))
+        answer.await.unwrap_or_else(|_| Err(Refused::new(None, "the worker is ending")))
+    }
+
+    /// Where each signal comes from on this machine.
+    pub(crate) async fn sources(&self) -> Result<Vec<Source>, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Sources(reply)).await?;
+        answer.await.map_err(|_| Refused::new(None, "the worker is ending"))
     }
 
     /// There is work: look at the machine now.
@@ -301,7 +309,7 @@ impl Desk {
         };
         self.view.decided(
             allowance,
-            self.governor.limits(),
+            &self.settings,
             Lent { memory: lent(&self.ledger.usage()), stopped, computes },
             self.finishing.is_some(),
         );
@@ -324,13 +332,18 @@ impl Desk {
                 self.look();
                 Ok(())
             }
+            Order::Sources(reply) => {
+                // Whoever asked may be gone.
+                drop(reply.send(self.probe.sources()));
+                Ok(())
+            }
             Order::Hold(held) => {
                 self.held = held;
                 self.hold();
                 Ok(())
             }
             Order::Set(changes) => {
-                let limits = self.governor.limits().with(&changes).map_err(|error| refused(&error))?;
+                let limits = self.settings.with(&changes).map_err(|error| refused(&error))?;
                 self.take(limits)
             }
             Order::Preset(name) => {
@@ -338,7 +351,7 @@ impl Desk {
                     field: Some("preset".into()),
                     message: format!("preset = {name} is none of quiet, balanced and full"),
                 })?;
-                let mut limits = self.governor.limits().clone();
+                let mut limits = self.settings.chosen().clone();
                 limits.choose(preset);
                 self.take(limits)
             }
@@ -350,7 +363,7 @@ impl Desk {
             Order::Pause(request) => self.pause(request),
             Order::Resume => {
                 self.finishing = None;
-                self.take(Limits { pause: None, ..self.governor.limits().clone() })
+                self.take(Limits { pause: None, ..self.settings.chosen().clone() })
             }
         }
     }
@@ -365,15 +378,16 @@ impl Desk {
             }
             Some(length) => Pause::Until(self.now().timestamp + length),
         };
-        self.take(Limits { pause: Some(pause), ..self.governor.limits().clone() })
+        self.take(Limits { pause: Some(pause), ..self.settings.chosen().clone() })
     }
 
-    /// Takes new limits: they hold, and are kept for the next start.
+    /// Takes new limits of the donor: what a policy leaves of them holds, and they are kept for the next start.
     fn take(&mut self, limits: Limits) -> Result<(), Refused> {
+        self.settings.choose(limits);
         let now = self.now();
-        self.governor.set_limits(limits, now);
+        self.governor.set_limits(self.settings.in_force(), now);
         self.hold();
-        self.settings.keep(self.governor.limits()).map_err(|error| Refused {
+        self.settings.keep().map_err(|error| Refused {
             field: None,
             message: format!("the limits hold now, but cannot be kept for the next start: {}", chain(&error)),
         })

@@ -28,7 +28,7 @@ mod weights;
 mod worker;
 
 pub use executor::{Executor, StageGauge};
-pub use lender::{SettingsError, compute_threads};
+pub use lender::{SettingsError, compute_threads, system_policy};
 pub use local::LocalError;
 pub use membership::{Membership, MembershipError};
 pub use weights::{FetchError, WeightCache};

@@ -12,7 +12,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -24,8 +24,6 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(2);
 /// After a stop, work that is under way ends well within this time.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is asked whether it has.
-const LOOK: Duration = Duration::from_millis(1);
 /// One unit of work: hashing so many bytes takes about a millisecond.
 const UNIT_BYTES: usize = 2 << 20;
 
@@ -51,7 +49,7 @@ pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> 
 
     let ordered = Instant::now();
     let stopped = lender.order(Order::Hold(true)).await;
-    let quiet = load.quiet().await;
+    let quiet = tokio::time::timeout(QUIET_WITHIN, paced.uncut_count().none()).await.is_ok();
     let ended = load.last_end();
     lender.order(Order::Hold(false)).await?;
     stopped?;
@@ -72,46 +70,25 @@ pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> 
 /// Threads that work whenever the pacer lets them; they end when this is dropped.
 struct Load {
     over: Arc<AtomicBool>,
-    running: Arc<AtomicUsize>,
     last_end: Arc<Mutex<Instant>>,
 }
 
 impl Load {
     fn start(paced: &Paced) -> io::Result<Self> {
-        let load =
-            Self { over: Arc::default(), running: Arc::default(), last_end: Arc::new(Mutex::new(Instant::now())) };
+        let load = Self { over: Arc::default(), last_end: Arc::new(Mutex::new(Instant::now())) };
         for _ in 0..logical_cores() {
-            let (over, running, last_end, paced) =
-                (load.over.clone(), load.running.clone(), load.last_end.clone(), paced.clone());
+            let (over, last_end, paced) = (load.over.clone(), load.last_end.clone(), paced.clone());
             let body = move || {
                 background_thread();
                 let bytes = vec![0x5a; UNIT_BYTES];
-                let is_over = || over.load(Ordering::Relaxed);
-                let unit = || {
-                    running.fetch_add(1, Ordering::SeqCst);
+                while let Some(_under_way) = paced.uncut(|| over.load(Ordering::Relaxed)) {
                     std::hint::black_box(blake3::hash(&bytes));
                     *last_end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                    running.fetch_sub(1, Ordering::SeqCst);
-                };
-                while paced.run(is_over, unit).is_some() {}
+                }
             };
             thread::Builder::new().name("self-test".into()).spawn(body)?;
         }
         Ok(load)
-    }
-
-    /// Waits until nothing runs; false if that takes too long.
-    async fn quiet(&self) -> bool {
-        let deadline = Instant::now() + QUIET_WITHIN;
-        // A thread that was let go just before the stop may be about to begin.
-        tokio::time::sleep(LOOK).await;
-        while self.running.load(Ordering::SeqCst) > 0 {
-            if Instant::now() > deadline {
-                return false;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        true
     }
 
     fn last_end(&self) -> Instant {

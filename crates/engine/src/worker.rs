@@ -13,7 +13,7 @@ use crate::{
     slices::{PLANNED, WHOLE},
     weights::WeightCache,
 };
-use gogrid_limits::{Account, Ledger, LimitsError, Machine, OverLimit, Preset, Sample};
+use gogrid_limits::{Account, Ledger, LimitsError, Machine, OverLimit, Policy, Preset, Sample, Totals};
 use gogrid_link::{Protocol, Transport};
 use gogrid_model::{DeviceError, DeviceKind, DeviceSpec};
 use gogrid_probe::{Probe, Watch};
@@ -45,6 +45,8 @@ pub struct WorkerOptions {
     pub limits: Option<PathBuf>,
     /// The limits where no file says otherwise.
     pub preset: Preset,
+    /// What whoever manages the machine allows at most.
+    pub policy: Policy,
     /// Memory of the device to lend, in bytes, in place of what the limits say.
     pub memory: Option<u64>,
     /// Whether it stays when the machine is a member of no grid, and waits to be told of one.
@@ -212,12 +214,19 @@ fn lend(
     record: Record,
 ) -> Result<LentDevice, WorkerError> {
     let (device, gpu) = (options.device, is_gpu(options.device));
-    let mut settings = Settings::load(&options.data, options.limits.as_deref(), options.preset)?;
+    let sample = probe.sample(&Watch { gpu, ..Watch::default() });
+    let machine = machine(&sample, gpu, options.memory.is_some())?;
+    let known = |bytes: u64| (bytes < u64::MAX).then_some(bytes);
+    let totals = Totals {
+        memory: known(machine.memory),
+        gpu_memory: machine.gpu_memory.and_then(known),
+        disk: gogrid_probe::disk_size(&options.data).ok(),
+    };
+    let policy = options.policy.clone();
+    let mut settings = Settings::load(&options.data, options.limits.as_deref(), options.preset, policy, totals)?;
     if let Some(bytes) = options.memory {
         settings.set(if gpu { "gpu-memory" } else { "memory" }, &format!("{bytes}B"))?;
     }
-    let sample = probe.sample(&Watch { gpu, ..Watch::default() });
-    let machine = machine(&sample, gpu, options.memory.is_some())?;
     let cache = WeightCache::open(&options.data.join("weights"))?;
     let (paced, ledger) = (Paced::new(gpu), Ledger::new(0));
     let planned = if options.whole_batches { WHOLE } else { PLANNED };
@@ -237,15 +246,19 @@ fn lend(
     let lender = Lender::start(parts)?;
     let runtime = if gpu { Some(ledger.reserve(Account::Runtime, GPU_RUNTIME)?) } else { None };
     let loader = Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(runtime) };
-    let known = |bytes: u64| (bytes < u64::MAX).then_some(bytes);
     let machine = gogrid_panel_api::Machine {
         cores: machine.cores,
-        memory: known(machine.memory),
-        gpu_name: None,
-        gpu_memory: machine.gpu_memory.and_then(known),
-        disk: gogrid_probe::disk_size(&options.data).ok(),
+        memory: totals.memory,
+        gpu_name: gpu.then(|| name_of(device)).flatten(),
+        gpu_memory: totals.gpu_memory,
+        disk: totals.disk,
     };
     Ok(LentDevice { lender, loader, machine })
+}
+
+fn name_of(device: DeviceSpec) -> Option<String> {
+    let device = Some(device.to_string());
+    gogrid_probe::devices().into_iter().find(|found| found.device == device).map(|found| found.name)
 }
 
 /// The totals of which limits are parts. With the memory to lend in bytes, a total that is not known is not needed.

@@ -12,6 +12,7 @@ const SCENARIOS = [
   "stopped",
   "blind",
   "managed",
+  "hours",
   "connecting",
   "empty",
   "not-joined",
@@ -92,7 +93,9 @@ function sticksOut() {
   for (const element of document.querySelectorAll("body *")) {
     const { left, right, width } = element.getBoundingClientRect();
     if (width === 0 || element.closest("iframe, svg, .uplot, .spoken, .hours")) continue;
-    if (left < -0.5 || right > innerWidth + 0.5) found.push(name(element));
+    const card = element.closest(".card, .note")?.getBoundingClientRect();
+    const [from, to] = [card?.left ?? 0, card?.right ?? innerWidth];
+    if (left < from - 0.5 || right > to + 0.5) found.push(name(element));
     const { overflowX } = getComputedStyle(element);
     const scrolls = element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0;
     if (scrolls && (overflowX === "auto" || overflowX === "scroll")) found.push(`scrolls sideways: ${name(element)}`);

@@ -32,7 +32,7 @@ function ofProcess(worker: Process): Headline | null {
     case "starting":
       return starting();
     case "waiting": {
-      const sentence = text.waiting(worker.died, Math.ceil(worker.retry_in_ms / 1000));
+      const sentence = text.waiting(Math.ceil(worker.retry_in_ms / 1000));
       return { mark: "error", title: text.headline.waiting, sentence };
     }
     case "held":

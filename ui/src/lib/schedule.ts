@@ -33,6 +33,11 @@ export function paint(week: Week, from: [number, number], to: [number, number], 
   );
 }
 
+/** What of a week lies in the hours of another. */
+export function within(week: Week, bound: Week): boolean[][] {
+  return week.map((quarters, day) => quarters.map((lent, quarter) => lent && (bound[day]?.[quarter] ?? false)));
+}
+
 /** Hours lent in a week. */
 export function hoursOf(week: Week): number {
   return week.flat().filter(Boolean).length / 4;

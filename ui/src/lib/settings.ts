@@ -19,7 +19,7 @@ export function lendsGpu(status: Status): boolean {
   return status.machine.gpu_name !== null;
 }
 
-/** Whether going back to the preset would change a limit. What its administrator holds at a bound stays there. */
-export function canReset({ key, value, changed, managed }: Setting): boolean {
-  return changed && key !== "preset" && key !== "pause" && value !== managed?.bound;
+/** Whether going back to the preset would change a limit: a bound may hold it where the preset's is held, too. */
+export function canReset(setting: Setting): boolean {
+  return setting.changed && setting.key !== "preset" && setting.key !== "pause" && setting.value !== setting.default;
 }

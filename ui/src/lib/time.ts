@@ -26,8 +26,8 @@ export const shortDay = (ms: number) => day.format(ms).replace(",", "");
 export const longDate = (ms: number) => date.format(ms);
 
 /** `14:32` today, `Tue 24 Nov, 14:32` before. */
-export function moment(ms: number, now: number): string {
-  return isoDate(ms) === isoDate(now) ? clockTime(ms) : `${shortDay(ms)}, ${clockTime(ms)}`;
+export function moment(ms: number, now: number, clock = clockTime): string {
+  return isoDate(ms) === isoDate(now) ? clock(ms) : `${shortDay(ms)}, ${clock(ms)}`;
 }
 
 /** A local time as the worker writes it (`2026-11-25T14:30:00`): only the time where that says enough. */

@@ -37,11 +37,14 @@ test.each([
 ])("the size %j", (text, bytes) => expect(parseBytes(text)).toBe(bytes));
 
 test("an amount is bytes or a part, and never more than the whole", () => {
-  expect(parseAmount("60%")).toEqual({ part: 0.6 });
-  expect(parseAmount("20GB")).toEqual({ bytes: 2e10 });
+  const of = (text: string, whole: number) => resolve(parseAmount(text) ?? { part: Number.NaN, bytes: 0 }, whole);
   expect(parseAmount("60")).toBeNull();
-  expect(resolve({ bytes: 2e10 }, 1e10)).toBe(1e10);
-  expect(resolve({ part: 0.6 }, 1e10)).toBe(6e9);
+  expect(parseAmount("4GiB up to 60%")).toBeNull();
+  expect(parseAmount("60% up to 4")).toBeNull();
+  expect(of("20GB", 1e10)).toBe(1e10);
+  expect(of("60%", 1e10)).toBe(6e9);
+  expect(of("60% up to 4GB", 1e10)).toBe(4e9);
+  expect(of("60% up to 4GB", 5e9)).toBe(3e9);
 });
 
 test("a speed counts bytes, not bits", () => {
@@ -67,4 +70,5 @@ test.each([
   ["10MB/s", "10 MB/s"],
   ["85°C", "85 °C"],
   ["balanced", "balanced"],
+  ["60% up to 4GiB", "60 % up to 4GiB"],
 ])("%s for people", (value, text) => expect(pretty(value).replaceAll(THIN, " ")).toBe(text));

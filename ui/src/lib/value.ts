@@ -1,4 +1,5 @@
 /** The values of limits, in the worker's own text forms (`gogrid limits set` takes the same). */
+import { words } from "../words";
 import { disk, exactPercent, memory, THIN } from "./units";
 
 /** What turns a rule off. */
@@ -22,8 +23,14 @@ const MULTIPLES: Record<string, number> = {
   tib: 2 ** 40,
 };
 
-/** A number of bytes, or a part of what the machine has (between 0 and 1). */
-export type Amount = { bytes: number } | { part: number };
+/** Between a part and the bytes that it may reach: what comes of a donor who counts in one and a policy in the other. */
+const UP_TO = " up to ";
+
+/** So much of what the machine has (between 0 and 1), and no more than so many bytes. */
+export interface Amount {
+  part: number;
+  bytes: number;
+}
 
 /** `25`, `25%`, `12.5 %` as a part between 0 and 1; null where it is none. */
 export function parsePercent(text: string): number | null {
@@ -39,18 +46,20 @@ export function parseBytes(text: string): number | null {
   return match && multiple !== undefined ? Math.round(Number(match[1]) * multiple) : null;
 }
 
+/** `60%`, `4GiB`, `60% up to 4GiB`; null where it is none. */
 export function parseAmount(text: string): Amount | null {
-  if (text.trim().endsWith("%")) {
-    const part = parsePercent(text);
-    return part === null ? null : { part };
+  const [first = "", second] = text.split(UP_TO);
+  if (second === undefined && !first.trim().endsWith("%")) {
+    const bytes = parseBytes(first);
+    return bytes === null ? null : { part: 1, bytes };
   }
-  const bytes = parseBytes(text);
-  return bytes === null ? null : { bytes };
+  const [part, bytes] = [parsePercent(first), second === undefined ? Infinity : parseBytes(second)];
+  return part === null || bytes === null ? null : { part, bytes };
 }
 
 /** In bytes, never more than the whole. */
-export function resolve(amount: Amount, whole: number): number {
-  return "bytes" in amount ? Math.min(amount.bytes, whole) : Math.floor(amount.part * whole);
+export function resolve({ part, bytes }: Amount, whole: number): number {
+  return Math.min(Math.floor(part * whole), bytes);
 }
 
 /** `10MB/s` in bytes per second. A small b is refused: it would be taken for bits. */
@@ -77,6 +86,8 @@ export function writePrograms(names: readonly string[]): string {
 
 /** A value as people read it: `25%` as `25 %`, `4GiB` as `4 GB`. Units of memory and of disks differ. */
 export function pretty(value: string, kind: "memory" | "disk" | "other" = "other"): string {
+  const [first = "", second] = value.split(UP_TO);
+  if (second !== undefined) return words.units.upTo(pretty(first), pretty(second, kind));
   const part = value.endsWith("%") ? parsePercent(value) : null;
   if (part !== null) return exactPercent(part);
   const speed = parseSpeed(value);

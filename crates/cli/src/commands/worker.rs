@@ -45,6 +45,7 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
         device: args.device,
         limits: args.limits,
         preset: args.preset,
+        policy: gogrid_engine::system_policy()?,
         memory: args.memory.map(|size| size.as_u64()),
         whole_batches: args.whole_batches,
     };

@@ -1,6 +1,9 @@
-//! The file of the donor's limits: only what differs from the preset, whole or not at all.
+//! The donor's limits: their file, which holds only what differs from the preset, whole or not at all; and what a policy
+//! leaves of them.
 
-use gogrid_limits::{Limits, LimitsError, Preset};
+use gogrid_limits::{Key, Limits, LimitsError, Policy, PolicyError, Preset, Totals};
+use gogrid_panel_api::{Managed, Setting};
+use gogrid_probe::PolicyFileError;
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -10,11 +13,15 @@ use std::{
 /// The file's name in the worker's data folder, where no other is given.
 const FILE: &str = "limits.toml";
 
-/// The limits with their place on disk.
-#[derive(Debug, Clone)]
+/// The donor's limits with their place on disk, under a policy.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     path: PathBuf,
-    limits: Limits,
+    /// What the donor chose: this is kept.
+    chosen: Limits,
+    policy: Policy,
+    /// What amounts are parts of.
+    totals: Totals,
 }
 
 /// Why the limits cannot be read or kept.
@@ -38,13 +45,38 @@ pub enum SettingsError {
         #[source]
         source: LimitsError,
     },
+    /// There is a policy that cannot be read, or is not the administrator's. It may forbid to lend at all.
+    #[error("nothing is lent")]
+    PolicyFile(#[from] PolicyFileError),
+    /// There is a policy that is not understood.
+    #[error("nothing is lent, because the policy {path} is not usable")]
+    Policy {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong in it.
+        #[source]
+        source: PolicyError,
+    },
+}
+
+/// What whoever manages this machine allows at most, by the file of this system's place for it.
+///
+/// # Errors
+/// When there is such a file and it cannot be obeyed.
+pub fn system_policy() -> Result<Policy, SettingsError> {
+    let path = gogrid_probe::policy_path();
+    match gogrid_probe::read_policy(&path)? {
+        Some(text) => Policy::from_toml(&text).map_err(|source| SettingsError::Policy { path, source }),
+        None => Ok(Policy::none()),
+    }
 }
 
 /// The threads that the limits in `file`, or in a worker's data folder, lend. The kernels' pool is made once, so that
 /// this is asked for before the worker starts; what is wrong with the limits is said then.
 pub fn compute_threads(data: &Path, file: Option<&Path>) -> Option<usize> {
-    let settings = Settings::load(data, file, Preset::Full).ok()?;
-    settings.limits.cpu_threads.map(|threads| threads as usize)
+    let policy = system_policy().ok()?;
+    let settings = Settings::load(data, file, Preset::Full, policy, Totals::default()).ok()?;
+    settings.in_force().cpu_threads.map(|threads| threads as usize)
 }
 
 impl Settings {
@@ -52,37 +84,82 @@ impl Settings {
     ///
     /// # Errors
     /// When the file is named and not there, cannot be read, or is wrong.
-    pub(crate) fn load(data: &Path, file: Option<&Path>, preset: Preset) -> Result<Self, SettingsError> {
+    pub(crate) fn load(
+        data: &Path,
+        file: Option<&Path>,
+        preset: Preset,
+        policy: Policy,
+        totals: Totals,
+    ) -> Result<Self, SettingsError> {
         let path = file.map_or_else(|| data.join(FILE), Path::to_owned);
-        let limits = match fs::read_to_string(&path) {
+        let chosen = match fs::read_to_string(&path) {
             Ok(text) => Limits::from_toml(&text, preset)
                 .map_err(|source| SettingsError::Limits { path: path.clone(), source })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => Limits::of(preset),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => policy.start(preset),
             Err(source) => return Err(SettingsError::Io { path, source }),
         };
-        Ok(Self { path, limits })
+        Ok(Self { path, chosen, policy, totals })
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    /// What the donor chose.
+    pub(crate) fn chosen(&self) -> &Limits {
+        &self.chosen
+    }
+
+    /// What holds: the donor's limits within the policy.
+    pub(crate) fn in_force(&self) -> Limits {
+        self.policy.clamp(&self.chosen)
+    }
+
+    /// The donor's limits with these changes, all of them or none.
+    ///
+    /// # Errors
+    /// When one is out of range, or beyond the policy.
+    pub(crate) fn with(&self, changes: &[(String, String)]) -> Result<Limits, LimitsError> {
+        self.policy.check(changes, &self.totals)?;
+        self.chosen.with(changes)
     }
 
     /// Changes one limit for this run.
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<(), LimitsError> {
-        self.limits.set(key, value)
+        self.chosen.set(key, value)
+    }
+
+    /// Takes the donor's new limits.
+    pub(crate) fn choose(&mut self, limits: Limits) {
+        self.chosen = limits;
     }
 
     /// Keeps them, whole or not at all: a crash or a power cut leaves the old file or the new one.
-    pub(crate) fn keep(&mut self, limits: &Limits) -> Result<(), SettingsError> {
-        self.limits = limits.clone();
+    pub(crate) fn keep(&self) -> Result<(), SettingsError> {
         let new = self.path.with_extension("toml.new");
         let written = File::create(&new).and_then(|mut file| {
-            file.write_all(limits.to_toml().as_bytes())?;
+            file.write_all(self.chosen.to_toml().as_bytes())?;
             file.sync_all()
         });
         written
             .and_then(|()| fs::rename(&new, &self.path))
             .map_err(|source| SettingsError::Io { path: self.path.clone(), source })
+    }
+
+    /// Who manages them, where somebody does.
+    pub(crate) fn managed_by(&self) -> Option<&str> {
+        self.policy.managed_by()
+    }
+
+    /// Every limit for people: what holds, where it comes from, and what the policy says.
+    pub(crate) fn shown(&self) -> Vec<Setting> {
+        let holds = self.in_force().on(&self.totals);
+        let defaults = self.policy.clamp(&Limits::of(self.chosen.preset)).on(&self.totals);
+        let setting = |key: &Key| Setting {
+            key: key.name.to_owned(),
+            value: key.value(&holds),
+            changed: key.is_changed(&self.chosen),
+            help: format!("{} ({})", key.help, key.range),
+            default: key.value(&defaults),
+            managed: self.policy.managed(key).map(|bound| Managed { bound: bound.text, hidden: bound.hidden }),
+        };
+        Limits::KEYS.iter().map(setting).collect()
     }
 }
 
@@ -90,31 +167,61 @@ impl Settings {
 mod tests {
     use super::*;
 
+    fn load(folder: &Path, file: Option<&Path>) -> Result<Settings, SettingsError> {
+        Settings::load(folder, file, Preset::Full, Policy::none(), Totals::default())
+    }
+
     #[test]
     fn they_are_kept_as_differences_and_read_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut settings = Settings::load(folder.path(), None, Preset::Full).expect("nothing is there yet");
-        assert_eq!(*settings.limits(), Limits::of(Preset::Full));
-        let mut limits = settings.limits().clone();
+        let mut settings = load(folder.path(), None).expect("nothing is there yet");
+        assert_eq!(*settings.chosen(), Limits::of(Preset::Full));
+        let mut limits = settings.chosen().clone();
         limits.set("cpu", "25").expect("in range");
-        settings.keep(&limits).expect("written");
+        settings.choose(limits.clone());
+        settings.keep().expect("written");
         let text = fs::read_to_string(folder.path().join(FILE)).expect("there");
         assert!(text.contains("cpu = 25") && !text.contains("gpu-memory"), "{text}");
-        assert_eq!(*Settings::load(folder.path(), None, Preset::Full).expect("readable").limits(), limits);
+        assert_eq!(*load(folder.path(), None).expect("readable").chosen(), limits);
     }
 
     #[test]
     fn a_wrong_or_missing_file_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mine.toml");
-        let missing = Settings::load(folder.path(), Some(&path), Preset::Full).expect_err("not there");
+        let missing = load(folder.path(), Some(&path)).expect_err("not there");
         assert!(missing.to_string().contains("mine.toml"), "{missing}");
         fs::write(&path, "cpu = 400\n").expect("written");
-        let SettingsError::Limits { source, .. } =
-            Settings::load(folder.path(), Some(&path), Preset::Full).expect_err("wrong")
-        else {
+        let SettingsError::Limits { source, .. } = load(folder.path(), Some(&path)).expect_err("wrong") else {
             panic!("it is the limit that is wrong");
         };
         assert!(source.to_string().contains("cpu"), "{source}");
+    }
+
+    #[test]
+    fn a_policy_holds_is_shown_and_leaves_no_trace_in_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let policy = "managed-by = \"IT\"\n[limits]\ncpu = { most = 30 }\nmemory = { most = \"2GiB\" }\n";
+        let policy = Policy::from_toml(policy).expect("a policy");
+        let totals = Totals { memory: Some(8 << 30), ..Totals::default() };
+        let mut settings = Settings::load(folder.path(), None, Preset::Full, policy, totals).expect("nothing there");
+        assert_eq!(settings.managed_by(), Some("IT"));
+        let change = |key: &str, value: &str| [(key.to_owned(), value.to_owned())];
+        let refused = settings.with(&change("memory", "50%")).expect_err("4 GiB");
+        assert!(refused.to_string().contains("2GiB that IT allows"), "{refused}");
+
+        let chosen = settings.with(&change("memory", "25%")).expect("2 GiB are allowed");
+        settings.choose(chosen);
+        settings.keep().expect("written");
+        let shown = settings.shown();
+        let value = |key: &str| {
+            let setting = shown.iter().find(|setting| setting.key == key).expect("every key is shown");
+            (setting.value.as_str(), setting.changed, setting.managed.as_ref().map(|managed| managed.bound.as_str()))
+        };
+        assert_eq!(value("cpu"), ("30%", false, Some("30%")));
+        assert_eq!((value("memory").1, value("gpu")), (true, ("100%", false, None)));
+        assert_eq!(settings.in_force().memory.resolve(8 << 30), 2 << 30);
+        let text = fs::read_to_string(folder.path().join(FILE)).expect("there");
+        assert!(text.contains("memory = \"25%\"") && !text.contains("cpu"), "{text}");
     }
 }

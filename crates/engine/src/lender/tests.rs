@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::executor::Detached;
-use gogrid_limits::{Account, Signal};
+use gogrid_limits::{Account, Policy, Signal, Totals};
 use gogrid_probe::{FakeMachine, FakeProbe, calm_sample};
 use tempfile::TempDir;
 
@@ -18,12 +18,16 @@ struct Bench {
 }
 
 fn bench(preset: Preset, long_pause: Duration) -> Bench {
+    under(Policy::none(), preset, long_pause)
+}
+
+fn under(policy: Policy, preset: Preset, long_pause: Duration) -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let (probe, machine) = FakeProbe::new(calm_sample());
     let (executor, detached) = Detached::new();
     let (paced, ledger) = (Paced::new(false), Ledger::new(0));
     let parts = Parts {
-        settings: Settings::load(folder.path(), None, preset).expect("nothing is kept yet"),
+        settings: Settings::load(folder.path(), None, preset, policy, Totals::default()).expect("nothing is kept yet"),
         machine: Machine { cores: 4, memory: 8 * GIB, gpu_memory: None },
         probe: Box::new(probe),
         paced: paced.clone(),
@@ -65,7 +69,7 @@ async fn an_order_holds_when_it_is_answered() {
 #[tokio::test]
 async fn a_wrong_order_changes_nothing_and_names_the_field() {
     let bench = bench(Preset::Full, LONG_PAUSE);
-    let before = bench.lender.view().state().limits;
+    let before = bench.lender.view().state().settings.shown();
     let changes = [("cpu", "25"), ("gpu", "700")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     let refused = bench.lender.order(Order::Set(changes.into())).await.expect_err("out of range");
     assert_eq!(refused.field.as_deref(), Some("gpu"));
@@ -76,7 +80,7 @@ async fn a_wrong_order_changes_nothing_and_names_the_field() {
     ] {
         assert_eq!(bench.lender.order(order).await.expect_err("wrong").field.as_deref(), Some(field));
     }
-    assert_eq!(bench.lender.view().state().limits, before);
+    assert_eq!(bench.lender.view().state().settings.shown(), before);
     assert!(!bench.paced.is_stopped());
 }
 
@@ -120,4 +124,23 @@ async fn the_machine_is_obeyed_at_the_next_look() {
     bench.machine.change(|sample| sample.full_screen = Signal::Known(true));
     bench.lender.order(Order::Look).await.expect("looked");
     assert!(bench.paced.is_stopped());
+}
+
+#[tokio::test]
+async fn a_policy_bounds_what_holds_and_never_what_the_donor_may_take_back() {
+    let policy = Policy::from_toml("managed-by = \"IT\"\n[limits]\ncpu = { most = 30 }\n").expect("a policy");
+    let bench = under(policy, Preset::Full, LONG_PAUSE);
+    let cpu = |bench: &Bench| bench.lender.view().state().allowance.cpu.per_mille();
+    let set = |value: &str| Order::Set(vec![("cpu".into(), value.into())]);
+    assert_eq!(cpu(&bench), 300);
+    let refused = bench.lender.order(set("60")).await.expect_err("beyond the policy");
+    assert_eq!((refused.field.as_deref(), cpu(&bench)), (Some("cpu"), 300));
+    bench.lender.order(set("20")).await.expect("the donor may be stricter");
+    assert_eq!(cpu(&bench), 200);
+    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("the donor may always pause");
+    bench.lender.order(Order::Preset("full".into())).await.expect("a preset is clamped, not refused");
+    bench.lender.order(Order::Resume).await.expect("resumed");
+    assert_eq!(cpu(&bench), 300);
+    let kept = std::fs::read_to_string(bench.folder.path().join("limits.toml")).expect("kept");
+    assert!(!kept.contains("cpu"), "a policy that is lifted leaves no trace: {kept}");
 }

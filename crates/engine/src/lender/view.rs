@@ -1,7 +1,8 @@
 //! What the lender last saw and decided, for everybody who wants to know.
 
+use super::Settings;
 use crate::{executor::StageGauge, pace::Paced, record::Record};
-use gogrid_limits::{Allowance, Limits, Sample};
+use gogrid_limits::{Allowance, Sample};
 use gogrid_panel_api::{Connection, Happening, State as PanelState};
 use gogrid_probe::Lever;
 use std::{
@@ -48,7 +49,7 @@ pub(crate) struct View {
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) allowance: Allowance,
-    pub(crate) limits: Limits,
+    pub(crate) settings: Arc<Settings>,
     /// The last look at the machine; `None` before the first.
     pub(crate) sample: Option<Sample>,
     pub(crate) rates: Rate,
@@ -82,10 +83,10 @@ impl State {
 }
 
 impl View {
-    pub(crate) fn new(allowance: Allowance, limits: Limits, record: Record, gpu: bool) -> Self {
+    pub(crate) fn new(allowance: Allowance, settings: Settings, record: Record, gpu: bool) -> Self {
         let state = State {
             allowance,
-            limits,
+            settings: Arc::new(settings),
             sample: None,
             rates: Rate::default(),
             finishing: false,
@@ -127,11 +128,12 @@ impl View {
         (state.sample, state.rates) = (Some(sample), rates);
     }
 
-    pub(super) fn decided(&self, allowance: Allowance, limits: &Limits, lent: Lent, finishing: bool) {
+    pub(super) fn decided(&self, allowance: Allowance, settings: &Settings, lent: Lent, finishing: bool) {
         let mut event = None;
         let changed = {
             let mut state = self.lock();
-            let changed = state.allowance != allowance || state.finishing != finishing || state.limits != *limits;
+            let resettled = *state.settings != *settings;
+            let changed = state.allowance != allowance || state.finishing != finishing || resettled;
             if state.allowance.reason != allowance.reason {
                 tracing::info!(cpu = %allowance.cpu, gpu = %allowance.gpu, reason = %allowance.reason, "allowance");
             }
@@ -139,7 +141,10 @@ impl View {
             if seen(&state.allowance) != seen(&allowance) {
                 event = Some(self.event(&allowance));
             }
-            (state.allowance, state.finishing, state.limits) = (allowance, finishing, limits.clone());
+            (state.allowance, state.finishing) = (allowance, finishing);
+            if resettled {
+                state.settings = Arc::new(settings.clone());
+            }
             changed
         };
         self.lent.send_if_modified(|known| known.replace(lent.clone()) != Some(lent));

@@ -161,21 +161,21 @@ impl Judge<'_> {
     /// A signal that a rule needs and that cannot be read counts as somebody who is there.
     fn blindness(&mut self, sample: &Sample, senses: &Senses) {
         let limits = self.limits;
-        if let (false, Signal::Unknown(why)) = (limits.idle_after.is_zero(), &sample.user_idle) {
+        if let (true, Signal::Unknown(why)) = (limits.needs(Blind::UserIdle), &sample.user_idle) {
             let (cpu, gpu) = self.devices.while_user_is_there(limits);
             self.leave(cpu, gpu, || Reason::Unknown { signal: Blind::UserIdle, why: why.clone() });
         }
-        let mut blind = |needed: bool, why: Option<&str>, signal: Blind| {
-            if let (true, Some(why)) = (needed, why) {
+        let mut blind = |why: Option<&str>, signal: Blind| {
+            if let (true, Some(why)) = (limits.needs(signal), why) {
                 self.floor(|| Reason::Unknown { signal, why: why.into() });
             }
         };
-        blind(limits.others_cpu.is_some(), senses.cpu.mean().err(), Blind::CpuLoad);
-        blind(limits.others_gpu.is_some(), senses.gpu_load().and_then(Result::err), Blind::GpuLoad);
-        blind(limits.max_celsius.is_some(), senses.no_temperature.as_deref(), Blind::Temperature);
-        blind(!limits.on_battery, why(&sample.power), Blind::Power);
-        blind(limits.stop_for_full_screen, why(&sample.full_screen), Blind::FullScreen);
-        blind(!limits.stop_for.is_empty(), why(&sample.programs), Blind::Programs);
+        blind(senses.cpu.mean().err(), Blind::CpuLoad);
+        blind(senses.gpu_load().and_then(Result::err), Blind::GpuLoad);
+        blind(senses.no_temperature.as_deref(), Blind::Temperature);
+        blind(why(&sample.power), Blind::Power);
+        blind(why(&sample.full_screen), Blind::FullScreen);
+        blind(why(&sample.programs), Blind::Programs);
         // A stop for heat is not lifted by a sensor that fell silent.
         if let (true, None, Some(why)) = (senses.heat.is_stopped(), senses.warmth, senses.no_temperature.as_deref()) {
             self.stop(|| Reason::Unknown { signal: Blind::Temperature, why: why.into() });

@@ -7,12 +7,12 @@ export interface Frame {
   span: number;
   /** The value at the upper edge. */
   top: number;
-  /** Under the left edge, the middle and the right edge. */
-  ago: readonly string[];
   /** A value as beside the chart. */
   label: (value: number) => string;
 }
 
+/** Left of the plot, for its values: `100 %`, `512 MB`. */
+export const AXIS_REM = 2.75;
 /** The pointer is on all charts at the same time. */
 const SYNC = "now";
 
@@ -31,8 +31,6 @@ export function data({ seconds, total, ours, limit }: Columns): uPlot.AlignedDat
 
 /** The frame is read at every drawing, so that one plot serves all ranges. */
 export function options(frame: () => Frame, hover: (index: number | null) => void): uPlot.Options {
-  const text = { stroke: token("--dim"), font: `${rem(0.6875)}px ${token("--font")}`, ticks: { show: false } };
-  const lines = { stroke: token("--line"), width: 1 };
   const line = (stroke: string, width: number, more: Partial<uPlot.Series> = {}): uPlot.Series => ({
     stroke: token(stroke),
     width,
@@ -43,7 +41,7 @@ export function options(frame: () => Frame, hover: (index: number | null) => voi
   return {
     width: 100,
     height: 100,
-    padding: [rem(0.625), rem(1), 0, 0],
+    padding: [rem(0.625), 1, 1, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -56,19 +54,14 @@ export function options(frame: () => Frame, hover: (index: number | null) => voi
       y: { range: () => [0, frame().top] },
     },
     axes: [
+      { show: false },
       {
-        ...text,
-        size: rem(1.25),
-        gap: rem(0.25),
-        grid: { show: false },
-        splits: () => [-frame().span, -frame().span / 2, 0],
-        values: () => [...frame().ago],
-      },
-      {
-        ...text,
-        size: rem(2.75),
+        stroke: token("--dim"),
+        font: `${rem(0.6875)}px ${token("--font")}`,
+        ticks: { show: false },
+        size: rem(AXIS_REM),
         gap: rem(0.375),
-        grid: lines,
+        grid: { stroke: token("--line"), width: 1 },
         splits: () => [0, frame().top / 2, frame().top],
         // Nothing is where the axis is: a label there would only crowd the times below.
         values: (_, values) => values.map((value) => (value === 0 ? "" : frame().label(value))),

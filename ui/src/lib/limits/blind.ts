@@ -2,12 +2,14 @@
 import type { Blind, Sample, Status } from "../../api/types";
 import { valueOf } from "../settings";
 import { NONE, OFF } from "../value";
+import { keepsHours, waitsForIdle, whenOf } from "../when";
+import { mayBe } from "./bound";
 
 export interface Blindness {
   signal: Blind;
   /** In the probe's words. */
   why: string;
-  /** What turns the rule off; null where it cannot be. */
+  /** What turns the rule off; null where nothing does, or whoever manages the machine wants it on. */
   off: { key: string; value: string } | null;
 }
 
@@ -38,12 +40,17 @@ export function blindness(key: string, status: Status): Blindness | null {
   if (status.sample === null) return null;
   if (key === "idle-after") {
     const reason = why(status.sample.user_idle);
+    const when = valueOf(status, "when");
     // The rule itself cannot be turned off, but work need not wait for what cannot be seen.
-    const off = valueOf(status, "when") === "idle" ? { key: "when", value: "always" } : null;
-    return reason === null ? null : { signal: "user_idle", why: reason, off };
+    const off = waitsForIdle(when) ? { key: "when", value: whenOf(false, keepsHours(when)) } : null;
+    return reason === null ? null : { signal: "user_idle", why: reason, off: left(off, status) };
   }
   const rule = RULES[key];
   const reason = rule?.reads(status.sample) ?? null;
   if (!rule || reason === null || valueOf(status, key) === rule.off) return null;
-  return { signal: rule.signal, why: reason, off: { key, value: rule.off } };
+  return { signal: rule.signal, why: reason, off: left({ key, value: rule.off }, status) };
+}
+
+function left(off: Blindness["off"], status: Status): Blindness["off"] {
+  return off && mayBe(status, off.key, off.value) ? off : null;
 }

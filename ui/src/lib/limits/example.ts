@@ -88,7 +88,7 @@ function diskExample(value: string, whole: number | null): string {
   const amount = parseAmount(value);
   if (amount === null) return "";
   if (whole !== null) return text.disk(diskOf(resolve(amount, whole), whole));
-  return "bytes" in amount ? text.disk(disk(amount.bytes)) : "";
+  return Number.isFinite(amount.bytes) ? text.disk(disk(amount.bytes)) : "";
 }
 
 function networkExample(value: string): string {
@@ -109,13 +109,14 @@ function temperatureExample(value: string, { sample }: Status): string {
 }
 
 function whenExample(value: string, values: Values, status: Status): string {
-  if (value === "idle") return text.whenIdle(duration(parseDuration(values("idle-after")) ?? 0));
-  if (value === "schedule") return text.whenSchedule;
+  const away = duration(parseDuration(values("idle-after")) ?? 0);
+  if (value === "idle") return text.whenIdle(away);
+  if (value === "idle-in-schedule") return text.whenIdleInSchedule(away);
   const part = (key: string) => parsePercent(values(key)) ?? 0;
   const inUse = lendsGpu(status)
     ? words.state.ofGpu(exactPercent(part("gpu-in-use")))
     : cores(part("cpu-in-use"), status.machine.cores);
-  return text.whenAlways(inUse);
+  return value === "schedule" ? text.whenSchedule(inUse) : text.whenAlways(inUse);
 }
 
 /** In the largest unit that is whole: `3 minutes`. */

@@ -1,6 +1,7 @@
 /** Which limits there are on the page, in which group and with which control. */
 import type { Setting, Status } from "../../api/types";
-import { lendsGpu, settingOf } from "../settings";
+import { lendsGpu, settingOf, valueOf } from "../settings";
+import { keepsHours } from "../when";
 import type { SliderKey } from "./steps";
 
 export type Group = "most" | "use" | "time" | "stop" | "store";
@@ -49,7 +50,7 @@ export interface Placed {
 
 /** The groups with what there is to set on this machine. What its administrator hides is not there. */
 export function groups(status: Status): { group: Group; rows: Placed[] }[] {
-  const byHours = settingOf(status, "when")?.value === "schedule";
+  const byHours = keepsHours(valueOf(status, "when"));
   const applies = ({ key }: Row) => (!GPU_KEYS.has(key) || lendsGpu(status)) && (key !== "schedule" || byHours);
   return GROUPS.map(([group, rows]) => ({
     group,

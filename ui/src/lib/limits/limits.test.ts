@@ -6,7 +6,7 @@ import { THIN } from "../units";
 import { blindness } from "./blind";
 import { example } from "./example";
 import { groups } from "./layout";
-import { boundText, shown } from "./shown";
+import { shown, written } from "./shown";
 import { nearest, rank, steps, type SliderKey } from "./steps";
 import { between, cellAt, move } from "./week";
 
@@ -60,6 +60,7 @@ test("limits of a GPU are there where one is lent, hours where they count, hidde
   expect(keys(status({}, "laptop"))).not.toContain("gpu-memory");
   expect(keys(status())).not.toContain("schedule");
   expect(keys(withLimits({ when: "schedule" }))).toContain("schedule");
+  expect(keys(withLimits({ when: "idle-in-schedule" }))).toContain("schedule");
   expect(keys(status({}, "managed"))).not.toContain("network");
 });
 
@@ -75,6 +76,7 @@ test.each([
   ["cpu-in-use", { cpu: "20%", "cpu-in-use": "50%" }, "Never more than the limit above: 20 %."],
   ["gpu", { gpu: "60%" }, "600 ms of each second, in slices short enough to keep the desktop smooth."],
   ["gpu-memory", { "gpu-memory": "50%" }, "6 of 12 GB. 6 GB are never touched."],
+  ["gpu-memory", { "gpu-memory": "60% up to 4GiB" }, "4 of 12 GB. 8 GB are never touched."],
   ["gpu-memory", { "gpu-memory": "0B" }, "No model can be loaded."],
   ["disk", { disk: "20%" }, "102 of 512 GB, for models. What was used longest ago is deleted first."],
   ["network", { network: "10MB/s" }, "Fetching a model of 4 GB takes about 7 minutes."],
@@ -89,6 +91,16 @@ test.each([
   ["stop-for", { "stop-for": "blender, zoom" }, "Stops while blender or zoom runs."],
   ["schedule", { schedule: "sat-sun" }, "48 hours a week."],
   ["when", { when: "idle", "idle-after": "3m" }, "Starts 3 minutes after the last key or mouse movement."],
+  [
+    "when",
+    { when: "schedule" },
+    "Only in the hours painted below; while you use the computer at most 15 % of the GPU.",
+  ],
+  [
+    "when",
+    { when: "idle-in-schedule", "idle-after": "3m" },
+    "Only in the hours painted below, and 3 minutes after the last key or mouse movement.",
+  ],
 ])("%s with %j means something here", (key, values, text) => {
   const of = withLimits(values);
   expect(plain(example(key, (key) => settingOf(of, key)?.value ?? "", of))).toBe(text);
@@ -99,9 +111,19 @@ test("a value is shown in real units", () => {
   expect(plain(shown("cpu", "25%", machine))).toBe("25 %");
   expect(shown("idle-after", "3m", machine)).toBe("3 minutes");
   expect(shown("network", "off", machine)).toBe("no limit");
-  expect(plain(boundText("cpu", "40%", machine))).toBe("up to 40 %");
-  expect(boundText("idle-after", "5m", machine)).toBe("5 minutes or longer");
-  expect(boundText("on-battery", "false", machine)).toBe("set to no");
+  expect(plain(shown("gpu-memory", "60% up to 4GiB", machine))).toBe("4 of 12 GB");
+});
+
+test.each([
+  ["cpu", "25%", "25 %"],
+  ["gpu-memory", "60% up to 4GiB", "60 % up to 4 GiB"],
+  ["network", "10MB/s", "10 MB/s"],
+  ["max-temperature", "85°C", "85 °C"],
+  ["idle-after", "1h 30m", "1 h 30 min"],
+  ["cpu-threads", "all", "all"],
+  ["cpu-threads", "4", "4"],
+])("%s = %s stands in its field with spaces", (key, value, text) => {
+  expect(plain(written(key, value))).toBe(text);
 });
 
 test("a rule that cannot see is named, with what turns it off", () => {
@@ -123,6 +145,18 @@ test("who cannot be seen to be away is never waited for in vain without a word",
     key: "when",
     value: "always",
   });
+  expect(blindness("idle-after", withLimits({ when: "idle-in-schedule" }, {}, "blind"))?.off).toEqual({
+    key: "when",
+    value: "schedule",
+  });
+});
+
+test("a rule that is not the donor's to turn off is only explained", () => {
+  const blind = status({}, "blind");
+  const limits = blind.limits.map((setting) =>
+    setting.key === "full-screen" ? { ...setting, managed: { bound: "stop", hidden: false } } : setting,
+  );
+  expect(blindness("full-screen", { ...blind, limits })).toMatchObject({ signal: "full_screen", off: null });
 });
 
 test("the week's cursor stays inside", () => {

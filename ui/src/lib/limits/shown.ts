@@ -2,8 +2,9 @@
 import type { Machine } from "../../api/types";
 import { words } from "../../words";
 import { parseDuration } from "../duration";
-import { diskOf, memoryOf } from "../units";
-import { ALL, NONE, OFF, parseAmount, pretty, resolve } from "../value";
+import { diskOf, memoryOf, THIN } from "../units";
+import { ALL, NONE, OFF, parseAmount, parsePrograms, pretty, resolve } from "../value";
+import { leavesAll } from "./bound";
 import { duration } from "./example";
 import { wholeOf } from "./steps";
 
@@ -14,8 +15,8 @@ export function shown(key: string, value: string, machine: Machine): string {
   if (value === OFF) return key === "network" ? text.noLimit : text.off;
   if (value === ALL) return text.all;
   if (value === NONE) return text.none;
-  if (value === "true") return text.yes;
-  if (value === "false") return text.no;
+  if (value === "true" || value === "stop") return text.yes;
+  if (value === "false" || value === "ignore") return text.no;
   if (key === "when") return whens[value]?.name ?? value;
   if (key === "idle-after") return duration(parseDuration(value) ?? 0);
   const amount = parseAmount(value);
@@ -24,9 +25,28 @@ export function shown(key: string, value: string, machine: Machine): string {
   return pretty(value, key === "disk" ? "disk" : key.includes("memory") ? "memory" : "other");
 }
 
-/** What a bound of the administrator says. */
+/** As it stands in a field. The worker takes it like this, without the narrow spaces. */
+export function written(key: string, value: string): string {
+  const spaced = value.replaceAll(/(\d)([^\d\s.]+)/g, `$1${THIN}$2`);
+  return key === "idle-after" ? spaced.replaceAll(/m\b/g, "min") : spaced;
+}
+
+/** What a bound of whoever manages the machine leaves. */
 export function boundText(key: string, bound: string, machine: Machine): string {
-  if (key === "idle-after") return text.boundLeast(shown(key, bound, machine));
-  const fixed = ["true", "false", "stop", "ignore"].includes(bound) || key === "when" || key === "schedule";
-  return fixed ? text.boundFixed(shown(key, bound, machine)) : text.bound(shown(key, bound, machine));
+  if (leavesAll(key, bound)) return text.bounds.free;
+  switch (key) {
+    case "when":
+      return text.bounds.when[bound] ?? bound;
+    case "schedule":
+      return text.bounds.hours(bound);
+    case "stop-for":
+      return text.bounds.programs(words.list(parsePrograms(bound)));
+    case "idle-after":
+      return text.bounds.least(shown(key, bound, machine));
+    case "on-battery":
+    case "full-screen":
+      return text.bounds.fixed(shown(key, bound, machine));
+    default:
+      return text.bounds.most(shown(key, bound, machine));
+  }
 }

@@ -50,6 +50,10 @@ const STEPS: Record<Exclude<SliderKey, "cpu-threads">, readonly string[]> = {
   "others-gpu": OTHERS,
 };
 
+export function isSlider(key: string): key is SliderKey {
+  return key === "cpu-threads" || key in STEPS;
+}
+
 /** Bytes that a limit is a part of; null where they are not known. */
 export function wholeOf(key: string, machine: Machine): number | null {
   const wholes: Record<string, number | null> = {
@@ -78,8 +82,8 @@ export function rank(key: SliderKey, value: string, machine: Machine): number | 
       const amount = parseAmount(value);
       if (amount === null) return null;
       const whole = wholeOf(key, machine);
-      if ("part" in amount) return amount.part;
-      return whole === null ? null : amount.bytes / whole;
+      if (whole === null) return Number.isFinite(amount.bytes) ? null : amount.part;
+      return Math.min(amount.part, amount.bytes / whole);
     }
     default:
       return parsePercent(value);

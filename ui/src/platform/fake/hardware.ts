@@ -1,4 +1,4 @@
-import type { Device, Diagnosis, LeverState, Sample, SignalSource } from "../../api/types";
+import type { Device, Diagnosis, LeverState, Machine, Sample, SignalSource } from "../../api/types";
 
 export const GIB = 2 ** 30;
 
@@ -18,6 +18,10 @@ export const DESKTOP: Hardware = {
 };
 
 export const LAPTOP: Hardware = { cores: 8, memory: 16 * GIB, disk: 256e9, gpu: null };
+
+export function machineOf({ cores, memory, disk, gpu }: Hardware): Machine {
+  return { cores, memory, gpu_name: gpu?.name ?? null, gpu_memory: gpu?.memory ?? null, disk };
+}
 
 /** What cannot be read on the machine, and why. */
 export type Blindness = Partial<Record<"temperature" | "full_screen" | "user_idle", string>>;

@@ -1,209 +1,34 @@
-/** The limits of the made-up machine: the presets' values, and the same refusals as the real worker's. */
-import type { Managed, Refused, Setting } from "../../api/types";
-import { parseDuration, writeDuration } from "../../lib/duration";
-import { parseSchedule, writeSchedule } from "../../lib/schedule";
+/** The limits of the made-up machine, within what a policy leaves, and refused as the real worker refuses them. */
+import type { Machine, Managed, Refused, Setting } from "../../api/types";
+import { allows } from "../../lib/limits/bound";
+import { parseSchedule, within, writeSchedule } from "../../lib/schedule";
 import * as v from "../../lib/value";
+import { keepsHours, waitsForIdle, whenOf } from "../../lib/when";
+import { KEYS, type Preset } from "./keys";
 
-type Preset = "quiet" | "balanced" | "full";
-
-/** A value in its canonical form, or what is wrong with it. */
-type Read = (text: string) => { value: string } | { problem: string };
-
-interface Key {
-  help: string;
-  range: string;
-  read: Read;
-  presets: Record<Preset, string>;
-}
-
-function checked<T>(value: T | null, write: (value: T) => string, fits: (value: T) => boolean, problem: string) {
-  if (value === null) return { problem };
-  return fits(value) ? { value: write(value) } : { problem: "out of range" };
-}
-
-const plainPercent = (part: number) => `${Number((part * 100).toFixed(1))}%`;
-const percentFrom =
-  (least: number): Read =>
-  (text) => {
-    const number = Number(text.replace("%", ""));
-    if (text.trim() !== "" && Number.isFinite(number) && (number < least || number > 100)) {
-      return { problem: "out of range" };
-    }
-    return checked(v.parsePercent(text), plainPercent, () => true, "not a number");
-  };
-const amount: Read = (text) =>
-  checked(
-    v.parseAmount(text),
-    () => text.replaceAll(/\s/g, ""),
-    () => true,
-    /^[\d.]+$/.test(text) ? "without a unit" : "not a number",
-  );
-const word =
-  (...known: string[]): Read =>
-  (text) =>
-    known.includes(text.trim()) ? { value: text.trim() } : { problem: "not known" };
-const orWord =
-  (off: string, read: Read): Read =>
-  (text) =>
-    text.trim() === off ? { value: off } : read(text);
-const speed: Read = (text) =>
-  checked(
-    v.parseSpeed(text),
-    () => text.replaceAll(/\s/g, ""),
-    (bytes) => bytes >= 1000,
-    "without a unit",
-  );
-const celsius: Read = (text) =>
-  checked(
-    v.parseCelsius(text),
-    (degrees) => `${degrees}°C`,
-    (degrees) => degrees >= 40 && degrees <= 110,
-    "not a number",
-  );
-const threads: Read = (text) =>
-  checked(
-    /^\d+$/.test(text.trim()) ? Number(text) : null,
-    String,
-    (count) => count >= 1 && count <= 1024,
-    "not a number",
-  );
-const duration: Read = (text) =>
-  checked(parseDuration(text), writeDuration, (seconds) => seconds >= 1 && seconds <= 86_400, "not a duration");
-const schedule: Read = (text) => checked(parseSchedule(text), writeSchedule, () => true, "not a list of hours");
-const programs: Read = (text) =>
-  text.includes("/")
-    ? { problem: "not a list of programs: a name, not a path, is expected" }
-    : { value: v.writePrograms(v.parsePrograms(text)) };
-
-const percents = "1 to 100 %";
-const amounts = "0 to 100 % with its sign, or bytes as in 4GiB or 500MB";
-
-function key(help: string, range: string, read: Read, quiet: string, balanced: string, full: string): Key {
-  return { help, range, read, presets: { quiet, balanced, full } };
-}
-
-const KEYS: Record<string, Key> = {
-  preset: key(
-    "The limits to start from; choosing one undoes every change but a pause",
-    "quiet, balanced or full",
-    word("quiet", "balanced", "full"),
-    "quiet",
-    "balanced",
-    "full",
-  ),
-  cpu: key("Most of all cores' time", percents, percentFrom(1), "25%", "50%", "100%"),
-  "cpu-threads": key("Most threads that compute", "1 to 1024, or all", orWord(v.ALL, threads), "all", "all", "all"),
-  "cpu-in-use": key(
-    "Most of all cores' time while somebody is there; never more than cpu",
-    "0 to 100 %",
-    percentFrom(0),
-    "0%",
-    "10%",
-    "100%",
-  ),
-  gpu: key("Most of the GPU's time", percents, percentFrom(1), "40%", "60%", "100%"),
-  "gpu-in-use": key(
-    "Most of the GPU's time while somebody is there; never more than gpu",
-    "0 to 100 %",
-    percentFrom(0),
-    "0%",
-    "15%",
-    "100%",
-  ),
-  "gpu-memory": key("Most GPU memory", amounts, amount, "50%", "60%", "90%"),
-  memory: key("Most main memory", amounts, amount, "25%", "50%", "50%"),
-  disk: key("Most of the disk, for weights", amounts, amount, "10%", "20%", "50%"),
-  network: key(
-    "Most network traffic for weights; off for no limit",
-    "1kB/s or more, as in 500kB/s or 10MB/s, or off",
-    orWord(v.OFF, speed),
-    "2MB/s",
-    "10MB/s",
-    "off",
-  ),
-  when: key("When to work", "always, idle or schedule", word("always", "idle", "schedule"), "idle", "always", "always"),
-  "idle-after": key(
-    "Without input for so long the user counts as away",
-    "1s to 24h, as in 90s, 3m or 1h 30m",
-    duration,
-    "10m",
-    "3m",
-    "3m",
-  ),
-  schedule: key(
-    "The hours to work in if when is schedule, in local time",
-    "days with or without hours, on the quarter, as in mon-fri 18:00-08:00, sat-sun; or none",
-    schedule,
-    "mon-sun 22:00-07:00",
-    "mon-sun 22:00-07:00",
-    "mon-sun",
-  ),
-  "on-battery": key(
-    "Work while the machine runs on its battery",
-    "true or false",
-    word("true", "false"),
-    "false",
-    "false",
-    "true",
-  ),
-  "max-temperature": key(
-    "Stop above this temperature of the CPU or GPU",
-    "40 to 110 °C, or off",
-    orWord(v.OFF, celsius),
-    "75°C",
-    "85°C",
-    "95°C",
-  ),
-  "others-cpu": key(
-    "Somebody counts as there while other programs use more of all cores' time",
-    "1 to 100 %, or off",
-    orWord(v.OFF, percentFrom(1)),
-    "10%",
-    "25%",
-    "off",
-  ),
-  "others-gpu": key(
-    "Somebody counts as there while other programs use more of the GPU's time",
-    "1 to 100 %, or off",
-    orWord(v.OFF, percentFrom(1)),
-    "5%",
-    "10%",
-    "off",
-  ),
-  "stop-for": key(
-    "Stop while one of these programs runs",
-    "up to 32 names with commas between, as in blender, steam; or none",
-    programs,
-    "none",
-    "none",
-    "none",
-  ),
-  "full-screen": key(
-    "What to do while a program fills the screen",
-    "stop or ignore",
-    word("stop", "ignore"),
-    "stop",
-    "stop",
-    "ignore",
-  ),
-};
-
-/** The limits of one machine. */
 export class FakeLimits {
-  #preset: Preset = "balanced";
-  #values = new Map<string, string>();
-  readonly managed: Record<string, Managed>;
+  readonly #machine: Machine;
+  readonly #managed: Record<string, Managed>;
   readonly managedBy: string | null;
+  #preset: Preset = "balanced";
+  /** What the donor chose, where it is not the preset's. */
+  readonly #chosen: Map<string, string>;
 
-  constructor(managedBy: string | null, managed: Record<string, Managed>) {
+  constructor(
+    machine: Machine,
+    managedBy: string | null,
+    managed: Record<string, Managed>,
+    chosen: Record<string, string>,
+  ) {
+    this.#machine = machine;
     this.managedBy = managedBy;
-    this.managed = managed;
-    this.#keepBounds();
+    this.#managed = managed;
+    this.#chosen = new Map(Object.entries(chosen));
   }
 
+  /** What holds. */
   get(name: string): string {
-    if (name === "preset") return this.#preset;
-    return this.#values.get(name) ?? KEYS[name]?.presets[this.#preset] ?? "";
+    return this.#clamp(name, this.#own(name));
   }
 
   part(name: string): number {
@@ -214,18 +39,17 @@ export class FakeLimits {
     return Object.entries(KEYS).map(([name, { help, range, presets }]) => ({
       key: name,
       value: this.get(name),
-      changed: this.get(name) !== presets[this.#preset],
+      changed: this.#own(name) !== presets[this.#preset],
       help: `${help} (${range})`,
-      default: presets[this.#preset],
-      managed: this.managed[name] ?? null,
+      default: this.#clamp(name, presets[this.#preset]),
+      managed: this.#managed[name] ?? null,
     }));
   }
 
   choose(name: string): Refused | null {
     if (name !== "quiet" && name !== "balanced" && name !== "full") return refuse("preset", name, "not known");
     this.#preset = name;
-    this.#values.clear();
-    this.#keepBounds();
+    this.#chosen.clear();
     return null;
   }
 
@@ -235,32 +59,50 @@ export class FakeLimits {
     for (const [name, text] of changes) {
       const known = KEYS[name];
       if (!known) return { field: name, message: `there is no limit "${name}"` };
-      const read = text.trim() === v.DEFAULT ? { value: known.presets[this.#preset] } : known.read(text);
+      const isDefault = text.trim() === v.DEFAULT;
+      const read = isDefault ? { value: known.presets[this.#preset] } : known.read(text);
       if ("problem" in read) return refuse(name, text, read.problem);
-      const bound = this.managed[name]?.bound;
-      if (bound !== undefined && this.#isLaxer(name, read.value, bound)) {
-        return { field: name, message: `${name} = ${read.value} is more than ${this.managedBy} allows: ${bound}` };
+      const bound = this.#managed[name]?.bound;
+      if (bound !== undefined && !isDefault && !allows(bound, name, read.value, this.#machine)) {
+        return {
+          field: name,
+          message: `${name} = ${read.value} is more than the ${bound} that ${this.managedBy} allows`,
+        };
       }
       taken.push([name, read.value]);
     }
     const preset = taken.find(([name]) => name === "preset");
     if (preset) this.choose(preset[1]);
-    for (const [name, value] of taken) if (name !== "preset") this.#values.set(name, value);
+    for (const [name, value] of taken) if (name !== "preset") this.#chosen.set(name, value);
     return null;
   }
 
-  #keepBounds() {
-    for (const [name, { bound }] of Object.entries(this.managed)) {
-      if (this.#isLaxer(name, this.get(name), bound)) this.#values.set(name, bound);
+  #own(name: string): string {
+    if (name === "preset") return this.#preset;
+    return this.#chosen.get(name) ?? KEYS[name]?.presets[this.#preset] ?? "";
+  }
+
+  /** The stricter of a value and its bound. */
+  #clamp(name: string, own: string): string {
+    const bound = this.#managed[name]?.bound;
+    if (bound === undefined || allows(bound, name, own, this.#machine)) return own;
+    switch (name) {
+      case "when":
+        return whenOf(waitsForIdle(own) || waitsForIdle(bound), keepsHours(own) || keepsHours(bound));
+      case "schedule":
+        return this.#hours(own, bound);
+      case "stop-for":
+        return v.writePrograms([...new Set([...v.parsePrograms(own), ...v.parsePrograms(bound)])]);
+      default:
+        return bound;
     }
   }
 
-  #isLaxer(name: string, value: string, bound: string): boolean {
-    if (name === "idle-after") return (parseDuration(value) ?? 0) < (parseDuration(bound) ?? 0);
-    if (value === v.OFF) return bound !== v.OFF;
-    const number = (text: string) => v.parsePercent(text) ?? v.parseCelsius(text) ?? v.parseSpeed(text);
-    const [ours, theirs] = [number(value), number(bound)];
-    return ours !== null && theirs !== null ? ours > theirs : value !== bound;
+  /** Who lends at any hour lends in all that are left. */
+  #hours(own: string, bound: string): string {
+    const [hours, most] = [parseSchedule(own), parseSchedule(bound)];
+    if (!hours || !most || !keepsHours(this.#own("when"))) return bound;
+    return writeSchedule(within(hours, most));
   }
 }
 

@@ -4,7 +4,7 @@ import { isoDate } from "../../lib/time";
 import { parseAmount, resolve } from "../../lib/value";
 import type { WorkerRequest } from "../platform";
 import { days, METHOD } from "./days";
-import { diagnosis, GIB, levers, sample } from "./hardware";
+import { diagnosis, GIB, levers, machineOf, sample } from "./hardware";
 import { FakeLimits } from "./limits";
 import { load, turnAt, type Turn } from "./load";
 import type { Phase, Scenario } from "./scenarios";
@@ -41,8 +41,8 @@ export class FakeMachine {
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
-    const managed = Object.keys(scenario.managed).length > 0;
-    this.#limits = new FakeLimits(managed ? "Example GmbH" : null, scenario.managed);
+    const managedBy = Object.keys(scenario.managed).length > 0 ? "Example GmbH" : null;
+    this.#limits = new FakeLimits(machineOf(scenario.hardware), managedBy, scenario.managed, scenario.chosen);
     this.#joined = scenario.joined;
     this.#turns = scenario.phases.map((phase) => this.#turn(phase, this.#began - phase.ago * 1000));
   }
@@ -110,13 +110,7 @@ export class FakeMachine {
       reason: turn.reason,
       pausing_after_answers: this.#finishing,
       connection: this.#joined ? { coordinator: KEY, grid: GRID, connected, problem: connected ? null : NO_WAY } : null,
-      machine: {
-        cores: hardware.cores,
-        memory: hardware.memory,
-        gpu_name: hardware.gpu?.name ?? null,
-        gpu_memory: hardware.gpu?.memory ?? null,
-        disk: hardware.disk,
-      },
+      machine: machineOf(hardware),
       allowance: {
         cpu: Math.round(turn.cpu * 1000),
         gpu: hardware.gpu ? Math.round(turn.gpu * 1000) : 0,

@@ -23,6 +23,8 @@ export interface Scenario {
   works: boolean;
   blindness: Blindness;
   managed: Record<string, Managed>;
+  /** Limits that the donor has changed. */
+  chosen: Record<string, string>;
   hasHistory: boolean;
   /** `never`: the shell is silent; `refuses`: every request fails but those that give the state. */
   answers: "normal" | "never" | "refuses";
@@ -51,6 +53,7 @@ const usual: Scenario = {
   works: true,
   blindness: {},
   managed: {},
+  chosen: {},
   hasHistory: true,
   answers: "normal",
   app: {},
@@ -94,11 +97,21 @@ export const SCENARIOS = {
     title: "Managed",
     managed: {
       cpu: { bound: "40%", hidden: false },
+      "gpu-memory": { bound: "6GiB", hidden: false },
       "max-temperature": { bound: "80°C", hidden: false },
       "on-battery": { bound: "false", hidden: false },
       "idle-after": { bound: "5m", hidden: false },
+      when: { bound: "schedule", hidden: false },
+      schedule: { bound: "mon-fri 17:00-09:00, sat-sun", hidden: false },
+      "stop-for": { bound: "zoom", hidden: false },
       network: { bound: "5MB/s", hidden: true },
     },
+    chosen: { gpu: "45%", "stop-for": "blender" },
+  },
+  hours: {
+    ...usual,
+    title: "By hours, while away",
+    chosen: { when: "idle-in-schedule", schedule: "mon-fri 18:00-08:00, sat-sun", "stop-for": "blender, zoom" },
   },
   connecting: {
     ...usual,

@@ -3,7 +3,10 @@ export const examples = {
   cpu: (cores: string) => `${cores}' worth of time, while nobody needs the computer.`,
   cpuPercent: (part: string) => `${part} of the CPU's time, while nobody needs the computer.`,
   threadsAll: (cores: string) => `As many threads as there are cores: ${cores}.`,
-  threads: (count: number, cores: string) => `${count === 1 ? "1 thread" : `${count} threads`} on ${cores}.`,
+  threads: (count: number, cores: string) =>
+    count === 1
+      ? `1 thread on ${cores}.`
+      : `${count} threads on ${cores}. Another number than 1 holds from the engine's next start on.`,
   cpuInUse: (cores: string) => `${cores}' worth of time, while you use the computer.`,
   nothingInUse: "Nothing is computed while you use the computer.",
   capped: (limit: string) => `Never more than the limit above: ${limit}.`,
@@ -33,5 +36,7 @@ export const examples = {
   hours: (hours: string) => `${hours} a week.`,
   whenAlways: (most: string) => `At any hour; while you use the computer at most ${most}.`,
   whenIdle: (time: string) => `Starts ${time} after the last key or mouse movement.`,
-  whenSchedule: "Only in the hours painted below.",
+  whenSchedule: (most: string) => `Only in the hours painted below; while you use the computer at most ${most}.`,
+  whenIdleInSchedule: (time: string) =>
+    `Only in the hours painted below, and ${time} after the last key or mouse movement.`,
 };

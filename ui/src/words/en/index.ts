@@ -15,6 +15,7 @@ export const en = {
   name: "GoGrid",
   units: {
     of: (part: string, whole: string) => `${part} of ${whole}`,
+    upTo: (part: string, most: string) => `${part} up to ${most}`,
     cores: (count: number) => (count === 1 ? "1 core" : `${count} cores`),
     million: (value: string) => `${value} million`,
     perSecond: (value: string) => `${value} per second`,

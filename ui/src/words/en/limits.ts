@@ -51,13 +51,25 @@ export const limits = {
   whens: {
     always: { name: "Always", text: "less while you are there" },
     idle: { name: "While I am away", text: "nothing while you are there" },
-    schedule: { name: "By hours", text: "in the hours below" },
+    schedule: { name: "By hours", text: "in the hours below, less while you are there" },
+    "idle-in-schedule": { name: "By hours, while I am away", text: "in the hours below, nothing while you are there" },
   },
   managed: (by: string) => `Managed by ${by}`,
   managedSomebody: "Managed",
-  bound: (value: string) => `up to ${value}`,
-  boundLeast: (value: string) => `${value} or longer`,
-  boundFixed: (value: string) => `set to ${value}`,
+  /** What is left to the donor, behind the name of whoever says so. */
+  bounds: {
+    most: (value: string) => `at most ${value}`,
+    least: (value: string) => `${value} or longer`,
+    fixed: (value: string) => `set to ${value}`,
+    hours: (hours: string) => `only within ${hours}`,
+    programs: (names: string) => `always stops for ${names}`,
+    when: {
+      idle: "only while you are away",
+      schedule: "only in the hours below",
+      "idle-in-schedule": "only in the hours below, and only while you are away",
+    } as Record<string, string>,
+    free: "yours to choose",
+  },
   week: {
     label: "Hours in which to work",
     days: ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
@@ -83,5 +95,5 @@ export const limits = {
   blindAway: "GoGrid therefore takes no more than the values for while you use the computer.",
   blindNever: "GoGrid waits for you to be away and cannot see it, so it never works.",
   turnOff: "Turn this rule off",
-  workAlways: "Work always instead",
+  workToo: "Work while I am there, too",
 };

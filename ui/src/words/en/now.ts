@@ -42,7 +42,7 @@ export const now = {
     ofCpu: (part: string) => `${part} of the CPU`,
   },
   machine: {
-    title: "On this machine",
+    title: "On this computer",
     layers: (model: string, first: number, last: number) =>
       first === last ? `${model}, layer ${first}` : `${model}, layers ${first} to ${last}`,
     loading: "loading",

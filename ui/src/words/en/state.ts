@@ -95,11 +95,6 @@ export const state = {
   paused: "Nothing is computed.",
   finishing: "The answers in flight are finished first; no new ones are taken.",
   starting: "The part of GoGrid that computes is starting.",
-  waiting: (died: string, seconds: number) => `${sentence(died)} It starts again in ${seconds}${THIN}s.`,
+  waiting: (seconds: number) => `The part of GoGrid that computes has ended. It starts again in ${seconds}${THIN}s.`,
   loading: "Asking what this computer does.",
 };
-
-/** With its full stop. */
-function sentence(text: string): string {
-  return /[.?!]$/.test(text) ? text : `${text}.`;
-}

@@ -1,0 +1,60 @@
+/** What whoever manages the machine leaves to the donor, who may always be stricter. */
+import type { Machine, Status } from "../../api/types";
+import { emptyWeek, parseSchedule, within } from "../schedule";
+import { settingOf } from "../settings";
+import { NONE, parsePrograms } from "../value";
+import { keepsHours, waitsForIdle } from "../when";
+import { isSlider, rank } from "./steps";
+
+/** The laxest values of what is no figure: such a bound leaves every choice. */
+const LAXEST: Record<string, string> = {
+  "on-battery": "true",
+  "full-screen": "ignore",
+  when: "always",
+  "stop-for": NONE,
+};
+
+export function leavesAll(key: string, bound: string): boolean {
+  return LAXEST[key] === bound;
+}
+
+/** Whether a value is as strict as the bound of its key. What cannot be compared here is the worker's to judge. */
+export function allows(bound: string, key: string, value: string, machine: Machine): boolean {
+  if (value === bound || leavesAll(key, bound)) return true;
+  switch (key) {
+    case "on-battery":
+    case "full-screen":
+      return value !== LAXEST[key];
+    case "when":
+      return (!waitsForIdle(bound) || waitsForIdle(value)) && (!keepsHours(bound) || keepsHours(value));
+    case "stop-for":
+      return parsePrograms(bound).every((name) => isNamed(value, name));
+    case "schedule": {
+      const [hours, most] = [parseSchedule(value), parseSchedule(bound)];
+      return !hours || !most || within(hours, most).every((day, at) => day.join() === (hours[at] ?? []).join());
+    }
+    default: {
+      if (!isSlider(key)) return true;
+      const [own, most] = [rank(key, value, machine), rank(key, bound, machine)];
+      if (own === null || most === null) return true;
+      // To wait longer is stricter; everywhere else less is.
+      return key === "idle-after" ? own >= most : own <= most;
+    }
+  }
+}
+
+/** Whether the donor may set this value now. */
+export function mayBe(status: Status, key: string, value: string): boolean {
+  const managed = settingOf(status, key)?.managed;
+  return !managed || allows(managed.bound, key, value, status.machine);
+}
+
+/** Whether a list of programs names one, in whatever case: some systems tell them apart by it, donors do not. */
+export function isNamed(list: string, program: string): boolean {
+  return parsePrograms(list).some((name) => name.toLowerCase() === program.toLowerCase());
+}
+
+/** The hours that a bound leaves; null where all are. */
+export function hoursLeft(bound: string | undefined): boolean[][] | null {
+  return bound === undefined ? null : (parseSchedule(bound) ?? emptyWeek());
+}
