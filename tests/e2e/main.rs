@@ -21,6 +21,7 @@ mod load;
 mod memory;
 mod openai_client;
 mod parent;
+mod policy;
 mod status;
 mod two_machines;
 mod weights;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use gogrid_testkit::{Cluster, MODEL, Resident, SOON, ask, cluster, content, demo_model, long_story, wait_until};
+use gogrid_wire::{InviteToken, JoinCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -110,9 +111,10 @@ async fn a_code_that_lets_nobody_in_leaves_the_machine_where_it_was() -> Result<
     join(&worker, &code).await?;
     cluster.ready(MODEL).await?;
     let other = coordinator().await?;
-    let spent = other.invite(&["--expires", "1s"]).await?;
-    let refused = join(&worker, &spent).await?;
-    assert!(refused["body"]["message"].as_str().is_some_and(|why| why.contains("expired")), "{refused}");
+    let theirs: JoinCode = other.invite(&[]).await?.parse()?;
+    let forged = JoinCode { token: InviteToken([7; 16]), ..theirs };
+    let refused = join(&worker, &forged.to_string()).await?;
+    assert!(refused["body"]["message"].as_str().is_some_and(|why| why.contains("did not make")), "{refused}");
     wait_for_state(&worker, "idle").await?;
     cluster.ready(MODEL).await
 }

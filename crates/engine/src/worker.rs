@@ -223,7 +223,14 @@ fn lend(
         disk: gogrid_probe::disk_size(&options.data).ok(),
     };
     let policy = options.policy.clone();
-    let mut settings = Settings::load(&options.data, options.limits.as_deref(), options.preset, policy, totals)?;
+    let mut settings = match &options.limits {
+        None if options.resident => {
+            let (settings, event) = Settings::load_or_set_aside(&options.data, options.preset, policy, totals)?;
+            event.into_iter().for_each(|event| record.happened(event));
+            settings
+        }
+        file => Settings::load(&options.data, file.as_deref(), options.preset, policy, totals)?,
+    };
     if let Some(bytes) = options.memory {
         settings.set(if gpu { "gpu-memory" } else { "memory" }, &format!("{bytes}B"))?;
     }

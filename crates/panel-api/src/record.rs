@@ -113,6 +113,13 @@ pub enum Happening {
         /// Why, in the coordinator's words.
         reason: String,
     },
+    /// The file of the limits could not be used, so that those of the preset hold.
+    LimitsReset {
+        /// What was wrong in it.
+        reason: String,
+        /// Where it is kept.
+        kept: String,
+    },
 }
 
 /// The work of a day, in the donor's time zone.

@@ -18,6 +18,10 @@ use tokio::{
 /// The worker's socket is there within this time.
 const UP_WITHIN: Duration = Duration::from_secs(10);
 
+/// In a mount namespace: a program with an `/etc` that has a policy and nothing else.
+const OWN_ETC: &str = "mount -t tmpfs none /etc && mkdir -m 755 /etc/gogrid && \
+    printf %s \"$1\" >/etc/gogrid/policy.toml && shift && exec \"$@\"";
+
 /// A worker that stays while the machine is a member of no grid. Dropping it kills it.
 pub struct Resident {
     child: Child,
@@ -32,7 +36,18 @@ impl Resident {
     /// When it does not come up.
     pub async fn start(first_line: &Value) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("gogrid-test-").tempdir()?;
-        Self::start_in(folder, first_line).await
+        Self::start_in(folder, Command::new(gogrid_path()), first_line).await
+    }
+
+    /// Starts it on a machine whose administrator has written this policy. Needs root, for an `/etc` of its own.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_under(policy: &str, first_line: &Value) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("gogrid-test-").tempdir()?;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", OWN_ETC, "sh", policy]).arg(gogrid_path());
+        Self::start_in(folder, command, first_line).await
     }
 
     /// Ends it as its parent does, and starts it again on the same data.
@@ -42,11 +57,10 @@ impl Resident {
     pub async fn restart(mut self, first_line: &Value) -> Result<Self> {
         self.close(UP_WITHIN).await?;
         let Self { folder, .. } = self;
-        Self::start_in(folder, first_line).await
+        Self::start_in(folder, Command::new(gogrid_path()), first_line).await
     }
 
-    async fn start_in(folder: TempDir, first_line: &Value) -> Result<Self> {
-        let mut command = Command::new(gogrid_path());
+    async fn start_in(folder: TempDir, mut command: Command, first_line: &Value) -> Result<Self> {
         command.args(["worker", "--parent", "--name", "desk", "--data"]).arg(folder.path()).envs(ENVIRONMENT);
         let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
         let mut input = child.stdin.take().context("a pipe")?;

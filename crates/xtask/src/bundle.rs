@@ -2,6 +2,8 @@
 
 mod check;
 
+pub(crate) use check::PACKAGE;
+
 use crate::{debian, install, run::succeed, steps::Steps, ui, workspace::Workspace};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -51,16 +53,27 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         && pack(&workspace, &mut steps, profile, &options.kinds, options.signed)?
     {
         if options.check {
-            check::run(&workspace, &mut steps, profile)?;
+            check::package(&workspace, &mut steps, profile)?;
         }
         show(&workspace, profile)?;
     }
     Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Builds page, app and worker in release, and measures what the app costs.
+pub(crate) fn figures() -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let mut steps = Steps::default();
+    debian::install(&workspace, &debian::DESKTOP_BUILD);
+    if ui::build(&workspace, &mut steps) && build(&workspace, &mut steps, Profile::Release) {
+        check::figures(&workspace, &mut steps, Profile::Release);
+    }
+    Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Which build is packed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profile {
+enum Profile {
     Debug,
     Release,
 }
@@ -81,14 +94,19 @@ fn build(workspace: &Workspace, steps: &mut Steps, profile: Profile) -> bool {
     steps.run("programs", &mut cargo)
 }
 
+/// The Debian package of the debug build, for the story that installs it; what cannot be made fails as a step.
+pub(crate) fn debug_deb(workspace: &Workspace, steps: &mut Steps) -> Option<PathBuf> {
+    let packed = pack(workspace, steps, Profile::Debug, &["deb".to_owned()], false);
+    let package =
+        packed.and_then(|packed| if packed { newest(workspace, Profile::Debug, "deb").map(Some) } else { Ok(None) });
+    package.unwrap_or_else(|error| {
+        steps.fail("bundle", format!("{error:#}"));
+        None
+    })
+}
+
 /// Packs what is built.
-pub(crate) fn pack(
-    workspace: &Workspace,
-    steps: &mut Steps,
-    profile: Profile,
-    kinds: &[String],
-    signed: bool,
-) -> Result<bool> {
+fn pack(workspace: &Workspace, steps: &mut Steps, profile: Profile, kinds: &[String], signed: bool) -> Result<bool> {
     let worker = stage_worker(workspace, profile)?;
     let bundler = install::bundler(workspace)?;
     let mut tauri = workspace.command("node");
@@ -158,7 +176,7 @@ fn bundles(workspace: &Workspace, profile: Profile, kind: &str) -> PathBuf {
 }
 
 /// The one file of this kind that is newest: older versions lie beside it.
-pub(crate) fn newest(workspace: &Workspace, profile: Profile, kind: &str) -> Result<PathBuf> {
+fn newest(workspace: &Workspace, profile: Profile, kind: &str) -> Result<PathBuf> {
     let folder = bundles(workspace, profile, kind);
     let files = files(&folder, kind)?;
     let newest = files.into_iter().max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());

@@ -1,4 +1,4 @@
-//! The workspace's own commands: `cargo xtask demo`, `test`, `bundle` and `desktop-bench`.
+//! The workspace's own commands: `cargo xtask demo`, `test`, `bundle` and `desktop-figures`.
 
 mod bundle;
 mod debian;
@@ -38,6 +38,8 @@ enum Command {
     },
     /// Build the desktop app and its worker in release and pack them: .deb and .rpm, .msi or .dmg, as the system has it.
     Bundle(bundle::Options),
+    /// Build the desktop app in release and measure it: memory, idle processor time, start, window, click to pause.
+    DesktopFigures,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Demo { args } => demo::run(&args),
         Command::Test { fast } => test::run(fast),
         Command::Bundle(options) => bundle::run(&options),
+        Command::DesktopFigures => bundle::figures(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

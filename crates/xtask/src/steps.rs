@@ -38,6 +38,12 @@ impl Steps {
         passed
     }
 
+    /// Records a step that failed before it could run.
+    pub(crate) fn fail(&mut self, name: &'static str, why: String) {
+        eprintln!("── {name} FAILED: {why}");
+        self.done.push((name, Outcome::Failed(why), Duration::ZERO));
+    }
+
     /// Records a step that is not run, and why.
     pub(crate) fn skip(&mut self, name: &'static str, why: impl Into<String>) {
         self.done.push((name, Outcome::Skipped(why.into()), Duration::ZERO));

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: what a change must pass, in the order that finds mistakes soonest.
 
-use crate::{debian, install, run::is_root, steps::Steps, ui, workspace::Workspace};
+use crate::{bundle, debian, install, run::is_root, steps::Steps, ui, workspace::Workspace};
 use anyhow::Result;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Every check and test; `fast` leaves out what needs processes, installs or minutes.
 pub(crate) fn run(fast: bool) -> Result<ExitCode> {
@@ -58,9 +58,7 @@ fn left_out(workspace: &Workspace, steps: &mut Steps, fast: bool) -> &'static [&
 }
 
 fn tests(workspace: &Workspace, steps: &mut Steps, fast: bool, left_out: &[&str]) {
-    if !fast {
-        prepare(workspace, steps);
-    }
+    let package = if fast { None } else { prepare(workspace, steps) };
     let mut command = if install::has_nextest(workspace) {
         let mut nextest = workspace.cargo(["nextest", "run", "--workspace", "--profile", "ci"]);
         if fast {
@@ -76,11 +74,15 @@ fn tests(workspace: &Workspace, steps: &mut Steps, fast: bool, left_out: &[&str]
         plain.args(left_out).args(["--", "--test-threads", "1"]);
         plain
     };
+    if let Some(package) = package {
+        command.env(bundle::PACKAGE, package);
+    }
     steps.run("tests", command.env("GOGRID_TEST_PYTHON", install::python_path(workspace)));
 }
 
-/// Installs what is missing, and says what cannot be had and what that means.
-fn prepare(workspace: &Workspace, steps: &mut Steps) {
+/// Installs what is missing, and says what cannot be had and what that means. Returns the desktop app's package, where
+/// it can be made and installed.
+fn prepare(workspace: &Workspace, steps: &mut Steps) -> Option<PathBuf> {
     if let Err(error) = install::nextest(workspace) {
         eprintln!("   no cargo-nextest ({error:#}): plain `cargo test`, one test at a time");
     }
@@ -88,8 +90,14 @@ fn prepare(workspace: &Workspace, steps: &mut Steps) {
         eprintln!("   no OpenAI client ({error:#}): the test that uses it will fail");
     }
     if !is_root() {
-        steps.skip("two machines", "network namespaces need root: that test is skipped");
+        steps.skip("two machines, package", "network namespaces and installing need root: those tests are skipped");
+        return None;
     }
+    if !cfg!(target_os = "linux") || workspace.which("dpkg").is_none() {
+        steps.skip("package", "no dpkg to install it with");
+        return None;
+    }
+    bundle::debug_deb(workspace, steps)
 }
 
 /// Licences, bans and sources of the dependencies, and dependencies that nothing uses: with the tools that are there.

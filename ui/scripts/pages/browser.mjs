@@ -16,6 +16,8 @@ export class Browser {
   /** @type {import("puppeteer-core").Page} */
   tab;
   #address;
+  /** Its settings hold as long as it is open. @type {import("puppeteer-core").CDPSession | undefined} */
+  #settings;
   /** What the page complained about since it was opened. @type {string[]} */
   complaints = [];
 
@@ -54,12 +56,18 @@ export class Browser {
     await this.tab.goto("about:blank");
     await this.tab.setViewport({ width: size[0], height: size[1] });
     await this.tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    await this.#setText(text);
     const set = now && (await this.tab.evaluateOnNewDocument(setClock, new Date(now).getTime()));
     await this.#go(`?fake=${fake}#${page}`);
     if (set) await this.tab.removeScriptToEvaluateOnNewDocument(set.identifier);
-    if (text !== 100) await this.tab.evaluate((text) => (document.documentElement.style.fontSize = `${text}%`), text);
     await this.tab.waitForSelector("[data-testid=state], [data-testid=welcome]");
     await this.drawn();
+  }
+
+  /** As a desktop sets it: before anything is drawn. @param {number} percent */
+  async #setText(percent) {
+    this.#settings ??= await this.tab.createCDPSession();
+    await this.#settings.send("Page.setFontSizes", { fontSizes: { standard: Math.round((16 * percent) / 100) } });
   }
 
   /** Opens the gallery's list. @param {Scheme} scheme */
@@ -85,6 +93,12 @@ export class Browser {
       await document.fonts.ready;
       for (let frames = 2; frames > 0; frames -= 1) await new Promise(requestAnimationFrame);
     });
+  }
+
+  /** Puts the card around an element at the top. @param {string} id */
+  async scrollTo(id) {
+    await this.tab.$eval(`[data-testid=${id}]`, (element) => element.closest(".card")?.scrollIntoView());
+    await this.drawn();
   }
 
   /** Makes the window as high as what is in it. */

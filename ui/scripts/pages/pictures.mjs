@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 /** The same moment in every picture, so that they differ only where the page does. */
 const NOW = "2026-11-25T13:32:24Z";
-/** What each picture shows. */
+/** What each picture shows; `at` is scrolled to. @type {Record<string, { page: string, fake: string, at?: string }>} */
 const PICTURES = {
   now: { page: "now", fake: "throttled" },
   limits: { page: "limits", fake: "throttled" },
@@ -11,6 +11,7 @@ const PICTURES = {
   connection: { page: "connection", fake: "throttled" },
   diagnostics: { page: "diagnostics", fake: "throttled" },
   join: { page: "connection", fake: "not-joined" },
+  hours: { page: "limits", fake: "hours", at: "row-when" },
   managed: { page: "limits", fake: "managed" },
   welcome: { page: "now", fake: "welcome" },
 };
@@ -18,9 +19,10 @@ const PICTURES = {
 /** @param {import("./browser.mjs").Browser} browser @param {string} folder */
 export async function takePictures(browser, folder) {
   mkdirSync(folder, { recursive: true });
-  for (const [name, view] of Object.entries(PICTURES)) {
+  for (const [name, { at, ...view }] of Object.entries(PICTURES)) {
     for (const scheme of /** @type {const} */ (["light", "dark"])) {
       await browser.open({ ...view, scheme, now: NOW });
+      if (at) await browser.scrollTo(at);
       await browser.tab.screenshot({ path: /** @type {`${string}.png`} */ (join(folder, `${name}-${scheme}.png`)) });
     }
   }

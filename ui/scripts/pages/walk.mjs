@@ -102,6 +102,22 @@ const WAYS = {
     await walker.shows("limit-schedule", "mon-tue 12:00-18:00, tue-wed 00:15-01:15");
   },
 
+  async "what somebody else manages cannot be made laxer"(walker) {
+    await walker.open("limits", "managed");
+    assert.ok(await walker.isDisabled("when-always"));
+    assert.ok(await walker.isDisabled("limit-on-battery"));
+    await walker.press("slider-cpu", "End");
+    await walker.shows("limit-cpu", "40 %");
+    await walker.press("when-idle-in-schedule", "Space");
+    await walker.write("limit-schedule", "none");
+    await walker.shows("limit-schedule", "none");
+    await walker.drag("week-grid", [0.001, 0.5 / 7], [0.999, 6.5 / 7]);
+    await walker.shows("limit-schedule", "mon-fri 17:00-09:00, sat-sun");
+    await walker.write("limit-gpu-memory", "90%");
+    await walker.appears("limit-gpu-memory-error");
+    assert.match(await walker.text("limit-gpu-memory-error"), /6GiB that Example GmbH allows/);
+  },
+
   async "a program is picked from those that run"(walker) {
     await walker.open("limits", "throttled");
     await walker.focus("limit-stop-for");

@@ -116,6 +116,11 @@ export class Walker {
     return value === null ? null : plain(value);
   }
 
+  /** @param {string} id */
+  isDisabled(id) {
+    return this.tab.$eval(by(id), (element) => element.matches(":disabled"));
+  }
+
   focused() {
     return this.tab.evaluate(() => document.activeElement?.getAttribute("data-testid") ?? null);
   }

@@ -638,7 +638,15 @@ layers: [number, number], } | { "event": "connected" } | { "event": "disconnecte
 /**
  * Why, in the coordinator's words.
  */
-reason: string, };
+reason: string, } | { "event": "limits_reset", 
+/**
+ * What was wrong in it.
+ */
+reason: string, 
+/**
+ * Where it is kept.
+ */
+kept: string, };
 
 /**
  * What the machine has given.

@@ -20,14 +20,14 @@ test("days without work keep their place", () => {
     ["2026-11-24", 0],
     ["2026-11-25", 7],
   ]);
-  expect(all.at(-1)?.name).toBe("Wed 25 Nov");
+  expect(all.at(-1)).toMatchObject({ name: "Wed 25 Nov", mark: ["Wed", "25"] });
 });
 
 test("a week is the sum of its days, from Monday to Sunday", () => {
   const days = [day("2026-11-15", 1), day("2026-11-16", 2), day("2026-11-22", 4), day("2026-11-23", 8)];
   const weeks = bars(days, "week", "2026-11-25");
   expect(weeks.slice(-3).map(({ tokens }) => tokens)).toEqual([1, 6, 8]);
-  expect(weeks.at(-1)?.name).toBe("Week of Mon 23 Nov");
+  expect(weeks.at(-1)).toMatchObject({ name: "Week of Mon 23 Nov", mark: ["23", "Nov"] });
 });
 
 test("sums and what bars show of them", () => {

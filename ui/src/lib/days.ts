@@ -1,7 +1,7 @@
 /** The record of days: sums, and bars by day or by week. */
 import type { Day } from "../api/types";
 import { words } from "../words";
-import { addDays, noonOf, shortDay } from "./time";
+import { addDays, dayParts, noonOf, shortDay } from "./time";
 
 export type Metric = "tokens" | "active" | "energy";
 export type Span = "day" | "week";
@@ -20,6 +20,8 @@ export interface Bar extends Sum {
   date: string;
   /** For people: `Wed 25 Nov`, `Week of Mon 23 Nov`. */
   name: string;
+  /** Under it, in two short lines: weekday and day, or day and month. */
+  mark: readonly [string, string];
 }
 
 export function sum(days: readonly Day[]): Sum {
@@ -51,8 +53,10 @@ export function bars(days: readonly Day[], span: Span, today: string): Bar[] {
   return Array.from({ length: BARS[span] }, (_, index) => {
     const date = addDays(newest, (index + 1 - BARS[span]) * length);
     const name = shortDay(noonOf(date));
+    const { weekday, day, month } = dayParts(noonOf(date));
     return {
       date,
+      mark: span === "day" ? [weekday, day] : [day, month],
       name: span === "day" ? name : words.contribution.weekOf(name),
       ...sum(between(days, date, addDays(date, length - 1))),
     };

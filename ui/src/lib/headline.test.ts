@@ -73,7 +73,11 @@ test("a worker that does not answer says why", () => {
     worker: { process: "waiting", died: "out of memory", retry_in_ms: 3200, times: 2 },
     status: null,
   });
-  expect(told(waiting)).toEqual(["error", "The engine stopped", "out of memory. It starts again in 4 s."]);
+  expect(told(waiting)).toEqual([
+    "error",
+    "The engine stopped",
+    "The part of GoGrid that computes has ended. It starts again in 4 s.",
+  ]);
   const held = app({ worker: { process: "held", why: "The key store is locked." }, status: null });
   expect(told(held)).toEqual(["error", "Waiting for you", "The key store is locked."]);
   expect(told(app({ worker: { process: "starting" }, status: null }))[1]).toBe("Starting");

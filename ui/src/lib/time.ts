@@ -22,6 +22,12 @@ export const clockTime = (ms: number) => time.format(ms);
 export const clockSeconds = (ms: number) => timeToTheSecond.format(ms);
 /** `Wed 25 Nov`. */
 export const shortDay = (ms: number) => day.format(ms).replace(",", "");
+/** `Wed`, `25` and `Nov`. */
+export function dayParts(ms: number): Record<"weekday" | "day" | "month", string> {
+  const parts = day.formatToParts(ms);
+  const part = (type: Intl.DateTimeFormatPartTypes) => parts.find((part) => part.type === type)?.value ?? "";
+  return { weekday: part("weekday"), day: part("day"), month: part("month") };
+}
 /** `25 November 2026`. */
 export const longDate = (ms: number) => date.format(ms);
 

@@ -57,3 +57,14 @@ test("what else happens is told too", () => {
     { at: 1, what: "Joined a grid", why: null },
   ]);
 });
+
+test("limits that could not be read say why, and where the file is kept", () => {
+  const reset: Event = {
+    at_ms: 1,
+    what: { event: "limits_reset", reason: "cpu = 400 is out of range", kept: "limits.old" },
+  };
+  expect(timeline([reset])[0]).toMatchObject({
+    what: "Your limits could not be read, so those of the preset hold",
+    why: "cpu = 400 is out of range. The file was kept as limits.old",
+  });
+});

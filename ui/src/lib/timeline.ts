@@ -52,6 +52,8 @@ function tell(what: Exclude<Happening, Allowance>): { what: string; why: string 
       return { what: text.unloaded(layers(what)), why: null };
     case "revoked":
       return { what: text.revoked, why: what.reason };
+    case "limits_reset":
+      return { what: text.limitsReset, why: text.limitsKept(what.reason, what.kept) };
     default:
       return { what: text[what.event], why: null };
   }

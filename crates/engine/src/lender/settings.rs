@@ -1,8 +1,9 @@
 //! The donor's limits: their file, which holds only what differs from the preset, whole or not at all; and what a policy
 //! leaves of them.
 
+use crate::record;
 use gogrid_limits::{Key, Limits, LimitsError, Policy, PolicyError, Preset, Totals};
-use gogrid_panel_api::{Managed, Setting};
+use gogrid_panel_api::{Happening, Managed, Setting};
 use gogrid_probe::PolicyFileError;
 use std::{
     fs::{self, File},
@@ -47,7 +48,7 @@ pub enum SettingsError {
     },
     /// There is a policy that cannot be read, or is not the administrator's. It may forbid to lend at all.
     #[error("nothing is lent")]
-    PolicyFile(#[from] PolicyFileError),
+    PolicyFile(#[source] Box<PolicyFileError>),
     /// There is a policy that is not understood.
     #[error("nothing is lent, because the policy {path} is not usable")]
     Policy {
@@ -55,7 +56,7 @@ pub enum SettingsError {
         path: PathBuf,
         /// What is wrong in it.
         #[source]
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
 }
 
@@ -65,8 +66,10 @@ pub enum SettingsError {
 /// When there is such a file and it cannot be obeyed.
 pub fn system_policy() -> Result<Policy, SettingsError> {
     let path = gogrid_probe::policy_path();
-    match gogrid_probe::read_policy(&path)? {
-        Some(text) => Policy::from_toml(&text).map_err(|source| SettingsError::Policy { path, source }),
+    match gogrid_probe::read_policy(&path).map_err(|error| SettingsError::PolicyFile(Box::new(error)))? {
+        Some(text) => {
+            Policy::from_toml(&text).map_err(|source| SettingsError::Policy { path, source: Box::new(source) })
+        }
         None => Ok(Policy::none()),
     }
 }
@@ -99,6 +102,32 @@ impl Settings {
             Err(source) => return Err(SettingsError::Io { path, source }),
         };
         Ok(Self { path, chosen, policy, totals })
+    }
+
+    /// The same for a donor who sees no file, and cannot mend one: what is not usable is set aside, and the preset holds.
+    /// What happened is told.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or not set aside.
+    pub(crate) fn load_or_set_aside(
+        data: &Path,
+        preset: Preset,
+        policy: Policy,
+        totals: Totals,
+    ) -> Result<(Self, Option<Happening>), SettingsError> {
+        let (path, reason) = match Self::load(data, None, preset, policy.clone(), totals) {
+            Err(SettingsError::Limits { path, source }) => (path, source.to_string()),
+            Err(SettingsError::Io { path, source }) if source.kind() == io::ErrorKind::InvalidData => {
+                (path, "it is no text".into())
+            }
+            other => return other.map(|settings| (settings, None)),
+        };
+        let kept = path.with_file_name(format!("limits.broken-{}.toml", record::now_ms()));
+        fs::rename(&path, &kept).map_err(|source| SettingsError::Io { path, source })?;
+        let kept = kept.display().to_string();
+        tracing::error!(reason, kept, "the limits are not usable; those of the preset hold");
+        let settings = Self::load(data, None, preset, policy, totals)?;
+        Ok((settings, Some(Happening::LimitsReset { reason, kept })))
     }
 
     /// What the donor chose.
@@ -196,6 +225,23 @@ mod tests {
             panic!("it is the limit that is wrong");
         };
         assert!(source.to_string().contains("cpu"), "{source}");
+    }
+
+    #[test]
+    fn a_broken_file_of_a_donor_is_set_aside_and_named() {
+        for broken in [b"cpu = 400\n".as_slice(), b"cpu = \"2", b"\xff\xfe"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            fs::write(folder.path().join(FILE), broken).expect("written");
+            let load = || {
+                let (policy, totals) = (Policy::none(), Totals::default());
+                Settings::load_or_set_aside(folder.path(), Preset::Quiet, policy, totals).expect("the preset")
+            };
+            let (settings, happened) = load();
+            assert_eq!(*settings.chosen(), Limits::of(Preset::Quiet));
+            let Some(Happening::LimitsReset { kept, .. }) = happened else { panic!("{happened:?}") };
+            assert_eq!(fs::read(kept).expect("kept"), broken);
+            assert_eq!(load().1, None);
+        }
     }
 
     #[test]

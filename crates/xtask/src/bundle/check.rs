@@ -1,22 +1,32 @@
-//! Whether the package does what a package must: the story of tests/e2e/desktop/bundle.rs with the one just made.
+//! Stories of tests/e2e/desktop with the programs and the package that were just built.
 
 use super::{Profile, newest};
 use crate::{debian, run::is_root, steps::Steps, workspace::Workspace};
 use anyhow::{Result, ensure};
+use std::process::Command;
 
-/// The story's name.
-const STORY: &str = "desktop::bundle";
-
-/// Where the story finds the package.
+/// Where the package's story finds the package.
 pub(crate) const PACKAGE: &str = "GOGRID_TEST_DEB";
 
-/// Runs it.
-pub(super) fn run(workspace: &Workspace, steps: &mut Steps, profile: Profile) -> Result<()> {
+/// Whether the package does what a package must: installed, used, removed.
+pub(super) fn package(workspace: &Workspace, steps: &mut Steps, profile: Profile) -> Result<()> {
     ensure!(is_root(), "--check installs a package: it needs root");
     debian::install(workspace, &debian::TESTS);
-    let mut story = workspace.cargo(["test", "--package", "gogrid-tests", "--test", "e2e", "--", STORY, "--nocapture"]);
-    story.env(PACKAGE, newest(workspace, profile, "deb")?);
-    // The kit's own programs are not used here, but it looks for them beside the test.
-    steps.run("check", story.env("GOGRID_BIN", profile.folder(workspace).join("gogrid")));
+    steps.run("check", story(workspace, profile, "desktop::bundle").env(PACKAGE, newest(workspace, profile, "deb")?));
     Ok(())
+}
+
+/// What the app costs, and how soon a click stops the computing. The stories print their figures.
+pub(super) fn figures(workspace: &Workspace, steps: &mut Steps, profile: Profile) {
+    debian::install(workspace, &debian::TESTS);
+    for (name, story_of) in [("cost", "desktop::cost"), ("pause", "desktop::pause")] {
+        steps.run(name, &mut story(workspace, profile, story_of));
+    }
+}
+
+fn story(workspace: &Workspace, profile: Profile, name: &str) -> Command {
+    let mut story = workspace.cargo(["test", "--package", "gogrid-tests", "--test", "e2e", "--", name, "--nocapture"]);
+    // The kit looks for the programs beside this one.
+    story.env("GOGRID_BIN", profile.folder(workspace).join("gogrid"));
+    story
 }

@@ -56,7 +56,7 @@ export function example(key: string, values: Values, status: Status): string {
     }
     case "others-gpu": {
       const ofGpu = (share: number) => words.state.ofGpu(exactPercent(share));
-      return value === OFF ? text.othersOff : others(ofGpu(part(key)), part("gpu-in-use"), ofGpu);
+      return value === OFF ? text.othersOff : others(ofGpu(part(key)), part("gpu-in-use"), exactPercent);
     }
     case "max-temperature":
       return temperatureExample(value, status);

@@ -5,7 +5,7 @@ import { keepsHours } from "../when";
 import type { SliderKey } from "./steps";
 
 export type Group = "most" | "use" | "time" | "stop" | "store";
-export type SwitchKey = "on-battery" | "full-screen";
+type SwitchKey = "on-battery" | "full-screen";
 
 export type Row =
   | { control: "slider"; key: SliderKey }

@@ -27,7 +27,7 @@ export function move([day, quarter]: Cell, { key, ctrlKey }: Keys): Cell | null 
   return cell ? inside(cell) : null;
 }
 
-export function inside([day, quarter]: Cell): Cell {
+function inside([day, quarter]: Cell): Cell {
   return [Math.min(6, Math.max(0, day)), Math.min(QUARTERS - 1, Math.max(0, quarter))];
 }
 

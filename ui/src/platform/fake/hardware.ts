@@ -60,10 +60,11 @@ export function devices(hardware: Hardware): Device[] {
 
 export function levers(): LeverState[] {
   return [
-    { name: "scheduling class", result: { Ok: "SCHED_IDLE" } },
-    { name: "io priority", result: { Ok: "idle class" } },
-    { name: "timer slack", result: { Ok: "50 ms" } },
-    { name: "control group", result: { Err: "this session has no control group of its own" } },
+    { name: "scheduler", result: { Ok: "SCHED_IDLE" } },
+    { name: "ioprio", result: { Ok: "idle" } },
+    { name: "timer slack", result: { Ok: "1 ns" } },
+    { name: "oom_score_adj", result: { Ok: "900" } },
+    { name: "autogroup", result: { Err: "the session is shared with other programs" } },
   ];
 }
 

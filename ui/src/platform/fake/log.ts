@@ -6,7 +6,7 @@ type Line = [secondsAgo: number, level: string, text: string];
 
 const WORKER: Line[] = [
   [5400, "INFO", "gogrid::worker: version 0.4.0, device cuda:0"],
-  [5399, "WARN", "gogrid_probe::levers: control group: this session has no control group of its own"],
+  [5399, "WARN", "gogrid_probe::levers: autogroup: the session is shared with other programs"],
   [5398, "INFO", "gogrid_engine::grid: connected to Example Grid"],
   [5390, "INFO", "gogrid_engine::stages: loading layers 12 to 23 of Qwen3-8B, epoch 41"],
   [5381, "INFO", "gogrid_engine::stages: loaded in 9.1 s, 2.4 GiB"],

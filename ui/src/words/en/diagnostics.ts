@@ -37,6 +37,15 @@ export const diagnostics = {
   },
   leversTitle: "Held back by the system",
   leversWhat: "What the operating system was asked for, so that your programs go first.",
+  /** As the worker names them. */
+  levers: {
+    scheduler: "CPU scheduling",
+    nice: "CPU priority",
+    ioprio: "Disk priority",
+    "timer slack": "Timer slack",
+    oom_score_adj: "Rank when memory runs out",
+    autogroup: "Session's priority",
+  } as Record<string, string>,
   notSet: (why: string) => `not set: ${why}`,
   keyTitle: "Key store",
   testTitle: "Self-test",
@@ -58,8 +67,8 @@ export const diagnostics = {
   },
   logFilter: "Lines with",
   logFilterHint: "all lines",
+  logLoading: "Reading the log…",
   logEmpty: "No line matches.",
-  logLines: (count: number) => (count === 1 ? "1 line" : `${count} lines`),
   reportTitle: "Report",
   reportWhat:
     "Versions, settings, state and the latest log lines, for whoever helps you. Keys and join codes are cut out.",

@@ -1,7 +1,6 @@
 /** What a limit means on this very machine, in a sentence. Figures come with their units. */
 export const examples = {
   cpu: (cores: string) => `${cores}' worth of time, while nobody needs the computer.`,
-  cpuPercent: (part: string) => `${part} of the CPU's time, while nobody needs the computer.`,
   threadsAll: (cores: string) => `As many threads as there are cores: ${cores}.`,
   threads: (count: number, cores: string) =>
     count === 1
@@ -20,7 +19,6 @@ export const examples = {
   network: (minutes: string) => `Fetching a model of 4 GB takes about ${minutes}.`,
   networkOff: "Models are fetched as fast as the line allows.",
   idleAfter: (time: string) => `After ${time} without keyboard or mouse you count as away.`,
-  idleNow: (clock: string) => `Now: idle for ${clock}.`,
   others: (load: string, most: string) => `When other programs use more than ${load}, GoGrid goes down to ${most}.`,
   othersStop: (load: string) => `When other programs use more than ${load}, GoGrid stops.`,
   othersOff: "Other programs' load is ignored.",

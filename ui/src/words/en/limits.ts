@@ -5,12 +5,11 @@ export const limits = {
   presets: {
     quiet: { name: "Quiet", text: "Works only while you are away, and stays below what makes fans loud." },
     balanced: { name: "Balanced", text: "Works beside you without being felt, and takes more while you are away." },
-    full: { name: "Full", text: "For a computer that is there for this. Only heat stops it." },
+    full: { name: "Full", text: "For a computer that has nothing else to do. Only heat stops it." },
   },
   presetChanged: (count: number) => (count === 1 ? "changed in 1 place" : `changed in ${count} places`),
   resetAll: "Undo all changes",
   reset: (label: string) => `${label}: back to the preset`,
-  resetShort: "Reset",
   groups: {
     most: { title: "At most", text: "While nobody needs the computer." },
     use: { title: "While you use the computer", text: "What GoGrid goes down to, and how it notices." },
@@ -51,8 +50,8 @@ export const limits = {
   whens: {
     always: { name: "Always", text: "less while you are there" },
     idle: { name: "While I am away", text: "nothing while you are there" },
-    schedule: { name: "By hours", text: "in the hours below, less while you are there" },
-    "idle-in-schedule": { name: "By hours, while I am away", text: "in the hours below, nothing while you are there" },
+    schedule: { name: "By hours", text: "less while you are there" },
+    "idle-in-schedule": { name: "By hours, while I am away", text: "nothing while you are there" },
   },
   managed: (by: string) => `Managed by ${by}`,
   managedSomebody: "Managed",
@@ -74,7 +73,7 @@ export const limits = {
     label: "Hours in which to work",
     days: ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"],
     dayNames: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-    help: "Drag to paint. By keyboard: arrows move, Shift and arrows select, Space paints, Esc ends a selection.",
+    help: "Drag to paint. By keyboard: arrows move, with Shift they select, Space paints, Esc deselects.",
     cell: (day: string, from: string, to: string, lent: boolean) =>
       `${day} ${from} to ${to}, ${lent ? "works" : "does not work"}`,
     nights: "Nights and weekends",
@@ -88,7 +87,7 @@ export const limits = {
     add: "Add",
     running: "Running now",
     remove: (name: string) => `Remove ${name}`,
-    loading: "Looking which programs run…",
+    loading: "Looking for running programs…",
   },
   blind: (what: string, why: string) => `This computer cannot tell ${what} (${why}).`,
   blindMeans: "While this rule is on, GoGrid behaves as if somebody were there, always.",

@@ -19,7 +19,6 @@ export const now = {
       .join(", "),
   at: (time: string) => `at ${time}`,
   collecting: "The chart begins with the next second.",
-  noHistory: (why: string) => `The chart cannot be drawn: ${why}`,
   why: {
     title: "Why it changed",
     empty: "Nothing has changed since GoGrid started.",
@@ -38,6 +37,8 @@ export const now = {
     joined: "Joined a grid",
     left: "Left the grid",
     revoked: "The grid does not let this computer in any more",
+    limitsReset: "Your limits could not be read, so those of the preset hold",
+    limitsKept: (reason: string, kept: string) => `${reason}. The file was kept as ${kept}`,
     ofGpu: (part: string) => `${part} of the GPU`,
     ofCpu: (part: string) => `${part} of the CPU`,
   },

@@ -6,6 +6,7 @@ export const trouble = {
   waiting: (times: number) =>
     times > 1 ? `That happened ${times} times in a row. The log may say more.` : "It is started again by itself.",
   restart: "Start now",
+  cannotShow: (why: string) => `This cannot be shown now: ${why}`,
   seeLog: "See the log",
   heldTitle: "GoGrid needs a decision from you",
   lostTitle: "GoGrid does not answer",

@@ -9,10 +9,9 @@ export const welcome = {
   presetTitle: "How much may it take?",
   presetWhat: "You can change every number later, and pause at any time from the tray.",
   startTitle: "Start when you log in?",
-  startWhat: "GoGrid then waits in the tray. It computes only when your limits allow it.",
+  startWhat: "It then waits in the tray, and computes only when your limits allow it.",
   start: "Start GoGrid at login",
-  trayWhat:
-    "After this, GoGrid lives in the tray. Closing the window leaves it running; Quit in the tray's menu ends it.",
+  trayWhat: "GoGrid lives in the tray. Closing the window leaves it running; Quit in the tray's menu ends it.",
   next: "Next",
   done: "Done",
   skip: "Skip",
