@@ -96,13 +96,13 @@ impl Policy {
         own.within(&self.bound)
     }
 
-    /// What a donor starts with who has chosen nothing yet: the preset's limits, and what the policy has `fixed`.
+    /// What a donor starts with who has chosen nothing yet: the preset's limits, and what the policy has `fixed`. What
+    /// holds of it is [clamped](Self::clamp) like any choice.
     pub fn start(&self, preset: Preset) -> Limits {
         let starts = Limits::KEYS.iter().filter(|key| self.rules.get(key.name).is_some_and(|rule| rule.starts));
         let changes: Vec<_> = starts.map(|key| (key.name, key.value(&self.bound))).collect();
         // A key takes every value that it gives. Were one refused, the preset would be within the policy all the same.
-        let limits = Limits::of(preset).with(&changes).unwrap_or_else(|_| Limits::of(preset));
-        self.clamp(&limits)
+        Limits::of(preset).with(&changes).unwrap_or_else(|_| Limits::of(preset))
     }
 
     /// Whether the donor may make these changes, which [`Limits::with`] takes. What a preset or `default` brings is not

@@ -18,9 +18,9 @@ use tokio::{
 /// The worker's socket is there within this time.
 const UP_WITHIN: Duration = Duration::from_secs(10);
 
-/// In a mount namespace: a program with an `/etc` that has a policy and nothing else.
-const OWN_ETC: &str = "mount -t tmpfs none /etc && mkdir -m 755 /etc/gogrid && \
-    printf %s \"$1\" >/etc/gogrid/policy.toml && shift && exec \"$@\"";
+/// In a mount namespace: a program with an `/etc` of its own, in which there is a policy.
+const OWN_ETC: &str = "mount -t tmpfs none /mnt && cp -a /etc/. /mnt && mkdir -p -m 755 /mnt/gogrid && \
+    printf %s \"$1\" >/mnt/gogrid/policy.toml && mount --bind /mnt /etc && shift && exec \"$@\"";
 
 /// A worker that stays while the machine is a member of no grid. Dropping it kills it.
 pub struct Resident {

@@ -1,5 +1,6 @@
 //! What the app costs a machine that does nothing with it.
 
+use super::figures_count;
 use anyhow::Result;
 use gogrid_testkit::desktop::{Figures, measure};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 /// Long enough to see what happens once a second or every five.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The promise is the same but for the times, which hold for a release build on a machine that does nothing else.
+/// Times hold for a release build on a machine that does nothing else; elsewhere they are only told.
 #[tokio::test]
 async fn it_is_small_and_quiet() -> Result<()> {
     let figures = measure(IDLE).await?;
@@ -16,8 +17,11 @@ async fn it_is_small_and_quiet() -> Result<()> {
     assert!(memory_without_window <= 75 * MEGABYTE, "{memory_without_window} bytes without a window");
     assert!(memory_with_window <= 300 * MEGABYTE, "{memory_with_window} bytes with a window");
     assert!(idle_ticks <= 3, "{idle_ticks} ticks in {IDLE:?}");
-    assert!(start_to_icon <= 3 * Duration::from_millis(1500), "{start_to_icon:?} to the icon");
-    assert!(window_to_numbers <= Duration::from_secs(5), "{window_to_numbers:?} to the first numbers");
+    if figures_count() {
+        assert!(idle_ticks <= 1, "{idle_ticks} ticks in {IDLE:?}");
+        assert!(start_to_icon <= Duration::from_millis(1500), "{start_to_icon:?} to the icon");
+        assert!(window_to_numbers <= Duration::from_secs(1), "{window_to_numbers:?} to the first numbers");
+    }
     Ok(())
 }
 

@@ -84,7 +84,7 @@ async fn the_charts_move(page: &Page) -> Result<()> {
         let first = points(&page.wait_attribute(chart, "data-points", SOON, |text| points(text) > 0).await?);
         page.wait_attribute(chart, "data-points", SOON, |text| points(text) > first).await?;
     }
-    let figure = page.wait_attribute("chart-tokens", "data-last", SOON, |text| starts_above_zero(text)).await?;
+    let figure = page.wait_attribute("chart-tokens", "data-last", SOON, starts_above_zero).await?;
     ensure!(starts_above_zero(&figure), "{figure}");
     page.wait("stages", "names the model", SOON, |text| text.contains(MODEL)).await?;
     page.wait("state", "says that it works", SOON, |text| text == "Working").await.map(drop)

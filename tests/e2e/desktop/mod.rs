@@ -12,3 +12,8 @@ mod pause;
 mod seat;
 mod settings;
 mod starts;
+
+/// Whether times count, as on a machine that does nothing else: `cargo xtask desktop-figures` says so.
+fn figures_count() -> bool {
+    std::env::var_os("GOGRID_FIGURES_COUNT").is_some()
+}

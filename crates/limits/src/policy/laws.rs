@@ -91,9 +91,9 @@ proptest! {
     }
 
     #[test]
-    fn a_start_is_within_the_policy(policy in policies(), totals in totals()) {
+    fn what_holds_of_a_start_is_within_the_policy(policy in policies(), totals in totals()) {
         for preset in Preset::ALL {
-            let start = policy.start(preset);
+            let start = policy.clamp(&policy.start(preset));
             prop_assert!(lends_no_more(&start, &policy.bound, totals));
             prop_assert_eq!(start.preset, preset);
         }

@@ -129,12 +129,12 @@ fn bounded_hours_hold_for_who_lends_at_any_hour_and_their_spare_schedule_does_no
 }
 
 #[test]
-fn a_donor_starts_from_what_is_fixed_and_within_the_rest() {
+fn a_donor_starts_from_what_is_fixed_and_the_rest_leaves_no_trace() {
     let policy =
         policy("cpu = { fixed = 80 }\ngpu = { most = 90 }\nstop-for = { fixed = ['zoom'] }\nmemory = { most = '20%' }");
     let start = policy.start(Preset::Balanced);
     let values = ["cpu", "gpu", "stop-for", "memory"].map(|key| start.get(key).unwrap());
-    assert_eq!(values, ["80%", "60%", "zoom", "20%"]);
+    assert_eq!(values, ["80%", "60%", "zoom", "50%"]);
     assert_eq!(Policy::none().start(Preset::Quiet), Limits::of(Preset::Quiet));
 }
 
