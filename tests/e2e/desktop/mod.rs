@@ -8,6 +8,7 @@ mod cost;
 mod first_day;
 mod key_store;
 mod kills;
+mod link;
 mod pause;
 mod seat;
 mod settings;

@@ -1,10 +1,10 @@
 //! Where somebody sits: a desktop with a tray and a key store.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use gogrid_panel_api::Request;
 use gogrid_testkit::{
     Api, Cluster, MODEL, SOON, cluster, demo_model,
-    desktop::{App, Control, Desktop, KeyRing, TrayHost, TrayItem},
+    desktop::{App, Control, Desktop, KeyRing, TrayHost, TrayItem, desktop_path},
     long_story, wait_until,
 };
 
@@ -35,6 +35,15 @@ impl Seat {
         let item = self.tray.item(SOON).await?;
         wait_line(&item, NOT_JOINED).await?;
         Ok((app, item))
+    }
+
+    /// A start that finds the app running hands over and ends well.
+    pub(super) async fn start_again(&self, args: &[&str]) -> Result<()> {
+        let mut command = self.desktop.command(desktop_path());
+        command.args(args);
+        let status = self.desktop.start_program("second", command)?.exit(SOON).await?;
+        ensure!(status.success(), "the second start ended with {status}");
+        Ok(())
     }
 }
 

@@ -13,13 +13,13 @@ async fn a_second_start_opens_the_window_of_the_first_and_raises_it_when_it_is_o
     let (mut app, _item) = seat.app().await?;
     assert!(!seat.desktop.windows()?.contains(&WINDOW.to_owned()), "--background opens no window");
 
-    start_again(&seat, &[]).await?;
+    seat.start_again(&[]).await?;
     wait_until("the window is open", SOON, async || {
         Ok(seat.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
     })
     .await?;
     seat.desktop.run("xdotool", ["search", "--name", &format!("^{WINDOW}$"), "windowminimize", "--sync"])?;
-    start_again(&seat, &[]).await?;
+    seat.start_again(&[]).await?;
     wait_until("the window is in front", SOON, async || {
         let front = seat.desktop.run("xdotool", ["getactivewindow", "getwindowname"]);
         Ok(front.is_ok_and(|name| name.trim() == WINDOW).then_some(()))
@@ -43,22 +43,11 @@ async fn a_closed_window_leaves_the_tray_and_takes_its_processes_with_it() -> Re
             Ok(seat.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
         })
         .await?;
-        assert!(app.shell().iter().any(|process| process.name.starts_with("WebKitWeb")), "{:?}", app.shell());
+        let drawn = || app.shell().iter().any(|process| process.name.starts_with("WebKitWeb"));
+        wait_until("a process draws the window", SOON, async || Ok(drawn().then_some(()))).await?;
         seat.desktop.run("wmctrl", ["-F", "-c", WINDOW])?;
-        wait_until("what drew the window has ended", SOON, async || {
-            Ok((!app.shell().iter().any(|process| process.name.starts_with("WebKitWeb"))).then_some(()))
-        })
-        .await?;
+        wait_until("what drew the window has ended", SOON, async || Ok((!drawn()).then_some(()))).await?;
     }
     assert!(app.shell().len() <= before + 1, "at most the web view's network process stays: {:?}", app.shell());
     app.program().expect_running()
-}
-
-/// A start that finds the app running hands over and ends well.
-async fn start_again(seat: &Seat, args: &[&str]) -> Result<()> {
-    let mut command = seat.desktop.command(gogrid_testkit::desktop::desktop_path());
-    command.args(args);
-    let status = seat.desktop.start_program("second", command)?.exit(SOON).await?;
-    anyhow::ensure!(status.success(), "the second start ended with {status}");
-    Ok(())
 }

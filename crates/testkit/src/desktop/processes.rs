@@ -109,7 +109,8 @@ mod tests {
     fn this_process_is_found_with_its_parent_memory_and_time() {
         let own = &tree(std::process::id())[0];
         assert_eq!(own.parent, std::os::unix::process::parent_id());
-        assert!(own.memory().unwrap() > 1 << 20);
+        // Pages that other tests of this program share count in parts.
+        assert!(own.memory().unwrap() > 64 << 10);
         // At least as much as a loop that runs until the clock has moved on.
         let before = own.ticks().unwrap();
         while own.ticks().unwrap() == before {}

@@ -10,7 +10,7 @@ fn a_state_fits_on_a_screen_and_says_why_with_units() {
     let expected = "\
 worker   office-7 (3f2a91c0de) on cuda:0
 state    throttled: You are using the computer
-link     connected to coordinator 8ab3f1e0d2
+grid     connected to Example Grid, coordinator 8ab3f1e0d2
 may take CPU 10 % (limit 50%), memory 8.0 GiB (limit 50%), GPU 15 % (limit 60%), GPU memory 12.0 GiB (limit 12GiB)
 takes    CPU 6.2 %, GPU 12.5 %, 42.5 tok/s
 memory   3.2 GiB of 12.0 GiB: weights 2.5 GiB, KV caches 512.0 MiB, workspace 256.0 MiB
