@@ -76,7 +76,7 @@ pub(super) fn takes(machine: Machine, layer_ms: f64) -> Machine {
 pub(super) fn machines(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Machine>> {
     let measured = prop_oneof![Just(None), (1_u8..6).prop_map(Some)];
     let reliability = prop::sample::select(&[1.0, 0.95, 0.5][..]);
-    let machine = (4_u64..40, any::<bool>(), measured, 0_u8..4, reliability);
+    let machine = (5_u64..17, any::<bool>(), measured, 0_u8..4, reliability);
     prop::collection::vec(machine, count).prop_map(|machines| {
         let machines = machines.into_iter().zip(1..).map(|((mib, gpu, measured, delay, reliability), id)| {
             let device = if gpu { DeviceSpec::Cuda(0) } else { DeviceSpec::Cpu };

@@ -19,9 +19,9 @@ fn what_fits_one_machine_goes_there_because_of_the_delay() {
 
 #[test]
 fn what_does_not_fit_is_split_because_of_memory() {
-    let text = binding(1, &[cpu(1, 18), cpu(2, 18), cpu(3, 18), cpu(4, 18)]);
+    let text = binding(1, &[cpu(1, 13), cpu(2, 13), cpu(3, 13), cpu(4, 13)]);
     assert!(text.starts_with("memory: 2 machines, because no fewer hold the"), "{text}");
-    assert!(text.contains("none lends more than 18 MiB; delay: one machine more"), "{text}");
+    assert!(text.contains("none lends more than 13 MiB; delay: one machine more"), "{text}");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn the_operators_wish_is_named() {
 
 #[test]
 fn fast_machines_share_what_a_slow_one_could_hold() {
-    let machines = [takes(cpu(1, 60), 50.0), takes(cpu(2, 18), 1.0), takes(cpu(3, 18), 1.0)];
+    let machines = [takes(cpu(1, 60), 50.0), takes(cpu(2, 13), 1.0), takes(cpu(3, 13), 1.0)];
     let text = binding(1, &machines);
     assert!(text.starts_with("speed: 1 would hold it, but a token takes less on 2 machines"), "{text}");
 }
@@ -77,7 +77,7 @@ fn a_machine_that_flaps_is_taken_last() {
 fn other_machines_make_replicas_and_spares() {
     let manifest = even(8);
     let demand = demand(&manifest, 1);
-    let machines: Vec<Machine> = (1..=7).map(|id| cpu(id, 18)).collect();
+    let machines: Vec<Machine> = (1..=7).map(|id| cpu(id, 13)).collect();
     let first = plan(&demand, &machines, &Delays::default()).expect("a plan");
     let more = replicas(&demand, &machines, &Delays::default(), &first, 8);
     assert_eq!(more.len(), 2, "seven machines are three pairs and one");
