@@ -1,7 +1,7 @@
 //! What keeps a plan from being another, in words.
 
 use super::{
-    Delays,
+    Delays, Machine,
     cut::ranges,
     fill::{self, shared},
     problem::{Problem, View},
@@ -57,7 +57,7 @@ fn why(problem: &Problem<'_>, stages: usize) -> Why {
     // When a stage costs one and nothing else does, the cheapest plan has the fewest stages.
     let count = |seat: Seat| Seat { layer: 0.0, fixed: [1.0; 4], ..seat };
     let seats: Vec<Seat> = problem.seats(View::Careful, |_| 0.0).into_iter().map(count).collect();
-    let fewest = fill::cheapest(&seats, problem.layers(), 1).map_or(stages, |(_, chosen, _)| chosen.len());
+    let fewest = fill::cheapest(&seats, problem.layers(), 1).map_or(stages, |found| found.order.len());
     if fewest >= stages {
         let needed = problem.need(0, Layers::all(problem.layers()));
         return Why::Memory { needed, most: problem.machines[0].free };
@@ -76,19 +76,22 @@ fn more(problem: &Problem<'_>, delays: &Delays, found: &Found) -> More {
     found.order.iter().for_each(|at| has[*at] = true);
     let roles = ranges(&found.ends).map(|layers| Role::of(layers, of));
     let stages: Vec<(Seat, Role)> = found.order.iter().map(|at| seats[*at]).zip(roles).collect();
-    let way = |order: &[(Seat, Role)]| delays.route(order.iter().map(|(seat, _)| problem.machines[seat.machine]));
-    let with = |seat: &Seat| {
-        // One machine that holds all becomes the first or the last of two; among more, the newcomer goes between.
-        let orders = match stages[..] {
-            [(one, Role::Whole)] => {
-                vec![vec![(one, Role::First), (*seat, Role::Last)], vec![(*seat, Role::First), (one, Role::Last)]]
-            }
-            _ => {
-                (1..stages.len()).map(|at| [&stages[..at], &[(*seat, Role::Middle)], &stages[at..]].concat()).collect()
-            }
+    let machine = |seat: &Seat| problem.machines[seat.machine];
+    let way = delays.route(stages.iter().map(|(seat, _)| machine(seat)));
+    let with = |new: &Seat| {
+        if let [(one, Role::Whole)] = stages[..] {
+            // One machine that holds all becomes the first or the last of two.
+            let orders = [[(one, Role::First), (*new, Role::Last)], [(*new, Role::First), (one, Role::Last)]];
+            let way = delays.route([machine(&one), machine(new)]);
+            return orders.iter().filter_map(|order| Some(shared(order, of)? + way)).reduce(f64::min);
+        }
+        // Among more, the newcomer goes between two of them, where the detour is shortest.
+        let detour = |(a, b): (&Machine, &Machine)| {
+            delays.between(a, machine(new)) + delays.between(machine(new), b) - delays.between(a, b)
         };
-        let costs = orders.iter().filter_map(|order| Some(shared(order, of)? + way(order)));
-        costs.reduce(f64::min)
+        let pairs = stages.windows(2).map(|pair| (machine(&pair[0].0), machine(&pair[1].0)));
+        let all = [&stages[..], &[(*new, Role::Middle)]].concat();
+        Some(shared(&all, of)? + way + pairs.map(detour).reduce(f64::min)?)
     };
     let others = seats.iter().filter(|seat| !has[seat.machine]);
     match others.filter_map(with).reduce(f64::min) {

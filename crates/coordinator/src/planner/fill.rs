@@ -6,13 +6,14 @@ use super::{
     seat::{Role, Seat},
 };
 
-/// A machine's part of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Chosen {
-    /// The machine's place in the problem.
-    pub(super) machine: usize,
-    pub(super) role: Role,
-    pub(super) layers: usize,
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cheapest {
+    pub(super) cost: f64,
+    /// Machines by their places in the problem, the first stage's first. Which layers each has is for `cut`.
+    pub(super) order: Vec<usize>,
+    /// Whether nothing is cheaper.
+    pub(super) exact: bool,
 }
 
 /// Costs that differ by less are equal (a picosecond): the machine that comes first is taken then.
@@ -30,22 +31,22 @@ struct Step {
     layers: u16,
 }
 
-/// The cheapest plan of at least so many stages, the first stage first, and whether it is surely the cheapest.
-pub(super) fn cheapest(seats: &[Seat], layers: usize, least: usize) -> Option<(f64, Vec<Chosen>, bool)> {
+/// The cheapest plan of at least so many stages.
+pub(super) fn cheapest(seats: &[Seat], layers: usize, least: usize) -> Option<Cheapest> {
     let seats = undominated(seats, layers);
-    let whole = seats.iter().filter(|seat| least <= 1 && seat.most(Role::Whole) == layers).map(|seat| {
-        let chosen = Chosen { machine: seat.machine, role: Role::Whole, layers };
-        (seat.cost(Role::Whole, layers), vec![chosen])
-    });
+    let whole = seats
+        .iter()
+        .filter(|seat| least <= 1 && seat.most(Role::Whole) == layers)
+        .map(|seat| (seat.cost(Role::Whole, layers), vec![seat.machine]));
     let whole = whole.reduce(|best, next| if next.0 + EQUAL < best.0 { next } else { best });
     let (few, exact) = affordable(seats, layers, least);
     let split = Table::new(layers, least).fill(&few);
-    let best = match (whole, split) {
+    let (cost, order) = match (whole, split) {
         (Some(whole), Some(split)) if split.0 + EQUAL < whole.0 => split,
         (Some(whole), _) => whole,
         (None, split) => split?,
     };
-    Some((best.0, best.1, exact))
+    Some(Cheapest { cost, order, exact })
 }
 
 /// All of them, unless so many stages are asked of so many machines that the table would not fit memory: then those
@@ -80,7 +81,7 @@ impl Table {
         (count * 4 + ends) * (self.layers + 1) + layers
     }
 
-    fn fill(&self, seats: &[Seat]) -> Option<(f64, Vec<Chosen>)> {
+    fn fill(&self, seats: &[Seat]) -> Option<(f64, Vec<usize>)> {
         let mut costs = vec![f64::INFINITY; self.states()];
         costs[self.state(0, 0, 0)] = 0.0;
         let mut steps = vec![Step::default(); self.states() * seats.len()];
@@ -130,20 +131,20 @@ impl Table {
         }
     }
 
-    fn way_back(&self, seats: &[Seat], steps: &[Step]) -> Vec<Chosen> {
+    fn way_back(&self, seats: &[Seat], steps: &[Step]) -> Vec<usize> {
         let (mut count, mut ends, mut placed) = (self.count_to, 3, self.layers);
-        let mut chosen: Vec<Chosen> = Vec::new();
+        let mut chosen: Vec<(Role, usize)> = Vec::new();
         for (seat, steps) in seats.iter().zip(steps.chunks_exact(self.states())).rev() {
             let step = steps[self.state(count, ends, placed)];
             let Some(role) = Role::ALL.into_iter().find(|role| *role as u8 + 1 == step.role) else { continue };
-            chosen.push(Chosen { machine: seat.machine, role, layers: usize::from(step.layers) });
+            chosen.push((role, seat.machine));
             placed -= usize::from(step.layers);
             ends &= !end_of(role);
             count = if step.full { count } else { count - 1 };
         }
         chosen.reverse();
-        chosen.sort_by_key(|chosen| chosen.role as u8);
-        chosen
+        chosen.sort_by_key(|(role, _)| *role as u8);
+        chosen.into_iter().map(|(_, machine)| machine).collect()
     }
 }
 

@@ -58,6 +58,17 @@ impl Delays {
         self.0.get(&pair).copied().unwrap_or(a.link.delay + b.link.delay)
     }
 
+    /// The shortest known delay of each machine that has one.
+    pub(super) fn shortest(&self) -> HashMap<PeerId, f64> {
+        let mut shortest: HashMap<PeerId, f64> = HashMap::new();
+        for ((a, b), delay) in &self.0 {
+            for id in [a, b] {
+                shortest.entry(*id).and_modify(|known| *known = known.min(*delay)).or_insert(*delay);
+            }
+        }
+        shortest
+    }
+
     /// What all hops through these machines take, from the coordinator and back to it. The coordinator is in the middle.
     pub(super) fn route<'m>(&self, machines: impl IntoIterator<Item = &'m Machine>) -> f64 {
         let (mut sum, mut before): (f64, Option<&Machine>) = (0.0, None);

@@ -2,7 +2,7 @@
 //! through every subset (Held and Karp, <https://doi.org/10.1137/0110015>), with the layers shared out on it.
 
 use super::{
-    fill::{Chosen, EQUAL, shared},
+    fill::{Cheapest, EQUAL, shared},
     seat::{Role, Seat},
 };
 
@@ -10,39 +10,21 @@ use super::{
 pub(super) const EXACT: usize = 10;
 
 /// Delays of one way: from the coordinator and back, and between machines, by their places among the seats.
-pub(super) struct Ways<'a> {
-    pub(super) outside: &'a dyn Fn(usize) -> f64,
-    pub(super) between: &'a dyn Fn(usize, usize) -> f64,
+pub(super) struct Ways {
+    pub(super) outside: Vec<f64>,
+    pub(super) between: Vec<Vec<f64>>,
 }
 
 /// The cheapest plan of at least so many stages over these machines, at most [`EXACT`] of them, whose seats count no
 /// delay. The cost is the sum of theirs and of the delays.
-pub(super) fn cheapest(seats: &[Seat], ways: &Ways<'_>, layers: usize, least: usize) -> Option<(f64, Vec<Chosen>)> {
-    let whole = (0..seats.len()).filter(|at| least <= 1 && seats[*at].most(Role::Whole) == layers).map(|at| {
-        let cost = seats[at].cost(Role::Whole, layers) + 2.0 * (ways.outside)(at);
-        (cost, vec![(at, Role::Whole)])
-    });
+pub(super) fn cheapest(seats: &[Seat], ways: &Ways, layers: usize, least: usize) -> Option<Cheapest> {
+    let whole = (0..seats.len()).filter(|at| least <= 1 && seats[*at].most(Role::Whole) == layers);
+    let whole = whole.map(|at| (seats[at].cost(Role::Whole, layers) + 2.0 * ways.outside[at], vec![at]));
     let firsts = (0..seats.len()).filter(|at| seats[*at].most(Role::First) > 0);
     let split = firsts.filter_map(|first| Routes::new(first, seats.len(), ways).cheapest(seats, ways, layers, least));
     let better = |best: (f64, _), next: (f64, _)| if next.0 + EQUAL < best.0 { next } else { best };
     let (cost, order) = whole.chain(split).reduce(better)?;
-    Some((cost, counted(seats, &order, layers)))
-}
-
-/// With the layers of each, the cheapest machines filled first.
-fn counted(seats: &[Seat], order: &[(usize, Role)], layers: usize) -> Vec<Chosen> {
-    let chosen = |(at, role): &(usize, Role)| Chosen { machine: seats[*at].machine, role: *role, layers: 1 };
-    let mut stages: Vec<Chosen> = order.iter().map(chosen).collect();
-    let mut left = layers - stages.len();
-    let mut fill: Vec<usize> = (0..order.len()).collect();
-    fill.sort_by(|a, b| seats[order[*a].0].layer.total_cmp(&seats[order[*b].0].layer));
-    for stage in fill {
-        let (at, role) = order[stage];
-        let more = left.min(seats[at].most(role) - 1);
-        stages[stage].layers += more;
-        left -= more;
-    }
-    stages
+    Some(Cheapest { cost, order: order.into_iter().map(|at| seats[at].machine).collect(), exact: true })
 }
 
 /// The shortest ways from one machine through every set of machines to every end.
@@ -55,11 +37,11 @@ struct Routes {
 }
 
 impl Routes {
-    fn new(first: usize, machines: usize, ways: &Ways<'_>) -> Self {
+    fn new(first: usize, machines: usize, ways: &Ways) -> Self {
         let size = (1 << machines) * machines;
         let mut this = Self { machines, first, delays: vec![f64::INFINITY; size], before: vec![first; size] };
         let start = this.at(1 << first, first);
-        this.delays[start] = (ways.outside)(first);
+        this.delays[start] = ways.outside[first];
         for set in 1_usize..1 << machines {
             for end in (0..machines).filter(|end| set >> end & 1 == 1) {
                 let so_far = this.delays[this.at(set, end)];
@@ -68,7 +50,7 @@ impl Routes {
                 }
                 for next in (0..machines).filter(|next| set >> next & 1 == 0) {
                     let to = this.at(set | 1 << next, next);
-                    let delay = so_far + (ways.between)(end, next);
+                    let delay = so_far + ways.between[end][next];
                     if delay < this.delays[to] {
                         (this.delays[to], this.before[to]) = (delay, end);
                     }
@@ -82,19 +64,14 @@ impl Routes {
         set * self.machines + end
     }
 
-    fn cheapest(
-        &self,
-        seats: &[Seat],
-        ways: &Ways<'_>,
-        layers: usize,
-        least: usize,
-    ) -> Option<(f64, Vec<(usize, Role)>)> {
+    fn cheapest(&self, seats: &[Seat], ways: &Ways, layers: usize, least: usize) -> Option<(f64, Vec<usize>)> {
         let mut best: Option<(f64, usize, usize)> = None;
+        let fastest = seats.iter().map(|seat| seat.layer).fold(f64::INFINITY, f64::min) * layers as f64;
         for set in (1_usize..1 << self.machines).filter(|set| set.count_ones() as usize >= least.max(2)) {
             for last in (0..self.machines).filter(|last| *last != self.first && seats[*last].most(Role::Last) > 0) {
-                let delay = self.delays[self.at(set, last)] + (ways.outside)(last);
+                let delay = self.delays[self.at(set, last)] + ways.outside[last];
                 let known = best.map_or(f64::INFINITY, |(cost, ..)| cost);
-                if !delay.is_finite() || delay >= known {
+                if !delay.is_finite() {
                     continue;
                 }
                 let role = |at| match at {
@@ -103,6 +80,10 @@ impl Routes {
                     _ => Role::Middle,
                 };
                 let members = (0..self.machines).filter(|at| set >> at & 1 == 1);
+                let taking_part: f64 = members.clone().map(|at| seats[at].cost(role(at), 0)).sum();
+                if delay + taking_part + fastest >= known {
+                    continue;
+                }
                 let members: Vec<(Seat, Role)> = members.map(|at| (seats[at], role(at))).collect();
                 let cost = shared(&members, layers).map(|cost| cost + delay);
                 if let Some(cost) = cost.filter(|cost| cost + EQUAL < known) {
@@ -113,12 +94,12 @@ impl Routes {
         best.map(|(cost, set, last)| (cost, self.way(set, last)))
     }
 
-    fn way(&self, mut set: usize, last: usize) -> Vec<(usize, Role)> {
-        let (mut order, mut end) = (vec![(last, Role::Last)], last);
+    fn way(&self, mut set: usize, last: usize) -> Vec<usize> {
+        let (mut order, mut end) = (vec![last], last);
         while end != self.first {
             let before = self.before[self.at(set, end)];
             set &= !(1 << end);
-            order.push((before, if before == self.first { Role::First } else { Role::Middle }));
+            order.push(before);
             end = before;
         }
         order.reverse();

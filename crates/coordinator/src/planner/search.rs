@@ -1,7 +1,7 @@
 //! The best of what the searches find, and how far from the best it can be.
 
 use super::{
-    Delays,
+    Delays, Machine,
     cut::{Cuts, ranges},
     fill,
     problem::{Problem, View},
@@ -48,39 +48,41 @@ fn by_machine(problem: &Problem<'_>) -> (Vec<Vec<usize>>, f64) {
     let delay = |machine: usize| problem.machines[machine].link.delay;
     let careful = fill::cheapest(&problem.seats(View::Careful, delay), layers, least);
     let least_possible = match &careful {
-        Some((cost, _, true)) if problem.is_uniform() => *cost,
+        Some(found) if found.exact && problem.is_uniform() => found.cost,
         _ => bound(problem, fill::cheapest(&problem.seats(View::Hopeful, delay), layers, least).as_ref()),
     };
-    (careful.map(|(_, chosen, _)| machines(&chosen)).into_iter().collect(), least_possible)
+    (careful.map(|found| found.order).into_iter().collect(), least_possible)
 }
 
 /// Where delays belong to pairs.
 fn by_pair(problem: &Problem<'_>, delays: &Delays) -> (Vec<Vec<usize>>, f64) {
     let (layers, least) = (problem.layers(), problem.demand.stages);
     let exact = |seats: &[Seat]| {
-        let at = |seat: usize| problem.machines[seats[seat].machine];
-        let outside = |seat: usize| at(seat).link.delay;
-        let between = |a: usize, b: usize| delays.between(at(a), at(b));
-        route::cheapest(seats, &Ways { outside: &outside, between: &between }, layers, least)
+        let machines: Vec<&Machine> = seats.iter().map(|seat| problem.machines[seat.machine]).collect();
+        let between = |a: &&Machine| machines.iter().map(|b| delays.between(a, b)).collect();
+        let ways = Ways {
+            outside: machines.iter().map(|machine| machine.link.delay).collect(),
+            between: machines.iter().map(between).collect(),
+        };
+        route::cheapest(seats, &ways, layers, least)
     };
     let careful = problem.seats(View::Careful, |_| 0.0);
     let found = if careful.len() <= EXACT { exact(&careful) } else { None };
-    if let Some((cost, chosen)) = found.as_ref().filter(|_| problem.is_uniform()) {
-        return (vec![machines(chosen)], *cost);
+    if let Some(found) = found.as_ref().filter(|_| problem.is_uniform()) {
+        return (vec![found.order.clone()], found.cost);
     }
     // Every stage has a hop that comes and one that goes, neither shorter than its machine's shortest: half of both
-    // belongs to it.
+    // belongs to it. Where a pair is not known its delay is above either machine's own.
+    let known = delays.shortest();
     let shortest = |machine: usize| {
-        let this = problem.machines[machine];
-        let others = problem.machines.iter().filter(|other| other.id != this.id);
-        others.map(|other| delays.between(this, other)).fold(this.link.delay, f64::min) / 2.0
+        let Machine { id, link, .. } = problem.machines[machine];
+        known.get(id).copied().unwrap_or(f64::INFINITY).min(link.delay) / 2.0
     };
-    let shortest: Vec<f64> = (0..problem.machines.len()).map(shortest).collect();
-    let relaxed = fill::cheapest(&problem.seats(View::Hopeful, |machine| shortest[machine]), layers, least);
-    let relaxed_order = relaxed.as_ref().map(|(_, chosen, _)| machines(chosen)).unwrap_or_default();
+    let relaxed = fill::cheapest(&problem.seats(View::Hopeful, shortest), layers, least);
     let least_possible = bound(problem, relaxed.as_ref());
-    if let Some((_, chosen)) = found {
-        return (vec![machines(&chosen)], least_possible);
+    let relaxed = relaxed.map(|found| found.order).unwrap_or_default();
+    if let Some(found) = found {
+        return (vec![found.order], least_possible);
     }
 
     // The best machines around each centre: those that take a layer most cheaply, the way from there included.
@@ -89,37 +91,31 @@ fn by_pair(problem: &Problem<'_>, delays: &Delays) -> (Vec<Vec<usize>>, f64) {
         let cost = |seat: &Seat| {
             let most = seat.most.iter().copied().max().unwrap_or(1).max(1);
             let way = 2.0 * delays.between(from, problem.machines[seat.machine]);
-            seat.layer + (seat.fixed[Role::Middle as usize] + way) / most as f64
+            let cost = seat.layer + (seat.fixed[Role::Middle as usize] + way) / most as f64;
+            if seat.machine == centre { 0.0 } else { cost }
         };
-        let mut near = careful.clone();
-        near.sort_by(|a, b| {
-            let own = |seat: &Seat| seat.machine != centre;
-            own(a).cmp(&own(b)).then(cost(a).total_cmp(&cost(b)))
-        });
-        near.truncate(EXACT);
-        exact(&near).map(|(_, chosen)| machines(&chosen))
+        let mut near: Vec<(f64, Seat)> = careful.iter().map(|seat| (cost(seat), *seat)).collect();
+        near.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let near: Vec<Seat> = near.into_iter().take(EXACT).map(|(_, seat)| seat).collect();
+        exact(&near).map(|found| found.order)
     };
     let mut by_speed = careful.clone();
     by_speed.sort_by(|a, b| a.cost(Role::Middle, 1).total_cmp(&b.cost(Role::Middle, 1)));
-    let mut centres: Vec<usize> = relaxed_order.iter().copied().take(CENTRES / 2).collect();
-    centres.extend(by_speed.iter().map(|seat| seat.machine).filter(|at| !relaxed_order.contains(at)));
+    let mut centres: Vec<usize> = relaxed.iter().copied().take(CENTRES / 2).collect();
+    centres.extend(by_speed.iter().map(|seat| seat.machine).filter(|at| !relaxed.contains(at)));
     centres.truncate(CENTRES);
     let mut orders: Vec<Vec<usize>> = centres.into_iter().filter_map(around).collect();
-    if !relaxed_order.is_empty() {
-        orders.push(nearest_next(problem, delays, relaxed_order));
+    if !relaxed.is_empty() {
+        orders.push(nearest_next(problem, delays, relaxed));
     }
     (orders, least_possible)
 }
 
-fn machines(chosen: &[fill::Chosen]) -> Vec<usize> {
-    chosen.iter().map(|chosen| chosen.machine).collect()
-}
-
 /// What no plan is below, by a search that counts on luck; where that one was not exact, or found nothing: all layers at
 /// the cheapest, and one stage.
-fn bound(problem: &Problem<'_>, found: Option<&(f64, Vec<fill::Chosen>, bool)>) -> f64 {
-    if let Some((cost, _, true)) = found {
-        return *cost;
+fn bound(problem: &Problem<'_>, found: Option<&fill::Cheapest>) -> f64 {
+    if let Some(found) = found.filter(|found| found.exact) {
+        return found.cost;
     }
     let seats = problem.seats_without_delay();
     let least = |of: &dyn Fn(&Seat) -> f64| seats.iter().map(of).fold(f64::INFINITY, f64::min);
