@@ -187,11 +187,17 @@ impl DryFleet {
     }
 }
 
-/// Plans every model of the registry in `folder`, or one of them, each as if the others stayed where they are.
+/// Plans every model of the registry in `folder`, or one of them, each as if the others stayed where they are, with KV
+/// memory for `lanes` whole contexts at least.
 ///
 /// # Errors
 /// When there is no such model, or the registry cannot be used. A model without a place is no error.
-pub fn dry_run(folder: &Path, model: Option<&str>, fleet: &DryFleet) -> Result<Vec<DryPlan>, DryRunError> {
+pub fn dry_run(
+    folder: &Path,
+    model: Option<&str>,
+    lanes: usize,
+    fleet: &DryFleet,
+) -> Result<Vec<DryPlan>, DryRunError> {
     if !folder.join("registry.db").exists() {
         return Err(DryRunError::NoRegistry(folder.to_owned()));
     }
@@ -206,17 +212,17 @@ pub fn dry_run(folder: &Path, model: Option<&str>, fleet: &DryFleet) -> Result<V
         let known = records.iter().map(|record| record.name.clone()).collect();
         return Err(DryRunError::NoModel { name: name.to_owned(), known });
     }
-    wanted.into_iter().map(|record| dry_plan(record, fleet, settings.max_sessions)).collect()
+    wanted.into_iter().map(|record| dry_plan(record, fleet, lanes, settings.max_sessions)).collect()
 }
 
-fn dry_plan(record: &ModelRecord, fleet: &DryFleet, sessions: usize) -> Result<DryPlan, DryRunError> {
+fn dry_plan(record: &ModelRecord, fleet: &DryFleet, lanes: usize, sessions: usize) -> Result<DryPlan, DryRunError> {
     let manifest: Manifest = serde_json::from_str(&record.manifest)
         .map_err(|source| DryRunError::Manifest { model: record.name.clone(), source })?;
     let quant = match record.quant.as_str() {
         "auto" => None,
         name => Some(name.parse()?),
     };
-    let demand = Demand { manifest: &manifest, quant, stages: record.stages, sessions, groups: &[] };
+    let demand = Demand { manifest: &manifest, quant, stages: record.stages, lanes, sessions, groups: &[] };
     let machines = fleet.free_for(&record.name);
     Ok(match planner::plan(&demand, &machines, &fleet.delays) {
         Ok(plan) => told(record, fleet, &demand, &machines, &plan),

@@ -54,7 +54,9 @@ pub(crate) struct Demand<'a> {
     pub(crate) quant: Option<Quant>,
     /// The fewest stages.
     pub(crate) stages: usize,
-    /// Sessions at once that KV memory is wanted for, each with a whole context; at least one is needed.
+    /// Sessions at once that KV memory is needed for, each with a whole context.
+    pub(crate) lanes: usize,
+    /// Sessions that it is wanted for, as far as memory goes.
     pub(crate) sessions: usize,
     /// The groups whose machines may serve it; all machines where there is none.
     pub(crate) groups: &'a [String],
@@ -112,10 +114,10 @@ pub(crate) enum PlanError {
     #[error("{wanted} stages are asked for, but the model has {layers} layers")]
     TooFewLayers { wanted: usize, layers: usize },
     #[error(
-        "the model needs about {} MiB with one context of KV memory and a fifth of headroom, and the {machines} connected machines lend {} MiB, which no cut of its layers fits",
+        "the model needs about {} MiB with the KV memory of {lanes} whole contexts and a fifth of headroom, and the {machines} connected machines lend {} MiB, which no cut of its layers fits",
         needed >> 20, lent >> 20
     )]
-    NoRoom { needed: u64, lent: u64, machines: usize },
+    NoRoom { needed: u64, lanes: usize, lent: u64, machines: usize },
 }
 
 /// Places one model.
@@ -137,6 +139,7 @@ pub(crate) fn plan(demand: &Demand<'_>, machines: &[Machine], delays: &Delays) -
     }
     let found = search::best(&problem, delays).ok_or_else(|| PlanError::NoRoom {
         needed: problem.need(0, Layers::all(layers)),
+        lanes: demand.lanes.max(1),
         lent: problem.machines.iter().map(|machine| machine.free).sum(),
         machines: connected,
     })?;

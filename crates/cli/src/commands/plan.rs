@@ -29,6 +29,9 @@ pub(crate) struct PlanArgs {
     /// One model; all of them when not given.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    /// Sessions that must fit at once, each with a whole context.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    lanes: u16,
     /// Machines to plan for (TOML); those that are connected now when not given.
     #[arg(long, value_name = "FILE")]
     machines: Option<PathBuf>,
@@ -46,7 +49,7 @@ pub(crate) async fn run(args: &PlanArgs) -> Result<()> {
         }
     };
     let start = Instant::now();
-    let plans = dry_run(&args.data, args.model.as_deref(), &fleet)?;
+    let plans = dry_run(&args.data, args.model.as_deref(), usize::from(args.lanes), &fleet)?;
     let took = start.elapsed();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&plans)?);

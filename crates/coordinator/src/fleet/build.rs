@@ -140,7 +140,8 @@ impl FleetTask {
 
     fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
         let Model { manifest, quant, stages, .. } = model;
-        Demand { manifest, quant: *quant, stages: *stages, sessions: self.max_sessions, groups: &[] }
+        // One whole context is the least that is of use: most requests are far shorter, and share it.
+        Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.max_sessions, groups: &[] }
     }
 
     /// What each machine that works has left beside the stages that it holds, not counting those of one epoch.

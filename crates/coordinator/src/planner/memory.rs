@@ -48,8 +48,8 @@ pub(super) struct Sizes {
     /// Bytes of keys and values of one token in one layer, by the bytes of a number.
     kv_per_number: u64,
     workspace: u64,
-    context: u64,
-    /// Tokens of KV memory that are wanted.
+    /// Tokens of KV memory that are needed, and that are wanted.
+    least: u64,
     wish: u64,
 }
 
@@ -57,13 +57,13 @@ impl Sizes {
     pub(super) fn new(demand: &Demand<'_>, kind: DeviceKind) -> Self {
         let config = &demand.manifest.config;
         let chunk = if kind == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU };
-        let context = config.context_length as u64;
+        let tokens = |lanes: usize| (config.context_length as u64).saturating_mul(lanes.max(1) as u64);
         Self {
             stages: StageSizes::new(demand.manifest, demand.quant(kind), kind),
             kv_per_number: 2 * (config.kv_heads * config.head_dim) as u64,
             workspace: config.workspace_bytes(chunk as usize + MAX_BATCH, kind),
-            context,
-            wish: context.saturating_mul(demand.sessions.max(1) as u64),
+            least: tokens(demand.lanes),
+            wish: tokens(demand.sessions.max(demand.lanes)),
         }
     }
 
@@ -75,9 +75,9 @@ impl Sizes {
         self.kv_per_number * layers.len() as u64 * self.stages.compute_type(layers).bytes() as u64
     }
 
-    /// The least that a machine must lend for the stage: with KV memory for one context.
+    /// The least that a machine must lend for the stage.
     pub(super) fn need(&self, layers: Layers) -> u64 {
-        self.with(layers, self.context).total()
+        self.with(layers, self.least).total()
     }
 
     /// With KV memory for so many tokens.

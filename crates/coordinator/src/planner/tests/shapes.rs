@@ -50,7 +50,7 @@ pub(super) fn even(layers: usize) -> Manifest {
 }
 
 pub(super) fn demand(manifest: &Manifest, stages: usize) -> Demand<'_> {
-    Demand { manifest, quant: None, stages, sessions: 4, groups: &[] }
+    Demand { manifest, quant: None, stages, lanes: 1, sessions: 4, groups: &[] }
 }
 
 /// A CPU that lends so many MiB.

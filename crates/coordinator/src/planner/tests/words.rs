@@ -66,6 +66,16 @@ fn equal_machines_share_evenly_and_the_largest_come_first() {
 }
 
 #[test]
+fn whole_contexts_that_are_asked_for_have_room() {
+    let manifest = even(8);
+    let machines = [cpu(1, 18), cpu(2, 18), cpu(3, 18)];
+    let demand = super::super::Demand { lanes: 3, sessions: 3, ..demand(&manifest, 1) };
+    let plan = plan(&demand, &machines, &Delays::default()).expect("a plan");
+    assert_eq!(plan.stages.len(), 2, "one context fits one machine, three do not");
+    assert!(plan.stages.iter().all(|stage| stage.kv_tokens == 3 * 256));
+}
+
+#[test]
 fn a_machine_that_flaps_is_taken_last() {
     let manifest = even(8);
     let flapping = Machine { reliability: 0.4, ..cpu(1, 90) };
