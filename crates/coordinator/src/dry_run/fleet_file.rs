@@ -118,7 +118,7 @@ fn fleet(file: File) -> Result<DryFleet, FleetFileError> {
         let machine = entry.machine()?;
         let count = entry.count.unwrap_or(1);
         if count > MOST_MACHINES - fleet.machines.len() {
-            return Err(range("count", &entry.name, count, "so small that there are 100000 machines at most"));
+            return Err(range("count", &entry.name, &count, "so small that there are 100000 machines at most"));
         }
         for at in 1..=count {
             let name = if entry.count.is_some() { format!("{}-{at}", entry.name) } else { entry.name.clone() };
@@ -153,12 +153,12 @@ impl Entry {
         let delay = self.delay_ms.map_or(Ok(usual.delay), |ms| Ok(not_negative("delay_ms", of, ms)? / 1e3))?;
         let bandwidth = match self.bandwidth_mbit {
             Some(mbit) if mbit.is_finite() && mbit > 0.0 => mbit * 1e6 / 8.0,
-            Some(mbit) => return Err(range("bandwidth_mbit", of, mbit, "a number above 0")),
+            Some(mbit) => return Err(range("bandwidth_mbit", of, &mbit, "a number above 0")),
             None => usual.bandwidth,
         };
         let reliability = self.reliability.unwrap_or(1.0);
         if !(reliability > 0.0 && reliability <= 1.0) {
-            return Err(range("reliability", of, reliability, "above 0, and 1 at most"));
+            return Err(range("reliability", of, &reliability, "above 0, and 1 at most"));
         }
         let measured = match (self.layer_ms, self.head_ms, self.prompt_layer_ms) {
             (None, None, None) => None,
@@ -169,7 +169,7 @@ impl Entry {
             }),
             _ => {
                 let fields = "given as all of layer_ms, head_ms and prompt_layer_ms, or none";
-                return Err(range("what was measured", of, "incomplete", fields));
+                return Err(range("what was measured", of, &"incomplete", fields));
             }
         };
         Ok(Machine {
@@ -185,10 +185,10 @@ impl Entry {
 }
 
 fn not_negative(field: &'static str, of: &str, value: f64) -> Result<f64, FleetFileError> {
-    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(range(field, of, value, "a number, 0 or more")) }
+    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(range(field, of, &value, "a number, 0 or more")) }
 }
 
-fn range(field: &'static str, of: &str, value: impl ToString, expected: &'static str) -> FleetFileError {
+fn range(field: &'static str, of: &str, value: &impl ToString, expected: &'static str) -> FleetFileError {
     FleetFileError::Range { field, of: of.to_owned(), value: value.to_string(), expected }
 }
 

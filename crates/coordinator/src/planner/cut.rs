@@ -23,13 +23,10 @@ impl Cuts {
             let before = &costs[machine];
             let (mut next, mut from) = (vec![f64::INFINITY; layers + 1], vec![0; layers + 1]);
             for end in machine + 1..=layers {
-                for start in machine..end {
-                    if !before[start].is_finite() {
-                        continue;
-                    }
+                for (start, so_far) in before[..end].iter().enumerate().filter(|(_, so_far)| so_far.is_finite()) {
                     let Some(cost) = cost(machine, Layers { start, end }) else { continue };
-                    if before[start] + cost < next[end] {
-                        (next[end], from[end]) = (before[start] + cost, start);
+                    if so_far + cost < next[end] {
+                        (next[end], from[end]) = (so_far + cost, start);
                     }
                 }
             }
