@@ -18,8 +18,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Replicas that are listed; a fleet may have room for thousands.
-const REPLICAS: usize = 8;
+/// Replicas that are listed: a fleet may have room for thousands, and each takes as long to plan as the first.
+const REPLICAS: usize = 4;
 
 /// The machines to plan for.
 #[derive(Debug, Clone, Default)]
@@ -89,7 +89,7 @@ pub struct DryPlan {
     pub binding: String,
     /// Whether the coordinator, which serves the model already, would gain enough to move; null when it does not.
     pub worth_moving: Option<bool>,
-    /// Further pipelines that the other machines have room for, by their machines; the first eight.
+    /// Further pipelines that the other machines have room for, by their machines; the first four.
     pub replicas: Vec<Vec<String>>,
     /// Machines that could keep a stage's weights ready: the stages whose loss costs most first.
     pub spares: Vec<DrySpare>,

@@ -13,7 +13,7 @@ Fields of --json, a list of models:
   model, error (why it has no place, or null), ms_per_token and ms_per_prompt_token (of one request alone),
   beyond_best_percent (by how much more than the least possible the plan may cost), binding (why so many machines, and
   no more), worth_moving (whether a coordinator that serves the model would gain enough; null when it does not serve
-  it), replicas (further pipelines by their machines, eight at most)
+  it), replicas (further pipelines by their machines, four at most)
   stages     in order: machine, layers (the first, and the one after the last), weights_bytes, kv_bytes, kv_tokens,
              workspace_bytes, headroom_bytes, ms_per_token
   spares     machines for a lost stage, those whose loss costs most first: stage (from 0), machine, weights_bytes";
