@@ -12,7 +12,7 @@ pub(crate) use bench::{
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
 pub(crate) use status::StatusArgs;
 
-use crate::{chat::ChatOptions, logs::Log};
+use crate::{chat::ChatOptions, commands::plan::PlanArgs, logs::Log};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
 use gogrid_limits::Preset;
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Shows a coordinator's workers, models, stages, sessions and queue; or what a worker does, and why.
     Status(StatusArgs),
+    /// Shows where a coordinator's models would go, how fast they would be and why; changes nothing.
+    Plan(PlanArgs),
     /// What a worker on this machine lends, and when.
     #[command(subcommand)]
     Limits(LimitsCommand),

@@ -68,6 +68,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Invite(args) => commands::invite::run(&args)?,
         Command::Model(ModelCommand::Add(args)) => commands::model::add(args).await?,
         Command::Status(args) => commands::status::run(&args).await?,
+        Command::Plan(args) => commands::plan::run(&args).await?,
         Command::Limits(command) => commands::limits::run(command).await?,
         Command::Pause(args) => commands::pause::pause(&args).await?,
         Command::Resume(args) => commands::pause::resume(&args).await?,

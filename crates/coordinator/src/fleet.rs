@@ -8,6 +8,7 @@
 mod build;
 mod models;
 mod report;
+mod standings;
 
 pub(crate) use build::RingEnd;
 pub(crate) use models::Model;
@@ -20,6 +21,7 @@ use gogrid_wire::{
     stage,
 };
 use models::Models;
+use standings::Standings;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::Ordering},
@@ -144,6 +146,7 @@ pub(crate) struct FleetTask {
     routes: watch::Sender<Routes>,
     models: Models,
     workers: HashMap<PeerId, Worker>,
+    standings: Standings,
     builds: BTreeMap<Epoch, Build>,
     /// Models that wait, with the reason and when to try again.
     waiting: HashMap<String, (String, Option<Instant>)>,
@@ -167,6 +170,7 @@ impl FleetTask {
             routes,
             models: Models::new(weights),
             workers: HashMap::new(),
+            standings: Standings::default(),
             builds: BTreeMap::new(),
             waiting: HashMap::new(),
             connections: 0,
@@ -242,6 +246,7 @@ impl FleetTask {
             draining: false,
         };
         self.workers.insert(id, worker);
+        self.standings.came(id, Instant::now());
         self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
         self.place().await;
     }
@@ -362,7 +367,8 @@ impl FleetTask {
     async fn lose(&mut self, peer: PeerId, why: &str) {
         let name = self.worker_name(peer);
         tracing::warn!(peer = %peer.short(), name, why, "worker lost");
-        self.workers.remove(&peer);
+        let polite = self.workers.remove(&peer).is_some_and(|worker| worker.draining);
+        self.standings.went(peer, polite, Instant::now());
         let epochs: Vec<Epoch> = self.builds.iter().filter(|(_, b)| b.has(peer)).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
             self.end(epoch, &format!("{name}: {why}")).await;

@@ -9,6 +9,7 @@ mod accept;
 mod admin;
 pub mod api;
 mod coordinator;
+mod dry_run;
 mod fleet;
 pub mod generate;
 mod operator;
@@ -23,6 +24,7 @@ mod weights;
 
 pub use admin::{AdminError, NewModel, add_model, invite};
 pub use coordinator::{Coordinator, CoordinatorError};
+pub use dry_run::{DryFleet, DryPlan, DryRunError, DrySpare, DryStage, FleetFileError, dry_run};
 pub use operator::OperatorFile;
 pub use registry::RegistryError;
 pub use settings::{Settings, SettingsError};

@@ -22,6 +22,7 @@ mod quant;
 mod rope;
 mod sampler;
 mod sampling;
+mod sizes;
 mod softmax;
 mod source;
 mod span;
@@ -45,6 +46,7 @@ pub use manifest::{Manifest, ManifestError, TensorEntry, TensorHash, TensorHashE
 pub use quant::{Quant, QuantError};
 pub use sampler::{MAX_TOP_LOGPROBS, SAMPLED_CANDIDATES, SampleError, Sampled, Sampler};
 pub use sampling::{BAN, MAX_LOGIT_BIAS, SamplingError, SamplingParams};
+pub use sizes::StageSizes;
 pub use source::{Location, Source, SourceError, TensorError, TensorSource};
 pub use span::{Input, Output, SessionKey, Span};
 pub use stage::{ForwardError, LoadError, Pass, Stage, StageOptions, Unit};

@@ -165,20 +165,13 @@ impl Manifest {
         }
         let mut found = None;
         for (entry, role) in self.stage_tensors(layers) {
-            let held = match role {
-                Role::Matrix | Role::Head => quant.resolve(entry.dtype, row(entry)),
-                Role::Embedding => entry.dtype,
-                Role::Vector => continue,
-            };
-            let dtype = match held {
-                WeightType::F16 => FloatType::F16,
-                WeightType::Bf16 => FloatType::Bf16,
-                _ => return FloatType::F32,
-            };
-            if found.is_some_and(|found| found != dtype) {
-                return FloatType::F32;
+            match computes_in(entry, role, quant) {
+                None => {}
+                Some(dtype) if dtype != FloatType::F32 && found.is_none_or(|found| found == dtype) => {
+                    found = Some(dtype);
+                }
+                Some(_) => return FloatType::F32,
             }
-            found = Some(dtype);
         }
         found.unwrap_or(FloatType::F32)
     }
@@ -188,26 +181,7 @@ impl Manifest {
     pub fn stage_bytes(&self, layers: Layers, quant: Quant, device: DeviceKind) -> u64 {
         let compute = self.compute_type(layers, quant, device);
         let tied = self.config.tied_embeddings && layers.has_embedding() && layers.has_head(self.config.layers);
-        let bytes = |(entry, role): (&TensorEntry, Role)| {
-            let of = |dtype: WeightType| dtype.bytes_of(&entry.shape).unwrap_or(u64::MAX);
-            let copy = |held: WeightType| packed::copy_bytes(held, &entry.shape).filter(|_| device == DeviceKind::Cpu);
-            // What a matrix takes that is only there for products.
-            let product = |held: WeightType| match copy(held) {
-                Some(copy) if packed::copies_suffice(held) => copy,
-                Some(copy) => of(held).saturating_add(copy),
-                None => of(held),
-            };
-            match role {
-                Role::Embedding if tied => {
-                    let head = held_type(Role::Head, entry, quant, compute);
-                    let table = tied_table_type(entry, quant, compute);
-                    let head = if table == head { copy(head).unwrap_or(0) } else { product(head) };
-                    of(table).saturating_add(head)
-                }
-                Role::Matrix | Role::Head => product(held_type(role, entry, quant, compute)),
-                Role::Embedding | Role::Vector => of(held_type(role, entry, quant, compute)),
-            }
-        };
+        let bytes = |(entry, role)| held_bytes(entry, role, quant, compute, device, tied);
         self.stage_tensors(layers).map(bytes).fold(0, u64::saturating_add)
     }
 
@@ -227,6 +201,51 @@ impl Manifest {
         let wanted: HashMap<String, Role> =
             tensors::of_stage(&self.config, layers).into_iter().map(|tensor| (tensor.name, tensor.role)).collect();
         self.tensors.iter().filter_map(move |entry| Some((entry, *wanted.get(&entry.name)?)))
+    }
+}
+
+/// The floating-point type in which a GPU would compute if it had this tensor alone; `None` for vectors, which are held
+/// in whatever type the matrices ask for.
+pub(crate) fn computes_in(entry: &TensorEntry, role: Role, quant: Quant) -> Option<FloatType> {
+    let held = match role {
+        Role::Matrix | Role::Head => quant.resolve(entry.dtype, row(entry)),
+        Role::Embedding => entry.dtype,
+        Role::Vector => return None,
+    };
+    Some(match held {
+        WeightType::F16 => FloatType::F16,
+        WeightType::Bf16 => FloatType::Bf16,
+        _ => FloatType::F32,
+    })
+}
+
+/// Bytes that a tensor takes in memory in a stage that computes in `compute`. `tied`: it is the embedding of a stage
+/// whose head is the same table.
+pub(crate) fn held_bytes(
+    entry: &TensorEntry,
+    role: Role,
+    quant: Quant,
+    compute: FloatType,
+    device: DeviceKind,
+    tied: bool,
+) -> u64 {
+    let of = |dtype: WeightType| dtype.bytes_of(&entry.shape).unwrap_or(u64::MAX);
+    let copy = |held: WeightType| packed::copy_bytes(held, &entry.shape).filter(|_| device == DeviceKind::Cpu);
+    // What a matrix takes that is only there for products.
+    let product = |held: WeightType| match copy(held) {
+        Some(copy) if packed::copies_suffice(held) => copy,
+        Some(copy) => of(held).saturating_add(copy),
+        None => of(held),
+    };
+    match role {
+        Role::Embedding if tied => {
+            let head = held_type(Role::Head, entry, quant, compute);
+            let table = tied_table_type(entry, quant, compute);
+            let head = if table == head { copy(head).unwrap_or(0) } else { product(head) };
+            of(table).saturating_add(head)
+        }
+        Role::Matrix | Role::Head => product(held_type(role, entry, quant, compute)),
+        Role::Embedding | Role::Vector => of(held_type(role, entry, quant, compute)),
     }
 }
 

@@ -6,5 +6,6 @@ pub(crate) mod invite;
 pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod pause;
+pub(crate) mod plan;
 pub(crate) mod status;
 pub(crate) mod worker;

@@ -3,7 +3,7 @@
 use super::{FleetTask, Model, Route, Routes, ToPeer};
 use crate::{
     pipeline::{Pipeline, ToFirst},
-    planner::{self, Demand, Machine, Placement},
+    planner::{self, Delays, Demand, Link as MachineLink, Machine, PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement},
 };
 use gogrid_link::Link;
 use gogrid_model::DeviceKind;
@@ -14,11 +14,6 @@ use gogrid_wire::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
-
-/// Prompt tokens per step: on a CPU a step of this size takes some 100 ms of a 1B model, on a GPU less than 10 ms of
-/// most. Smaller steps stall others less, larger ones use the device better.
-const PREFILL_CHUNK_CPU: u32 = 64;
-const PREFILL_CHUNK_GPU: u32 = 512;
 
 /// A pipeline with the machines that it is made of.
 pub(crate) struct Build {
@@ -127,10 +122,12 @@ impl FleetTask {
             .cloned()
             .collect();
         for model in missing {
-            match planner::plan(&self.demand(&model), &self.machines(None)) {
-                Ok(placements) => {
+            match planner::plan(&self.demand(&model), &self.machines(None, now), &Delays::default()) {
+                Ok(plan) => {
+                    let ms = plan.predicted.per_token * 1e3;
+                    tracing::info!(model = model.name, binding = %plan.binding, "planned {ms:.1} ms per token");
                     self.waiting.remove(&model.name);
-                    self.build(&model, placements).await;
+                    self.build(&model, plan.stages).await;
                 }
                 Err(error) => {
                     tracing::info!(model = model.name, %error, "no place yet");
@@ -143,20 +140,25 @@ impl FleetTask {
 
     fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
         let Model { manifest, quant, stages, .. } = model;
-        Demand { manifest, quant: *quant, stages: *stages, sessions: self.max_sessions }
+        // One whole context is the least that is of use: most requests are far shorter, and share it.
+        Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.max_sessions, groups: &[] }
     }
 
     /// What each machine that works has left beside the stages that it holds, not counting those of one epoch.
-    fn machines(&self, without: Option<Epoch>) -> Vec<Machine> {
+    fn machines(&self, without: Option<Epoch>, now: Instant) -> Vec<Machine> {
         let taken = |peer: &PeerId| -> u64 {
             let builds = self.builds.iter().filter(|(epoch, _)| Some(**epoch) != without);
             let stages = builds.flat_map(|(_, build)| &build.stages);
-            stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.bytes).sum()
+            stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.memory.total()).sum()
         };
         let free = self.workers.iter().filter(|(_, worker)| worker.takes_work()).map(|(id, worker)| Machine {
             id: *id,
             device: worker.device,
             free: worker.lends.memory.saturating_sub(taken(id)),
+            measured: None,
+            link: MachineLink::default(),
+            reliability: self.standings.of(*id, now),
+            groups: Vec::new(),
         });
         free.collect()
     }
@@ -164,8 +166,8 @@ impl FleetTask {
     /// Whether the machines that work could serve the pipeline's model among them.
     pub(super) fn fits_elsewhere(&self, build: &Build) -> bool {
         let model = self.models.iter().find(|model| model.name == build.model);
-        let machines = self.machines(Some(build.pipeline.epoch));
-        model.is_some_and(|model| planner::plan(&self.demand(model), &machines).is_ok())
+        let machines = self.machines(Some(build.pipeline.epoch), Instant::now());
+        model.is_some_and(|model| planner::plan(&self.demand(model), &machines, &Delays::default()).is_ok())
     }
 
     async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>) {

@@ -1,0 +1,70 @@
+use crate::planner::Reliability;
+use gogrid_wire::PeerId;
+use std::{collections::HashMap, time::Instant};
+
+/// How reliable each machine was since the coordinator's start.
+#[derive(Default)]
+pub(super) struct Standings(HashMap<PeerId, Standing>);
+
+struct Standing {
+    seen: Reliability,
+    /// Up to when that is told.
+    until: Instant,
+    here: bool,
+}
+
+impl Standing {
+    /// Tells what happened up to now.
+    fn at(&self, now: Instant) -> Reliability {
+        let time = now.saturating_duration_since(self.until);
+        if self.here { self.seen.served(time) } else { self.seen.passed(time) }
+    }
+}
+
+impl Standings {
+    pub(super) fn came(&mut self, peer: PeerId, now: Instant) {
+        self.change(peer, now, true, |seen| seen);
+    }
+
+    /// A machine that said so before is not lost.
+    pub(super) fn went(&mut self, peer: PeerId, polite: bool, now: Instant) {
+        self.change(peer, now, false, |seen| if polite { seen } else { seen.lost() });
+    }
+
+    fn change(&mut self, peer: PeerId, now: Instant, here: bool, happened: impl Fn(Reliability) -> Reliability) {
+        let seen = self.0.get(&peer).map_or_else(Reliability::default, |standing| standing.at(now));
+        self.0.insert(peer, Standing { seen: happened(seen), until: now, here });
+    }
+
+    /// The probability that the machine is still there in a minute, in twentieths: who joined a second earlier is not
+    /// preferred for it.
+    pub(super) fn of(&self, peer: PeerId, now: Instant) -> f64 {
+        const STEPS: f64 = 20.0;
+        let mean = self.0.get(&peer).map_or_else(Reliability::default, |standing| standing.at(now)).mean();
+        (mean * STEPS).round() / STEPS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_leaves_without_a_word_stands_lower_than_who_stays_or_says_so() {
+        let (mut standings, start) = (Standings::default(), Instant::now());
+        let [stays, leaves, is_lost] = [1, 2, 3].map(|id| PeerId([id; 32]));
+        for peer in [stays, leaves, is_lost] {
+            standings.came(peer, start);
+        }
+        let before = standings.of(stays, start);
+        let later = start + Duration::from_secs(3600);
+        standings.went(leaves, true, later);
+        for _ in 0..4 {
+            standings.went(is_lost, false, later);
+            standings.came(is_lost, later);
+        }
+        let of = |peer| standings.of(peer, later);
+        assert!(of(stays) > before && of(stays) == of(leaves) && of(leaves) > of(is_lost));
+    }
+}

@@ -1,0 +1,82 @@
+//! How likely a machine stays: a Beta distribution over "it is still there in a minute", with exponential decay, so that
+//! what happened long ago counts less (the beta reputation system, Jøsang and Ismail 2002).
+
+use std::time::Duration;
+
+/// A machine that nobody knows counts as one that was seen for twenty minutes and lost once: a newcomer is not preferred
+/// to a machine that has stayed for an hour, and one that flaps is told from it within minutes.
+const PRIOR_MINUTES: f64 = 19.0;
+const PRIOR_LOSSES: f64 = 1.0;
+/// After so long, what was seen counts half: a day of trouble is forgiven within a week.
+const HALF_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// What was seen of one machine. It has no clock: time that passes is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Reliability {
+    /// Minutes that it was there, decayed.
+    minutes: f64,
+    /// How often it was lost, decayed.
+    losses: f64,
+}
+
+impl Reliability {
+    /// It was there for so long.
+    #[must_use]
+    pub(crate) fn served(self, time: Duration) -> Self {
+        let Self { minutes, losses } = self.passed(time);
+        Self { minutes: minutes + time.as_secs_f64() / 60.0, losses }
+    }
+
+    /// It went without saying so.
+    #[must_use]
+    pub(crate) fn lost(self) -> Self {
+        Self { losses: self.losses + 1.0, ..self }
+    }
+
+    /// So long passed without it.
+    #[must_use]
+    pub(crate) fn passed(self, time: Duration) -> Self {
+        let left = 0.5_f64.powf(time.as_secs_f64() / HALF_LIFE.as_secs_f64());
+        Self { minutes: self.minutes * left, losses: self.losses * left }
+    }
+
+    /// The probability that it is still there in a minute: the distribution's mean.
+    pub(crate) fn mean(&self) -> f64 {
+        let there = PRIOR_MINUTES + self.minutes;
+        there / (there + PRIOR_LOSSES + self.losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[test]
+    fn a_machine_that_flaps_falls_behind_a_newcomer_and_a_steady_one_gets_ahead() {
+        let steady = Reliability::default().served(60 * MINUTE);
+        // It joins and leaves every five seconds, for five minutes.
+        let flapping = (0..60).fold(Reliability::default(), |seen, _| seen.served(Duration::from_secs(5)).lost());
+        let new = Reliability::default();
+        assert!(steady.mean() > new.mean() && new.mean() > flapping.mean());
+        assert!(flapping.mean() < 0.3, "{}", flapping.mean());
+        assert!((new.mean() - 0.95).abs() < 1e-9);
+    }
+
+    #[test]
+    fn trouble_is_forgiven_with_time() {
+        let lost = (0..20).fold(Reliability::default(), |seen, _| seen.lost());
+        assert!(lost.mean() < 0.5);
+        assert!(lost.passed(DAY).mean() > lost.mean());
+        assert!(lost.passed(7 * DAY).mean() > 0.93, "{}", lost.passed(7 * DAY).mean());
+    }
+
+    #[test]
+    fn a_day_of_service_in_pieces_counts_as_in_one() {
+        let whole = Reliability::default().served(60 * MINUTE);
+        let pieces = (0..60).fold(Reliability::default(), |seen, _| seen.served(MINUTE));
+        assert!((whole.mean() - pieces.mean()).abs() < 1e-3);
+    }
+}
