@@ -2,7 +2,7 @@ use crate::{
     accept,
     admin::LINK_ADDRS,
     api::openai,
-    fleet::FleetTask,
+    fleet::{FleetTask, Timing},
     operator::{self, OperatorFile},
     registry::{Registry, RegistryError},
     router::Router,
@@ -95,7 +95,7 @@ impl Coordinator {
             Welcome { version: VERSION, weights_port: weights_addr.port(), weights_token: weights_token.clone() };
 
         let close = CancellationToken::new();
-        let (fleet_task, fleet, routes) = FleetTask::new(registry, shelf.clone(), settings.max_sessions);
+        let (fleet_task, fleet, routes) = FleetTask::new(registry, shelf.clone(), settings.max_sessions, Timing::default());
         let router = Router::new(routes, settings.max_sessions, settings.queue_capacity, stop.clone());
         let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
         let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };

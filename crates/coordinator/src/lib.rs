@@ -15,13 +15,14 @@ mod operator;
 mod pipeline;
 mod planner;
 mod registry;
+mod route;
 mod router;
 mod sequence;
 mod settings;
 pub mod status;
 mod weights;
 
-pub use admin::{AdminError, NewModel, add_model, invite};
+pub use admin::{AdminError, DEFAULT_REPLICAS, NewModel, add_model, invite};
 pub use coordinator::{Coordinator, CoordinatorError};
 pub use operator::OperatorFile;
 pub use registry::RegistryError;

@@ -1,9 +1,10 @@
 //! Pipelines on their way into service, and in it.
 
-use super::{FleetTask, Model, Route, Routes, ToPeer};
+use super::{FleetTask, Model, ToPeer};
 use crate::{
     pipeline::{Pipeline, ToFirst},
-    planner::{self, Demand, Machine, Placement},
+    planner::{self, Demand, Machine, PlanError, Placement},
+    route::{Route, Routes},
 };
 use gogrid_link::Link;
 use gogrid_model::DeviceKind;
@@ -12,8 +13,8 @@ use gogrid_wire::{
     control::{Peer, StageSpec, ToWorker},
     stage::{Refusal, Role},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
-use tokio::sync::mpsc;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::{sync::mpsc, time::Instant};
 
 /// Prompt tokens per step: on a CPU a step of this size takes some 100 ms of a 1B model, on a GPU less than 10 ms of
 /// most. Smaller steps stall others less, larger ones use the device better.
@@ -116,18 +117,19 @@ impl Build {
 }
 
 impl FleetTask {
-    /// Plans every model that has no pipeline, and starts building what has a place.
+    /// Plans every model that nothing serves or is about to, starts building what has a place, and then gives what is
+    /// served its replicas.
     pub(super) async fn place(&mut self) {
         let now = Instant::now();
         let missing: Vec<Arc<Model>> = self
             .models
             .iter()
-            .filter(|model| !self.builds.values().any(|build| build.model == model.name))
+            .filter(|model| !self.builds.values().any(|build| build.model == model.name && self.works(build)))
             .filter(|model| self.waiting.get(&model.name).is_none_or(|(_, at)| at.is_none_or(|at| at <= now)))
             .cloned()
             .collect();
         for model in missing {
-            match planner::plan(&self.demand(&model), &self.machines(None)) {
+            match self.make_room(&model).await {
                 Ok(placements) => {
                     self.waiting.remove(&model.name);
                     self.build(&model, placements).await;
@@ -138,18 +140,46 @@ impl FleetTask {
                 }
             }
         }
+        self.spread().await;
         self.publish();
     }
 
-    fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
+    /// A plan for a model that nothing serves, beside all else; or instead of its own pipelines that do not compute; or
+    /// instead of other models' replicas, the youngest first.
+    async fn make_room(&mut self, model: &Model) -> Result<Vec<Placement>, PlanError> {
+        let unfit = match self.plan(model, &[]) {
+            Ok(placements) => return Ok(placements),
+            Err(error) => error,
+        };
+        let idle: Vec<Epoch> = self.idle().filter(|epoch| self.builds[epoch].model == model.name).collect();
+        let spares = self.spares().into_iter().map(|epoch| vec![epoch]);
+        let mut without = Vec::new();
+        for epochs in [idle].into_iter().chain(spares).filter(|epochs| !epochs.is_empty()) {
+            without.extend(epochs);
+            if let Ok(placements) = self.plan(model, &without) {
+                for epoch in without {
+                    self.close(epoch, "its machines are needed by a model that has no others").await;
+                }
+                return Ok(placements);
+            }
+        }
+        Err(unfit)
+    }
+
+    /// A plan for a model as if these epochs were over.
+    fn plan(&self, model: &Model, without: &[Epoch]) -> Result<Vec<Placement>, PlanError> {
+        planner::plan(&self.demand(model), &self.machines(without))
+    }
+
+    pub(super) fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
         let Model { manifest, quant, stages, .. } = model;
         Demand { manifest, quant: *quant, stages: *stages, sessions: self.max_sessions }
     }
 
-    /// What each machine that works has left beside the stages that it holds, not counting those of one epoch.
-    fn machines(&self, without: Option<Epoch>) -> Vec<Machine> {
+    /// What each machine that works has left beside the stages that it holds, not counting those of some epochs.
+    pub(super) fn machines(&self, without: &[Epoch]) -> Vec<Machine> {
         let taken = |peer: &PeerId| -> u64 {
-            let builds = self.builds.iter().filter(|(epoch, _)| Some(**epoch) != without);
+            let builds = self.builds.iter().filter(|(epoch, _)| !without.contains(epoch));
             let stages = builds.flat_map(|(_, build)| &build.stages);
             stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.bytes).sum()
         };
@@ -161,14 +191,7 @@ impl FleetTask {
         free.collect()
     }
 
-    /// Whether the machines that work could serve the pipeline's model among them.
-    pub(super) fn fits_elsewhere(&self, build: &Build) -> bool {
-        let model = self.models.iter().find(|model| model.name == build.model);
-        let machines = self.machines(Some(build.pipeline.epoch));
-        model.is_some_and(|model| planner::plan(&self.demand(model), &machines).is_ok())
-    }
-
-    async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>) {
+    pub(super) async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>) {
         let epoch = match self.registry.lock().await.next_epoch() {
             Ok(epoch) => epoch,
             Err(error) => return tracing::error!(%error, "no new epoch"),
@@ -225,15 +248,17 @@ impl FleetTask {
     }
 
     /// Tells the router which pipelines may be used.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
+        self.settle();
         let routes: BTreeMap<String, Route> = self
             .models
             .iter()
             .map(|model| {
-                let build = self.builds.values().find(|build| build.model == model.name);
-                let pipeline = build.filter(|b| b.ready && b.pipeline.open_for_sessions()).map(|b| b.pipeline.clone());
+                let builds = self.builds.values().filter(|build| build.model == model.name && build.ready);
+                let open = builds.filter(|build| build.pipeline.open_for_sessions());
+                let pipelines = open.map(|build| build.pipeline.clone()).collect();
                 let reason = self.reason(&model.name);
-                (model.name.clone(), Route { model: model.clone(), pipeline, reason })
+                (model.name.clone(), Route { model: model.clone(), pipelines, reason })
             })
             .collect();
         self.routes.send_replace(Routes::new(routes));
@@ -241,7 +266,10 @@ impl FleetTask {
 
     /// What a model without a usable pipeline waits for.
     pub(super) fn reason(&self, model: &str) -> String {
-        match self.builds.values().find(|build| build.model == model) {
+        let mut builds = self.builds.values().filter(|build| build.model == model);
+        // One that is on its way says more than one that is stopped.
+        let first = builds.clone().find(|build| !build.ready).or_else(|| builds.next());
+        match first {
             Some(build) if build.ready => {
                 let stopped =
                     build.peers().find_map(|peer| self.workers.get(&peer).filter(|w| w.lends.stopped.is_some()));
