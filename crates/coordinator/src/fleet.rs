@@ -305,11 +305,6 @@ impl FleetTask {
         }
         tracing::info!(peer = %peer.short(), name = worker.hello.name, memory = lends.memory, stopped = lends.stopped, "worker lends");
         worker.lends = lends;
-        // What does not compute is of no use beside another pipeline, and its owner wants the memory.
-        let idle: Vec<Epoch> = self.idle().filter(|epoch| self.is_served_without(*epoch)).collect();
-        for epoch in idle {
-            self.close(epoch, "a machine of it was stopped by its owner").await;
-        }
         // What has no place may have one now.
         self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
         self.place().await;

@@ -120,6 +120,11 @@ impl FleetTask {
     /// Plans every model that nothing serves or is about to, starts building what has a place, and then gives what is
     /// served its replicas.
     pub(super) async fn place(&mut self) {
+        // What does not compute is of no use beside a pipeline that does, and its owner wants the memory.
+        let idle: Vec<Epoch> = self.idle().filter(|epoch| self.is_served_without(*epoch)).collect();
+        for epoch in idle {
+            self.close(epoch, "a machine of it was stopped by its owner").await;
+        }
         let now = Instant::now();
         let missing: Vec<Arc<Model>> = self
             .models
