@@ -318,7 +318,7 @@ impl FleetTask {
             self.lose(peer, "it missed three beats").await;
         }
         if self.settle() {
-            self.publish();
+            self.place().await;
         }
         for epoch in self.left() {
             self.end(epoch, "its sessions have left it").await;

@@ -7,6 +7,7 @@
 
 use crate::{
     api::openai::Backend,
+    fleet::Timing,
     generate::{Event, GenerateError, GenerateRequest, ModelCard},
     route::{Route, Routes, Search},
     sequence::{Outcome, Sequence},
@@ -31,7 +32,7 @@ const EVENTS: usize = 64;
 /// How long a request that lost its machines waits for others.
 const RECOVER_WITHIN: Duration = Duration::from_secs(30);
 /// Pipelines that a request may lose without a token from any of them: one that itself brings machines down must not
-/// take the whole fleet with it. Above what bad luck does: with a machine lost every two seconds, three are usual.
+/// take the whole fleet with it. Other requests lose these pipelines too: they get [`Timing::starves_after`] besides.
 const LOSSES: usize = 10;
 /// Pipelines that may fail a request without a token from any of them: the second shows that it is the request's fault.
 const FAILURES: usize = 2;
@@ -49,6 +50,7 @@ pub(crate) struct Router {
     lanes: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     queue_capacity: usize,
+    timing: Timing,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -68,6 +70,7 @@ impl Router {
         routes: watch::Receiver<Routes>,
         max_sessions: usize,
         queue_capacity: usize,
+        timing: Timing,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -75,6 +78,7 @@ impl Router {
             lanes: Arc::new(Semaphore::new(max_sessions)),
             waiting: Arc::default(),
             queue_capacity,
+            timing,
             tasks: TaskTracker::new(),
             stop,
         }
@@ -157,7 +161,7 @@ impl Router {
             match outcome {
                 Outcome::Finished => return Ok(()),
                 Outcome::Moved => {}
-                Outcome::Lost => progress.lost()?,
+                Outcome::Lost => progress.lost(self.timing.starves_after)?,
                 Outcome::Failed(error) => {
                     let elsewhere = self.route(sequence.model())?.open().iter().any(|other| other.epoch != epoch);
                     progress.failures += 1;
@@ -180,6 +184,7 @@ impl Router {
 /// What befell a request since its last token. As long as it gets on in between, it may be moved again and again.
 struct Progress {
     emitted: usize,
+    since: Instant,
     losses: usize,
     failures: usize,
     handed_back: Option<Instant>,
@@ -187,7 +192,7 @@ struct Progress {
 
 impl Progress {
     fn new(sequence: &Sequence) -> Self {
-        Self { emitted: sequence.emitted(), losses: 0, failures: 0, handed_back: None }
+        Self { emitted: sequence.emitted(), since: Instant::now(), losses: 0, failures: 0, handed_back: None }
     }
 
     fn note(&mut self, sequence: &Sequence) {
@@ -196,9 +201,9 @@ impl Progress {
         }
     }
 
-    fn lost(&mut self) -> Result<(), GenerateError> {
+    fn lost(&mut self, starves_after: Duration) -> Result<(), GenerateError> {
         self.losses += 1;
-        self.unless(self.losses >= LOSSES)
+        self.unless(self.losses >= LOSSES && self.since.elapsed() > starves_after)
     }
 
     fn handed_back(&mut self) -> Result<(), GenerateError> {

@@ -120,10 +120,10 @@ impl FleetTask {
     /// Plans every model that nothing serves or is about to, starts building what has a place, and then gives what is
     /// served its replicas.
     pub(super) async fn place(&mut self) {
-        // What does not compute is of no use beside a pipeline that does, and its owner wants the memory.
+        // What does not compute is of no use beside a pipeline that does, and its owners want the memory.
         let idle: Vec<Epoch> = self.idle().filter(|epoch| self.is_served_without(*epoch)).collect();
         for epoch in idle {
-            self.close(epoch, "a machine of it was stopped by its owner").await;
+            self.close(epoch, "a machine of it does not compute").await;
         }
         let now = Instant::now();
         let missing: Vec<Arc<Model>> = self
@@ -188,7 +188,7 @@ impl FleetTask {
             let stages = builds.flat_map(|(_, build)| &build.stages);
             stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.bytes).sum()
         };
-        let free = self.workers.iter().filter(|(_, worker)| worker.takes_work()).map(|(id, worker)| Machine {
+        let free = self.workers.iter().filter(|(_, worker)| worker.takes_work() && !self.is_silent(worker)).map(|(id, worker)| Machine {
             id: *id,
             device: worker.device,
             free: worker.lends.memory.saturating_sub(taken(id)),

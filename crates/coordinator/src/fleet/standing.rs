@@ -4,18 +4,28 @@ use super::{FleetTask, Worker, build::Build};
 use crate::pipeline::Standing;
 use gogrid_wire::Epoch;
 use std::collections::HashMap;
-use tokio::time::Instant;
 
 impl FleetTask {
-    /// Whether all machines of a pipeline take work, as far as they say.
-    pub(super) fn works(&self, build: &Build) -> bool {
-        build.peers().all(|peer| self.workers.get(&peer).is_some_and(Worker::takes_work))
+    /// Whether a machine has not been heard of for longer than a beat may be late.
+    pub(super) fn is_silent(&self, worker: &Worker) -> bool {
+        worker.last_beat.elapsed() > self.timing.suspect_after
     }
 
-    /// Pipelines of which a machine does not compute, by its owner's will.
+    /// Whether a pipeline serves or will: its machines take work, as far as they say. One that is not ready yet waits
+    /// for no silent machine.
+    pub(super) fn works(&self, build: &Build) -> bool {
+        build.peers().all(|peer| self.workers.get(&peer).is_some_and(Worker::takes_work)) && !self.is_stuck(build)
+    }
+
+    /// Pipelines that are of no use for now: a machine of them does not compute, by its owner's will, or they are not
+    /// ready and wait for a silent one.
     pub(super) fn idle(&self) -> impl Iterator<Item = Epoch> + '_ {
-        let idle = |build: &Build| self.any(build, |worker| !worker.lends.computes);
+        let idle = |build: &Build| self.is_stuck(build) || self.any(build, |worker| !worker.lends.computes);
         self.builds.iter().filter(move |(_, build)| idle(build)).map(|(epoch, _)| *epoch)
+    }
+
+    fn is_stuck(&self, build: &Build) -> bool {
+        !build.is_ready() && self.any(build, |worker| self.is_silent(worker))
     }
 
     /// Whether another pipeline serves the model of this one.
@@ -54,9 +64,7 @@ impl FleetTask {
     }
 
     fn standing(&self, build: &Build) -> Standing {
-        let now = Instant::now();
-        let silent = |worker: &Worker| now.duration_since(worker.last_beat) > self.timing.suspect_after;
-        if self.any(build, |worker| !worker.lends.computes || silent(worker)) {
+        if self.any(build, |worker| !worker.lends.computes || self.is_silent(worker)) {
             Standing::Stalled
         } else if self.any(build, |worker| worker.draining) {
             Standing::Leaving

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// How long the fleet waits for what. Tests hurry it.
+/// How long fleet and router wait for what. Tests hurry them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     /// How often silence and pipelines that were left are looked for.
@@ -13,6 +13,8 @@ pub(crate) struct Timing {
     pub(crate) retry_after: Duration,
     /// A model that is served is planned at most once in this time.
     pub(crate) replan_window: Duration,
+    /// A request that loses one pipeline after the other without getting a token is not given up before this.
+    pub(crate) starves_after: Duration,
 }
 
 impl Default for Timing {
@@ -27,6 +29,8 @@ impl Default for Timing {
             // A machine that comes and goes needs five seconds to be missed and to be back. With twice that, it cannot
             // make others load and drop weights at its own pace, and a replica that is lost is still replaced soon.
             replan_window: Duration::from_secs(10),
+            // Long prompts of many sequences wait for each other when all of them are replayed.
+            starves_after: Duration::from_secs(60),
         }
     }
 }

@@ -29,13 +29,14 @@ pub(super) struct Grid {
 
 /// Ten times as fast as outside.
 pub(super) fn hurried() -> Timing {
-    let Timing { tick, suspect_after, lost_after, retry_after, replan_window } = Timing::default();
+    let Timing { tick, suspect_after, lost_after, retry_after, replan_window, starves_after } = Timing::default();
     Timing {
         tick: tick / 10,
         suspect_after: suspect_after / 10,
         lost_after: lost_after / 10,
         retry_after: retry_after / 10,
         replan_window: replan_window / 10,
+        starves_after: starves_after / 10,
     }
 }
 
@@ -56,7 +57,7 @@ impl Grid {
         let registry = Registry::open(folder.path()).expect("opened");
         let (task, fleet, routes) = FleetTask::new(registry, Shelf::default(), 64, hurried());
         let stop = CancellationToken::new();
-        let router = Router::new(routes, 64, 64, stop.clone());
+        let router = Router::new(routes, 64, 64, hurried(), stop.clone());
         tokio::spawn(task.run(stop.clone()));
         let world = World::default();
         let mut grid = Self { fleet, router, world, machines: Vec::new(), _stop: stop.drop_guard(), folder };
