@@ -8,6 +8,7 @@ mod tests;
 
 pub(crate) use bench::{
     BenchCommand, BenchModel, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs, QualityArgs,
+    RecoveryArgs,
 };
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
 pub(crate) use status::StatusArgs;

@@ -36,6 +36,11 @@ const RECOVER_WITHIN: Duration = Duration::from_secs(30);
 const LOSSES: usize = 10;
 /// Pipelines that may fail a request without a token from any of them: the second shows that it is the request's fault.
 const FAILURES: usize = 2;
+/// Losses without a token after which a request starves: others have had their turn meanwhile.
+const STARVES: usize = 2;
+/// How long requests that lost their pipeline wait while others starve, so that these are replayed first: long beside
+/// the way to the pipeline, short beside what missing a machine takes.
+const STARVING_FIRST: Duration = Duration::from_millis(100);
 /// How long a new request waits for a model that is being placed.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 /// How long a sequence waits for memory that a machine has not got, before it asks again: the time of some steps.
@@ -49,16 +54,17 @@ pub(crate) struct Router {
     routes: watch::Receiver<Routes>,
     lanes: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    starving: Arc<AtomicUsize>,
     queue_capacity: usize,
     timing: Timing,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// A place in the queue; dropping it gives it back.
-struct Waiting(Arc<AtomicUsize>);
+/// One of those that are counted, such as a place in the queue; dropping it gives it back.
+struct Counted(Arc<AtomicUsize>);
 
-impl Drop for Waiting {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -77,6 +83,7 @@ impl Router {
             routes,
             lanes: Arc::new(Semaphore::new(max_sessions)),
             waiting: Arc::default(),
+            starving: Arc::default(),
             queue_capacity,
             timing,
             tasks: TaskTracker::new(),
@@ -120,7 +127,7 @@ impl Router {
             return Ok((sequence, Admission::Lane(lane)));
         }
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Waiting(self.waiting.clone());
+        let place = Counted(self.waiting.clone());
         if ahead >= self.queue_capacity {
             return Err(GenerateError::QueueFull { waiting: ahead, retry_after: RETRY_AFTER });
         }
@@ -161,7 +168,12 @@ impl Router {
             match outcome {
                 Outcome::Finished => return Ok(()),
                 Outcome::Moved => {}
-                Outcome::Lost => progress.lost(self.timing.starves_after)?,
+                Outcome::Lost => {
+                    progress.lost(self.timing.starves_after, &self.starving)?;
+                    if progress.starving.is_none() && self.starving.load(Ordering::Relaxed) > 0 {
+                        tokio::time::sleep(STARVING_FIRST).await;
+                    }
+                }
                 Outcome::Failed(error) => {
                     let elsewhere = self.route(sequence.model())?.open().iter().any(|other| other.epoch != epoch);
                     progress.failures += 1;
@@ -186,13 +198,14 @@ struct Progress {
     emitted: usize,
     since: Instant,
     losses: usize,
+    starving: Option<Counted>,
     failures: usize,
     handed_back: Option<Instant>,
 }
 
 impl Progress {
     fn new(sequence: &Sequence) -> Self {
-        Self { emitted: sequence.emitted(), since: Instant::now(), losses: 0, failures: 0, handed_back: None }
+        Self { emitted: sequence.emitted(), since: Instant::now(), losses: 0, starving: None, failures: 0, handed_back: None }
     }
 
     fn note(&mut self, sequence: &Sequence) {
@@ -201,8 +214,12 @@ impl Progress {
         }
     }
 
-    fn lost(&mut self, starves_after: Duration) -> Result<(), GenerateError> {
+    fn lost(&mut self, starves_after: Duration, starving: &Arc<AtomicUsize>) -> Result<(), GenerateError> {
         self.losses += 1;
+        if self.losses == STARVES {
+            starving.fetch_add(1, Ordering::Relaxed);
+            self.starving = Some(Counted(starving.clone()));
+        }
         self.unless(self.losses >= LOSSES && self.since.elapsed() > starves_after)
     }
 
@@ -218,7 +235,7 @@ impl Progress {
 
 enum Admission {
     Lane(OwnedSemaphorePermit),
-    Queued(Waiting),
+    Queued(Counted),
 }
 
 impl Backend for Router {

@@ -29,8 +29,8 @@ impl Default for Timing {
             // A machine that comes and goes needs five seconds to be missed and to be back. With twice that, it cannot
             // make others load and drop weights at its own pace, and a replica that is lost is still replaced soon.
             replan_window: Duration::from_secs(10),
-            // Long prompts of many sequences wait for each other when all of them are replayed.
-            starves_after: Duration::from_secs(60),
+            // Many sequences that are replayed wait for each other. Half of what clients usually wait for an answer.
+            starves_after: Duration::from_secs(300),
         }
     }
 }

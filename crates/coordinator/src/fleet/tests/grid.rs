@@ -36,7 +36,7 @@ pub(super) fn hurried() -> Timing {
         lost_after: lost_after / 10,
         retry_after: retry_after / 10,
         replan_window: replan_window / 10,
-        starves_after: starves_after / 10,
+        starves_after: starves_after / 300,
     }
 }
 
