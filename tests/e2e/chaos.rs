@@ -5,7 +5,7 @@
 
 use crate::answers::{Reference, references};
 use anyhow::{Context, Result, ensure};
-use gogrid_testkit::{Api, Answer, Cluster, MODEL, SOON, Signal, ask, cluster, long_story, wait_until};
+use gogrid_testkit::{Answer, Api, Cluster, MODEL, SOON, Signal, ask, cluster, long_story, wait_until};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     fmt,
@@ -116,7 +116,9 @@ impl Client {
     async fn ask_until(self, end: Instant) -> Result<usize> {
         let mut answers = 0;
         while answers == 0 || Instant::now() < end {
-            self.ask(self.number + answers).await.with_context(|| format!("client {}, answer {answers}", self.number))?;
+            self.ask(self.number + answers)
+                .await
+                .with_context(|| format!("client {}, answer {answers}", self.number))?;
             answers += 1;
         }
         Ok(answers)

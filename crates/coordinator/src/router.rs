@@ -205,7 +205,14 @@ struct Progress {
 
 impl Progress {
     fn new(sequence: &Sequence) -> Self {
-        Self { emitted: sequence.emitted(), since: Instant::now(), losses: 0, starving: None, failures: 0, handed_back: None }
+        Self {
+            emitted: sequence.emitted(),
+            since: Instant::now(),
+            losses: 0,
+            starving: None,
+            failures: 0,
+            handed_back: None,
+        }
     }
 
     fn note(&mut self, sequence: &Sequence) {

@@ -142,7 +142,9 @@ impl Sequence {
 
     fn candidates(&self, answer: Option<Answer>, expected: usize) -> Result<Candidates, Outcome> {
         Err(match answer {
-            Some(Answer::Candidates { position, candidates }) if position as usize == expected => return Ok(candidates),
+            Some(Answer::Candidates { position, candidates }) if position as usize == expected => {
+                return Ok(candidates);
+            }
             Some(Answer::Candidates { position, .. }) => Outcome::Failed(GenerateError::BadCandidates {
                 message: format!("they are for position {position}, not {expected}"),
             }),

@@ -34,36 +34,36 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Way {
-    KillWithoutSpare,
-    KillWithSpare,
-    LeaveWithSpare,
+    KilledAlone,
+    Killed,
+    Leaves,
 }
 
 impl Way {
     fn name(self) -> &'static str {
         match self {
-            Self::KillWithoutSpare => "killed, planned anew",
-            Self::KillWithSpare => "killed, with a replica",
-            Self::LeaveWithSpare => "leaves, with a replica",
+            Self::KilledAlone => "killed, planned anew",
+            Self::Killed => "killed, with a replica",
+            Self::Leaves => "leaves, with a replica",
         }
     }
 
     /// The longest pause that is accepted, where taking the prompt in takes so long; `None` where none is promised.
     fn bar(self, prefill: f64) -> Option<f64> {
         match self {
-            Self::KillWithoutSpare => None,
-            Self::KillWithSpare => Some(1.0 + prefill),
-            Self::LeaveWithSpare => Some(0.15 + prefill),
+            Self::KilledAlone => None,
+            Self::Killed => Some(1.0 + prefill),
+            Self::Leaves => Some(0.15 + prefill),
         }
     }
 
     fn pipelines(self) -> usize {
-        if self == Self::KillWithoutSpare { 1 } else { 2 }
+        if self == Self::KilledAlone { 1 } else { 2 }
     }
 
     /// Without a replica, one more machine than the pipeline has: the model can be planned over the others.
     fn workers(self) -> usize {
-        if self == Self::KillWithoutSpare { STAGES + 1 } else { 2 * STAGES }
+        if self == Self::KilledAlone { STAGES + 1 } else { 2 * STAGES }
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &RecoveryArgs) -> Result<ExitCode> {
     let both = [BenchModel::Demo, BenchModel::Random];
     let mut rows = Vec::new();
     for model in if args.model.is_empty() { &both[..] } else { &args.model } {
-        for way in [Way::KillWithoutSpare, Way::KillWithSpare, Way::LeaveWithSpare] {
+        for way in [Way::KilledAlone, Way::Killed, Way::Leaves] {
             rows.extend(bench(*model, way, args).await?);
         }
     }
@@ -152,8 +152,8 @@ impl Site {
             let number = self.serving().await?;
             let start = Instant::now();
             match way {
-                Way::KillWithoutSpare | Way::KillWithSpare => self.cluster.kill(number).await?,
-                Way::LeaveWithSpare => self.cluster.ask_to_leave(number),
+                Way::KilledAlone | Way::Killed => self.cluster.kill(number).await?,
+                Way::Leaves => self.cluster.ask_to_leave(number),
             }
             Ok((number, start))
         };
@@ -197,7 +197,9 @@ impl Site {
 
 async fn random_model(path: PathBuf) -> Result<PathBuf> {
     let made = path.clone();
-    tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made)).await?.context("the random model cannot be written")?;
+    tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made))
+        .await?
+        .context("the random model cannot be written")?;
     Ok(path)
 }
 
@@ -246,10 +248,10 @@ mod tests {
     #[test]
     fn the_worst_of_few_pauses_is_judged_against_bar_and_prefill() {
         let pauses = [0.1, 0.2, 1.6];
-        assert_eq!(row(Way::KillWithSpare, &pauses).percentile(50), 0.2);
-        assert!(row(Way::KillWithSpare, &pauses).is_missed());
-        assert!(!row(Way::KillWithSpare, &[0.1, 1.4]).is_missed());
-        assert!(row(Way::LeaveWithSpare, &[0.7]).is_missed());
-        assert!(!row(Way::KillWithoutSpare, &[9.0]).is_missed());
+        assert_eq!(row(Way::Killed, &pauses).percentile(50), 0.2);
+        assert!(row(Way::Killed, &pauses).is_missed());
+        assert!(!row(Way::Killed, &[0.1, 1.4]).is_missed());
+        assert!(row(Way::Leaves, &[0.7]).is_missed());
+        assert!(!row(Way::KilledAlone, &[9.0]).is_missed());
     }
 }

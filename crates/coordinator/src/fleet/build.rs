@@ -3,7 +3,7 @@
 use super::{FleetTask, Model, ToPeer};
 use crate::{
     pipeline::{Pipeline, ToFirst},
-    planner::{self, Demand, Machine, PlanError, Placement},
+    planner::{self, Demand, Machine, Placement, PlanError},
     route::{Route, Routes},
 };
 use gogrid_link::Link;
@@ -188,11 +188,13 @@ impl FleetTask {
             let stages = builds.flat_map(|(_, build)| &build.stages);
             stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.bytes).sum()
         };
-        let free = self.workers.iter().filter(|(_, worker)| worker.takes_work() && !self.is_silent(worker)).map(|(id, worker)| Machine {
-            id: *id,
-            device: worker.device,
-            free: worker.lends.memory.saturating_sub(taken(id)),
-        });
+        let free = self.workers.iter().filter(|(_, worker)| worker.takes_work() && !self.is_silent(worker)).map(
+            |(id, worker)| Machine {
+                id: *id,
+                device: worker.device,
+                free: worker.lends.memory.saturating_sub(taken(id)),
+            },
+        );
         free.collect()
     }
 

@@ -14,7 +14,8 @@ impl FleetTask {
         self.spread_again = None;
         let models: Vec<_> = self.models.iter().filter(|model| self.wants_replica(&model.name)).cloned().collect();
         for model in models {
-            let again = self.spread.get(&model.name).map(|last| *last + self.timing.replan_window).filter(|again| *again > now);
+            let again =
+                self.spread.get(&model.name).map(|last| *last + self.timing.replan_window).filter(|again| *again > now);
             if again.is_some() {
                 self.spread_again = [self.spread_again, again].into_iter().flatten().min();
                 continue;

@@ -84,7 +84,16 @@ impl Machine {
             loads: Arc::clone(&loads),
         };
         let task = tokio::spawn(life.run(messages));
-        Self { id, world: world.clone(), fleet: fleet.clone(), connection, task, leaving: AtomicBool::new(false), drained, loads }
+        Self {
+            id,
+            world: world.clone(),
+            fleet: fleet.clone(),
+            connection,
+            task,
+            leaving: AtomicBool::new(false),
+            drained,
+            loads,
+        }
     }
 
     pub(super) fn id(&self) -> PeerId {
@@ -207,7 +216,8 @@ impl Life {
     async fn link_up(&mut self, epoch: Epoch) {
         let Some(spec) = self.specs.get(&epoch) else { return };
         let ends = [(&spec.from, Role::Receiver), (&spec.to, Role::Sender)];
-        let roles: Vec<Role> = ends.iter().filter(|(peer, _)| **peer == Peer::Coordinator).map(|(_, role)| *role).collect();
+        let roles: Vec<Role> =
+            ends.iter().filter(|(peer, _)| **peer == Peer::Coordinator).map(|(_, role)| *role).collect();
         for role in roles {
             if let Ok(RingEnd::First(pipeline, frames)) = self.fleet.attach(self.id, epoch, role).await {
                 let ring = self.tasks.spawn(self.world.clone().serve(pipeline, frames));

@@ -31,7 +31,11 @@ async fn a_machine_that_dies_at_any_stage_and_any_token_costs_no_token() {
             stream.read(token).await;
             let members = serving(&grid).await;
             grid.machines[members[stage]].kill().await;
-            assert_eq!(stream.finish().await.expect("whole"), expected(&PROMPT, TOKENS), "stage {stage}, token {token}");
+            assert_eq!(
+                stream.finish().await.expect("whole"),
+                expected(&PROMPT, TOKENS),
+                "stage {stage}, token {token}"
+            );
             grid.nothing_is_left().await;
         }
     }

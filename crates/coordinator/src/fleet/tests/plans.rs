@@ -62,7 +62,10 @@ async fn a_machine_that_comes_and_goes_makes_at_most_one_plan_in_a_window() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     loads += grid.machines[flapping].loads.load(Ordering::Relaxed);
-    assert!((2..=windows as usize + 1).contains(&loads), "{loads} loads in {windows} windows, the first one's included");
+    assert!(
+        (2..=windows as usize + 1).contains(&loads),
+        "{loads} loads in {windows} windows, the first one's included"
+    );
     grid.wait_pipelines(2).await;
 }
 

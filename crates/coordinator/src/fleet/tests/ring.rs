@@ -75,7 +75,8 @@ impl World {
 
     fn computes(&self, epoch: Epoch) -> bool {
         let inner = self.lock();
-        !inner.halted && inner.members.get(&epoch).is_some_and(|members| members.iter().all(|id| inner.computing.contains(id)))
+        !inner.halted
+            && inner.members.get(&epoch).is_some_and(|members| members.iter().all(|id| inner.computing.contains(id)))
     }
 
     fn step(&self, pipeline: &Pipeline, step: &Step, body: &[u8]) {
