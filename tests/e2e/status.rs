@@ -33,6 +33,13 @@ async fn the_status_has_the_fields_that_scripts_read() -> Result<()> {
     assert_eq!(model["layers"], 8, "{shown}");
     assert_eq!(model["ready"], true, "{shown}");
     assert!(model["reason"].is_null() && model["epoch"].is_u64(), "{shown}");
+    assert_eq!(model["replicas"], 2, "{shown}");
+    let pipelines = model["pipelines"].as_array().expect("a model has pipelines");
+    assert_eq!(pipelines.len(), 1, "two machines hold one pipeline of two stages: {shown}");
+    assert_eq!(pipelines[0]["state"], "ready", "{shown}");
+    assert_eq!(pipelines[0]["epoch"], model["epoch"], "{shown}");
+    assert_eq!(pipelines[0]["stages"], model["stages"], "{shown}");
+    assert!(pipelines[0]["sessions"].is_u64(), "{shown}");
     for stage in model["stages"].as_array().expect("a model has stages") {
         assert!(stage["worker"].is_string() && stage["worker_id"].is_string(), "{shown}");
         assert!(workers.iter().any(|worker| worker["id"] == stage["worker_id"]), "{shown}");

@@ -8,6 +8,7 @@ mod tests;
 
 pub(crate) use bench::{
     BenchCommand, BenchModel, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs, QualityArgs,
+    RecoveryArgs,
 };
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
 pub(crate) use status::StatusArgs;
@@ -167,6 +168,9 @@ pub(crate) struct ModelAddArgs {
     /// Split into at least this many stages, even where fewer machines would do.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) stages: usize,
+    /// Pipelines of it at once, at most: each is whole, on machines of its own, and takes over when another is lost.
+    #[arg(long, value_name = "N", default_value_t = gogrid_coordinator::DEFAULT_REPLICAS)]
+    pub(crate) replicas: usize,
     /// Weight type: none, q8_0, q4_0, q4_1, q5_0, q5_1, q4k, q5k, q6k. When not given, CPUs run 16-bit models as q8_0.
     #[arg(long, value_name = "Q")]
     pub(crate) quant: Option<Quant>,

@@ -7,6 +7,7 @@ mod parity;
 mod pipeline;
 mod quality;
 mod random_model;
+mod recovery;
 mod stream;
 
 use crate::args::BenchCommand;
@@ -19,6 +20,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<ExitCode> {
         BenchCommand::Quality(args) => tokio::task::spawn_blocking(move || quality::run(&args)).await?,
         BenchCommand::Pipeline(args) => pipeline::run(&args).await,
         BenchCommand::Neighbour(args) => neighbour::run(&args).await,
+        BenchCommand::Recovery(args) => recovery::run(&args).await,
         BenchCommand::Frames(args) => tokio::task::spawn_blocking(move || neighbour::draw_frames(&args)).await?,
     }
 }

@@ -45,7 +45,8 @@ pub(crate) struct Cluster {
     /// The coordinator's data folder.
     data: PathBuf,
     pub(crate) url: String,
-    _folder: tempfile::TempDir,
+    devices: Vec<DeviceSpec>,
+    folder: tempfile::TempDir,
 }
 
 struct Process {
@@ -76,10 +77,10 @@ impl Cluster {
         let ready = coordinator.first_line().await.with_context(|| log_of("the coordinator did not start", &data))?;
         let url = ready.strip_prefix("ready: api ").context("the coordinator said something unexpected")?.to_owned();
 
-        let mut cluster = Self { processes: vec![coordinator], data, url, _folder: folder };
+        let mut cluster = Self { processes: vec![coordinator], data, url, devices: launch.devices.clone(), folder };
         let code = invite(&cluster.data, launch.workers.try_into()?, Duration::from_secs(600))?.to_string();
         for number in 1..=launch.workers {
-            let data = cluster._folder.path().join(format!("worker-{number}"));
+            let data = cluster.folder.path().join(format!("worker-{number}"));
             std::fs::create_dir_all(&data)?;
             let mut command = this_program()?;
             let device = launch.devices.get((number - 1) % launch.devices.len().max(1)).copied().unwrap_or_default();
@@ -113,7 +114,7 @@ impl Cluster {
             for (number, process) in self.processes.iter_mut().enumerate() {
                 if let Some(exit) = process.child.try_wait()? {
                     let who = if number == 0 { "coordinator".into() } else { format!("worker-{number}") };
-                    bail!("{}", log_of(&format!("{who} ended ({exit})"), &self._folder.path().join(&who)));
+                    bail!("{}", log_of(&format!("{who} ended ({exit})"), &self.folder.path().join(&who)));
                 }
             }
             if Instant::now() > deadline {
@@ -130,6 +131,36 @@ impl Cluster {
     /// The process of the coordinator, then those of the workers.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.processes.iter().filter_map(|process| process.child.id()).collect()
+    }
+
+    /// The id of a worker, which are counted from 1; to be asked once.
+    pub(crate) async fn worker_id(&mut self, number: usize) -> Result<String> {
+        let line = self.processes[number].first_line().await?;
+        Ok(line.strip_prefix("ready: worker ").context("the worker said something unexpected")?.to_owned())
+    }
+
+    /// A power cut for a worker.
+    pub(crate) async fn kill(&mut self, number: usize) -> Result<()> {
+        Ok(self.processes[number].child.kill().await?)
+    }
+
+    /// Asks a worker to leave; it goes on until its answers are elsewhere.
+    pub(crate) fn ask_to_leave(&mut self, number: usize) {
+        drop(self.processes[number].input.take());
+    }
+
+    /// Starts a worker again once it has ended; it knows its coordinator.
+    pub(crate) async fn restart(&mut self, number: usize) -> Result<()> {
+        self.processes[number].child.wait().await?;
+        let data = self.folder.path().join(format!("worker-{number}"));
+        let mut command = this_program()?;
+        let device = self.devices.get((number - 1) % self.devices.len().max(1)).copied().unwrap_or_default();
+        command.args(["worker", "--parent", "--device", &device.to_string(), "--data"]).arg(&data);
+        if device != DeviceSpec::Cpu {
+            command.args(["--memory", GPU_MEMORY]);
+        }
+        self.processes[number] = Process::spawn(command, &data.join("log"))?;
+        Ok(())
     }
 
     /// Ends every process, by force where it takes too long.

@@ -14,6 +14,11 @@ use std::{
 /// The registry's fact that holds the addresses of the coordinator's links.
 pub(crate) const LINK_ADDRS: &str = "link_addrs";
 
+/// Pipelines that a model may have, as `--replicas` has them where it is not given: one to serve and one to take over.
+pub const DEFAULT_REPLICAS: usize = 2;
+/// More pipelines than a model can use: every place of a batch of 64 would be in one of its own.
+const MAX_REPLICAS: usize = 64;
+
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
@@ -93,6 +98,8 @@ pub struct NewModel {
     pub name: Option<String>,
     /// The fewest stages to cut it into.
     pub stages: usize,
+    /// Pipelines at once, at most; each is on machines of its own.
+    pub replicas: usize,
     /// The weight type; `None` is each device's default.
     pub quant: Option<Quant>,
 }
@@ -117,12 +124,17 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         let range = format!("1 to {layers}, the model's layers");
         return Err(AdminError::Range { field: "--stages", value: model.stages.to_string(), range });
     }
+    if !(1..=MAX_REPLICAS).contains(&model.replicas) {
+        let range = format!("1 to {MAX_REPLICAS}");
+        return Err(AdminError::Range { field: "--replicas", value: model.replicas.to_string(), range });
+    }
     source.text()?;
     let manifest = source.manifest()?;
     let record = ModelRecord {
         name: name.clone(),
         path,
         stages: model.stages,
+        replicas: model.replicas,
         quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
         created: unix_now(),
         manifest: serde_json::to_string(&manifest).unwrap_or_default(),

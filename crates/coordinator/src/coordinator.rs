@@ -2,7 +2,7 @@ use crate::{
     accept,
     admin::LINK_ADDRS,
     api::openai,
-    fleet::FleetTask,
+    fleet::{FleetTask, Timing},
     operator::{self, OperatorFile},
     registry::{Registry, RegistryError},
     router::Router,
@@ -99,8 +99,9 @@ impl Coordinator {
         };
 
         let close = CancellationToken::new();
-        let (fleet_task, fleet, routes) = FleetTask::new(registry, shelf.clone(), settings.max_sessions);
-        let router = Router::new(routes, settings.max_sessions, settings.queue_capacity, stop.clone());
+        let (sessions, timing) = (settings.max_sessions, Timing::default());
+        let (fleet_task, fleet, routes) = FleetTask::new(registry, shelf.clone(), sessions, timing);
+        let router = Router::new(routes, sessions, settings.queue_capacity, timing, stop.clone());
         let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
         let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
         file.save(folder).map_err(data)?;

@@ -3,17 +3,24 @@
 //!
 //! A model without a pipeline is planned whenever something changed that could give it one. Its pipeline is then built
 //! in two steps: every stage loads (`Load` → `Loaded`), then all link up (`Start` → `Started`). When a machine or a
-//! link of it is lost, the whole epoch ends and the model is planned anew.
+//! link of it is lost, the whole epoch ends and the model is planned anew. A model that is served gets further
+//! pipelines on machines of their own ([`replicas`]), which take over from one that is lost.
 
 mod build;
 mod models;
+mod replicas;
 mod report;
-mod standings;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod track_records;
 
 pub(crate) use build::RingEnd;
 pub(crate) use models::Model;
+pub(crate) use timing::Timing;
 
-use crate::{pipeline::Pipeline, registry::Registry, status::Status};
+use crate::{registry::Registry, route::Routes, status::Status};
 use build::Build;
 use gogrid_wire::{
     Epoch, PeerId,
@@ -21,24 +28,19 @@ use gogrid_wire::{
     stage,
 };
 use models::Models;
-use standings::Standings;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    sync::Arc,
 };
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::{
+    sync::{Mutex, mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
+use track_records::TrackRecords;
 
 /// Events that may wait: a beat per machine and second, and a burst when all reconnect.
 const EVENTS: usize = 4096;
-/// Three missed beats of one second, and the beat's own lateness.
-const SILENT_FOR: Duration = Duration::from_millis(3500);
-/// How often silence and drained pipelines are looked for.
-const TICK: Duration = Duration::from_millis(250);
-/// A model whose stages could not be loaded is tried again after this long.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
 /// A message for a worker.
 #[derive(Debug)]
 pub(crate) struct ToPeer {
@@ -63,18 +65,6 @@ pub(crate) enum Event {
     Reload,
     Status { reply: oneshot::Sender<Status> },
 }
-
-/// What the router needs of a model.
-#[derive(Clone)]
-pub(crate) struct Route {
-    pub(crate) model: Arc<Model>,
-    pub(crate) pipeline: Option<Arc<Pipeline>>,
-    /// What the model waits for when there is no pipeline.
-    pub(crate) reason: String,
-}
-
-/// Every model's route, by name.
-pub(crate) type Routes = Arc<BTreeMap<String, Route>>;
 
 /// A handle on the fleet's task.
 #[derive(Clone)]
@@ -146,12 +136,16 @@ pub(crate) struct FleetTask {
     routes: watch::Sender<Routes>,
     models: Models,
     workers: HashMap<PeerId, Worker>,
-    standings: Standings,
+    track_records: TrackRecords,
     builds: BTreeMap<Epoch, Build>,
     /// Models that wait, with the reason and when to try again.
     waiting: HashMap<String, (String, Option<Instant>)>,
+    /// When each model was last planned while it was served, and when one of them may be again.
+    spread: HashMap<String, Instant>,
+    spread_again: Option<Instant>,
     connections: u64,
     max_sessions: usize,
+    timing: Timing,
 }
 
 impl FleetTask {
@@ -160,6 +154,7 @@ impl FleetTask {
         registry: Registry,
         weights: crate::weights::Shelf,
         max_sessions: usize,
+        timing: Timing,
     ) -> (Self, Fleet, watch::Receiver<Routes>) {
         let (events, received) = mpsc::channel(EVENTS);
         let (routes, published) = watch::channel(Routes::default());
@@ -170,11 +165,14 @@ impl FleetTask {
             routes,
             models: Models::new(weights),
             workers: HashMap::new(),
-            standings: Standings::default(),
+            track_records: TrackRecords::default(),
             builds: BTreeMap::new(),
             waiting: HashMap::new(),
+            spread: HashMap::new(),
+            spread_again: None,
             connections: 0,
             max_sessions,
+            timing,
         };
         (task, Fleet { events, registry }, published)
     }
@@ -182,7 +180,7 @@ impl FleetTask {
     /// Runs until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         self.reload().await;
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval(self.timing.tick);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -246,7 +244,7 @@ impl FleetTask {
             draining: false,
         };
         self.workers.insert(id, worker);
-        self.standings.came(id, Instant::now());
+        self.track_records.came(id, Instant::now());
         self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
         self.place().await;
     }
@@ -267,7 +265,8 @@ impl FleetTask {
             ToCoordinator::Started { epoch } => {
                 if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer)) {
                     tracing::info!(%epoch, "pipeline ready");
-                    self.publish();
+                    // A model that is served may have a replica now.
+                    self.place().await;
                 }
             }
             ToCoordinator::LoadFailed { epoch, message } => {
@@ -297,16 +296,13 @@ impl FleetTask {
         }
     }
 
-    /// The worker wants to leave: its pipelines take no new sessions, and end when theirs are over.
+    /// The worker wants to leave: its pipelines take no new sessions, and end when theirs have moved or are over.
     async fn drain(&mut self, peer: PeerId) {
         if let Some(worker) = self.workers.get_mut(&peer) {
             worker.draining = true;
             tracing::info!(peer = %peer.short(), "worker draining");
         }
-        for build in self.builds.values().filter(|build| build.has(peer)) {
-            build.pipeline.draining.store(true, Ordering::Relaxed);
-        }
-        self.publish();
+        self.place().await;
         self.tick().await;
     }
 
@@ -318,19 +314,6 @@ impl FleetTask {
         }
         tracing::info!(peer = %peer.short(), name = worker.hello.name, memory = lends.memory, stopped = lends.stopped, "worker lends");
         worker.lends = lends;
-        let mut moves = Vec::new();
-        for (epoch, build) in &self.builds {
-            let any = |is: fn(&Lends) -> bool| {
-                build.peers().any(|peer| self.workers.get(&peer).is_some_and(|worker| is(&worker.lends)))
-            };
-            build.pipeline.stopped.store(any(|lends| lends.stopped.is_some()), Ordering::Relaxed);
-            if any(|lends| !lends.computes) && self.fits_elsewhere(build) {
-                moves.push(*epoch);
-            }
-        }
-        for epoch in moves {
-            self.end(epoch, "a machine of it was stopped by its owner").await;
-        }
         // What has no place may have one now.
         self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
         self.place().await;
@@ -338,19 +321,16 @@ impl FleetTask {
 
     async fn tick(&mut self) {
         let now = Instant::now();
-        let silent = |worker: &Worker| now.duration_since(worker.last_beat) > SILENT_FOR;
+        let silent = |worker: &Worker| now.duration_since(worker.last_beat) > self.timing.lost_after;
         let gone: Vec<PeerId> = self.workers.iter().filter(|(_, w)| silent(w)).map(|(id, _)| *id).collect();
         for peer in gone {
             self.lose(peer, "it missed three beats").await;
         }
-        let drained: Vec<Epoch> = self
-            .builds
-            .iter()
-            .filter(|(_, build)| build.pipeline.draining.load(Ordering::Relaxed) && build.pipeline.sessions() == 0)
-            .map(|(epoch, _)| *epoch)
-            .collect();
-        for epoch in drained {
-            self.end(epoch, "a machine of it left").await;
+        if self.settle() {
+            self.place().await;
+        }
+        for epoch in self.left() {
+            self.end(epoch, "its sessions have left it").await;
         }
         let leaving: Vec<PeerId> = self.workers.iter().filter(|(_, w)| w.draining).map(|(id, _)| *id).collect();
         for peer in leaving {
@@ -358,7 +338,8 @@ impl FleetTask {
                 self.send(peer, ToWorker::Drained, Vec::new()).await;
             }
         }
-        if self.waiting.values().any(|(_, retry)| retry.is_some_and(|at| at <= now)) {
+        let due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
+        if self.waiting.values().any(|(_, retry)| due(retry)) || due(&self.spread_again) {
             self.place().await;
         }
     }
@@ -368,25 +349,37 @@ impl FleetTask {
         let name = self.worker_name(peer);
         tracing::warn!(peer = %peer.short(), name, why, "worker lost");
         let polite = self.workers.remove(&peer).is_some_and(|worker| worker.draining);
-        self.standings.went(peer, polite, Instant::now());
+        self.track_records.went(peer, polite, Instant::now());
         let epochs: Vec<Epoch> = self.builds.iter().filter(|(_, b)| b.has(peer)).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
-            self.end(epoch, &format!("{name}: {why}")).await;
+            self.close(epoch, &format!("{name}: {why}")).await;
+        }
+        self.place().await;
+    }
+
+    /// Ends an epoch, and plans its model anew.
+    async fn end(&mut self, epoch: Epoch, reason: &str) {
+        if self.close(epoch, reason).await {
+            self.place().await;
         }
     }
 
-    /// Ends an epoch: its sessions go elsewhere, its workers are told, its model is planned anew.
-    async fn end(&mut self, epoch: Epoch, reason: &str) {
-        let Some(build) = self.builds.remove(&epoch) else { return };
+    /// Ends an epoch: its sessions go elsewhere, its workers are told. False if there is none.
+    async fn close(&mut self, epoch: Epoch, reason: &str) -> bool {
+        let Some(build) = self.builds.remove(&epoch) else { return false };
         tracing::warn!(%epoch, model = build.model, reason, "pipeline ended");
         build.pipeline.lost.cancel();
         for peer in build.peers() {
             self.send(peer, ToWorker::Stop { epoch }, Vec::new()).await;
         }
-        // A pipeline that never worked would fail again at once; one that did deserves a new plan now.
-        let retry = if build.is_ready() { Instant::now() } else { Instant::now() + RETRY_AFTER };
-        self.waiting.insert(build.model, (reason.to_owned(), Some(retry)));
-        self.place().await;
+        // A pipeline that never worked would fail again at once; one that did, or that lost a machine, deserves a new
+        // plan now.
+        let now = build.is_ready() || build.peers().any(|peer| !self.workers.contains_key(&peer));
+        let retry = if now { Instant::now() } else { Instant::now() + self.timing.retry_after };
+        if !self.builds.values().any(|other| other.model == build.model) {
+            self.waiting.insert(build.model, (reason.to_owned(), Some(retry)));
+        }
+        true
     }
 
     fn worker_name(&self, peer: PeerId) -> String {

@@ -16,13 +16,14 @@ mod operator;
 mod pipeline;
 mod planner;
 mod registry;
+mod route;
 mod router;
 mod sequence;
 mod settings;
 pub mod status;
 mod weights;
 
-pub use admin::{AdminError, NewModel, add_model, invite};
+pub use admin::{AdminError, DEFAULT_REPLICAS, NewModel, add_model, invite};
 pub use coordinator::{Coordinator, CoordinatorError};
 pub use dry_run::{DryFleet, DryPlan, DryRunError, DrySpare, DryStage, FleetFileError, dry_run};
 pub use operator::OperatorFile;

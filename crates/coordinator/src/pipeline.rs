@@ -11,16 +11,34 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Frames that may wait for the first stage's link: two for each session at most, its step and its close.
 const TO_FIRST: usize = 1024;
 /// Answers that may wait for a session: one step is under way at a time, and it may fail beside.
 const PER_SESSION: usize = 4;
+/// A new measurement of a token's time counts for an eighth: a pipeline that got slow shows it within some ten tokens,
+/// and one late token does not.
+const PACE_WEIGHT: u64 = 8;
+
+/// Whether a pipeline takes sessions, and what becomes of those that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Standing {
+    /// It takes sessions.
+    Open,
+    /// An owner wants their machine for themselves soon: no new sessions, and those there are move where they can.
+    Stopped,
+    /// As [`Stopped`](Self::Stopped), and the pipeline ends with its last session.
+    Leaving,
+    /// A machine of it does not compute, or is silent: sessions move where they can without waiting for their token.
+    Stalled,
+}
 
 /// What comes back for a session.
 #[derive(Debug)]
@@ -47,10 +65,10 @@ pub(crate) struct Pipeline {
     pub(crate) room: Arc<Semaphore>,
     /// Cancelled when a machine of it is lost; sessions go elsewhere.
     pub(crate) lost: CancellationToken,
-    /// No new sessions: a machine of it wants to leave.
-    pub(crate) draining: AtomicBool,
-    /// No new sessions for now: a machine of it does not compute.
-    pub(crate) stopped: AtomicBool,
+    /// A [`Standing`]; the fleet's task alone writes it.
+    standing: AtomicU8,
+    /// Nanoseconds from a token's way in to the next one's candidates, smoothed; 0 before the first.
+    pace: AtomicU64,
     sessions: Mutex<HashMap<SessionId, mpsc::Sender<Answer>>>,
     next_session: AtomicU64,
     to_first: mpsc::Sender<ToFirst>,
@@ -66,8 +84,8 @@ impl Pipeline {
             capacity,
             room: Arc::new(Semaphore::new(capacity)),
             lost: CancellationToken::new(),
-            draining: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            standing: AtomicU8::new(Standing::Open as u8),
+            pace: AtomicU64::new(0),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
             to_first,
@@ -80,10 +98,41 @@ impl Pipeline {
         self.lock().len()
     }
 
+    /// Whether it takes sessions.
+    pub(crate) fn standing(&self) -> Standing {
+        let standings = [Standing::Open, Standing::Stopped, Standing::Leaving, Standing::Stalled];
+        let at = self.standing.load(Ordering::Relaxed);
+        standings.into_iter().find(|standing| *standing as u8 == at).unwrap_or(Standing::Stalled)
+    }
+
+    /// Changes whether it takes sessions; true if that was news. Who waits hears of it with the next routes.
+    pub(crate) fn set_standing(&self, standing: Standing) -> bool {
+        self.standing.swap(standing as u8, Ordering::Relaxed) != standing as u8
+    }
+
     /// Whether new sessions may start.
     pub(crate) fn open_for_sessions(&self) -> bool {
-        let closed = [&self.draining, &self.stopped].iter().any(|closed| closed.load(Ordering::Relaxed));
-        !self.lost.is_cancelled() && !closed
+        self.standing() == Standing::Open && !self.lost.is_cancelled()
+    }
+
+    /// Room for a session's longest length, if it is free now and nobody waits for it.
+    pub(crate) fn try_room(&self, tokens: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.room.clone().try_acquire_many_owned(u32::try_from(tokens).unwrap_or(u32::MAX))
+    }
+
+    /// Writes down how long one token took.
+    pub(crate) fn took(&self, token: Duration) {
+        let new = u64::try_from(token.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let smooth = |old: u64| if old == 0 { new } else { old - old / PACE_WEIGHT + new / PACE_WEIGHT };
+        // Two at once may lose one of the two measurements, which is no loss.
+        self.pace.store(smooth(self.pace.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
+    /// How long a token of one more session may take, in nanoseconds: the measured time of a token, for every session.
+    /// Sessions share steps, so that it is too much for all, but in the same way; one that has not been tried counts as
+    /// the fastest.
+    pub(crate) fn predicted(&self) -> u64 {
+        self.pace.load(Ordering::Relaxed).max(1).saturating_mul(self.sessions() as u64 + 1)
     }
 
     /// Starts a session of at most `capacity` tokens on every stage. Cancel-safe.

@@ -31,6 +31,8 @@ pub(crate) struct ModelRecord {
     pub(crate) path: PathBuf,
     /// The fewest stages to cut it into.
     pub(crate) stages: usize,
+    /// Pipelines at once, at most.
+    pub(crate) replicas: usize,
     /// The weight type as `--quant` spells it, or `auto`.
     pub(crate) quant: String,
     /// When it was added, in seconds since the Unix epoch.
@@ -55,7 +57,7 @@ const SCHEMA: &str = "
         (token BLOB PRIMARY KEY, uses_left INTEGER NOT NULL, expires INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS models
         (name TEXT PRIMARY KEY, path TEXT NOT NULL, stages INTEGER NOT NULL, quant TEXT NOT NULL,
-         created INTEGER NOT NULL, manifest TEXT NOT NULL) STRICT;
+         created INTEGER NOT NULL, manifest TEXT NOT NULL, replicas INTEGER NOT NULL DEFAULT 2) STRICT;
     CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ";
 
@@ -77,6 +79,10 @@ impl Registry {
             let db = Connection::open(&path)?;
             db.busy_timeout(Duration::from_secs(10))?;
             db.execute_batch(SCHEMA)?;
+            // Registries of before replicas lack the column.
+            if !db.column_exists(None, "models", "replicas")? {
+                db.execute_batch("ALTER TABLE models ADD COLUMN replicas INTEGER NOT NULL DEFAULT 2")?;
+            }
             Ok(db)
         };
         open().map(|db| Self { db }).map_err(|source| RegistryError { path, source })
@@ -185,9 +191,11 @@ impl Registry {
     /// When the store cannot be written.
     pub(crate) fn put_model(&self, model: &ModelRecord) -> Result<()> {
         let path = model.path.to_string_lossy();
-        let values =
-            params![model.name, path, model.stages as i64, model.quant, model.created.cast_signed(), model.manifest];
-        self.wrap(self.db.execute("INSERT OR REPLACE INTO models VALUES (?1, ?2, ?3, ?4, ?5, ?6)", values).map(drop))
+        let (stages, replicas, created) = (model.stages as i64, model.replicas as i64, model.created.cast_signed());
+        let values = params![model.name, path, stages, model.quant, created, model.manifest, replicas];
+        let query = "INSERT OR REPLACE INTO models (name, path, stages, quant, created, manifest, replicas)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.wrap(self.db.execute(query, values).map(drop))
     }
 
     /// Every model, by name.
@@ -196,8 +204,8 @@ impl Registry {
     /// When the store cannot be read.
     pub(crate) fn models(&self) -> Result<Vec<ModelRecord>> {
         let read = || {
-            let mut query =
-                self.db.prepare("SELECT name, path, stages, quant, created, manifest FROM models ORDER BY name")?;
+            let columns = "SELECT name, path, stages, quant, created, manifest, replicas FROM models ORDER BY name";
+            let mut query = self.db.prepare(columns)?;
             let rows = query.query_map([], |row| {
                 Ok(ModelRecord {
                     name: row.get(0)?,
@@ -206,6 +214,7 @@ impl Registry {
                     quant: row.get(3)?,
                     created: row.get::<_, i64>(4)?.cast_unsigned(),
                     manifest: row.get(5)?,
+                    replicas: row.get::<_, i64>(6)?.cast_unsigned() as usize,
                 })
             })?;
             rows.collect()

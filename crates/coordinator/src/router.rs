@@ -1,14 +1,15 @@
 //! The router: admits requests and follows each one to its end.
 //!
-//! A request is checked, then waits for a place in a bounded queue, then for KV memory of its longest length in its
-//! model's pipeline, and then [`sequence`](crate::sequence) generates. When the pipeline is lost on the way, the
-//! request waits for the next one and goes on there from the tokens that it has.
+//! A request is checked, then waits for a place in a bounded queue, then for KV memory of its longest length in one of
+//! its model's pipelines ([`route`](crate::route)), and then [`sequence`](crate::sequence) generates. When the pipeline
+//! is lost on the way, or a machine of it is wanted back, the request goes on over another pipeline from the tokens that
+//! it has, at once where there is one.
 
 use crate::{
     api::openai::Backend,
-    fleet::{Route, Routes},
+    fleet::Timing,
     generate::{Event, GenerateError, GenerateRequest, ModelCard},
-    pipeline::Pipeline,
+    route::{Route, Routes, Search},
     sequence::{Outcome, Sequence},
 };
 use futures::future::BoxFuture;
@@ -18,15 +19,28 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Events that may wait for a slow client before its sequence waits too.
 const EVENTS: usize = 64;
 /// How long a request that lost its machines waits for others.
 const RECOVER_WITHIN: Duration = Duration::from_secs(30);
+/// Pipelines that a request may lose without a token from any of them: one that itself brings machines down must not
+/// take the whole fleet with it. Other requests lose these pipelines too: they get [`Timing::starves_after`] besides.
+const LOSSES: usize = 10;
+/// Pipelines that may fail a request without a token from any of them: the second shows that it is the request's fault.
+const FAILURES: usize = 2;
+/// Losses without a token after which a request starves: others have had their turn meanwhile.
+const STARVES: usize = 2;
+/// How long requests that lost their pipeline wait while others starve, so that these are replayed first: long beside
+/// the way to the pipeline, short beside what missing a machine takes.
+const STARVING_FIRST: Duration = Duration::from_millis(100);
 /// How long a new request waits for a model that is being placed.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 /// How long a sequence waits for memory that a machine has not got, before it asks again: the time of some steps.
@@ -40,15 +54,17 @@ pub(crate) struct Router {
     routes: watch::Receiver<Routes>,
     lanes: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    starving: Arc<AtomicUsize>,
     queue_capacity: usize,
+    timing: Timing,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// A place in the queue; dropping it gives it back.
-struct Waiting(Arc<AtomicUsize>);
+/// One of those that are counted, such as a place in the queue; dropping it gives it back.
+struct Counted(Arc<AtomicUsize>);
 
-impl Drop for Waiting {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -60,13 +76,16 @@ impl Router {
         routes: watch::Receiver<Routes>,
         max_sessions: usize,
         queue_capacity: usize,
+        timing: Timing,
         stop: CancellationToken,
     ) -> Self {
         Self {
             routes,
             lanes: Arc::new(Semaphore::new(max_sessions)),
             waiting: Arc::default(),
+            starving: Arc::default(),
             queue_capacity,
+            timing,
             tasks: TaskTracker::new(),
             stop,
         }
@@ -75,6 +94,12 @@ impl Router {
     /// Requests in the queue, and how many it takes.
     pub(crate) fn queue(&self) -> (usize, usize) {
         (self.waiting.load(Ordering::Relaxed), self.queue_capacity)
+    }
+
+    /// Requests that were admitted and have not ended.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.tasks.len()
     }
 
     /// Waits until every request in flight has ended. Cancel-safe.
@@ -95,33 +120,18 @@ impl Router {
         }
         let route = self.route(&request.model)?;
         let sequence = Sequence::new(request, &route.model)?;
-        if let Some(pipeline) = &route.pipeline {
-            sequence.check_room(pipeline)?;
+        if let Some(available) = route.capacity().filter(|&available| available < sequence.longest()) {
+            return Err(GenerateError::TooLarge { needed: sequence.longest(), available });
         }
         if let Ok(lane) = self.lanes.clone().try_acquire_owned() {
             return Ok((sequence, Admission::Lane(lane)));
         }
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Waiting(self.waiting.clone());
+        let place = Counted(self.waiting.clone());
         if ahead >= self.queue_capacity {
             return Err(GenerateError::QueueFull { waiting: ahead, retry_after: RETRY_AFTER });
         }
         Ok((sequence, Admission::Queued(place)))
-    }
-
-    /// A pipeline for the model, or why there is none in time.
-    async fn pipeline(&self, model: &str, within: Duration) -> Result<Arc<Pipeline>, GenerateError> {
-        let mut routes = self.routes.clone();
-        let usable = |routes: &Routes| {
-            let route = routes.get(model);
-            route.is_none() || route.is_some_and(|r| r.pipeline.as_ref().is_some_and(|p| p.open_for_sessions()))
-        };
-        let _: Result<_, _> = tokio::time::timeout(within, routes.wait_for(usable)).await;
-        let route = self.route(model)?;
-        route
-            .pipeline
-            .filter(|pipeline| pipeline.open_for_sessions())
-            .ok_or(GenerateError::NotReady { model: model.to_owned(), reason: route.reason })
     }
 
     /// Follows one request to its end.
@@ -139,30 +149,43 @@ impl Router {
                 lane
             }
         };
+        let mut search = Search::new(self.routes.clone(), sequence.model(), sequence.longest());
         let mut within = READY_WITHIN;
-        let mut handed_back: Option<(usize, Instant)> = None;
+        let mut avoid = None;
+        let mut progress = Progress::new(&sequence);
         loop {
-            let pipeline = match self.pipeline(sequence.model(), within).await {
-                Ok(pipeline) => pipeline,
+            let place = match search.place(avoid, within).await {
+                Ok(place) => place,
                 Err(GenerateError::NotReady { .. }) if within == RECOVER_WITHIN => {
                     return Err(GenerateError::PipelineLost { delivered: sequence.emitted() });
                 }
                 Err(error) => return Err(error),
             };
-            sequence.check_room(&pipeline)?;
-            match sequence.run(&pipeline, events).await? {
+            let epoch = place.pipeline.epoch;
+            let outcome = sequence.run(place, &search, events).await;
+            within = RECOVER_WITHIN;
+            progress.note(&sequence);
+            match outcome {
                 Outcome::Finished => return Ok(()),
-                Outcome::Lost => within = RECOVER_WITHIN,
-                Outcome::HandedBack => {
-                    // As long as it gets on in between, the sequence may be handed back again and again.
-                    let since = match handed_back {
-                        Some((emitted, since)) if emitted == sequence.emitted() => since,
-                        _ => Instant::now(),
-                    };
-                    if since.elapsed() > RECOVER_WITHIN {
-                        return Err(GenerateError::PipelineLost { delivered: sequence.emitted() });
+                Outcome::Moved => {}
+                Outcome::Lost => {
+                    progress.lost(self.timing.starves_after, &self.starving)?;
+                    if progress.starving.is_none() && self.starving.load(Ordering::Relaxed) > 0 {
+                        tokio::time::sleep(STARVING_FIRST).await;
                     }
-                    handed_back = Some((sequence.emitted(), since));
+                }
+                Outcome::Failed(error) => {
+                    let elsewhere = self.route(sequence.model())?.open().iter().any(|other| other.epoch != epoch);
+                    progress.failures += 1;
+                    if !elsewhere || progress.failures >= FAILURES {
+                        return Err(error);
+                    }
+                    tracing::warn!(%epoch, %error, "a pipeline failed a request, which goes on over another");
+                    avoid = Some(epoch);
+                }
+                Outcome::HandedBack => {
+                    progress.handed_back()?;
+                    avoid = Some(epoch);
                     tokio::time::sleep(ROOM_AGAIN).await;
                 }
             }
@@ -170,9 +193,56 @@ impl Router {
     }
 }
 
+/// What befell a request since its last token. As long as it gets on in between, it may be moved again and again.
+struct Progress {
+    emitted: usize,
+    since: Instant,
+    losses: usize,
+    starving: Option<Counted>,
+    failures: usize,
+    handed_back: Option<Instant>,
+}
+
+impl Progress {
+    fn new(sequence: &Sequence) -> Self {
+        Self {
+            emitted: sequence.emitted(),
+            since: Instant::now(),
+            losses: 0,
+            starving: None,
+            failures: 0,
+            handed_back: None,
+        }
+    }
+
+    fn note(&mut self, sequence: &Sequence) {
+        if sequence.emitted() > self.emitted {
+            *self = Self::new(sequence);
+        }
+    }
+
+    fn lost(&mut self, starves_after: Duration, starving: &Arc<AtomicUsize>) -> Result<(), GenerateError> {
+        self.losses += 1;
+        if self.losses == STARVES {
+            starving.fetch_add(1, Ordering::Relaxed);
+            self.starving = Some(Counted(starving.clone()));
+        }
+        self.unless(self.losses >= LOSSES && self.since.elapsed() > starves_after)
+    }
+
+    fn handed_back(&mut self) -> Result<(), GenerateError> {
+        let since = *self.handed_back.get_or_insert_with(Instant::now);
+        self.unless(since.elapsed() > RECOVER_WITHIN)
+    }
+
+    fn unless(&self, over: bool) -> Result<(), GenerateError> {
+        if over { Err(GenerateError::PipelineLost { delivered: self.emitted }) } else { Ok(()) }
+    }
+}
+
 enum Admission {
     Lane(OwnedSemaphorePermit),
-    Queued(Waiting),
+    Queued(Counted),
 }
 
 impl Backend for Router {
@@ -182,7 +252,7 @@ impl Backend for Router {
             name: route.model.name.clone(),
             created: route.model.created,
             context_length: route.model.manifest.config.context_length,
-            ready: route.pipeline.as_ref().is_some_and(|pipeline| pipeline.open_for_sessions()),
+            ready: route.is_open(),
         };
         routes.values().map(card).collect()
     }

@@ -3,12 +3,13 @@
 use crate::{
     fleet::Model,
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
-    pipeline::{Answer, Pipeline},
+    pipeline::Answer,
+    route::{Place, Search},
 };
-use gogrid_model::{Candidates, Detokenizer, Sampler, StopScanner};
+use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
 use gogrid_wire::{control::SessionError, stage::Want};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 /// The most that one step may take, a long prompt on slow machines included; past this its pipeline is given up on.
 const STEP_WITHIN: Duration = Duration::from_secs(600);
@@ -19,6 +20,10 @@ pub(crate) enum Outcome {
     Finished,
     /// The pipeline is lost; the sequence can go on over another.
     Lost,
+    /// A machine of the pipeline is wanted back, and there is another pipeline to go on over.
+    Moved,
+    /// A machine could not compute the session, or answered wrongly; another might.
+    Failed(GenerateError),
     /// A machine has no memory for the session (any more); the sequence can go on later.
     HandedBack,
 }
@@ -82,48 +87,50 @@ impl Sequence {
         self.tokens.len() - self.prompt
     }
 
-    /// Whether the pipeline could ever hold the sequence.
-    pub(crate) fn check_room(&self, pipeline: &Pipeline) -> Result<(), GenerateError> {
-        if self.end <= pipeline.capacity {
-            Ok(())
-        } else {
-            Err(GenerateError::TooLarge { needed: self.end, available: pipeline.capacity })
-        }
+    /// The most tokens, prompt and answer together, that it may reach.
+    pub(crate) fn longest(&self) -> usize {
+        self.end
     }
 
-    /// Generates over one pipeline until the end, or until the pipeline is lost.
+    /// Generates over one pipeline until the end, or until it should go on over another.
     pub(crate) async fn run(
         &mut self,
-        pipeline: &Arc<Pipeline>,
+        Place { pipeline, room: _room }: Place,
+        search: &Search,
         events: &mpsc::Sender<Event>,
-    ) -> Result<Outcome, GenerateError> {
+    ) -> Outcome {
         if self.tokens.len() >= self.end {
-            return Ok(self.finish(FinishReason::Length, String::new(), events).await);
+            return self.finish(FinishReason::Length, String::new(), events).await;
         }
-        let room = pipeline.room.clone().acquire_many_owned(self.end as u32);
-        let _room = tokio::select! {
-            room = room => room.map_err(|_| GenerateError::ShuttingDown)?,
-            () = pipeline.lost.cancelled() => return Ok(Outcome::Lost),
-        };
         let mut session = pipeline.open(self.end as u32).await;
         let mut position = 0;
         loop {
+            let asked = Instant::now();
             session.step(position as u32, &self.tokens[position..], self.want()).await;
+            let prefill = position == 0;
             position = self.tokens.len();
-            let candidates = tokio::select! {
-                answer = session.answer() => match answer {
-                    // Its owner lends that machine's memory no more, or others came first: again, when there is room.
-                    Some(Answer::Failed(SessionError::OutOfMemory { .. })) => return Ok(Outcome::HandedBack),
-                    answer => self.candidates(answer, position)?,
-                },
-                () = pipeline.lost.cancelled() => return Ok(Outcome::Lost),
+            let answer = tokio::select! {
+                answer = session.answer() => answer,
+                () = pipeline.lost.cancelled() => return Outcome::Lost,
+                // The sampler draws from the place in the sequence alone: the token comes out the same elsewhere.
+                () = search.leaves_at_once(&pipeline) => return Outcome::Moved,
                 () = tokio::time::sleep(STEP_WITHIN) => {
                     let message = format!("no answer within {} s", STEP_WITHIN.as_secs());
-                    return Err(GenerateError::Stage { message });
+                    return Outcome::Failed(GenerateError::Stage { message });
                 }
             };
-            if let Some(outcome) = self.take(&candidates, events).await? {
-                return Ok(outcome);
+            let sampled = match self.candidates(answer, position).and_then(|candidates| self.sample(&candidates)) {
+                Ok(sampled) => sampled,
+                Err(outcome) => return outcome,
+            };
+            if !prefill {
+                pipeline.took(asked.elapsed());
+            }
+            if let Some(outcome) = self.take(sampled, events).await {
+                return outcome;
+            }
+            if search.leaves(&pipeline) {
+                return Outcome::Moved;
             }
         }
     }
@@ -133,48 +140,49 @@ impl Sequence {
         Want { top: request.top as u32, also: request.also }
     }
 
-    fn candidates(&self, answer: Option<Answer>, expected: usize) -> Result<Candidates, GenerateError> {
-        match answer {
-            Some(Answer::Candidates { position, candidates }) if position as usize == expected => Ok(candidates),
-            Some(Answer::Candidates { position, .. }) => Err(GenerateError::BadCandidates {
+    fn candidates(&self, answer: Option<Answer>, expected: usize) -> Result<Candidates, Outcome> {
+        Err(match answer {
+            Some(Answer::Candidates { position, candidates }) if position as usize == expected => {
+                return Ok(candidates);
+            }
+            Some(Answer::Candidates { position, .. }) => Outcome::Failed(GenerateError::BadCandidates {
                 message: format!("they are for position {position}, not {expected}"),
             }),
-            Some(Answer::Failed(error)) => Err(GenerateError::Stage { message: error.to_string() }),
-            None => Err(GenerateError::ShuttingDown),
-        }
+            // Its owner lends that machine's memory no more, or others came first: again, when there is room.
+            Some(Answer::Failed(SessionError::OutOfMemory { .. })) => Outcome::HandedBack,
+            Some(Answer::Failed(error)) => Outcome::Failed(GenerateError::Stage { message: error.to_string() }),
+            None => Outcome::Lost,
+        })
     }
 
-    /// Chooses the next token and sends what it makes certain; `Some` when the sequence is over with it.
-    async fn take(
-        &mut self,
-        candidates: &Candidates,
-        events: &mpsc::Sender<Event>,
-    ) -> Result<Option<Outcome>, GenerateError> {
-        let sampled = self
-            .sampler
-            .sample(candidates, self.top_logprobs)
-            .map_err(|error| GenerateError::BadCandidates { message: error.to_string() })?;
+    fn sample(&self, candidates: &Candidates) -> Result<Sampled, Outcome> {
+        let bad = |error: SampleError| GenerateError::BadCandidates { message: error.to_string() };
+        self.sampler.sample(candidates, self.top_logprobs).map_err(|error| Outcome::Failed(bad(error)))
+    }
+
+    /// Takes the next token and sends what it makes certain; `Some` when the sequence is over with it.
+    async fn take(&mut self, sampled: Sampled, events: &mpsc::Sender<Event>) -> Option<Outcome> {
         self.sampler.accept(sampled.token);
         self.tokens.push(sampled.token);
         if self.model.text.is_eos(sampled.token) && !self.ignore_eos {
             let mut text = self.stops.push(&self.detokenizer.finish()).emit;
             text.push_str(&self.stops.finish());
-            return Ok(Some(self.finish(FinishReason::Stop, text, events).await));
+            return Some(self.finish(FinishReason::Stop, text, events).await);
         }
         let scanned = self.stops.push(&self.detokenizer.push(sampled.token));
         let event = TokenEvent { text: scanned.emit, token: sampled.token, logprob: sampled.logprob, top: sampled.top };
         if events.send(Event::Token(event)).await.is_err() {
-            return Ok(Some(Outcome::Finished));
+            return Some(Outcome::Finished);
         }
         if scanned.stopped {
-            return Ok(Some(self.finish(FinishReason::Stop, String::new(), events).await));
+            return Some(self.finish(FinishReason::Stop, String::new(), events).await);
         }
         if self.tokens.len() >= self.end {
             let last = self.stops.push(&self.detokenizer.finish());
             let text = if last.stopped { last.emit } else { last.emit + &self.stops.finish() };
-            return Ok(Some(self.finish(FinishReason::Length, text, events).await));
+            return Some(self.finish(FinishReason::Length, text, events).await);
         }
-        Ok(None)
+        None
     }
 
     async fn finish(&self, reason: FinishReason, text: String, events: &mpsc::Sender<Event>) -> Outcome {

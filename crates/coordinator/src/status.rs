@@ -95,10 +95,43 @@ pub struct ModelStatus {
     pub ready: bool,
     /// What it waits for, when not.
     pub reason: Option<String>,
-    /// The epoch of its pipeline.
+    /// The epoch of its first pipeline.
     pub epoch: Option<u64>,
+    /// The stages of its first pipeline, in order.
+    pub stages: Vec<PlacedStage>,
+    /// How many pipelines it may have.
+    pub replicas: usize,
+    /// All of its pipelines: those that take sessions first, and of those the oldest.
+    pub pipelines: Vec<PipelineStatus>,
+}
+
+/// One pipeline of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelineStatus {
+    /// Its epoch.
+    pub epoch: u64,
+    /// How it is.
+    pub state: PipelineState,
+    /// Sessions on it.
+    pub sessions: usize,
     /// Its stages in order.
     pub stages: Vec<PlacedStage>,
+}
+
+/// How a pipeline is, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PipelineState {
+    /// It takes sessions.
+    Ready,
+    /// Its stages load or link up.
+    Building,
+    /// An owner has stopped a machine of it.
+    Stopped,
+    /// A machine of it leaves, or it is one too many: it ends with its last session.
+    Leaving,
+    /// A machine of it is silent, or does not compute.
+    Stalled,
 }
 
 /// One stage of a model's pipeline.

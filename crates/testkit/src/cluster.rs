@@ -27,6 +27,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), 
 pub fn cluster() -> ClusterBuilder {
     ClusterBuilder {
         workers: 1,
+        stages: None,
         quant: "none".to_owned(),
         settings: String::new(),
         worker_args: Vec::new(),
@@ -39,6 +40,7 @@ pub fn cluster() -> ClusterBuilder {
 #[derive(Debug, Clone)]
 pub struct ClusterBuilder {
     workers: usize,
+    stages: Option<usize>,
     quant: String,
     settings: String,
     worker_args: Vec<String>,
@@ -47,10 +49,17 @@ pub struct ClusterBuilder {
 }
 
 impl ClusterBuilder {
-    /// How many workers; the model is cut into as many stages.
+    /// How many workers; the model is cut into as many stages, unless [`stages`](Self::stages) says otherwise.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// Into how many stages the model is cut. With more workers than that, it has replicas.
+    #[must_use]
+    pub fn stages(mut self, stages: usize) -> Self {
+        self.stages = Some(stages);
         self
     }
 
@@ -95,8 +104,9 @@ impl ClusterBuilder {
     /// When a process ends, a command refuses or the model is not ready in time.
     pub async fn start(self) -> Result<Cluster> {
         let (workers, quant) = (self.workers, self.quant.clone());
+        let stages = self.stages.unwrap_or(workers).to_string();
         let mut cluster = self.start_coordinator().await?;
-        let args = ["--stages", &workers.to_string(), "--quant", &quant];
+        let args = ["--stages", &stages, "--quant", &quant];
         cluster.add_model(&demo_model(), MODEL, &args).await?.success().context("adding the demo model")?;
         let code = cluster.invite(&["--uses", &workers.to_string()]).await?;
         for _ in 0..workers {
@@ -311,6 +321,19 @@ impl Cluster {
         });
         let outcome = outcome.await;
         outcome.with_context(|| format!("the last status: {last:#}"))
+    }
+
+    /// Waits until a model has exactly this many pipelines, all of them ready.
+    ///
+    /// # Errors
+    /// As [`wait_status`](Self::wait_status).
+    pub async fn pipelines(&mut self, model: &str, count: usize) -> Result<()> {
+        let ready = |status: &Value| {
+            let pipelines = model_entry(status, model)?["pipelines"].as_array()?;
+            let ready = pipelines.iter().filter(|pipeline| pipeline["state"] == "ready").count();
+            (pipelines.len() == count && ready == count).then_some(())
+        };
+        self.wait_status(&format!("`{model}` has {count} pipelines"), MODEL_READY, ready).await
     }
 
     fn start_worker(&self, index: usize, code: Option<&str>) -> Result<Program> {

@@ -103,6 +103,14 @@ impl Program {
         }
     }
 
+    /// How the process ended, if it has.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Sends a signal to the process.
     ///
     /// # Errors

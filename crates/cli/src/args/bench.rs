@@ -20,6 +20,11 @@ pub(crate) enum BenchCommand {
     /// Starts a coordinator and a worker with a Llama shape of 1.1 billion parameters and random weights, and keeps it
     /// busy with four answers at a time. A row for each promise: what was measured, the bar, and whether it was met.
     Neighbour(NeighbourArgs),
+    /// Takes a machine away in the middle of an answer, and times the pause that its client notices.
+    ///
+    /// A pipeline of two workers, killed without and with a replica, and asked to leave with one. The pause is the
+    /// longest wait between two tokens from that moment on.
+    Recovery(RecoveryArgs),
     /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a second.
     #[command(hide = true)]
     Frames(FramesArgs),
@@ -82,6 +87,28 @@ pub(crate) struct PipelineArgs {
     pub(crate) tokens: u32,
     /// Rounds, in each of which everything is timed once; medians are shown.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecoveryArgs {
+    /// As JSON, for scripts: a list of rows with their raw figures.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Exits with 1 where a bar was missed.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// The model; both when not given.
+    #[arg(long)]
+    pub(crate) model: Vec<BenchModel>,
+    /// What computes: cpu, cuda:N or metal; given several times, the workers take them in turn.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: Vec<DeviceSpec>,
+    /// Tokens of the prompt; can be given several times, 128 and 768 when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1900))]
+    pub(crate) prompt: Vec<u32>,
+    /// Machines to take away for each row.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
 }
 

@@ -9,8 +9,9 @@ Fields of --json, of a coordinator:
   workers    members: id, name, state (ready, stopped, draining or offline), device, memory_bytes, sessions, and
              stages: model, layers (the first, and the one after the last), epoch, quant (null until loaded),
              weights_bytes, kv_used_bytes, kv_budget_bytes, sessions
-  models     name, quant, layers, context_length, ready, reason (what it waits for, or null), epoch (or null), and
-             stages in order: layers, worker, worker_id
+  models     name, quant, layers, context_length, ready, reason (what it waits for, or null), epoch (or null) and
+             stages in order (layers, worker, worker_id) of its first pipeline, replicas (pipelines that it may have),
+             and pipelines: epoch, state (ready, building, stopped, leaving or stalled), sessions, stages
 
 Fields of --json, of a worker (shares of a device are in thousandths, loads between 0 and 1):
   id, name, device
@@ -87,7 +88,8 @@ mod tests {
     #[test]
     fn help_names_every_field_of_a_coordinators_status() {
         use gogrid_coordinator::status::{
-            HeldStage, ModelStatus, PlacedStage, QueueStatus, Status, WorkerState, WorkerStatus,
+            HeldStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status, WorkerState,
+            WorkerStatus,
         };
         let text = String::new;
         let held = HeldStage {
@@ -109,6 +111,9 @@ mod tests {
             sessions: 0,
             stages: vec![held],
         };
+        let stages = vec![PlacedStage { layers: [0, 1], worker: text(), worker_id: text() }];
+        let state = PipelineState::Ready;
+        let pipeline = PipelineStatus { epoch: 1, state, sessions: 0, stages: stages.clone() };
         let model = ModelStatus {
             name: text(),
             quant: text(),
@@ -117,7 +122,9 @@ mod tests {
             ready: true,
             reason: None,
             epoch: None,
-            stages: vec![PlacedStage { layers: [0, 1], worker: text(), worker_id: text() }],
+            stages,
+            replicas: 1,
+            pipelines: vec![pipeline],
         };
         let queue = QueueStatus { waiting: 0, capacity: 0 };
         let status = Status { api: text(), workers: vec![worker], models: vec![model], sessions: 0, queue };

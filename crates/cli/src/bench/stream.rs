@@ -42,3 +42,37 @@ pub(super) async fn time(url: &str, model: &str, prompt: &[u32], tokens: usize) 
     }
     bail!("the stream ended early")
 }
+
+/// When each token of a greedy continuation came; `at` is done when that many are there, and its result given back.
+pub(super) async fn arrivals<T>(
+    url: &str,
+    model: &str,
+    prompt: &[u32],
+    tokens: usize,
+    (at, act): (usize, impl AsyncFnOnce() -> Result<T>),
+) -> Result<(Vec<Instant>, T)> {
+    // Without alternatives to choose from, every token is an event, whether it has text or not.
+    let body = json!({
+        "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true, "stream": true,
+        "logprobs": 0,
+    });
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let mut response = client.post(format!("{url}/v1/completions")).json(&body).send().await?.error_for_status()?;
+    let (mut decoder, mut arrivals, mut act, mut result) = (SseDecoder::default(), Vec::new(), Some(act), None);
+    while let Some(bytes) = response.chunk().await? {
+        for event in decoder.push(&bytes)? {
+            if event == "[DONE]" {
+                return Ok((arrivals, result.context("the answer was over before")?));
+            }
+            let event: Value = serde_json::from_str(&event)?;
+            ensure!(event.get("error").is_none(), "the answer broke off: {event}");
+            arrivals.push(Instant::now());
+            if arrivals.len() >= at
+                && let Some(act) = act.take()
+            {
+                result = Some(act().await?);
+            }
+        }
+    }
+    bail!("the stream ended early")
+}

@@ -22,6 +22,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         path: launch::demo_model(folder.path())?,
         name: None,
         stages: args.workers as usize,
+        replicas: 1,
         quant: args.quant,
     };
     let port = if args.prompt.is_none() && port_is_free(API_PORT) { API_PORT } else { 0 };

@@ -1,9 +1,13 @@
 //! Pipelines on their way into service, and in it.
 
-use super::{FleetTask, Model, Route, Routes, ToPeer};
+use super::{FleetTask, Model, ToPeer};
 use crate::{
     pipeline::{Pipeline, ToFirst},
-    planner::{self, Delays, Demand, Link as MachineLink, Machine, PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement},
+    planner::{
+        self, Delays, Demand, Link as MachineLink, Machine, PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement, Plan,
+        PlanError,
+    },
+    route::{Route, Routes},
 };
 use gogrid_link::Link;
 use gogrid_model::DeviceKind;
@@ -12,8 +16,8 @@ use gogrid_wire::{
     control::{Peer, StageSpec, ToWorker},
     stage::{Refusal, Role},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
-use tokio::sync::mpsc;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::{sync::mpsc, time::Instant};
 
 /// A pipeline with the machines that it is made of.
 pub(crate) struct Build {
@@ -111,18 +115,24 @@ impl Build {
 }
 
 impl FleetTask {
-    /// Plans every model that has no pipeline, and starts building what has a place.
+    /// Plans every model that nothing serves or is about to, starts building what has a place, and then gives what is
+    /// served its replicas.
     pub(super) async fn place(&mut self) {
+        // What does not compute is of no use beside a pipeline that does, and its owners want the memory.
+        let idle: Vec<Epoch> = self.idle().filter(|epoch| self.is_served_without(*epoch)).collect();
+        for epoch in idle {
+            self.close(epoch, "a machine of it does not compute").await;
+        }
         let now = Instant::now();
         let missing: Vec<Arc<Model>> = self
             .models
             .iter()
-            .filter(|model| !self.builds.values().any(|build| build.model == model.name))
+            .filter(|model| !self.builds.values().any(|build| build.model == model.name && self.works(build)))
             .filter(|model| self.waiting.get(&model.name).is_none_or(|(_, at)| at.is_none_or(|at| at <= now)))
             .cloned()
             .collect();
         for model in missing {
-            match planner::plan(&self.demand(&model), &self.machines(None, now), &Delays::default()) {
+            match self.make_room(&model).await {
                 Ok(plan) => {
                     let ms = plan.predicted.per_token * 1e3;
                     tracing::info!(model = model.name, binding = %plan.binding, "planned {ms:.1} ms per token");
@@ -135,42 +145,65 @@ impl FleetTask {
                 }
             }
         }
+        self.spread().await;
         self.publish();
     }
 
-    fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
+    /// A plan for a model that nothing serves, beside all else; or instead of its own pipelines that do not compute; or
+    /// instead of other models' replicas, the youngest first.
+    async fn make_room(&mut self, model: &Model) -> Result<Plan, PlanError> {
+        let unfit = match self.plan(model, &[]) {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let idle: Vec<Epoch> = self.idle().filter(|epoch| self.builds[epoch].model == model.name).collect();
+        let spares = self.spares().into_iter().map(|epoch| vec![epoch]);
+        let mut without = Vec::new();
+        for epochs in [idle].into_iter().chain(spares).filter(|epochs| !epochs.is_empty()) {
+            without.extend(epochs);
+            if let Ok(plan) = self.plan(model, &without) {
+                for epoch in without {
+                    self.close(epoch, "its machines are needed by a model that has no others").await;
+                }
+                return Ok(plan);
+            }
+        }
+        Err(unfit)
+    }
+
+    /// A plan for a model as if these epochs were over.
+    fn plan(&self, model: &Model, without: &[Epoch]) -> Result<Plan, PlanError> {
+        planner::plan(&self.demand(model), &self.machines(without), &Delays::default())
+    }
+
+    pub(super) fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
         let Model { manifest, quant, stages, .. } = model;
         // One whole context is the least that is of use: most requests are far shorter, and share it.
         Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.max_sessions, groups: &[] }
     }
 
-    /// What each machine that works has left beside the stages that it holds, not counting those of one epoch.
-    fn machines(&self, without: Option<Epoch>, now: Instant) -> Vec<Machine> {
+    /// What each machine that works has left beside the stages that it holds, not counting those of some epochs.
+    pub(super) fn machines(&self, without: &[Epoch]) -> Vec<Machine> {
+        let now = Instant::now();
         let taken = |peer: &PeerId| -> u64 {
-            let builds = self.builds.iter().filter(|(epoch, _)| Some(**epoch) != without);
+            let builds = self.builds.iter().filter(|(epoch, _)| !without.contains(epoch));
             let stages = builds.flat_map(|(_, build)| &build.stages);
             stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.memory.total()).sum()
         };
-        let free = self.workers.iter().filter(|(_, worker)| worker.takes_work()).map(|(id, worker)| Machine {
+        let working = self.workers.iter().filter(|(_, worker)| worker.takes_work() && !self.is_silent(worker));
+        let free = working.map(|(id, worker)| Machine {
             id: *id,
             device: worker.device,
             free: worker.lends.memory.saturating_sub(taken(id)),
             measured: None,
             link: MachineLink::default(),
-            reliability: self.standings.of(*id, now),
+            reliability: self.track_records.of(*id, now),
             groups: Vec::new(),
         });
         free.collect()
     }
 
-    /// Whether the machines that work could serve the pipeline's model among them.
-    pub(super) fn fits_elsewhere(&self, build: &Build) -> bool {
-        let model = self.models.iter().find(|model| model.name == build.model);
-        let machines = self.machines(Some(build.pipeline.epoch), Instant::now());
-        model.is_some_and(|model| planner::plan(&self.demand(model), &machines, &Delays::default()).is_ok())
-    }
-
-    async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>) {
+    pub(super) async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>) {
         let epoch = match self.registry.lock().await.next_epoch() {
             Ok(epoch) => epoch,
             Err(error) => return tracing::error!(%error, "no new epoch"),
@@ -227,15 +260,17 @@ impl FleetTask {
     }
 
     /// Tells the router which pipelines may be used.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
+        self.settle();
         let routes: BTreeMap<String, Route> = self
             .models
             .iter()
             .map(|model| {
-                let build = self.builds.values().find(|build| build.model == model.name);
-                let pipeline = build.filter(|b| b.ready && b.pipeline.open_for_sessions()).map(|b| b.pipeline.clone());
+                let builds = self.builds.values().filter(|build| build.model == model.name && build.ready);
+                let open = builds.filter(|build| build.pipeline.open_for_sessions());
+                let pipelines = open.map(|build| build.pipeline.clone()).collect();
                 let reason = self.reason(&model.name);
-                (model.name.clone(), Route { model: model.clone(), pipeline, reason })
+                (model.name.clone(), Route { model: model.clone(), pipelines, reason })
             })
             .collect();
         self.routes.send_replace(Routes::new(routes));
@@ -243,7 +278,10 @@ impl FleetTask {
 
     /// What a model without a usable pipeline waits for.
     pub(super) fn reason(&self, model: &str) -> String {
-        match self.builds.values().find(|build| build.model == model) {
+        let mut builds = self.builds.values().filter(|build| build.model == model);
+        // One that is on its way says more than one that is stopped.
+        let first = builds.clone().find(|build| !build.ready).or_else(|| builds.next());
+        match first {
             Some(build) if build.ready => {
                 let stopped =
                     build.peers().find_map(|peer| self.workers.get(&peer).filter(|w| w.lends.stopped.is_some()));

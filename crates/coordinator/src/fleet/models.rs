@@ -10,6 +10,8 @@ pub(crate) struct Model {
     /// `None` is each device's default.
     pub(crate) quant: Option<Quant>,
     pub(crate) stages: usize,
+    /// Pipelines at once, at most.
+    pub(crate) replicas: usize,
     pub(crate) manifest: Manifest,
     pub(crate) text: Arc<TextModel>,
 }
@@ -35,6 +37,11 @@ impl Models {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.models.values().map(|(_, model)| model)
+    }
+
+    /// How many pipelines a model may have at once.
+    pub(super) fn replicas(&self, model: &str) -> usize {
+        self.models.get(model).map_or(0, |(_, model)| model.replicas)
     }
 }
 
@@ -63,8 +70,8 @@ fn open(record: &ModelRecord, shelf: &Shelf) -> Result<Model, OpenError> {
         name => Some(name.parse()?),
     };
     let text = Arc::new(source.text()?);
-    let (name, stages) = (record.name.clone(), record.stages);
-    Ok(Model { name, created: record.created, quant, stages, manifest, text })
+    let (name, stages, replicas) = (record.name.clone(), record.stages, record.replicas);
+    Ok(Model { name, created: record.created, quant, stages, replicas, manifest, text })
 }
 
 impl FleetTask {
@@ -83,7 +90,7 @@ impl FleetTask {
             .collect();
         for name in stale {
             self.models.models.remove(&name);
-            self.waiting.remove(&name);
+            self.spread.remove(&name);
             let epochs: Vec<_> = self.builds.iter().filter(|(_, b)| b.model == name).map(|(epoch, _)| *epoch).collect();
             for epoch in epochs {
                 self.end(epoch, "the model changed").await;

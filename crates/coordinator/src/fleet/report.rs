@@ -1,5 +1,11 @@
 use super::{FleetTask, Worker, build::Build};
-use crate::status::{HeldStage, ModelStatus, PlacedStage, QueueStatus, Status, WorkerState, WorkerStatus};
+use crate::{
+    pipeline::Standing,
+    status::{
+        HeldStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status, WorkerState,
+        WorkerStatus,
+    },
+};
 use gogrid_wire::{Epoch, PeerId};
 
 impl FleetTask {
@@ -46,13 +52,10 @@ impl FleetTask {
     }
 
     fn model_status(&self, model: &super::Model) -> ModelStatus {
-        let build = self.builds.iter().find(|(_, build)| build.model == model.name);
-        let ready = build.is_some_and(|(_, build)| build.is_ready() && build.pipeline.open_for_sessions());
-        let stages = build.into_iter().flat_map(|(_, build)| &build.stages).map(|stage| PlacedStage {
-            layers: [stage.place.layers.start, stage.place.layers.end],
-            worker: self.worker_name(stage.place.machine),
-            worker_id: stage.place.machine.to_string(),
-        });
+        let builds = self.builds.iter().filter(|(_, build)| build.model == model.name);
+        let mut pipelines: Vec<_> = builds.map(|(epoch, build)| self.pipeline_status(*epoch, build)).collect();
+        pipelines.sort_by_key(|pipeline| (pipeline.state, pipeline.epoch));
+        let ready = pipelines.first().is_some_and(|pipeline| pipeline.state == PipelineState::Ready);
         ModelStatus {
             name: model.name.clone(),
             quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
@@ -60,7 +63,29 @@ impl FleetTask {
             context_length: model.manifest.config.context_length,
             ready,
             reason: (!ready).then(|| self.reason(&model.name)),
-            epoch: build.map(|(epoch, _)| epoch.0),
+            epoch: pipelines.first().map(|pipeline| pipeline.epoch),
+            stages: pipelines.first().map_or_else(Vec::new, |pipeline| pipeline.stages.clone()),
+            replicas: model.replicas,
+            pipelines,
+        }
+    }
+
+    fn pipeline_status(&self, epoch: Epoch, build: &Build) -> PipelineStatus {
+        let stages = build.stages.iter().map(|stage| PlacedStage {
+            layers: [stage.place.layers.start, stage.place.layers.end],
+            worker: self.worker_name(stage.place.machine),
+            worker_id: stage.place.machine.to_string(),
+        });
+        PipelineStatus {
+            epoch: epoch.0,
+            state: match build.pipeline.standing() {
+                Standing::Open if build.is_ready() => PipelineState::Ready,
+                Standing::Open => PipelineState::Building,
+                Standing::Stopped => PipelineState::Stopped,
+                Standing::Leaving => PipelineState::Leaving,
+                Standing::Stalled => PipelineState::Stalled,
+            },
+            sessions: build.pipeline.sessions(),
             stages: stages.collect(),
         }
     }

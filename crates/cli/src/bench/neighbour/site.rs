@@ -55,7 +55,7 @@ impl Site {
             }
         };
         let data = folder.path().join("worker-1");
-        let model = NewModel { path, name: None, stages: 1, quant: Some(Quant::Q8_0) };
+        let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::Q8_0) };
         let devices = vec![device];
         let launch = Launch { listen: "127.0.0.1:0".into(), model, workers: 1, devices, threads: None, whole_batches };
         let cluster = Cluster::start(folder, launch).await?;

@@ -2,7 +2,7 @@ use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use gogrid_coordinator::{
     OperatorFile,
-    status::{Status, WorkerState},
+    status::{PipelineState, Status, WorkerState},
 };
 use std::{fmt::Write, path::Path};
 
@@ -30,15 +30,19 @@ pub(super) fn describe(status: &Status) -> String {
     for model in &status.models {
         let state = model.reason.as_ref().map_or_else(|| "ready".to_owned(), |reason| format!("waits: {reason}"));
         let _ = writeln!(text, "model    {} ({} layers, {}): {state}", model.name, model.layers, model.quant);
-        for stage in &model.stages {
-            let [first, end] = stage.layers;
-            let _ = writeln!(
-                text,
-                "         layers {first:>3} to {:<3} on {} ({})",
-                end - 1,
-                stage.worker,
-                &stage.worker_id[..10]
-            );
+        for pipeline in &model.pipelines {
+            let state = match pipeline.state {
+                PipelineState::Ready => "ready",
+                PipelineState::Building => "being built",
+                PipelineState::Stopped => "stopped by an owner",
+                PipelineState::Leaving => "leaving",
+                PipelineState::Stalled => "stalled",
+            };
+            let _ = writeln!(text, "         pipeline {}: {state}, {} sessions", pipeline.epoch, pipeline.sessions);
+            for stage in &pipeline.stages {
+                let ([first, end], id) = (stage.layers, &stage.worker_id[..10]);
+                let _ = writeln!(text, "         layers {first:>3} to {:<3} on {} ({id})", end - 1, stage.worker);
+            }
         }
     }
     for worker in &status.workers {

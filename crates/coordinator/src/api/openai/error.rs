@@ -121,6 +121,12 @@ impl ApiError {
         Self::client(StatusCode::NOT_FOUND, Some("unknown_url"), message)
     }
 
+    /// 404: a stream that cannot be resumed.
+    pub(super) fn no_stream(last: &str, why: &str) -> Self {
+        let message = format!("the stream after event '{last}' is not here: {why}");
+        Self::client(StatusCode::NOT_FOUND, Some("stream_not_found"), message)
+    }
+
     /// 405: the route has other methods.
     pub(super) fn method_not_allowed(method: &Method, path: &str) -> Self {
         let message = format!("{method} is not allowed for {path}");

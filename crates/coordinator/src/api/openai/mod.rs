@@ -4,7 +4,8 @@
 //! ([`options`], [`refused`]) → token ids → one generation per choice ([`answers`]) → one JSON document, or server-sent
 //! events ([`stream`]). Everything is checked before the first generation is asked for, and when one of several choices
 //! is refused, those before it are dropped, which cancels them. The receivers of a request's generations live in its
-//! handler or in its response body; a closed connection drops either, so the work ends on every stage.
+//! handler or in its response body; a closed connection drops either, so the work ends on every stage (but for streams that
+//! may be resumed: [`resume`]).
 //!
 //! Fields that this server does not know are ignored, as are those that official clients send and that change no answer
 //! (`user`, `metadata`, `store` …). Those that would change the answer are refused by name: an answer that silently is
@@ -23,6 +24,7 @@ mod models;
 mod openapi;
 mod options;
 mod refused;
+mod resume;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -35,9 +37,11 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, Uri},
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use error::ApiError;
+use resume::{RESUME_WITHIN, Streams};
 use std::sync::Arc;
 
 /// The largest request body that is read, in bytes. A context of 131,072 tokens at four characters each, every
@@ -49,12 +53,18 @@ pub const MAX_BODY_BYTES: usize = 4 << 20;
 /// It sets the fallbacks for unknown routes and methods (404 and 405 in OpenAI's JSON), so merge it with routers that
 /// set none.
 pub fn router(backend: Arc<dyn Backend>) -> Router {
-    Router::new()
+    router_with(backend, Streams::new(RESUME_WITHIN))
+}
+
+fn router_with(backend: Arc<dyn Backend>, streams: Streams) -> Router {
+    let completions = Router::new()
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route_layer(from_fn_with_state(streams, resume::serve));
+    completions
         .route("/v1/models", get(models::list))
         // a wildcard: names may hold slashes, and not every client encodes them
         .route("/v1/models/{*model}", get(models::retrieve))
-        .route("/v1/chat/completions", post(chat::create))
-        .route("/v1/completions", post(completions::create))
         .route("/openapi.json", get(openapi::serve))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_url)

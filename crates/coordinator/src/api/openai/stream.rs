@@ -21,7 +21,7 @@ use std::{collections::VecDeque, time::Duration};
 
 /// How often a comment is sent while no token comes, as during a long prefill: half of the 30 s after which the more
 /// impatient proxies and clients take a silent connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Keeps nginx and its kin from holding chunks back to fill their buffers.
 const NO_PROXY_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");

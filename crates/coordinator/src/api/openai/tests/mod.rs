@@ -9,6 +9,7 @@ mod fake;
 mod logprobs;
 mod models;
 mod options;
+mod resume;
 
 use axum::{
     Router,

@@ -1,19 +1,20 @@
 use crate::planner::Reliability;
 use gogrid_wire::PeerId;
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
+use tokio::time::Instant;
 
 /// How reliable each machine was since the coordinator's start.
 #[derive(Default)]
-pub(super) struct Standings(HashMap<PeerId, Standing>);
+pub(super) struct TrackRecords(HashMap<PeerId, TrackRecord>);
 
-struct Standing {
+struct TrackRecord {
     seen: Reliability,
     /// Up to when that is told.
     until: Instant,
     here: bool,
 }
 
-impl Standing {
+impl TrackRecord {
     /// Tells what happened up to now.
     fn at(&self, now: Instant) -> Reliability {
         let time = now.saturating_duration_since(self.until);
@@ -21,7 +22,7 @@ impl Standing {
     }
 }
 
-impl Standings {
+impl TrackRecords {
     pub(super) fn came(&mut self, peer: PeerId, now: Instant) {
         self.change(peer, now, true, |seen| seen);
     }
@@ -32,15 +33,15 @@ impl Standings {
     }
 
     fn change(&mut self, peer: PeerId, now: Instant, here: bool, happened: impl Fn(Reliability) -> Reliability) {
-        let seen = self.0.get(&peer).map_or_else(Reliability::default, |standing| standing.at(now));
-        self.0.insert(peer, Standing { seen: happened(seen), until: now, here });
+        let seen = self.0.get(&peer).map_or_else(Reliability::default, |record| record.at(now));
+        self.0.insert(peer, TrackRecord { seen: happened(seen), until: now, here });
     }
 
     /// The probability that the machine is still there in a minute, in twentieths: who joined a second earlier is not
     /// preferred for it.
     pub(super) fn of(&self, peer: PeerId, now: Instant) -> f64 {
         const STEPS: f64 = 20.0;
-        let mean = self.0.get(&peer).map_or_else(Reliability::default, |standing| standing.at(now)).mean();
+        let mean = self.0.get(&peer).map_or_else(Reliability::default, |record| record.at(now)).mean();
         (mean * STEPS).round() / STEPS
     }
 }
@@ -52,19 +53,19 @@ mod tests {
 
     #[test]
     fn who_leaves_without_a_word_stands_lower_than_who_stays_or_says_so() {
-        let (mut standings, start) = (Standings::default(), Instant::now());
+        let (mut records, start) = (TrackRecords::default(), Instant::now());
         let [stays, leaves, is_lost] = [1, 2, 3].map(|id| PeerId([id; 32]));
         for peer in [stays, leaves, is_lost] {
-            standings.came(peer, start);
+            records.came(peer, start);
         }
-        let before = standings.of(stays, start);
+        let before = records.of(stays, start);
         let later = start + Duration::from_secs(3600);
-        standings.went(leaves, true, later);
+        records.went(leaves, true, later);
         for _ in 0..4 {
-            standings.went(is_lost, false, later);
-            standings.came(is_lost, later);
+            records.went(is_lost, false, later);
+            records.came(is_lost, later);
         }
-        let of = |peer| standings.of(peer, later);
+        let of = |peer| records.of(peer, later);
         assert!(of(stays) > before && of(stays) == of(leaves) && of(leaves) > of(is_lost));
     }
 }

@@ -1,0 +1,257 @@
+//! The pause that a client notices when a machine of its answer goes away.
+
+use super::{random_model::LLAMA_1_1B, stream};
+use crate::{
+    args::{BenchModel, RecoveryArgs},
+    launch::{self, Cluster, Launch},
+};
+use anyhow::{Context, Result, bail};
+use gogrid_coordinator::{
+    NewModel,
+    status::{PipelineState, Status},
+};
+use gogrid_model::Quant;
+use serde::Serialize;
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Stages of a pipeline: the fewest that have a link between machines.
+const STAGES: usize = 2;
+/// Tokens before the machine goes.
+const BEFORE: usize = 8;
+/// Tokens in all: so many that the answer is not over when the machine is missed.
+const TOKENS: usize = 256;
+/// Every pipeline must be back within this time before the next round.
+const BACK_WITHIN: Duration = Duration::from_secs(180);
+/// How often the status is asked for meanwhile.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// How a machine goes, and what is there instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Way {
+    KilledAlone,
+    Killed,
+    Leaves,
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::KilledAlone => "killed, planned anew",
+            Self::Killed => "killed, with a replica",
+            Self::Leaves => "leaves, with a replica",
+        }
+    }
+
+    /// The longest pause that is accepted, where taking the prompt in takes so long; `None` where none is promised.
+    fn bar(self, prefill: f64) -> Option<f64> {
+        match self {
+            Self::KilledAlone => None,
+            Self::Killed => Some(1.0 + prefill),
+            Self::Leaves => Some(0.15 + prefill),
+        }
+    }
+
+    fn pipelines(self) -> usize {
+        if self == Self::KilledAlone { 1 } else { 2 }
+    }
+
+    /// Without a replica, one more machine than the pipeline has: the model can be planned over the others.
+    fn workers(self) -> usize {
+        if self == Self::KilledAlone { STAGES + 1 } else { 2 * STAGES }
+    }
+}
+
+/// One way, one model, one prompt's length.
+#[derive(Debug, Serialize)]
+struct Row {
+    model: &'static str,
+    way: Way,
+    prompt_tokens: u32,
+    /// The undisturbed time to the first token, in seconds.
+    prefill: f64,
+    /// Every pause, in seconds, the shortest first.
+    pauses: Vec<f64>,
+}
+
+pub(super) async fn run(args: &RecoveryArgs) -> Result<ExitCode> {
+    let both = [BenchModel::Demo, BenchModel::Random];
+    let mut rows = Vec::new();
+    for model in if args.model.is_empty() { &both[..] } else { &args.model } {
+        for way in [Way::KilledAlone, Way::Killed, Way::Leaves] {
+            rows.extend(bench(*model, way, args).await?);
+        }
+    }
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&rows)?),
+        false => print!("{}", table(&rows)),
+    }
+    let missed = args.check && rows.iter().any(Row::is_missed);
+    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn bench(model: BenchModel, way: Way, args: &RecoveryArgs) -> Result<Vec<Row>> {
+    let mut site = Site::start(model, way, args).await?;
+    let mut rows = Vec::new();
+    for &prompt_tokens in if args.prompt.is_empty() { &[128, 768][..] } else { &args.prompt } {
+        // Token ids of words in both vocabularies, none of them special.
+        let prompt: Vec<u32> = (0..prompt_tokens).map(|position| 100 + position * 7 % 1000).collect();
+        let prefill = stream::time(&site.cluster.url, site.model, &prompt, 2).await?.first.as_secs_f64();
+        let mut pauses = Vec::new();
+        for round in 1..=args.rounds {
+            eprintln!("{} {}, {prompt_tokens} tokens: round {round} of {}", site.model, way.name(), args.rounds);
+            pauses.push(site.round(way, &prompt).await?.as_secs_f64());
+        }
+        pauses.sort_unstable_by(f64::total_cmp);
+        rows.push(Row { model: site.model, way, prompt_tokens, prefill, pauses });
+    }
+    site.cluster.stop().await;
+    Ok(rows)
+}
+
+/// A grid that serves a model.
+struct Site {
+    cluster: Cluster,
+    model: &'static str,
+    /// The workers' ids, the first of which is that of worker 1.
+    workers: Vec<String>,
+    pipelines: usize,
+}
+
+impl Site {
+    async fn start(model: BenchModel, way: Way, args: &RecoveryArgs) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
+        let (name, path) = match model {
+            BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
+            BenchModel::Random => ("1.1b", random_model(folder.path().join("1.1b")).await?),
+        };
+        let quant = Some(Quant::Q8_0);
+        let model = NewModel { path, name: None, stages: STAGES, replicas: way.pipelines(), quant };
+        let (workers, devices) = (way.workers(), args.device.clone());
+        let listen = "127.0.0.1:0".into();
+        let launch = Launch { listen, model, workers, devices, threads: Some(1), whole_batches: false };
+        let mut cluster = Cluster::start(folder, launch).await?;
+        let mut ids = Vec::new();
+        for number in 1..=workers {
+            ids.push(cluster.worker_id(number).await?);
+        }
+        let site = Self { cluster, model: name, workers: ids, pipelines: way.pipelines() };
+        site.whole().await?;
+        Ok(site)
+    }
+
+    /// One answer that loses a machine; its longest pause from then on.
+    async fn round(&mut self, way: Way, prompt: &[u32]) -> Result<Duration> {
+        let (url, model) = (self.cluster.url.clone(), self.model);
+        let act = async || {
+            let number = self.serving().await?;
+            let start = Instant::now();
+            match way {
+                Way::KilledAlone | Way::Killed => self.cluster.kill(number).await?,
+                Way::Leaves => self.cluster.ask_to_leave(number),
+            }
+            Ok((number, start))
+        };
+        let (arrivals, (number, start)) = stream::arrivals(&url, model, prompt, TOKENS, (BEFORE, act)).await?;
+        self.cluster.restart(number).await?;
+        self.whole().await?;
+        let after = &arrivals[arrivals.partition_point(|at| *at <= start)..];
+        let waits = std::iter::once(&start).chain(after).zip(after).map(|(from, to)| *to - *from);
+        waits.max().context("no token came after the machine was gone")
+    }
+
+    /// The worker of the last stage of the pipeline that has the session.
+    async fn serving(&self) -> Result<usize> {
+        let status = self.cluster.status().await?;
+        let pipelines = status.models.iter().flat_map(|model| &model.pipelines);
+        let stage = pipelines.filter(|pipeline| pipeline.sessions > 0).find_map(|pipeline| pipeline.stages.last());
+        let stage = stage.context("no pipeline has the session")?;
+        let at = self.workers.iter().position(|id| *id == stage.worker_id).context("an unknown worker")?;
+        Ok(at + 1)
+    }
+
+    /// Waits until every pipeline and every worker is there.
+    async fn whole(&self) -> Result<()> {
+        let start = Instant::now();
+        while !self.is_whole(&self.cluster.status().await?) {
+            if start.elapsed() > BACK_WITHIN {
+                bail!("the pipelines were not back within {} s", BACK_WITHIN.as_secs());
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self, status: &Status) -> bool {
+        let pipelines: Vec<_> = status.models.iter().flat_map(|model| &model.pipelines).collect();
+        let ready = pipelines.iter().filter(|pipeline| pipeline.state == PipelineState::Ready).count();
+        let connected = status.workers.iter().filter(|worker| !worker.device.is_empty()).count();
+        ready == self.pipelines && pipelines.len() == ready && connected == self.workers.len()
+    }
+}
+
+async fn random_model(path: PathBuf) -> Result<PathBuf> {
+    let made = path.clone();
+    tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made))
+        .await?
+        .context("the random model cannot be written")?;
+    Ok(path)
+}
+
+impl Row {
+    /// The pause that so many in a hundred do not exceed.
+    fn percentile(&self, percent: usize) -> f64 {
+        let at = (self.pauses.len() * percent).div_ceil(100).max(1);
+        self.pauses.get(at - 1).copied().unwrap_or(0.0)
+    }
+
+    fn is_missed(&self) -> bool {
+        self.way.bar(self.prefill).is_some_and(|bar| self.percentile(99) > bar)
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:<6} {:<24} {:>6} {:>11} {:>9} {:>9} {:>9}\n",
+        "model", "a machine is", "prompt", "prefill ms", "p50 ms", "p99 ms", "bar ms"
+    );
+    for row in rows {
+        let bar = row.way.bar(row.prefill).map_or("-".into(), |bar| format!("{:.0}", bar * 1e3));
+        let _ = writeln!(
+            text,
+            "{:<6} {:<24} {:>6} {:>11.0} {:>9.0} {:>9.0} {bar:>9}{}",
+            row.model,
+            row.way.name(),
+            row.prompt_tokens,
+            row.prefill * 1e3,
+            row.percentile(50) * 1e3,
+            row.percentile(99) * 1e3,
+            if row.is_missed() { "  missed" } else { "" }
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(way: Way, pauses: &[f64]) -> Row {
+        Row { model: "demo", way, prompt_tokens: 128, prefill: 0.5, pauses: pauses.to_vec() }
+    }
+
+    #[test]
+    fn the_worst_of_few_pauses_is_judged_against_bar_and_prefill() {
+        let pauses = [0.1, 0.2, 1.6];
+        assert_eq!(row(Way::Killed, &pauses).percentile(50), 0.2);
+        assert!(row(Way::Killed, &pauses).is_missed());
+        assert!(!row(Way::Killed, &[0.1, 1.4]).is_missed());
+        assert!(row(Way::Leaves, &[0.7]).is_missed());
+        assert!(!row(Way::KilledAlone, &[9.0]).is_missed());
+    }
+}

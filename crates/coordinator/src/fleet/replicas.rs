@@ -1,0 +1,57 @@
+//! Further pipelines of a model that is served, on machines that no pipeline of it uses: they share its requests, and
+//! the sequences of one that is lost go on over another without waiting for a load.
+
+use super::FleetTask;
+use crate::planner::{self, Delays};
+use gogrid_wire::Epoch;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+impl FleetTask {
+    /// Starts the next replica of every model that is served and has fewer than it may.
+    pub(super) async fn spread(&mut self) {
+        let now = Instant::now();
+        self.spread_again = None;
+        let models: Vec<_> = self.models.iter().filter(|model| self.wants_replica(&model.name)).cloned().collect();
+        for model in models {
+            let again =
+                self.spread.get(&model.name).map(|last| *last + self.timing.replan_window).filter(|again| *again > now);
+            if again.is_some() {
+                self.spread_again = [self.spread_again, again].into_iter().flatten().min();
+                continue;
+            }
+            let mut machines = self.machines(&[]);
+            machines.retain(|machine| {
+                let own = self.builds.values().filter(|build| build.model == model.name);
+                !own.into_iter().any(|build| build.has(machine.id))
+            });
+            if let Ok(plan) = planner::plan(&self.demand(&model), &machines, &Delays::default()) {
+                tracing::info!(model = model.name, "a replica");
+                self.spread.insert(model.name.clone(), now);
+                self.build(&Arc::clone(&model), plan.stages).await;
+            }
+        }
+    }
+
+    /// Replicas, the youngest first: pipelines whose model another one serves.
+    pub(super) fn spares(&self) -> Vec<Epoch> {
+        let mut served = Vec::new();
+        let mut spares = Vec::new();
+        for (epoch, build) in &self.builds {
+            if served.contains(&&build.model) {
+                spares.push(*epoch);
+            } else if build.is_ready() && self.works(build) {
+                served.push(&build.model);
+            }
+        }
+        spares.reverse();
+        spares
+    }
+
+    /// Whether a model is served, has fewer pipelines than it may, and none on its way.
+    fn wants_replica(&self, model: &str) -> bool {
+        let working = self.builds.values().filter(|build| build.model == model && self.works(build));
+        let (ready, building): (Vec<_>, Vec<_>) = working.partition(|build| build.is_ready());
+        !ready.is_empty() && building.is_empty() && ready.len() < self.models.replicas(model)
+    }
+}

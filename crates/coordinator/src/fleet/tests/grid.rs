@@ -1,0 +1,188 @@
+use super::{machine::Machine, ring::World};
+use crate::{
+    admin::{NewModel, add_model},
+    api::openai::Backend,
+    fleet::{Fleet, FleetTask, Timing},
+    generate::{Event, GenerateError, GenerateRequest},
+    registry::Registry,
+    router::Router,
+    status::{ModelStatus, PipelineState, Status},
+    weights::Shelf,
+};
+use gogrid_model::{Quant, SamplingParams};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A coordinator without links, and its machines.
+pub(super) struct Grid {
+    pub(super) fleet: Fleet,
+    pub(super) router: Router,
+    pub(super) world: World,
+    pub(super) machines: Vec<Machine>,
+    _stop: DropGuard,
+    folder: tempfile::TempDir,
+}
+
+/// Ten times as fast as outside.
+pub(super) fn hurried() -> Timing {
+    let Timing { tick, suspect_after, lost_after, retry_after, replan_window, starves_after } = Timing::default();
+    Timing {
+        tick: tick / 10,
+        suspect_after: suspect_after / 10,
+        lost_after: lost_after / 10,
+        retry_after: retry_after / 10,
+        replan_window: replan_window / 10,
+        starves_after: starves_after / 300,
+    }
+}
+
+/// A deadline for what takes a moment, on a machine that is busy.
+pub(super) const SOON: Duration = Duration::from_secs(20);
+
+fn add_demo_model(folder: &Path, name: &str, stages: usize, replicas: usize) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
+    let model = NewModel { path, name: Some(name.into()), stages, replicas, quant: Some(Quant::None) };
+    add_model(folder, &model).expect("added");
+}
+
+impl Grid {
+    /// A grid of so many machines that serves the demo model, cut into `stages`.
+    pub(super) async fn start(machines: u8, stages: usize, replicas: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        add_demo_model(folder.path(), "demo", stages, replicas);
+        let registry = Registry::open(folder.path()).expect("opened");
+        let (task, fleet, routes) = FleetTask::new(registry, Shelf::default(), 64, hurried());
+        let stop = CancellationToken::new();
+        let router = Router::new(routes, 64, 64, hurried(), stop.clone());
+        tokio::spawn(task.run(stop.clone()));
+        let world = World::default();
+        let mut grid = Self { fleet, router, world, machines: Vec::new(), _stop: stop.drop_guard(), folder };
+        for number in 0..machines {
+            grid.join(number).await;
+        }
+        grid
+    }
+
+    /// Switches a machine on, again where there was one of that number.
+    pub(super) async fn join(&mut self, number: u8) {
+        let machine = Machine::start(number, &self.world, &self.fleet).await;
+        match self.machines.get_mut(usize::from(number)) {
+            Some(place) => *place = machine,
+            None => self.machines.push(machine),
+        }
+    }
+
+    /// A grid with this many pipelines ready.
+    pub(super) async fn with_pipelines(machines: u8, stages: usize, pipelines: usize) -> Self {
+        let grid = Self::start(machines, stages, pipelines).await;
+        grid.wait_pipelines(pipelines).await;
+        grid
+    }
+
+    /// Adds the demo model once more, uncut and without replicas.
+    pub(super) async fn add(&self, name: &str) {
+        add_demo_model(self.folder.path(), name, 1, 1);
+        self.fleet.tell(super::super::Event::Reload).await;
+    }
+
+    pub(super) async fn status(&self) -> Status {
+        self.fleet.status().await.expect("the fleet runs")
+    }
+
+    pub(super) async fn model(&self) -> ModelStatus {
+        self.status().await.models.swap_remove(0)
+    }
+
+    /// The machines of a pipeline that is ready, by its place among them; in the order of its stages.
+    pub(super) async fn members(&self, pipeline: usize) -> Vec<usize> {
+        let model = self.model().await;
+        let number = |id: &str| self.machines.iter().position(|machine| machine.id().to_string() == id);
+        model.pipelines[pipeline].stages.iter().filter_map(|stage| number(&stage.worker_id)).collect()
+    }
+
+    /// Waits until the model has exactly this many pipelines, all of them ready.
+    pub(super) async fn wait_pipelines(&self, count: usize) {
+        self.wait_status(&format!("{count} pipelines"), |status| {
+            let pipelines = &status.models[0].pipelines;
+            pipelines.len() == count && pipelines.iter().all(|pipeline| pipeline.state == PipelineState::Ready)
+        })
+        .await;
+    }
+
+    /// Waits for a status.
+    pub(super) async fn wait_status(&self, what: &str, condition: impl Fn(&Status) -> bool) {
+        let start = Instant::now();
+        loop {
+            let status = self.status().await;
+            if condition(&status) {
+                return;
+            }
+            assert!(start.elapsed() < SOON, "waited for {what}: {status:#?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits for a condition.
+    pub(super) async fn wait(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !condition(self) {
+            assert!(start.elapsed() < SOON, "waited for: {what}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until no ring and no pipeline has a session.
+    pub(super) async fn nothing_is_left(&self) {
+        self.wait("every KV cache is freed", |grid| grid.world.lock().kv.is_empty()).await;
+        assert_eq!(self.status().await.sessions, 0);
+        assert_eq!(self.world.lock().wrong, Vec::<String>::new());
+    }
+
+    /// Asks for so many tokens after a prompt.
+    pub(super) async fn ask(&self, prompt: &[u32], tokens: usize) -> Stream {
+        let request = GenerateRequest {
+            model: "demo".into(),
+            prompt: prompt.to_vec(),
+            sampling: SamplingParams::greedy(),
+            max_tokens: Some(tokens),
+            stop: Vec::new(),
+            top_logprobs: 0,
+            ignore_eos: true,
+        };
+        Stream { events: self.router.generate(request).await.expect("admitted"), tokens: Vec::new() }
+    }
+}
+
+/// An answer on its way.
+pub(super) struct Stream {
+    events: mpsc::Receiver<Event>,
+    pub(super) tokens: Vec<u32>,
+}
+
+impl Stream {
+    /// Reads until it has so many tokens.
+    pub(super) async fn read(&mut self, count: usize) {
+        while self.tokens.len() < count {
+            match self.events.recv().await {
+                Some(Event::Token(token)) => self.tokens.push(token.token),
+                other => panic!("{other:?} after {} tokens", self.tokens.len()),
+            }
+        }
+    }
+
+    /// Reads to the end.
+    pub(super) async fn finish(mut self) -> Result<Vec<u32>, GenerateError> {
+        loop {
+            match self.events.recv().await {
+                Some(Event::Token(token)) => self.tokens.push(token.token),
+                Some(Event::Done(_)) => return Ok(self.tokens),
+                Some(Event::Failed(error)) => return Err(error),
+                None => panic!("an answer without an end"),
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Machines die, freeze and leave all the time, and no client notices.
+//!
+//! `GOGRID_CHAOS_SECONDS=180 cargo nextest run -p gogrid-tests chaos` is the long version; `GOGRID_CHAOS_SEED` picks
+//! which machines fall when. A run that fails prints its seed.
+
+use crate::answers::{Reference, references};
+use anyhow::{Context, Result, ensure};
+use gogrid_testkit::{Answer, Api, Cluster, MODEL, SOON, Signal, ask, cluster, long_story, wait_until};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
+
+const WORKERS: usize = 6;
+const STAGES: usize = 3;
+const CLIENTS: usize = 64;
+/// A machine falls this often.
+const FALL: Duration = Duration::from_secs(2);
+/// A frozen machine goes on after this long: it is given up by then.
+const FROZEN: Duration = Duration::from_secs(5);
+/// Every eighth answer is a story of this many tokens, longer than machines stand.
+const STORY: usize = 300;
+
+/// What befalls a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fall {
+    /// A power cut; it is switched on again at once.
+    Kill,
+    /// The machine sleeps for [`FROZEN`].
+    Freeze,
+    /// Its user quits; the worker is started again when it has ended.
+    Quit,
+}
+
+/// How a machine stands.
+enum State {
+    Up,
+    Frozen { until: Instant },
+    Leaving,
+}
+
+#[tokio::test]
+async fn sixty_four_clients_get_their_answers_while_machines_fall() -> Result<()> {
+    let number = |name: &str, default: u64| match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} is {text:?}, but must be a number")),
+        Err(_) => Ok(default),
+    };
+    let (seed, seconds) = (number("GOGRID_CHAOS_SEED", 1)?, number("GOGRID_CHAOS_SECONDS", 30)?);
+    let again = || format!("run it again with GOGRID_CHAOS_SEED={seed} GOGRID_CHAOS_SECONDS={seconds}");
+    chaos(seed, Duration::from_secs(seconds)).await.with_context(again)
+}
+
+async fn chaos(seed: u64, lasts: Duration) -> Result<()> {
+    let mut cluster = cluster().workers(WORKERS).stages(STAGES).setting("queue_capacity = 64").start().await?;
+    cluster.pipelines(MODEL, 2).await?;
+    let story = cluster.api().stream(long_story(STORY)).await?.answer().await?;
+
+    let start = Instant::now();
+    let references = references()?;
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let client = Client { number, api: cluster.api(), references: references.clone(), story: story.clone() };
+        clients.spawn(client.ask_until(start + lasts));
+    }
+    let mut machines = Machines::new(seed);
+    let mut falls = tokio::time::interval(FALL);
+    let mut answers = 0;
+    while !clients.is_empty() {
+        tokio::select! {
+            Some(done) = clients.join_next() => answers += done?.with_context(|| format!("{machines}"))?,
+            _ = falls.tick() => {
+                if start.elapsed() < lasts {
+                    machines.fall(&mut cluster)?;
+                }
+                machines.rise(&mut cluster)?;
+            }
+        }
+    }
+    println!("{answers} answers in {:.0} s, {machines}", start.elapsed().as_secs_f64());
+
+    wait_until("every machine is back", SOON * 2, async || {
+        machines.rise(&mut cluster)?;
+        Ok(machines.all_up().then_some(()))
+    })
+    .await?;
+    cluster.pipelines(MODEL, 2).await?;
+    nothing_is_left(&mut cluster).await
+}
+
+/// No stage keeps a session or a byte of KV memory.
+async fn nothing_is_left(cluster: &mut Cluster) -> Result<()> {
+    for index in 0..WORKERS {
+        wait_until(&format!("worker {index} keeps nothing"), SOON, async || {
+            let status = cluster.worker_status(index).await?;
+            Ok((status["sessions"] == 0 && status["usage"]["kv_bytes"] == 0).then_some(()))
+        })
+        .await?;
+    }
+    let status = cluster.status().await?;
+    ensure!(status["sessions"] == 0 && status["queue"]["waiting"] == 0, "{status:#}");
+    Ok(())
+}
+
+/// One of many; it asks one question after the other.
+struct Client {
+    number: usize,
+    api: Api,
+    references: Vec<Reference>,
+    story: Answer,
+}
+
+impl Client {
+    /// Asks until the time is over, once at least, and returns how many answers it got, all of them right.
+    async fn ask_until(self, end: Instant) -> Result<usize> {
+        let mut answers = 0;
+        while answers == 0 || Instant::now() < end {
+            self.ask(self.number + answers)
+                .await
+                .with_context(|| format!("client {}, answer {answers}", self.number))?;
+            answers += 1;
+        }
+        Ok(answers)
+    }
+
+    async fn ask(&self, number: usize) -> Result<()> {
+        if number.is_multiple_of(8) {
+            let answer = self.api.stream(long_story(STORY)).await?.answer().await?;
+            ensure!(answer == self.story, "{answer:?} instead of {:?}", self.story);
+        } else {
+            let reference = &self.references[number % self.references.len()];
+            let answer = self.api.stream(ask(&reference.question)).await?.answer().await?;
+            ensure!(answer.text == reference.answer, "{:?} instead of {:?}", answer.text, reference.answer);
+            ensure!(answer.finish_reason.as_deref() == Some("stop"), "{:?}", answer.finish_reason);
+        }
+        Ok(())
+    }
+}
+
+/// The machines, and what befell them.
+struct Machines {
+    random: StdRng,
+    states: [State; WORKERS],
+    fallen: Vec<(usize, Fall)>,
+}
+
+impl Machines {
+    fn new(seed: u64) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), states: [const { State::Up }; WORKERS], fallen: Vec::new() }
+    }
+
+    /// One machine that is up falls; none if the one that was drawn is down already.
+    fn fall(&mut self, cluster: &mut Cluster) -> Result<()> {
+        let index = self.random.random_range(0..WORKERS);
+        let fall = [Fall::Kill, Fall::Freeze, Fall::Quit][self.random.random_range(0..3)];
+        if !matches!(self.states[index], State::Up) {
+            return Ok(());
+        }
+        self.fallen.push((index, fall));
+        self.states[index] = match fall {
+            Fall::Kill => {
+                cluster.worker(index).kill()?;
+                cluster.restart_worker(index)?;
+                State::Up
+            }
+            Fall::Freeze => {
+                cluster.worker(index).signal(Signal::STOP)?;
+                State::Frozen { until: Instant::now() + FROZEN }
+            }
+            Fall::Quit => {
+                cluster.worker(index).signal(Signal::TERM)?;
+                State::Leaving
+            }
+        };
+        Ok(())
+    }
+
+    /// What has slept long enough goes on, and what has ended is started again.
+    fn rise(&mut self, cluster: &mut Cluster) -> Result<()> {
+        for (index, state) in self.states.iter_mut().enumerate() {
+            match state {
+                State::Frozen { until } if *until <= Instant::now() => {
+                    cluster.worker(index).signal(Signal::CONT)?;
+                    *state = State::Up;
+                }
+                State::Leaving => {
+                    if let Some(status) = cluster.worker(index).ended()? {
+                        ensure!(status.success(), "worker {index} ended with {status} after SIGTERM");
+                        cluster.restart_worker(index)?;
+                        *state = State::Up;
+                    }
+                }
+                State::Up | State::Frozen { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn all_up(&self) -> bool {
+        self.states.iter().all(|state| matches!(state, State::Up))
+    }
+}
+
+impl fmt::Display for Machines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} falls: {:?}", self.fallen.len(), self.fallen)
+    }
+}

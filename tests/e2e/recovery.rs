@@ -1,0 +1,101 @@
+//! Machines go away in the middle of an answer, and the answer goes on over a replica: with real processes, once for
+//! each way to go. What depends on the exact moment is tried in the coordinator's own tests.
+
+use anyhow::{Context, Result, ensure};
+use gogrid_testkit::{Answer, Cluster, EventStream, MODEL, SOON, Signal, cluster, long_story, wait_until};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Long enough that an answer does not end before its machines are gone.
+const LONG: usize = 800;
+
+/// A machine that is gone is gone from the status within this time.
+const GHOST_GONE: Duration = Duration::from_secs(10);
+
+/// Two pipelines of two machines, an answer as it should be, and the same under way.
+struct Story {
+    cluster: Cluster,
+    whole: Answer,
+    stream: EventStream,
+    answer: Answer,
+}
+
+impl Story {
+    async fn begin() -> Result<Self> {
+        let mut cluster = cluster().workers(4).stages(2).start().await?;
+        cluster.pipelines(MODEL, 2).await?;
+        let whole = cluster.api().stream(long_story(LONG)).await?.answer().await?;
+        let mut stream = cluster.api().stream(long_story(LONG)).await?;
+        let answer = stream.first_pieces(20).await?;
+        Ok(Self { cluster, whole, stream, answer })
+    }
+
+    /// The worker of one stage of the pipeline that serves the answer, by its place in the cluster, and its id.
+    async fn serving(&self, stage: usize) -> Result<(usize, String)> {
+        let status = self.cluster.status().await?;
+        let pipelines = status["models"][0]["pipelines"].as_array().context("pipelines")?;
+        let busy = pipelines.iter().find(|pipeline| pipeline["sessions"] == 1).context("one serves")?;
+        let id = busy["stages"][stage]["worker_id"].as_str().context("a worker")?.to_owned();
+        for index in 0..4 {
+            if self.cluster.worker_status(index).await?["id"] == id {
+                return Ok((index, id));
+            }
+        }
+        anyhow::bail!("no worker is {id}")
+    }
+
+    /// Reads the answer to its end: it must be the one that it should be.
+    async fn end(mut self) -> Result<Cluster> {
+        while let Some(event) = self.stream.next().await? {
+            self.answer.add(&event)?;
+        }
+        ensure!(self.answer == self.whole, "{:?} instead of {:?}", self.answer, self.whole);
+        let idle = |status: &Value| (status["sessions"] == 0).then_some(());
+        self.cluster.wait_status("no session is left", SOON, idle).await?;
+        Ok(self.cluster)
+    }
+}
+
+#[tokio::test]
+async fn an_answer_outlives_the_death_of_its_first_and_of_its_last_machine() -> Result<()> {
+    for stage in [0, 1] {
+        let mut story = Story::begin().await?;
+        let (index, _) = story.serving(stage).await?;
+        story.cluster.worker(index).kill()?;
+        story.end().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_while_its_machine_is_silent_and_the_ghost_is_soon_gone() -> Result<()> {
+    let mut story = Story::begin().await?;
+    let (index, id) = story.serving(1).await?;
+    let stopped = Instant::now();
+    story.cluster.worker(index).signal(Signal::STOP)?;
+    let gone = |status: &Value| {
+        let worker = status["workers"].as_array()?.iter().find(|worker| worker["id"] == *id)?;
+        (worker["state"] == "offline").then_some(())
+    };
+    story.cluster.wait_status("the silent worker is offline", GHOST_GONE, gone).await?;
+    ensure!(stopped.elapsed() < GHOST_GONE, "{:?}", stopped.elapsed());
+    let mut cluster = story.end().await?;
+    cluster.worker(index).signal(Signal::CONT)?;
+    cluster.pipelines(MODEL, 2).await?;
+    wait_until("what it held is freed", SOON, async || {
+        let status = cluster.worker_status(index).await?;
+        Ok((status["sessions"] == 0 && status["usage"]["kv_bytes"] == 0).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_machine_that_is_asked_to_end_hands_its_answers_over_and_ends_before_them() -> Result<()> {
+    let mut story = Story::begin().await?;
+    let (index, _) = story.serving(0).await?;
+    story.cluster.worker(index).terminate(SOON).await?;
+    let sessions = story.cluster.status().await?["sessions"].clone();
+    ensure!(sessions == 1, "the answer was under way when the worker had ended: {sessions} sessions");
+    story.end().await?;
+    Ok(())
+}
