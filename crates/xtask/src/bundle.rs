@@ -60,13 +60,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds page, app and worker in release, and measures what the app costs.
-pub(crate) fn figures() -> Result<ExitCode> {
+/// Builds page, app and worker, and measures what the app costs.
+pub(crate) fn figures(debug: bool) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let mut steps = Steps::default();
     debian::install(&workspace, &debian::DESKTOP_BUILD);
-    if ui::build(&workspace, &mut steps) && build(&workspace, &mut steps, Profile::Release) {
-        check::figures(&workspace, &mut steps, Profile::Release);
+    let profile = if debug { Profile::Debug } else { Profile::Release };
+    if ui::build(&workspace, &mut steps) && build(&workspace, &mut steps, profile) {
+        check::figures(&workspace, &mut steps, profile);
     }
     Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -39,7 +39,11 @@ enum Command {
     /// Build the desktop app and its worker in release and pack them: .deb and .rpm, .msi or .dmg, as the system has it.
     Bundle(bundle::Options),
     /// Build the desktop app in release and measure it: memory, idle processor time, start, window, click to pause.
-    DesktopFigures,
+    DesktopFigures {
+        /// Measure the debug build, which the tests have made.
+        #[arg(long)]
+        debug: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -47,7 +51,7 @@ fn main() -> ExitCode {
         Command::Demo { args } => demo::run(&args),
         Command::Test { fast } => test::run(fast),
         Command::Bundle(options) => bundle::run(&options),
-        Command::DesktopFigures => bundle::figures(),
+        Command::DesktopFigures { debug } => bundle::figures(debug),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");
