@@ -252,8 +252,14 @@ impl FleetTask {
     async fn message(&mut self, peer: PeerId, message: ToCoordinator) {
         match message {
             ToCoordinator::Beat(beat) => {
+                let silent = self.workers.get(&peer).is_some_and(|worker| self.is_silent(worker));
                 if let Some(worker) = self.workers.get_mut(&peer) {
                     (worker.last_beat, worker.beat) = (Instant::now(), beat);
+                }
+                if silent {
+                    // Plans were made without it; what has no place may have one now.
+                    self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
+                    self.place().await;
                 }
             }
             ToCoordinator::Loaded { epoch, weight_bytes, quant, .. } => {
