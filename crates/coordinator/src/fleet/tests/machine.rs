@@ -164,7 +164,7 @@ impl Machine {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.world.lock().kv.retain(|(epoch, _), _| !self.specs.contains_key(epoch));
+        self.specs.keys().for_each(|epoch| self.world.end(*epoch));
     }
 }
 
@@ -206,7 +206,7 @@ impl Life {
                     ring.abort();
                 }
                 self.specs.remove(&epoch);
-                self.world.lock().kv.retain(|(of, _), _| *of != epoch);
+                self.world.end(epoch);
             }
             ToWorker::Drained => self.drained.notify_one(),
             ToWorker::Welcome(_) | ToWorker::Refused(_) => {}

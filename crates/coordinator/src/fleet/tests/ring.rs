@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub(super) members: HashMap<Epoch, Vec<PeerId>>,
     /// Each session's KV cache: the tokens that it has seen.
     pub(super) kv: HashMap<(Epoch, SessionId), Vec<u32>>,
+    /// Epochs that a machine has ended: what is on the way in them is nobody's any more.
+    over: HashSet<Epoch>,
     /// Steps so far.
     pub(super) steps: usize,
     /// Tokens computed so far, prompts included.
@@ -59,7 +61,12 @@ impl World {
                 tokio::time::sleep(LOOK).await;
             }
             match frame {
-                StageFrame::Open { epoch, session, .. } => drop(self.lock().kv.insert((epoch, session), Vec::new())),
+                StageFrame::Open { epoch, session, .. } => {
+                    let mut inner = self.lock();
+                    if !inner.over.contains(&epoch) {
+                        inner.kv.insert((epoch, session), Vec::new());
+                    }
+                }
                 StageFrame::Close { epoch, session } => drop(self.lock().kv.remove(&(epoch, session))),
                 StageFrame::Step(step) => {
                     tokio::time::sleep(STEP).await;
@@ -79,12 +86,22 @@ impl World {
             && inner.members.get(&epoch).is_some_and(|members| members.iter().all(|id| inner.computing.contains(id)))
     }
 
+    /// A machine ends an epoch, and with it what it holds.
+    pub(super) fn end(&self, epoch: Epoch) {
+        let mut inner = self.lock();
+        inner.over.insert(epoch);
+        inner.kv.retain(|(of, _), _| *of != epoch);
+    }
+
     fn step(&self, pipeline: &Pipeline, step: &Step, body: &[u8]) {
         let mut inner = self.lock();
         inner.steps += 1;
         let broken = inner.members[&step.epoch].iter().any(|id| inner.broken.contains(id));
         let span = &step.spans[0];
         inner.computed += span.tokens as usize;
+        if inner.over.contains(&step.epoch) {
+            return;
+        }
         let Some(kv) = inner.kv.get_mut(&(step.epoch, span.session)) else {
             return inner.wrong.push(format!("a step of session {}, which is not open", span.session));
         };
