@@ -1,11 +1,11 @@
-//! Machines die, freeze and leave all the time, and no client notices.
+//! Machines die, freeze, leave and lose their network all the time, and no client notices.
 //!
 //! `GOGRID_CHAOS_SECONDS=180 cargo nextest run -p gogrid-tests chaos` is the long version; `GOGRID_CHAOS_SEED` picks
 //! which machines fall when. A run that fails prints its seed.
 
 use crate::answers::{Reference, references};
 use anyhow::{Context, Result, ensure};
-use gogrid_testkit::{Answer, Api, Cluster, MODEL, SOON, Signal, ask, cluster, long_story, wait_until};
+use gogrid_testkit::{Answer, Api, Cluster, MODEL, Network, SOON, Signal, ask, cluster, long_story, wait_until};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     fmt,
@@ -32,12 +32,15 @@ enum Fall {
     Freeze,
     /// Its user quits; the worker is started again when it has ended.
     Quit,
+    /// Its network is gone for [`FROZEN`], where machines have networks of their own.
+    CutOff,
 }
 
 /// How a machine stands.
 enum State {
     Up,
     Frozen { until: Instant },
+    CutOff { until: Instant },
     Leaving,
 }
 
@@ -49,11 +52,25 @@ async fn sixty_four_clients_get_their_answers_while_machines_fall() -> Result<()
     };
     let (seed, seconds) = (number("GOGRID_CHAOS_SEED", 1)?, number("GOGRID_CHAOS_SECONDS", 30)?);
     let again = || format!("run it again with GOGRID_CHAOS_SEED={seed} GOGRID_CHAOS_SECONDS={seconds}");
-    chaos(seed, Duration::from_secs(seconds)).await.with_context(again)
+    let lasts = Duration::from_secs(seconds);
+    match Network::unavailable() {
+        None => {
+            let network = Network::of(WORKERS + 1)?;
+            network.inside(0, async || chaos(seed, lasts, Some(&network)).await).with_context(again)
+        }
+        Some(reason) => {
+            println!("nobody's network is cut off: {reason}");
+            chaos(seed, lasts, None).await.with_context(again)
+        }
+    }
 }
 
-async fn chaos(seed: u64, lasts: Duration) -> Result<()> {
-    let mut cluster = cluster().workers(WORKERS).stages(STAGES).setting("queue_capacity = 64").start().await?;
+async fn chaos(seed: u64, lasts: Duration, network: Option<&Network>) -> Result<()> {
+    let mut cluster = cluster().workers(WORKERS).stages(STAGES).setting("queue_capacity = 64");
+    if let Some(network) = network {
+        cluster = cluster.hosts(network.hosts());
+    }
+    let mut cluster = cluster.start().await?;
     cluster.pipelines(MODEL, 2).await?;
     let story = cluster.api().stream(long_story(STORY)).await?.answer().await?;
 
@@ -64,7 +81,7 @@ async fn chaos(seed: u64, lasts: Duration) -> Result<()> {
         let client = Client { number, api: cluster.api(), references: references.clone(), story: story.clone() };
         clients.spawn(client.ask_until(start + lasts));
     }
-    let mut machines = Machines::new(seed);
+    let mut machines = Machines::new(seed, network);
     let mut falls = tokio::time::interval(FALL);
     let mut answers = 0;
     while !clients.is_empty() {
@@ -139,21 +156,28 @@ impl Client {
 }
 
 /// The machines, and what befell them.
-struct Machines {
+struct Machines<'a> {
     random: StdRng,
+    network: Option<&'a Network>,
     states: [State; WORKERS],
     fallen: Vec<(usize, Fall)>,
 }
 
-impl Machines {
-    fn new(seed: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), states: [const { State::Up }; WORKERS], fallen: Vec::new() }
+impl<'a> Machines<'a> {
+    fn new(seed: u64, network: Option<&'a Network>) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            network,
+            states: [const { State::Up }; WORKERS],
+            fallen: Vec::new(),
+        }
     }
 
     /// One machine that is up falls; none if the one that was drawn is down already.
     fn fall(&mut self, cluster: &mut Cluster) -> Result<()> {
         let index = self.random.random_range(0..WORKERS);
-        let fall = [Fall::Kill, Fall::Freeze, Fall::Quit][self.random.random_range(0..3)];
+        let falls = [Fall::Kill, Fall::Freeze, Fall::Quit, Fall::CutOff];
+        let fall = falls[self.random.random_range(0..if self.network.is_some() { 4 } else { 3 })];
         if !matches!(self.states[index], State::Up) {
             return Ok(());
         }
@@ -172,29 +196,38 @@ impl Machines {
                 cluster.worker(index).signal(Signal::TERM)?;
                 State::Leaving
             }
+            Fall::CutOff => {
+                self.plug(index, false)?;
+                State::CutOff { until: Instant::now() + FROZEN }
+            }
         };
         Ok(())
     }
 
     /// What has slept long enough goes on, and what has ended is started again.
     fn rise(&mut self, cluster: &mut Cluster) -> Result<()> {
-        for (index, state) in self.states.iter_mut().enumerate() {
-            match state {
-                State::Frozen { until } if *until <= Instant::now() => {
-                    cluster.worker(index).signal(Signal::CONT)?;
-                    *state = State::Up;
-                }
-                State::Leaving => {
-                    if let Some(status) = cluster.worker(index).ended()? {
+        let now = Instant::now();
+        for index in 0..WORKERS {
+            match self.states[index] {
+                State::Frozen { until } if until <= now => cluster.worker(index).signal(Signal::CONT)?,
+                State::CutOff { until } if until <= now => self.plug(index, true)?,
+                State::Leaving => match cluster.worker(index).ended()? {
+                    Some(status) => {
                         ensure!(status.success(), "worker {index} ended with {status} after SIGTERM");
                         cluster.restart_worker(index)?;
-                        *state = State::Up;
                     }
-                }
-                State::Up | State::Frozen { .. } => {}
+                    None => continue,
+                },
+                State::Up | State::Frozen { .. } | State::CutOff { .. } => continue,
             }
+            self.states[index] = State::Up;
         }
         Ok(())
+    }
+
+    /// The coordinator is the first machine of the network.
+    fn plug(&self, index: usize, plugged: bool) -> Result<()> {
+        self.network.map_or(Ok(()), |network| network.set_plugged(index + 1, plugged))
     }
 
     fn all_up(&self) -> bool {
@@ -202,7 +235,7 @@ impl Machines {
     }
 }
 
-impl fmt::Display for Machines {
+impl fmt::Display for Machines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} falls: {:?}", self.fallen.len(), self.fallen)
     }

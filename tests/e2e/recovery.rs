@@ -1,5 +1,5 @@
-//! Machines go away in the middle of an answer, and the answer goes on over a replica: with real processes, once for
-//! each way to go. What depends on the exact moment is tried in the coordinator's own tests.
+//! Machines go away in the middle of an answer, and the answer goes on over a replica, or with a spare machine in the
+//! place of the one that is gone: with real processes, once for each way to go. What depends on the exact moment is tried in the coordinator's own tests.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{Answer, Cluster, EventStream, MODEL, SOON, Signal, cluster, long_story, wait_until};
@@ -12,7 +12,7 @@ const LONG: usize = 800;
 /// A machine that is gone is gone from the status within this time.
 const GHOST_GONE: Duration = Duration::from_secs(10);
 
-/// Two pipelines of two machines, an answer as it should be, and the same under way.
+/// Pipelines of two machines, an answer as it should be, and the same under way.
 struct Story {
     cluster: Cluster,
     whole: Answer,
@@ -24,6 +24,22 @@ impl Story {
     async fn begin() -> Result<Self> {
         let mut cluster = cluster().workers(4).stages(2).start().await?;
         cluster.pipelines(MODEL, 2).await?;
+        Self::of(cluster).await
+    }
+
+    /// One pipeline, and a third machine that keeps one of its stages warm: which, by its layers.
+    async fn with_spare() -> Result<(Self, Value)> {
+        let cluster = cluster().workers(3).stages(2).start().await?;
+        let warm = |status: &Value| {
+            let stages = status["workers"].as_array()?.iter().flat_map(|worker| worker["stages"].as_array());
+            let spare = stages.flatten().find(|stage| stage["spare"] == true && !stage["quant"].is_null())?;
+            Some(spare["layers"].clone())
+        };
+        let layers = cluster.wait_status("a spare is warm", SOON, warm).await?;
+        Ok((Self::of(cluster).await?, layers))
+    }
+
+    async fn of(cluster: Cluster) -> Result<Self> {
         let whole = cluster.api().stream(long_story(LONG)).await?.answer().await?;
         let mut stream = cluster.api().stream(long_story(LONG)).await?;
         let answer = stream.first_pieces(20).await?;
@@ -31,12 +47,12 @@ impl Story {
     }
 
     /// The worker of one stage of the pipeline that serves the answer, by its place in the cluster, and its id.
-    async fn serving(&self, stage: usize) -> Result<(usize, String)> {
+    async fn serving(&mut self, stage: usize) -> Result<(usize, String)> {
         let status = self.cluster.status().await?;
         let pipelines = status["models"][0]["pipelines"].as_array().context("pipelines")?;
         let busy = pipelines.iter().find(|pipeline| pipeline["sessions"] == 1).context("one serves")?;
         let id = busy["stages"][stage]["worker_id"].as_str().context("a worker")?.to_owned();
-        for index in 0..4 {
+        for index in 0..self.cluster.workers().len() {
             if self.cluster.worker_status(index).await?["id"] == id {
                 return Ok((index, id));
             }
@@ -97,5 +113,31 @@ async fn a_machine_that_is_asked_to_end_hands_its_answers_over_and_ends_before_t
     let sessions = story.cluster.status().await?["sessions"].clone();
     ensure!(sessions == 1, "the answer was under way when the worker had ended: {sessions} sessions");
     story.end().await?;
+    Ok(())
+}
+
+/// Rows that a worker has computed.
+async fn computed(cluster: &Cluster, index: usize) -> Result<u64> {
+    let status = cluster.worker_status(index).await?;
+    status["contribution"]["tokens"].as_u64().with_context(|| format!("{status:#}"))
+}
+
+#[tokio::test]
+async fn a_spare_takes_the_place_of_a_lost_machine_and_the_one_that_is_left_computes_nothing_again() -> Result<()> {
+    for polite in [false, true] {
+        let (mut story, layers) = Story::with_spare().await?;
+        let stage = usize::from(layers[0] != 0);
+        let ((lost, _), (left, _)) = (story.serving(stage).await?, story.serving(1 - stage).await?);
+        let before = computed(&story.cluster, left).await?;
+        match polite {
+            true => story.cluster.worker(lost).terminate(SOON).await?,
+            false => story.cluster.worker(lost).kill()?,
+        }
+        let cluster = story.end().await?;
+        let after = computed(&cluster, left).await? - before;
+        // What was delivered when the machine went was on its way a little longer.
+        ensure!(after <= LONG as u64, "{after} rows were computed for the rest of {LONG} tokens");
+        ensure!(cluster.status().await?["models"][0]["ready"] == true, "the spare serves");
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@ mod tests;
 
 pub(crate) use bench::{
     BenchCommand, BenchModel, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs, QualityArgs,
-    RecoveryArgs,
+    RecoveryArgs, RoundingArgs,
 };
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
 pub(crate) use status::StatusArgs;
@@ -184,7 +184,8 @@ Keys of coordinator.toml, all of them optional; the command line counts first:
   link_listen     UDP address of the links with workers, \"0.0.0.0:7450\"
   weights_listen  TCP address from which workers fetch weights, \"0.0.0.0:7451\"
   queue_capacity  requests that may wait before others are refused with status 429, 256
-  max_sessions    sequences that are generated at once, 64";
+  max_sessions    sequences that are generated at once, 64
+  keep_sessions   whether what is left of a lost pipeline keeps its sessions' KV caches for a minute, true";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChatArgs {

@@ -8,6 +8,7 @@ mod pipeline;
 mod quality;
 mod random_model;
 mod recovery;
+mod rounding;
 mod stream;
 
 use crate::args::BenchCommand;
@@ -21,6 +22,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<ExitCode> {
         BenchCommand::Pipeline(args) => pipeline::run(&args).await,
         BenchCommand::Neighbour(args) => neighbour::run(&args).await,
         BenchCommand::Recovery(args) => recovery::run(&args).await,
+        BenchCommand::Rounding(args) => tokio::task::spawn_blocking(move || rounding::run(&args)).await?,
         BenchCommand::Frames(args) => tokio::task::spawn_blocking(move || neighbour::draw_frames(&args)).await?,
     }
 }

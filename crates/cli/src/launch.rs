@@ -34,6 +34,8 @@ pub(crate) struct Launch {
     pub(crate) threads: Option<usize>,
     /// Whether the workers compute batches whole, without slices.
     pub(crate) whole_batches: bool,
+    /// Whether what is left of a lost pipeline keeps its sessions.
+    pub(crate) keep_sessions: bool,
 }
 
 /// Memory lent by a worker on a GPU, whose size the worker does not know.
@@ -67,7 +69,11 @@ impl Cluster {
     pub(crate) async fn start(folder: tempfile::TempDir, launch: Launch) -> Result<Self> {
         let data = folder.path().join("coordinator");
         std::fs::create_dir_all(&data)?;
-        std::fs::write(data.join("coordinator.toml"), "link_listen = '127.0.0.1:0'\nweights_listen = '127.0.0.1:0'\n")?;
+        let settings = format!(
+            "link_listen = '127.0.0.1:0'\nweights_listen = '127.0.0.1:0'\nkeep_sessions = {}\n",
+            launch.keep_sessions
+        );
+        std::fs::write(data.join("coordinator.toml"), settings)?;
         let (added, model) = (data.clone(), launch.model);
         let (name, _) = tokio::task::spawn_blocking(move || add_model(&added, &model)).await??;
 

@@ -89,7 +89,8 @@ async fn receive(mut receiver: FrameReceiver, fleet: &Fleet, peer: PeerId, conne
         match receiver.recv::<ToCoordinator>().await {
             Ok(Received { message, .. }) => {
                 let resigned = message == ToCoordinator::Resign;
-                fleet.tell(Event::Message { peer, connection, message }).await;
+                let round_trip = receiver.round_trip();
+                fleet.tell(Event::Message { peer, connection, message, round_trip }).await;
                 if resigned {
                     // A member no longer: the worker waits for the end of the link.
                     return;

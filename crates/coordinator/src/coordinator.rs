@@ -100,7 +100,8 @@ impl Coordinator {
 
         let close = CancellationToken::new();
         let (sessions, timing) = (settings.max_sessions, Timing::default());
-        let (fleet_task, fleet, routes) = FleetTask::new(registry, shelf.clone(), sessions, timing);
+        let (fleet_task, fleet, routes) =
+            FleetTask::new(registry, shelf.clone(), sessions, settings.keep_sessions, timing);
         let router = Router::new(routes, sessions, settings.queue_capacity, timing, stop.clone());
         let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
         let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };

@@ -5,7 +5,7 @@ mod fleet_file;
 pub use fleet_file::FleetFileError;
 
 use crate::{
-    planner::{self, Delays, Demand, Link, Machine, Plan, Predicted},
+    planner::{self, Delays, Demand, Link, Machine, Measured, Plan, Predicted},
     registry::{ModelRecord, Registry, RegistryError},
     settings::{Settings, SettingsError},
     status::{Status, WorkerState},
@@ -29,6 +29,8 @@ pub struct DryFleet {
     names: HashMap<PeerId, String>,
     /// What each machine's stages of each model take, which that model's plan may have again.
     held: Vec<(String, PeerId, u64)>,
+    /// What was measured of each model on each machine.
+    measured: Vec<(String, PeerId, Measured)>,
     /// The stages of each model that is served.
     served: HashMap<String, Vec<(PeerId, Layers)>>,
 }
@@ -146,6 +148,12 @@ impl DryFleet {
             let (Some(id), Ok(device)) = (PeerId::from_hex(&worker.id), worker.device.parse()) else { continue };
             let stage = |stage: &crate::status::HeldStage| stage.weights_bytes.saturating_add(stage.kv_budget_bytes);
             fleet.held.extend(worker.stages.iter().map(|held| (held.model.clone(), id, stage(held))));
+            fleet.measured.extend(worker.stages.iter().filter_map(|held| {
+                let (held, seconds) = (held.model.clone(), held.measured?);
+                let (head, prompt_layer) =
+                    (seconds.head_ms.map(|ms| ms / 1e3), seconds.prompt_layer_ms.map(|ms| ms / 1e3));
+                Some((held, id, Measured { layer: seconds.layer_ms / 1e3, head, prompt_layer }))
+            }));
             fleet.names.insert(id, worker.name.clone());
             fleet.machines.push(Machine {
                 id,
@@ -181,8 +189,12 @@ impl DryFleet {
         let held = |id: PeerId| -> u64 {
             self.held.iter().filter(|(of, at, _)| of != model && *at == id).map(|(.., bytes)| bytes).sum()
         };
-        let free =
-            |machine: &Machine| Machine { free: machine.free.saturating_sub(held(machine.id)), ..machine.clone() };
+        let measured = |id: PeerId| self.measured.iter().find(|(of, at, _)| of == model && *at == id);
+        let free = |machine: &Machine| Machine {
+            free: machine.free.saturating_sub(held(machine.id)),
+            measured: measured(machine.id).map(|(.., measured)| *measured).or(machine.measured),
+            ..machine.clone()
+        };
         self.machines.iter().map(free).collect()
     }
 }
@@ -257,10 +269,10 @@ fn told(record: &ModelRecord, fleet: &DryFleet, demand: &Demand<'_>, machines: &
     let current = served.and_then(|stages| planner::predict(demand, machines, &fleet.delays, stages));
     let named = |plan: &Plan| plan.stages.iter().map(|stage| fleet.name(stage.machine)).collect();
     let replicas = planner::replicas(demand, machines, &fleet.delays, plan, REPLICAS);
-    let spares = planner::spares(demand, machines, plan).into_iter().map(|spare| DrySpare {
+    let spares = planner::spares(demand, machines, &plan.stages).into_iter().map(|spare| DrySpare {
         stage: spare.stage,
-        machine: fleet.name(spare.machine),
-        weights_bytes: spare.weights,
+        machine: fleet.name(spare.place.machine),
+        weights_bytes: spare.place.memory.weights,
     });
     DryPlan {
         model: record.name.clone(),

@@ -7,9 +7,12 @@
 //! pipelines on machines of their own ([`replicas`]), which take over from one that is lost.
 
 mod build;
+mod improve;
 mod models;
+mod place;
 mod replicas;
 mod report;
+mod spares;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -20,7 +23,12 @@ pub(crate) use build::RingEnd;
 pub(crate) use models::Model;
 pub(crate) use timing::Timing;
 
-use crate::{registry::Registry, route::Routes, status::Status};
+use crate::{
+    planner::{Measured, Placement},
+    registry::Registry,
+    route::Routes,
+    status::Status,
+};
 use build::Build;
 use gogrid_wire::{
     Epoch, PeerId,
@@ -28,9 +36,11 @@ use gogrid_wire::{
     stage,
 };
 use models::Models;
+use spares::Spare;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     sync::{Mutex, mpsc, oneshot, watch},
@@ -58,7 +68,7 @@ pub(crate) struct Connected {
 /// What the fleet's task is told.
 pub(crate) enum Event {
     Connected { worker: Connected, reply: oneshot::Sender<u64> },
-    Message { peer: PeerId, connection: u64, message: ToCoordinator },
+    Message { peer: PeerId, connection: u64, message: ToCoordinator, round_trip: Option<Duration> },
     Gone { peer: PeerId, connection: u64 },
     Attach { peer: PeerId, epoch: Epoch, role: stage::Role, reply: oneshot::Sender<Result<RingEnd, stage::Refusal>> },
     LinkEnded { epoch: Epoch, reason: String },
@@ -118,6 +128,10 @@ struct Worker {
     to_worker: mpsc::Sender<ToPeer>,
     last_beat: Instant,
     beat: Beat,
+    /// What was measured of each model there, at what it lends now.
+    measured: HashMap<String, Measured>,
+    /// Of a packet between it and the coordinator.
+    round_trip: Option<Duration>,
     lends: Lends,
     draining: bool,
 }
@@ -138,13 +152,23 @@ pub(crate) struct FleetTask {
     workers: HashMap<PeerId, Worker>,
     track_records: TrackRecords,
     builds: BTreeMap<Epoch, Build>,
+    /// The stages that each model's last pipeline had, for as long as the machines may still hold them.
+    former: HashMap<String, Vec<Placement>>,
+    /// Stages that are kept warm.
+    spares: BTreeMap<Epoch, Spare>,
     /// Models that wait, with the reason and when to try again.
     waiting: HashMap<String, (String, Option<Instant>)>,
     /// When each model was last planned while it was served, and when one of them may be again.
     spread: HashMap<String, Instant>,
+    /// When spares were last loaded for each model.
+    spared: HashMap<String, Instant>,
     spread_again: Option<Instant>,
+    /// When to look for better plans again.
+    improve_again: Instant,
     connections: u64,
     max_sessions: usize,
+    /// Whether sessions of a lost pipeline may go on where they are kept.
+    keep_sessions: bool,
     timing: Timing,
 }
 
@@ -154,6 +178,7 @@ impl FleetTask {
         registry: Registry,
         weights: crate::weights::Shelf,
         max_sessions: usize,
+        keep_sessions: bool,
         timing: Timing,
     ) -> (Self, Fleet, watch::Receiver<Routes>) {
         let (events, received) = mpsc::channel(EVENTS);
@@ -167,11 +192,16 @@ impl FleetTask {
             workers: HashMap::new(),
             track_records: TrackRecords::default(),
             builds: BTreeMap::new(),
+            former: HashMap::new(),
+            spares: BTreeMap::new(),
             waiting: HashMap::new(),
             spread: HashMap::new(),
+            spared: HashMap::new(),
             spread_again: None,
+            improve_again: Instant::now() + timing.improve_every,
             connections: 0,
             max_sessions,
+            keep_sessions,
             timing,
         };
         (task, Fleet { events, registry }, published)
@@ -196,8 +226,9 @@ impl FleetTask {
     async fn handle(&mut self, event: Event) {
         match event {
             Event::Connected { worker, reply } => self.connect(worker, reply).await,
-            Event::Message { peer, connection, message } => {
-                if self.workers.get(&peer).is_some_and(|worker| worker.connection == connection) {
+            Event::Message { peer, connection, message, round_trip } => {
+                if let Some(worker) = self.workers.get_mut(&peer).filter(|worker| worker.connection == connection) {
+                    worker.round_trip = round_trip.or(worker.round_trip);
                     self.message(peer, message).await;
                 }
             }
@@ -241,6 +272,8 @@ impl FleetTask {
             to_worker,
             last_beat: Instant::now(),
             beat: Beat { stages: Vec::new() },
+            measured: HashMap::new(),
+            round_trip: None,
             draining: false,
         };
         self.workers.insert(id, worker);
@@ -253,8 +286,10 @@ impl FleetTask {
         match message {
             ToCoordinator::Beat(beat) => {
                 let silent = self.workers.get(&peer).is_some_and(|worker| self.is_silent(worker));
+                let measured = self.measured(&beat);
                 if let Some(worker) = self.workers.get_mut(&peer) {
                     (worker.last_beat, worker.beat) = (Instant::now(), beat);
+                    worker.measured.extend(measured);
                 }
                 if silent {
                     // Plans were made without it; what has no place may have one now.
@@ -263,13 +298,19 @@ impl FleetTask {
                 }
             }
             ToCoordinator::Loaded { epoch, weight_bytes, quant, .. } => {
+                if let Some(spare) = self.spares.get_mut(&epoch) {
+                    spare.loaded = Some((weight_bytes, quant.clone()));
+                }
                 let all = self.builds.get_mut(&epoch).is_some_and(|build| build.loaded(peer, weight_bytes, quant));
                 if all {
+                    if let Some(replaces) = self.builds.get_mut(&epoch).and_then(|build| build.replaces.take()) {
+                        self.close(replaces.former, "another takes over").await;
+                    }
                     self.send_to_all(epoch, |_| ToWorker::Start { epoch }).await;
                 }
             }
-            ToCoordinator::Started { epoch } => {
-                if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer)) {
+            ToCoordinator::Started { epoch, kept } => {
+                if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer, kept)) {
                     tracing::info!(%epoch, "pipeline ready");
                     // A model that is served may have a replica now.
                     self.place().await;
@@ -300,6 +341,17 @@ impl FleetTask {
             },
             ToCoordinator::Hello(_) => tracing::warn!(peer = %peer.short(), "a second hello; ignored"),
         }
+    }
+
+    /// What a beat says of the models whose stages it names.
+    fn measured(&self, beat: &Beat) -> Vec<(String, Measured)> {
+        let seconds = |nanos: u64| nanos as f64 / 1e9;
+        let measured = beat.stages.iter().filter_map(|stage| {
+            let (build, speed) = (self.builds.get(&stage.epoch)?, stage.speed?);
+            let (head, prompt_layer) = (speed.head.map(seconds), speed.prompt_layer.map(seconds));
+            Some((build.model.clone(), Measured { layer: seconds(speed.layer), head, prompt_layer }))
+        });
+        measured.collect()
     }
 
     /// The worker wants to leave: its pipelines take no new sessions, and end when theirs have moved or are over.
@@ -348,6 +400,7 @@ impl FleetTask {
         if self.waiting.values().any(|(_, retry)| due(retry)) || due(&self.spread_again) {
             self.place().await;
         }
+        self.improve().await;
     }
 
     /// A worker is gone, and every epoch that it was part of with it.
@@ -356,6 +409,7 @@ impl FleetTask {
         tracing::warn!(peer = %peer.short(), name, why, "worker lost");
         let polite = self.workers.remove(&peer).is_some_and(|worker| worker.draining);
         self.track_records.went(peer, polite, Instant::now());
+        self.spares.retain(|_, spare| spare.place.machine != peer);
         let epochs: Vec<Epoch> = self.builds.iter().filter(|(_, b)| b.has(peer)).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
             self.close(epoch, &format!("{name}: {why}")).await;
@@ -372,17 +426,25 @@ impl FleetTask {
 
     /// Ends an epoch: its sessions go elsewhere, its workers are told. False if there is none.
     async fn close(&mut self, epoch: Epoch, reason: &str) -> bool {
-        let Some(build) = self.builds.remove(&epoch) else { return false };
+        // Its sessions go on elsewhere at once, or they wait for a pipeline that may have some of its stages.
+        let keep = self.keep_sessions && !self.is_served_without(epoch);
+        let Some(build) = self.builds.remove(&epoch) else {
+            self.spares.remove(&epoch);
+            return false;
+        };
         tracing::warn!(%epoch, model = build.model, reason, "pipeline ended");
         build.pipeline.lost.cancel();
         for peer in build.peers() {
-            self.send(peer, ToWorker::Stop { epoch }, Vec::new()).await;
+            self.send(peer, ToWorker::Stop { epoch, keep }, Vec::new()).await;
         }
         // A pipeline that never worked would fail again at once; one that did, or that lost a machine, deserves a new
         // plan now.
         let now = build.is_ready() || build.peers().any(|peer| !self.workers.contains_key(&peer));
         let retry = if now { Instant::now() } else { Instant::now() + self.timing.retry_after };
-        if !self.builds.values().any(|other| other.model == build.model) {
+        let others = self.of_model(&build.model).next().is_some();
+        let stages = build.stages.into_iter().map(|stage| stage.place).collect();
+        self.former.insert(build.model.clone(), stages);
+        if !(now && others) {
             self.waiting.insert(build.model, (reason.to_owned(), Some(retry)));
         }
         true

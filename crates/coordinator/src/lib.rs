@@ -16,6 +16,7 @@ mod operator;
 mod pipeline;
 mod planner;
 mod registry;
+mod resume;
 mod route;
 mod router;
 mod sequence;

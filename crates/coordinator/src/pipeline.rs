@@ -1,17 +1,18 @@
 //! A pipeline in service, as the router sees it: tokens go in at the first stage, candidates come back from the last.
 
+use crate::resume::Kept;
 use gogrid_link::{FrameReceiver, FrameSender, LinkError};
 use gogrid_model::Candidates;
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,
-    stage::{Rows, Span, StageFrame, Step, Want},
+    stage::{Resume, Rows, Span, StageFrame, Step, Want},
 };
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -70,7 +71,9 @@ pub(crate) struct Pipeline {
     /// Nanoseconds from a token's way in to the next one's candidates, smoothed; 0 before the first.
     pace: AtomicU64,
     sessions: Mutex<HashMap<SessionId, mpsc::Sender<Answer>>>,
-    next_session: AtomicU64,
+    next_session: AtomicU32,
+    /// What its stages have of earlier epochs' sessions, once they are all there.
+    kept: OnceLock<Kept>,
     to_first: mpsc::Sender<ToFirst>,
 }
 
@@ -87,7 +90,8 @@ impl Pipeline {
             standing: AtomicU8::new(Standing::Open as u8),
             pace: AtomicU64::new(0),
             sessions: Mutex::default(),
-            next_session: AtomicU64::new(1),
+            next_session: AtomicU32::new(1),
+            kept: OnceLock::new(),
             to_first,
         };
         (Arc::new(this), frames)
@@ -135,13 +139,23 @@ impl Pipeline {
         self.pace.load(Ordering::Relaxed).max(1).saturating_mul(self.sessions() as u64 + 1)
     }
 
+    /// Every stage is there, with so much of earlier epochs' sessions. Said once.
+    pub(crate) fn set_kept(&self, kept: Kept) {
+        drop(self.kept.set(kept));
+    }
+
+    /// How its stages go on with a session of an earlier epoch that has so many tokens; empty where it begins anew.
+    pub(crate) fn resume(&self, session: SessionId, length: usize) -> Vec<Resume> {
+        self.kept.get().map_or_else(Vec::new, |kept| kept.resume(session, length))
+    }
+
     /// Starts a session of at most `capacity` tokens on every stage. Cancel-safe.
-    pub(crate) async fn open(self: &Arc<Self>, capacity: u32) -> OpenSession {
+    pub(crate) async fn open(self: &Arc<Self>, capacity: u32, resume: Vec<Resume>) -> OpenSession {
         let (answers, receiver) = mpsc::channel(PER_SESSION);
-        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
+        let id = SessionId::new(self.epoch, self.next_session.fetch_add(1, Ordering::Relaxed));
         self.lock().insert(id, answers);
         let session = OpenSession { pipeline: self.clone(), id, answers: receiver };
-        session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity }, Vec::new()).await;
+        session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity, resume }, Vec::new()).await;
         session
     }
 
@@ -192,7 +206,8 @@ impl Pipeline {
     }
 }
 
-/// A session on every stage of a pipeline; dropping it frees what they hold.
+/// A session on every stage of a pipeline; dropping it frees what they hold, unless the pipeline is lost: then they keep
+/// it for a while.
 pub(crate) struct OpenSession {
     pipeline: Arc<Pipeline>,
     id: SessionId,
@@ -200,6 +215,10 @@ pub(crate) struct OpenSession {
 }
 
 impl OpenSession {
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
     /// Sends token ids, the first of which has `position`, and asks for candidates after the last.
     pub(crate) async fn step(&self, position: u32, tokens: &[u32], want: Want) {
         let span = Span { session: self.id, position, tokens: tokens.len() as u32, want: Some(want) };
@@ -222,6 +241,9 @@ impl OpenSession {
 impl Drop for OpenSession {
     fn drop(&mut self) {
         self.pipeline.lock().remove(&self.id);
+        if self.pipeline.lost.is_cancelled() {
+            return;
+        }
         let close =
             ToFirst { frame: StageFrame::Close { epoch: self.pipeline.epoch, session: self.id }, body: Vec::new() };
         if let Err(mpsc::error::TrySendError::Full(close)) = self.pipeline.to_first.try_send(close) {
@@ -251,7 +273,7 @@ mod tests {
         let link = coordinator.accept().await.expect("accepted");
 
         let (pipeline, _frames) = Pipeline::new(Epoch(7), 100);
-        let mut session = pipeline.open(10).await;
+        let mut session = pipeline.open(10, Vec::new()).await;
         let id = session.id;
         for frame in [
             candidates(Epoch(6), id, 1),

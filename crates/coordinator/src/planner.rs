@@ -25,6 +25,7 @@ mod predict;
 mod problem;
 mod prune;
 mod reliability;
+mod repair;
 mod route;
 mod search;
 mod seat;
@@ -39,8 +40,9 @@ pub(crate) use memory::{Memory, PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU};
 pub(crate) use moves::should_move;
 pub(crate) use predict::{Predicted, predict};
 pub(crate) use reliability::Reliability;
+pub(crate) use repair::repair;
 pub(crate) use spares::{replicas, spares};
-pub(crate) use speed::Speed;
+pub(crate) use speed::Measured;
 
 use gogrid_model::{DeviceKind, Layers, Manifest, Quant};
 use gogrid_wire::PeerId;

@@ -7,7 +7,7 @@ use crate::{
     route::{Place, Search},
 };
 use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
-use gogrid_wire::{control::SessionError, stage::Want};
+use gogrid_wire::{SessionId, control::SessionError, stage::Want};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
@@ -26,6 +26,8 @@ pub(crate) enum Outcome {
     Failed(GenerateError),
     /// A machine has no memory for the session (any more); the sequence can go on later.
     HandedBack,
+    /// What it was to go on from is not there any more; it can begin anew, at once.
+    NotKept,
 }
 
 /// A sequence's state.
@@ -41,6 +43,8 @@ pub(crate) struct Sequence {
     stops: StopScanner,
     top_logprobs: usize,
     ignore_eos: bool,
+    /// Its last session, which stages may have kept.
+    session: Option<SessionId>,
 }
 
 impl Sequence {
@@ -74,6 +78,7 @@ impl Sequence {
             stops: StopScanner::new(&request.stop)?,
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,
+            session: None,
         })
     }
 
@@ -92,6 +97,11 @@ impl Sequence {
         self.end
     }
 
+    /// Does without what stages may have kept of it.
+    pub(crate) fn begin_anew(&mut self) {
+        self.session = None;
+    }
+
     /// Generates over one pipeline until the end, or until it should go on over another.
     pub(crate) async fn run(
         &mut self,
@@ -102,12 +112,20 @@ impl Sequence {
         if self.tokens.len() >= self.end {
             return self.finish(FinishReason::Length, String::new(), events).await;
         }
-        let mut session = pipeline.open(self.end as u32).await;
-        let mut position = 0;
+        let length = self.tokens.len();
+        let resume = self.session.take().map_or_else(Vec::new, |session| pipeline.resume(session, length));
+        let mut position = resume.first().map_or(0, |first| first.keep as usize);
+        if !resume.is_empty() {
+            let kept: Vec<u32> = resume.iter().map(|stage| stage.keep).collect();
+            tracing::info!(epoch = %pipeline.epoch, length, ?kept, "a session goes on from what its stages kept");
+        }
+        let mut replayed = !resume.is_empty();
+        let mut session = pipeline.open(self.end as u32, resume).await;
+        self.session = Some(session.id());
         loop {
             let asked = Instant::now();
             session.step(position as u32, &self.tokens[position..], self.want()).await;
-            let prefill = position == 0;
+            let prefill = std::mem::take(&mut replayed) || self.tokens.len() - position > 1;
             position = self.tokens.len();
             let answer = tokio::select! {
                 answer = session.answer() => answer,
@@ -150,6 +168,7 @@ impl Sequence {
             }),
             // Its owner lends that machine's memory no more, or others came first: again, when there is room.
             Some(Answer::Failed(SessionError::OutOfMemory { .. })) => Outcome::HandedBack,
+            Some(Answer::Failed(SessionError::NotKept)) => Outcome::NotKept,
             Some(Answer::Failed(error)) => Outcome::Failed(GenerateError::Stage { message: error.to_string() }),
             None => Outcome::Lost,
         })

@@ -24,6 +24,9 @@ pub struct Settings {
     pub queue_capacity: usize,
     /// Sequences generated at once, over all models.
     pub max_sessions: usize,
+    /// Whether the stages that are left of a lost pipeline keep its sessions for a minute, so that only what is lost is
+    /// computed again.
+    pub keep_sessions: bool,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             queue_capacity: 256,
             // As many as one batch of a stage takes.
             max_sessions: 64,
+            keep_sessions: true,
         }
     }
 }

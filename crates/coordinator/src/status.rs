@@ -78,6 +78,23 @@ pub struct HeldStage {
     pub kv_budget_bytes: u64,
     /// Sessions with a KV cache here.
     pub sessions: u32,
+    /// Whether it serves nothing yet, and is there to take the place of one that is lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spare: bool,
+    /// What was measured there at the machine's allowance, once it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MeasuredStage>,
+}
+
+/// Measured times of a stage, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredStage {
+    /// Of one layer, for a token that is decoded.
+    pub layer_ms: f64,
+    /// Of the head, for a token that is decoded; none on a stage without it.
+    pub head_ms: Option<f64>,
+    /// Of one layer, for one token of a prompt; none before a prompt was computed.
+    pub prompt_layer_ms: Option<f64>,
 }
 
 /// One model.

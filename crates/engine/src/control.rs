@@ -5,13 +5,17 @@ use crate::{
     lender::{Lent, StageView, View, lent},
     links::{self, Inbound, Lost},
     load::{Loader, StageLoadError},
+    slices::Speed,
     weights::Mirrors,
 };
 use gogrid_limits::Ledger;
 use gogrid_link::{DialError, FrameSender, Link, LinkError, Protocol, Received, Transport};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
-    control::{Beat, Hello, Lends, Peer, Refusal, StageBeat, StageSpec, ToCoordinator, ToWorker, Welcome},
+    control::{
+        Beat, Hello, KeptSession, Lends, Peer, Refusal, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
+        Welcome,
+    },
     stage::Role,
 };
 use std::{
@@ -31,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A sign of life goes out this often.
 const BEAT: Duration = Duration::from_secs(1);
+/// And this often while there are sessions, which somebody waits for.
+const BUSY_BEAT: Duration = Duration::from_millis(250);
 /// The coordinator answers the first message within this time.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 /// When leaving, sessions get this long to end.
@@ -159,7 +165,7 @@ pub(crate) struct Control {
 /// What a stage's tasks tell.
 enum Report {
     Loaded(Epoch, Result<Installed, StageLoadError>),
-    Linked(Epoch, Result<(), String>),
+    Linked(Epoch, Result<Vec<KeptSession>, String>),
 }
 
 impl Control {
@@ -189,8 +195,8 @@ impl Control {
             }
         });
 
-        let mut beat = tokio::time::interval(BEAT);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let beat = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(beat);
         let mut leaving = false;
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
@@ -204,7 +210,12 @@ impl Control {
                     Some(ToCoordinator::Draining)
                 }
                 () = &mut deadline, if leaving => break Ended::Left,
-                _ = beat.tick() => Some(ToCoordinator::Beat(this.beat())),
+                () = &mut beat => {
+                    let now = this.beat();
+                    let busy = now.stages.iter().any(|stage| stage.sessions > 0);
+                    beat.as_mut().reset(tokio::time::Instant::now() + if busy { BUSY_BEAT } else { BEAT });
+                    Some(ToCoordinator::Beat(now))
+                }
                 message = incoming.recv() => match message {
                     Some(Received { message: ToWorker::Drained, .. }) => break Ended::Left,
                     Some(Received { message, body }) => { this.handle(message, body).await; None }
@@ -232,16 +243,18 @@ impl Control {
         }
         let epochs: Vec<Epoch> = this.held.keys().copied().collect();
         for epoch in epochs {
-            this.stop(epoch).await;
+            this.stop(epoch, ended == Ended::Lost).await;
         }
         ended
     }
 
     fn beat(&self) -> Beat {
+        let slowdown = self.loader.paced.slowdown();
         let stages = self.held.iter().filter_map(|(epoch, held)| {
             let gauge = held.gauge.as_ref()?;
             let (sessions, kv_used) = (gauge.sessions.load(Ordering::Relaxed), gauge.kv_used.load(Ordering::Relaxed));
-            Some(StageBeat { epoch: *epoch, sessions, kv_used })
+            let speed = gauge.speed().and_then(|speed| at_allowance(speed, slowdown));
+            Some(StageBeat { epoch: *epoch, sessions, kv_used, speed })
         });
         Beat { stages: stages.collect() }
     }
@@ -250,7 +263,7 @@ impl Control {
         match message {
             ToWorker::Load(spec) => self.load(spec, body),
             ToWorker::Start { epoch } => self.start(epoch),
-            ToWorker::Stop { epoch } => self.stop(epoch).await,
+            ToWorker::Stop { epoch, keep } => self.stop(epoch, keep).await,
             ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Drained => {
                 tracing::warn!("a message out of turn from the coordinator; ignored");
             }
@@ -296,7 +309,8 @@ impl Control {
                 Ok((link, first)) => {
                     let (out, outgoing) = mpsc::channel(links::OUT_QUEUE);
                     executor.connect(epoch, out).await;
-                    drop(reports.send(Report::Linked(epoch, Ok(()))).await);
+                    let kept = executor.kept(epoch).await.ok_or_else(|| "the stage is not here".into());
+                    drop(reports.send(Report::Linked(epoch, kept)).await);
                     let transmit = links::transmit(epoch, link, outgoing, lost.clone());
                     match first {
                         Some(first) => {
@@ -312,11 +326,11 @@ impl Control {
         }));
     }
 
-    async fn stop(&mut self, epoch: Epoch) {
+    async fn stop(&mut self, epoch: Epoch, keep: bool) {
         self.inbound.forget(epoch);
         if let Some(held) = self.held.remove(&epoch) {
             held.tasks.iter().for_each(AbortHandle::abort);
-            self.loader.executor.park(epoch).await;
+            self.loader.executor.park(epoch, keep).await;
             self.view.set_stage(epoch.0, None);
             tracing::info!(%epoch, "stage stopped");
         }
@@ -354,10 +368,18 @@ impl Control {
                 tracing::warn!(%epoch, message, "the stage cannot be loaded");
                 ToCoordinator::LoadFailed { epoch, message }
             }
-            Report::Linked(_, Ok(())) => ToCoordinator::Started { epoch },
+            Report::Linked(_, Ok(kept)) => ToCoordinator::Started { epoch, kept },
             Report::Linked(_, Err(message)) => ToCoordinator::LinkLost { epoch, message },
         })
     }
+}
+
+/// What a stage takes under limits; `None` while nothing is allowed.
+fn at_allowance(speed: Speed, slowdown: f64) -> Option<StageSpeed> {
+    let nanos = |seconds: f64| (seconds * slowdown * 1e9) as u64;
+    let Speed { layer, head, prompt_layer } = speed;
+    let speed = StageSpeed { layer: nanos(layer), head: head.map(nanos), prompt_layer: prompt_layer.map(nanos) };
+    slowdown.is_finite().then_some(speed)
 }
 
 fn stage_view(spec: &StageSpec, since: Instant, loaded: Option<(u64, Arc<StageGauge>)>) -> StageView {

@@ -7,20 +7,24 @@
 mod convert;
 mod gather;
 mod gauge;
+mod outputs;
+#[cfg(test)]
+mod resume_tests;
 mod slot;
 
 pub use gauge::StageGauge;
 pub(crate) use gauge::Work;
 
-use crate::{
-    pace::{Kind, Pace, Paced, Start},
-    scheduler::Scheduler,
-};
+use crate::pace::{Kind, Pace, Paced, Start};
 use gather::Ready;
 use gauge::Slice;
 use gogrid_limits::{Ledger, Release, Reservation, plan_shrink};
 use gogrid_model::{Layers, Quant, Stage, TensorHash};
-use gogrid_wire::{Epoch, SessionId, control::SessionError, stage::StageFrame};
+use gogrid_wire::{
+    Epoch, SessionId,
+    control::{KeptSession, SessionError, StageSpec},
+    stage::StageFrame,
+};
 use slot::{Failed, Slot};
 use std::{
     collections::BTreeMap,
@@ -47,6 +51,21 @@ pub(crate) struct StageKey {
     pub(crate) layers: Layers,
     pub(crate) quant: Quant,
     pub(crate) kv_budget: u64,
+}
+
+/// How a stage serves an epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// The most prompt tokens in one step.
+    pub(crate) prefill_chunk: u32,
+    /// Whether it keeps its sessions' outputs.
+    pub(crate) keep_outputs: bool,
+}
+
+impl From<&StageSpec> for Terms {
+    fn from(spec: &StageSpec) -> Self {
+        Self { prefill_chunk: spec.prefill_chunk, keep_outputs: spec.keep_outputs }
+    }
 }
 
 /// A frame on its way to the next stage.
@@ -80,14 +99,17 @@ pub(crate) struct Loaded {
     pub(crate) memory: Vec<Reservation>,
     /// The most rows that its workspace has room for.
     pub(crate) rows: usize,
+    /// Whether its outputs are in the memory that the ledger counts.
+    pub(crate) books_outputs: bool,
 }
 
 enum Command {
-    Reuse { key: StageKey, epoch: Epoch, prefill_chunk: u32, reply: oneshot::Sender<Option<Installed>> },
-    Install { key: StageKey, epoch: Epoch, prefill_chunk: u32, loaded: Box<Loaded>, reply: oneshot::Sender<Installed> },
+    Reuse { key: StageKey, epoch: Epoch, terms: Terms, reply: oneshot::Sender<Option<Installed>> },
+    Install { key: StageKey, epoch: Epoch, terms: Terms, loaded: Box<Loaded>, reply: oneshot::Sender<Installed> },
     Connect { epoch: Epoch, out: mpsc::Sender<Outgoing> },
     Frame { frame: StageFrame, body: Vec<u8> },
-    Park { epoch: Epoch },
+    Kept { epoch: Epoch, reply: oneshot::Sender<Option<Vec<KeptSession>>> },
+    Park { epoch: Epoch, keep: bool },
     Shrink { why: String, done: SyncSender<()> },
     Release { why: String },
 }
@@ -127,8 +149,8 @@ impl Executor {
         let body = move || {
             shared.set_levers(gogrid_probe::background_thread());
             let pace = Pace::new(paced);
-            Core { stages: BTreeMap::new(), parked: Vec::new(), last: None, planned, lost, pace, ledger, work: shared }
-                .run(commands);
+            let (stages, heirs, parked, last) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), None);
+            Core { stages, heirs, parked, last, planned, lost, pace, ledger, work: shared }.run(commands);
         };
         let thread = thread::Builder::new().name(format!("executor {name}")).spawn(body)?;
         Ok(Self { inbox, work, thread: Waker(thread.thread().clone()) })
@@ -139,18 +161,19 @@ impl Executor {
         &self.work
     }
 
-    /// Takes a parked stage back into service under a new epoch; without a match, parked stages are freed.
-    pub(crate) async fn reuse(&self, key: StageKey, epoch: Epoch, prefill_chunk: u32) -> Option<Installed> {
+    /// Takes a parked stage back into service under a new epoch; or one that serves, as soon as it is parked. Without a
+    /// match, parked stages are freed.
+    pub(crate) async fn reuse(&self, key: StageKey, epoch: Epoch, terms: Terms) -> Option<Installed> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Reuse { key, epoch, prefill_chunk, reply }).await;
+        self.send(Command::Reuse { key, epoch, terms, reply }).await;
         answer.await.ok().flatten()
     }
 
     /// Puts a loaded stage into service.
-    pub(crate) async fn install(&self, key: StageKey, epoch: Epoch, chunk: u32, loaded: Loaded) -> Option<Installed> {
+    pub(crate) async fn install(&self, key: StageKey, epoch: Epoch, terms: Terms, loaded: Loaded) -> Option<Installed> {
         let (reply, answer) = oneshot::channel();
         let loaded = Box::new(loaded);
-        self.send(Command::Install { key, epoch, prefill_chunk: chunk, loaded, reply }).await;
+        self.send(Command::Install { key, epoch, terms, loaded, reply }).await;
         answer.await.ok()
     }
 
@@ -164,9 +187,17 @@ impl Executor {
         self.send(Command::Frame { frame, body }).await;
     }
 
-    /// Ends the epoch's sessions and keeps its weights until another stage is wanted.
-    pub(crate) async fn park(&self, epoch: Epoch) {
-        self.send(Command::Park { epoch }).await;
+    /// The sessions of earlier epochs that a stage has; `None` where there is no such stage.
+    pub(crate) async fn kept(&self, epoch: Epoch) -> Option<Vec<KeptSession>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Kept { epoch, reply }).await;
+        answer.await.ok().flatten()
+    }
+
+    /// Ends the epoch and keeps its weights until another stage is wanted, and its sessions for a minute if they may go
+    /// on in a later epoch.
+    pub(crate) async fn park(&self, epoch: Epoch, keep: bool) {
+        self.send(Command::Park { epoch, keep }).await;
     }
 
     /// The ledger's limit was lowered: frees what is over it, and waits until that is done, which takes a slice as a
@@ -218,6 +249,8 @@ enum Turn {
 
 struct Core {
     stages: BTreeMap<Epoch, Slot>,
+    /// Epochs that take over a stage that still serves an earlier one.
+    heirs: BTreeMap<Epoch, (Epoch, Terms)>,
     parked: Vec<Slot>,
     /// The stage that computed the last slice: the next in line comes after it.
     last: Option<Epoch>,
@@ -239,6 +272,7 @@ impl Core {
                     Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
             }
+            let let_go = self.let_go(Instant::now());
             let epoch = match self.turn() {
                 Turn::Of(epoch) => epoch,
                 Turn::In(wait) => {
@@ -248,7 +282,7 @@ impl Core {
                 Turn::Nobody => {
                     self.pace.rest();
                     self.work.set_resting();
-                    thread::park();
+                    rest(let_go);
                     continue;
                 }
             };
@@ -258,11 +292,25 @@ impl Core {
             let Some(slot) = self.stages.get_mut(&epoch) else { continue };
             let threads = self.pace.paced().threads();
             match self.pace.claim(slot.expected(threads), threads) {
-                Start::Stopped => thread::park(),
+                Start::Stopped => rest(let_go),
                 Start::In(wait) => thread::park_timeout(wait),
                 Start::Now => self.slice(epoch),
             }
         }
+    }
+
+    /// Lets sessions of earlier epochs go whose time is over, and says when to look again.
+    fn let_go(&mut self, now: Instant) -> Option<Duration> {
+        let slots = self.stages.values_mut().chain(&mut self.parked);
+        let waits = slots.filter_map(|slot| {
+            let wait = slot.kept_until()?.saturating_duration_since(now);
+            if wait.is_zero() {
+                slot.forget_kept();
+                return None;
+            }
+            Some(wait)
+        });
+        waits.min()
     }
 
     /// Whose turn it is: of the stages that have work, the one after the last.
@@ -302,20 +350,11 @@ impl Core {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Reuse { key, epoch, prefill_chunk, reply } => {
-                let found = self.parked.iter().position(|slot| slot.key == key).map(|at| self.parked.swap_remove(at));
-                // What does not fit the new plan must not hold memory beside it.
-                self.parked.clear();
-                let installed = found.map(|mut slot| {
-                    slot.scheduler = Scheduler::new(prefill_chunk);
-                    let installed = slot.installed();
-                    self.stages.insert(epoch, slot);
-                    installed
-                });
-                drop(reply.send(installed));
+            Command::Reuse { key, epoch, terms, reply } => {
+                drop(reply.send(self.reuse(&key, epoch, terms)));
             }
-            Command::Install { key, epoch, prefill_chunk, loaded, reply } => {
-                let slot = Slot::new(key, *loaded, prefill_chunk, self.planned, self.ledger.clone());
+            Command::Install { key, epoch, terms, loaded, reply } => {
+                let slot = Slot::new(key, *loaded, terms, self.planned, self.ledger.clone());
                 drop(reply.send(slot.installed()));
                 self.stages.insert(epoch, slot);
             }
@@ -324,12 +363,10 @@ impl Core {
                     slot.out = Some(out);
                 }
             }
-            Command::Park { epoch } => {
-                if let Some(mut slot) = self.stages.remove(&epoch) {
-                    slot.clear();
-                    self.parked.push(slot);
-                }
+            Command::Kept { epoch, reply } => {
+                drop(reply.send(self.stages.get_mut(&epoch).map(Slot::kept)));
             }
+            Command::Park { epoch, keep } => self.park(epoch, keep),
             Command::Frame { frame, body } => {
                 let epoch = frame.epoch();
                 if let Some(slot) = self.stages.get_mut(&epoch) {
@@ -343,15 +380,60 @@ impl Core {
             }
             Command::Release { why } => {
                 self.parked.clear();
-                for epoch in std::mem::take(&mut self.stages).into_keys() {
-                    give_up(&self.lost, epoch, why.clone());
-                }
+                let epochs: Vec<Epoch> = self.stages.keys().copied().collect();
+                epochs.into_iter().for_each(|epoch| self.give_up(epoch, &why));
             }
         }
     }
 
-    /// Frees what is over the ledger's limit: idle stages, then sessions, then stages.
+    fn reuse(&mut self, key: &StageKey, epoch: Epoch, terms: Terms) -> Option<Installed> {
+        if let Some((serving, slot)) = self.stages.iter().find(|(_, slot)| slot.key == *key) {
+            self.heirs.insert(epoch, (*serving, terms));
+            return Some(slot.installed());
+        }
+        let found = self.parked.iter().position(|slot| slot.key == *key).map(|at| self.parked.swap_remove(at));
+        // What does not fit the new plan must not hold memory beside it.
+        self.parked.clear();
+        let mut slot = found?;
+        slot.begin(terms);
+        let installed = slot.installed();
+        self.stages.insert(epoch, slot);
+        Some(installed)
+    }
+
+    fn park(&mut self, epoch: Epoch, keep: bool) {
+        self.heirs.remove(&epoch);
+        let Some(mut slot) = self.stages.remove(&epoch) else { return };
+        slot.end(keep);
+        let heir = self.heirs.iter().find(|(_, (of, _))| *of == epoch).map(|(heir, (_, terms))| (*heir, *terms));
+        match heir {
+            Some((heir, terms)) => {
+                self.heirs.remove(&heir);
+                slot.begin(terms);
+                self.stages.insert(heir, slot);
+            }
+            None => self.parked.push(slot),
+        }
+    }
+
+    /// Gives a stage up, and every epoch that was to take it over.
+    fn give_up(&mut self, epoch: Epoch, why: &str) {
+        if self.stages.remove(&epoch).is_none() {
+            return;
+        }
+        let heirs = self.heirs.extract_if(.., |_, (of, _)| *of == epoch).map(|(heir, _)| heir);
+        for epoch in heirs.chain([epoch]) {
+            tracing::warn!(%epoch, why, "stage given up");
+            drop(self.lost.try_send(Lost::Stage { epoch, message: why.to_owned() }));
+        }
+    }
+
+    /// Frees what is over the ledger's limit: outputs that are kept for replays, idle stages, then sessions, then
+    /// stages.
     fn shrink(&mut self, why: &str) {
+        if self.ledger.over() > 0 {
+            self.stages.values_mut().chain(&mut self.parked).for_each(Slot::forget_outputs);
+        }
         let over = self.ledger.over();
         if over == 0 {
             return;
@@ -368,9 +450,7 @@ impl Core {
                     }
                 }
                 Release::Stage { stage: Place::Serving(epoch) } => {
-                    if self.stages.remove(&epoch).is_some() {
-                        give_up(&self.lost, epoch, why.to_owned());
-                    }
+                    self.give_up(epoch, why);
                 }
                 Release::Stage { stage: Place::Parked(at) } => parked.push(at),
                 Release::Session { stage: Place::Parked(_), .. } => {}
@@ -398,9 +478,12 @@ fn tell(lost: &mpsc::Sender<Lost>, epoch: Epoch, failed: Failed) {
     }
 }
 
-fn give_up(lost: &mpsc::Sender<Lost>, epoch: Epoch, message: String) {
-    tracing::warn!(%epoch, message, "stage given up");
-    drop(lost.try_send(Lost::Stage { epoch, message }));
+/// Sleeps until it is woken, or for so long.
+fn rest(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => thread::park_timeout(wait),
+        None => thread::park(),
+    }
 }
 
 /// An executor without a thread: tests of links take its frames themselves.
@@ -453,7 +536,7 @@ mod tests {
         let noticed = tokio::spawn(async move { watched.ended().await });
         drop(thread);
         noticed.await.expect("it is told");
-        executor.park(Epoch(1)).await;
+        executor.park(Epoch(1), false).await;
     }
 
     #[tokio::test]

@@ -1,15 +1,15 @@
 //! From a stage's specification to weights in memory: check, reuse or fetch, build on a thread of its own.
 
 use crate::{
-    executor::{Executor, Installed, Loaded, StageKey},
+    executor::{Executor, Installed, Loaded, StageKey, Terms},
     lender::lent,
     pace::{Paced, Uncut},
     weights::{FetchError, Mirrors, WeightCache},
 };
 use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
 use gogrid_model::{
-    DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, ModelConfig, Quant, QuantError, Stage,
-    StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
+    DeviceKind, DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, ModelConfig, Quant, QuantError,
+    Stage, StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
 };
 use gogrid_wire::control::StageSpec;
 use std::{borrow::Cow, cell::RefCell, io, sync::Arc, thread};
@@ -76,7 +76,7 @@ impl Loader {
             return Err(StageLoadError::Memory { needed, weights, kv: spec.kv_budget, lent });
         }
         let key = StageKey { manifest: hash, layers, quant, kv_budget: spec.kv_budget };
-        if let Some(installed) = self.executor.reuse(key.clone(), spec.epoch, spec.prefill_chunk).await {
+        if let Some(installed) = self.executor.reuse(key.clone(), spec.epoch, Terms::from(spec)).await {
             tracing::info!(epoch = %spec.epoch, model = spec.model, "weights were still here");
             return Ok(installed);
         }
@@ -95,8 +95,9 @@ impl Loader {
             Stage::load(&manifest, layers, &source, &options)
         })
         .await?;
-        let loaded = Loaded { stage, memory: vec![weights, workspace], rows };
-        self.executor.install(key, spec.epoch, spec.prefill_chunk, loaded).await.ok_or(StageLoadError::Executor)
+        let books_outputs = self.device.kind() == DeviceKind::Cpu;
+        let loaded = Loaded { stage, memory: vec![weights, workspace], rows, books_outputs };
+        self.executor.install(key, spec.epoch, Terms::from(spec), loaded).await.ok_or(StageLoadError::Executor)
     }
 
     /// Memory for the intermediate results of a step, and the rows that it is enough for: as many as are asked for and

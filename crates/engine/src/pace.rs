@@ -137,6 +137,15 @@ impl Paced {
         self.clock.elapsed()
     }
 
+    /// How many times as long work takes as it would without a limit; infinite while nothing is allowed.
+    pub(crate) fn slowdown(&self) -> f64 {
+        let (cpu, gpu) = self.shares();
+        let used = if self.threads() == Threads::One { 1.0 / self.cores } else { 1.0 };
+        // On a GPU the CPU only starts kernels.
+        let slower = gpu.map_or(used / cpu.fraction(), |gpu| 1.0 / gpu.fraction());
+        slower.max(1.0)
+    }
+
     /// Threads for CPU work: as many as make up the allowance. One that runs all the time is worth more than several
     /// that run now and then, and wait for each other.
     pub(crate) fn threads(&self) -> Threads {

@@ -27,6 +27,22 @@ const NEWEST: f64 = 0.2;
 /// Measurements are kept apart by the rows' binary logarithm, up to 2,048 rows and more.
 const BUCKETS: usize = 12;
 
+/// Steps of up to so many rows are as good as one token of one session: the weights' way through memory is what counts.
+const DECODES: f64 = 8.0;
+/// Steps of so many rows and more are parts of prompts.
+const PROMPTS: f64 = 16.0;
+
+/// What a stage takes on its device, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Speed {
+    /// Of a layer, for a step of one token.
+    pub(crate) layer: f64,
+    /// Of the head, for a step of one token.
+    pub(crate) head: Option<f64>,
+    /// Of a layer, for one token of a prompt.
+    pub(crate) prompt_layer: Option<f64>,
+}
+
 /// Measured times of one kind of unit, by rows.
 #[derive(Debug, Default, Clone)]
 struct Curve {
@@ -43,6 +59,15 @@ impl Curve {
             None => (rows as f64, seconds),
             Some((r, s)) => (r + (rows as f64 - r) * NEWEST, s + (seconds - s) * NEWEST),
         });
+    }
+
+    /// Mean rows and seconds of the smallest steps that were measured, where they are decoding's, and of the largest, where
+    /// they are prompts'.
+    fn ends(&self) -> (Option<f64>, Option<f64>) {
+        let mut points = self.points.iter().flatten().copied();
+        let small = points.clone().next().filter(|(rows, _)| *rows <= DECODES);
+        let large = points.next_back().filter(|(rows, _)| *rows >= PROMPTS);
+        (small.map(|(_, seconds)| seconds), large.map(|(rows, seconds)| seconds / rows))
     }
 
     /// Seconds for so many rows: between two measured points on the line through them; beyond the last in proportion to
@@ -131,6 +156,14 @@ impl UnitTimes {
         }
     }
 
+    /// What was measured; `None` before a token was decoded.
+    pub(crate) fn speed(&self) -> Option<Speed> {
+        let ends = |unit: Unit| self.curve(unit).ends();
+        let layer = Unit::LAYER.map(ends);
+        let sum = |part: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| layer.iter().map(part).sum::<Option<f64>>();
+        Some(Speed { layer: sum(|ends| ends.0)?, head: ends(Unit::Head).0, prompt_layer: sum(|ends| ends.1) })
+    }
+
     fn curve(&self, unit: Unit) -> &Curve {
         &self.curves[unit as usize]
     }
@@ -213,6 +246,30 @@ mod tests {
         assert!((5..=6).contains(&times.next(1, iter::repeat_n(Unit::Up, 30))));
         times.observe(1, iter::once(Unit::Up), ms(60_000.0));
         assert!(times.expected(1, iter::once(Unit::Up)).unwrap() < ms(2.0));
+    }
+
+    #[test]
+    fn speeds_are_of_single_tokens_and_of_prompts_apart() {
+        let mut times = UnitTimes::new(PLANNED);
+        let units = |units: &[Unit]| units.to_vec().into_iter();
+        assert_eq!(times.speed(), None);
+        for _ in 0..20 {
+            times.observe(64, units(&[Unit::Attention]), ms(32.0));
+            times.observe(64, units(&[Unit::Up]), ms(64.0));
+            times.observe(64, units(&[Unit::Down]), ms(32.0));
+        }
+        assert_eq!(times.speed(), None, "no token was decoded");
+        for _ in 0..20 {
+            times.observe(1, units(&Unit::LAYER), ms(6.0));
+        }
+        let speed = times.speed().unwrap();
+        assert!((speed.layer - 0.006).abs() < 1e-4, "{speed:?}");
+        assert!((speed.prompt_layer.unwrap() - 0.002).abs() < 1e-4, "{speed:?}");
+        assert_eq!(speed.head, None);
+        for _ in 0..20 {
+            times.observe(1, units(&[Unit::Head]), ms(3.0));
+        }
+        assert!((times.speed().unwrap().head.unwrap() - 0.003).abs() < 1e-6);
     }
 
     proptest! {

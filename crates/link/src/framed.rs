@@ -1,7 +1,7 @@
 use crate::transport::Connection;
 use gogrid_wire::frame::{self, Bounds, FrameError, PREFIX_BYTES};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// Why a link gave up.
@@ -80,7 +80,8 @@ impl FrameSender {
 pub struct FrameReceiver {
     io: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
     bounds: Bounds,
-    _connection: Arc<dyn Connection>,
+    /// Kept open for as long as this half lives.
+    connection: Arc<dyn Connection>,
 }
 
 impl FrameReceiver {
@@ -90,7 +91,12 @@ impl FrameReceiver {
         connection: Arc<dyn Connection>,
     ) -> Self {
         // A decode step's frame (4 to 16 KB) fits the buffer, so that it takes one read.
-        Self { io: BufReader::with_capacity(32 << 10, Box::new(io)), bounds, _connection: connection }
+        Self { io: BufReader::with_capacity(32 << 10, Box::new(io)), bounds, connection }
+    }
+
+    /// A packet's way to the peer and back as the transport measures it; `None` where it does not.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.connection.round_trip()
     }
 
     /// Receives one message. Not cancel-safe: keep one task on it.

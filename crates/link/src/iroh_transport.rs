@@ -129,6 +129,11 @@ impl transport::Connection for Connection {
     fn closed(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { drop(Connection::closed(self).await) })
     }
+
+    fn round_trip(&self) -> Option<Duration> {
+        let paths = self.paths();
+        paths.iter().find(|path| path.is_selected()).map(|path| path.rtt())
+    }
 }
 
 /// Every handshake is a task of its own, so that a slow peer holds up nobody.

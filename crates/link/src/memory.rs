@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::{
     io::{duplex, split},
@@ -28,6 +29,10 @@ struct Wire;
 impl Connection for Wire {
     fn closed(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        None
     }
 }
 

@@ -75,6 +75,9 @@ pub trait Transport: Send + Sync + 'static {
 pub(crate) trait Connection: Send + Sync {
     /// Waits until the peer has let go of it. Cancel-safe.
     fn closed(&self) -> BoxFuture<'_, ()>;
+
+    /// A packet's way to the peer and back, where it is known.
+    fn round_trip(&self) -> Option<Duration>;
 }
 
 /// One link: a protocol spoken with one authenticated peer.

@@ -121,6 +121,19 @@ impl KvPool {
         true
     }
 
+    /// Goes on with the first `keep` tokens of session `from` as session `to`. False, and nothing changes, where `from`
+    /// has fewer or cannot reach `capacity` tokens, or `to` is open.
+    pub(crate) fn resume(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> bool {
+        let fits = |session: &KvSession| session.length >= keep && session.capacity >= capacity;
+        if self.sessions.contains_key(&to) || !self.sessions.get(&from).is_some_and(fits) {
+            return false;
+        }
+        if let Some(session) = self.sessions.remove(&from) {
+            self.sessions.insert(to, KvSession { length: keep, ..session });
+        }
+        true
+    }
+
     pub(crate) fn clear(&mut self) {
         self.sessions.clear();
         self.used = 0;
@@ -247,6 +260,26 @@ mod tests {
         }
         let (keys, _) = pool.append(SESSION, 0, &rows(1, 99.0), &rows(1, 99.0), 695).unwrap();
         assert_eq!(keys.dims(), [2, 6, 4]);
+    }
+
+    #[test]
+    fn a_session_goes_on_as_another_from_where_it_is_wanted() {
+        let mut pool = pool(64 * 100);
+        pool.open(SESSION, 10).unwrap();
+        pool.append(SESSION, 0, &rows(5, 1.0), &rows(5, 1.0), 0).unwrap();
+        pool.commit(SESSION, 5);
+        let to = SessionKey(8);
+        assert!(!pool.resume(SESSION, to, 10, 6), "it has fewer tokens");
+        assert!(!pool.resume(SESSION, to, 11, 3), "it cannot become so long");
+        assert!(!pool.resume(SessionKey(9), to, 10, 0), "there is none");
+        assert!(pool.resume(SESSION, to, 10, 3));
+        assert!(!pool.resume(to, to, 10, 3), "it would take its own place");
+        assert_eq!((pool.len(), pool.used(), pool.get(SESSION).is_none()), (1, 64 * 10, true));
+        let (keys, _) = pool.append(to, 0, &rows(1, 2.0), &rows(1, 2.0), 0).unwrap();
+        assert_eq!(
+            keys.flatten_all().unwrap().to_vec1::<f32>().unwrap()[..16],
+            [[1.0; 12].as_slice(), &[2.0; 4]].concat()
+        );
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl Stage {
         self.kv.close(session)
     }
 
+    /// Goes on with the first `keep` tokens of session `from` as session `to`, which may reach `capacity` tokens. False,
+    /// and nothing changes, where `from` has fewer or was opened for less, or `to` is open.
+    pub fn resume(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> bool {
+        self.kv.resume(from, to, capacity, keep)
+    }
+
     /// Frees every session's cache.
     pub fn close_all(&mut self) {
         self.kv.clear();

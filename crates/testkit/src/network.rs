@@ -75,6 +75,15 @@ impl Network {
         })
     }
 
+    /// Pulls a machine's cable out, or plugs it in again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_plugged(&self, machine: usize, plugged: bool) -> Result<()> {
+        let (switch, port) = (&self.namespaces[0], format!("port{}", machine + 1));
+        ip(&["-n", switch, "link", "set", &port, if plugged { "up" } else { "down" }])
+    }
+
     fn add(&mut self, name: &str) -> Result<String> {
         let namespace = format!("gogrid-{}-{name}", std::process::id());
         ip(&["netns", "add", &namespace])?;

@@ -4,14 +4,14 @@
 //! worker                         coordinator
 //!   Hello ───────────────────────▶           version, join token when new
 //!         ◀─────────────────────── Welcome   or Refused, and the stream ends
-//!   Beat (every second) ─────────▶
+//!   Beat ────────────────────────▶           every second, four times as often while it has sessions
 //!   Lends ───────────────────────▶           what the donor lets it take has changed
 //!         ◀─────────────────────── Load      a stage of a new epoch; body: its manifest (JSON)
 //!   Loaded | LoadFailed ─────────▶
 //!         ◀─────────────────────── Start     once every stage of the epoch is loaded: link up
-//!   Started ─────────────────────▶
+//!   Started ─────────────────────▶           with the sessions of earlier epochs that are still here
 //!   SessionFailed | LinkLost | StageGone ▶
-//!         ◀─────────────────────── Stop      the epoch is over; sessions end, weights may be kept
+//!         ◀─────────────────────── Stop      the epoch is over; weights are kept, and sessions where that is asked for
 //!   Draining ────────────────────▶           the machine leaves politely
 //!         ◀─────────────────────── Drained   nothing more will come for it
 //!   Resign ──────────────────────▶           and is no member any more
@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 pub enum ToCoordinator {
     /// The first message.
     Hello(Hello),
-    /// The worker lives; once a second.
+    /// The worker lives; once a second, four times as often while it has sessions.
     Beat(Beat),
     /// What the machine lends from now on.
     Lends(Lends),
@@ -52,6 +52,8 @@ pub enum ToCoordinator {
     Started {
         /// Whose stage.
         epoch: Epoch,
+        /// Sessions of earlier epochs that the stage still holds; at most [`MAX_KEPT`].
+        kept: Vec<KeptSession>,
     },
     /// A session was refused or failed on this stage; it holds nothing of it any more.
     SessionFailed {
@@ -126,6 +128,34 @@ pub struct StageBeat {
     pub sessions: u32,
     /// KV memory reserved for them, in bytes.
     pub kv_used: u64,
+    /// What it takes at the machine's present allowance; `None` before it was measured, and while nothing is allowed.
+    pub speed: Option<StageSpeed>,
+}
+
+/// Measured times of a stage, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageSpeed {
+    /// One layer, for a token that is decoded.
+    pub layer: u64,
+    /// The head, for a token that is decoded; `None` on a stage without it.
+    pub head: Option<u64>,
+    /// One layer, for one token of a prompt within a full step; `None` before a prompt was computed.
+    pub prompt_layer: Option<u64>,
+}
+
+/// The most sessions that [`ToCoordinator::Started`] names: a fraction of a frame's largest header. Those beyond it are
+/// computed anew.
+pub const MAX_KEPT: usize = 1024;
+
+/// A session of an earlier epoch whose KV cache a stage still has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSession {
+    /// The session.
+    pub session: SessionId,
+    /// Positions in the cache, from 0 on.
+    pub tokens: u32,
+    /// Whether the stage's outputs of all of them are there, for a next stage that is new.
+    pub outputs: bool,
 }
 
 /// From the coordinator to a worker.
@@ -146,6 +176,8 @@ pub enum ToWorker {
     Stop {
         /// Whose stage.
         epoch: Epoch,
+        /// Whether its sessions may go on in a later epoch: the stage keeps their KV caches for a minute.
+        keep: bool,
     },
     /// The answer to `Draining`: the worker's sessions are over or moved.
     Drained,
@@ -209,6 +241,8 @@ pub struct StageSpec {
     pub kv_budget: u64,
     /// The most prompt tokens in one step.
     pub prefill_chunk: u32,
+    /// Whether it keeps its sessions' outputs, so that the stage behind it can be replaced.
+    pub keep_outputs: bool,
     /// Who may send to this stage.
     pub from: Peer,
     /// Whom this stage sends to.
@@ -253,4 +287,7 @@ pub enum SessionError {
     /// The computation failed.
     #[error("the computation failed: {0}")]
     Compute(String),
+    /// What the session was to go on from is not here (any more).
+    #[error("the session that it was to go on from is not kept")]
+    NotKept,
 }

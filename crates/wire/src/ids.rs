@@ -48,9 +48,17 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// One sequence in a pipeline, unique for the coordinator's life.
+/// One sequence in a pipeline. Numbers never repeat, whatever the epoch: a session that a stage kept is told from all later
+/// ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId(pub u64);
+
+impl SessionId {
+    /// The session of that number, counted from 1, in an epoch's pipeline.
+    pub fn new(epoch: Epoch, number: u32) -> Self {
+        Self(epoch.0 << 32 | u64::from(number))
+    }
+}
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

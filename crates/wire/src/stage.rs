@@ -65,6 +65,8 @@ pub enum StageFrame {
         session: SessionId,
         /// The most tokens, prompt and answer together, that it may reach.
         capacity: u32,
+        /// What each stage from this one on goes on from, in their order; empty where all begin anew.
+        resume: Vec<Resume>,
     },
     /// The session is over: every stage frees what it holds and forgets what waits.
     Close {
@@ -92,6 +94,18 @@ impl StageFrame {
             Self::Step(step) => step.epoch,
         }
     }
+}
+
+/// How one stage goes on with a session of an earlier epoch. Positions that it has in its cache are not computed again;
+/// their outputs, where the next stage needs them, are those that it kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The earlier session.
+    pub from: SessionId,
+    /// Positions of its cache to keep; 0 begins anew. The first row that comes has this position.
+    pub keep: u32,
+    /// The first position that the next stage needs. Where it is below `keep`, the stage sends what it kept.
+    pub emit: u32,
 }
 
 /// Rows of one or several sessions, back to back in the order of `spans`.

@@ -22,9 +22,15 @@ pub(crate) enum BenchCommand {
     Neighbour(NeighbourArgs),
     /// Takes a machine away in the middle of an answer, and times the pause that its client notices.
     ///
-    /// A pipeline of two workers, killed without and with a replica, and asked to leave with one. The pause is the
-    /// longest wait between two tokens from that moment on.
+    /// A pipeline of two workers, one of which is killed or asked to leave; with another machine that has to load its
+    /// stage, or has it in memory, or with another pipeline. The pause is the longest wait between two tokens from that
+    /// moment on.
     Recovery(RecoveryArgs),
+    /// Counts how often greedy text forks although nothing was lost: after a replay, and in a batch.
+    ///
+    /// Answers alone, again in batches of eight, and again from after each fifth of them, as a replay does: prompt and
+    /// tokens are taken in at once. Whoever is undecided between two tokens may be tipped by the rounding.
+    Rounding(RoundingArgs),
     /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a second.
     #[command(hide = true)]
     Frames(FramesArgs),
@@ -104,12 +110,34 @@ pub(crate) struct RecoveryArgs {
     /// What computes: cpu, cuda:N or metal; given several times, the workers take them in turn.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: Vec<DeviceSpec>,
-    /// Tokens of the prompt; can be given several times, 128 and 768 when not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1900))]
+    /// Tokens of the prompt; can be given several times, 128 and 768 when not given. The demo model takes up to 768.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=7900))]
     pub(crate) prompt: Vec<u32>,
+    /// Threads that each worker computes with on a CPU; one when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
     /// Machines to take away for each row.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RoundingArgs {
+    /// As JSON, for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The model; both when not given.
+    #[arg(long)]
+    pub(crate) model: Vec<BenchModel>,
+    /// Weight type; can be given several times, none and q8_0 when not given.
+    #[arg(long)]
+    pub(crate) quant: Vec<Quant>,
+    /// What computes: cpu, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceSpec,
+    /// Answers, each of which is replayed four times.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub(crate) answers: usize,
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,8 @@ Fields of --json, of a coordinator:
   queue      requests that wait: waiting, and how many may: capacity
   workers    members: id, name, state (ready, stopped, draining or offline), device, memory_bytes, sessions, and
              stages: model, layers (the first, and the one after the last), epoch, quant (null until loaded),
-             weights_bytes, kv_used_bytes, kv_budget_bytes, sessions
+             weights_bytes, kv_used_bytes, kv_budget_bytes, sessions, spare (true where it only waits to take a
+             lost one's place), measured (layer_ms, head_ms, prompt_layer_ms: once they are known)
   models     name, quant, layers, context_length, ready, reason (what it waits for, or null), epoch (or null) and
              stages in order (layers, worker, worker_id) of its first pipeline, replicas (pipelines that it may have),
              and pipelines: epoch, state (ready, building, stopped, leaving or stalled), sessions, stages
@@ -88,8 +89,8 @@ mod tests {
     #[test]
     fn help_names_every_field_of_a_coordinators_status() {
         use gogrid_coordinator::status::{
-            HeldStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status, WorkerState,
-            WorkerStatus,
+            HeldStage, MeasuredStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status,
+            WorkerState, WorkerStatus,
         };
         let text = String::new;
         let held = HeldStage {
@@ -101,6 +102,8 @@ mod tests {
             kv_used_bytes: 0,
             kv_budget_bytes: 0,
             sessions: 0,
+            spare: true,
+            measured: Some(MeasuredStage { layer_ms: 1.0, head_ms: None, prompt_layer_ms: None }),
         };
         let worker = WorkerStatus {
             id: text(),

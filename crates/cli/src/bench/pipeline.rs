@@ -113,6 +113,7 @@ async fn start(model: &Path, workers: usize, args: &PipelineArgs) -> Result<Setu
         devices: args.device.clone(),
         threads: None,
         whole_batches: false,
+        keep_sessions: true,
     };
     let cluster = Cluster::start(folder, launch).await?;
     let name = if workers == 1 { "1 worker".into() } else { format!("{workers} workers") };

@@ -1,6 +1,9 @@
 //! The pause that a client notices when a machine of its answer goes away.
 
-use super::{random_model::LLAMA_1_1B, stream};
+use super::{
+    random_model::{LLAMA_1_1B, Shape},
+    stream,
+};
 use crate::{
     args::{BenchModel, RecoveryArgs},
     launch::{self, Cluster, Launch},
@@ -27,6 +30,8 @@ const BEFORE: usize = 8;
 const TOKENS: usize = 256;
 /// Every pipeline must be back within this time before the next round.
 const BACK_WITHIN: Duration = Duration::from_secs(180);
+/// The 1.1B shape, for prompts of 4,096 tokens.
+const LONG: Shape = Shape { context: 8192, ..LLAMA_1_1B };
 /// How often the status is asked for meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
@@ -34,37 +39,64 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Way {
-    KilledAlone,
-    Killed,
-    Leaves,
+    /// Killed; a third machine loads its stage, and all is computed again.
+    Anew,
+    /// Killed; a third machine loads its stage, and the stage that is left keeps what it has.
+    Kept,
+    /// Killed; a third machine has its stage in memory already.
+    Spare,
+    /// Killed, and there is another pipeline.
+    Replica,
+    /// Asked to leave, and there is another pipeline.
+    LeavesReplica,
+    /// Asked to leave; a third machine has its stage in memory already.
+    LeavesSpare,
 }
 
 impl Way {
     fn name(self) -> &'static str {
         match self {
-            Self::KilledAlone => "killed, planned anew",
-            Self::Killed => "killed, with a replica",
-            Self::Leaves => "leaves, with a replica",
+            Self::Anew => "killed, all anew",
+            Self::Kept => "killed, the rest kept",
+            Self::Spare => "killed, warm spare",
+            Self::Replica => "killed, replica",
+            Self::LeavesReplica => "leaves, replica",
+            Self::LeavesSpare => "leaves, warm spare",
         }
     }
 
     /// The longest pause that is accepted, where taking the prompt in takes so long; `None` where none is promised.
     fn bar(self, prefill: f64) -> Option<f64> {
         match self {
-            Self::KilledAlone => None,
-            Self::Killed => Some(1.0 + prefill),
-            Self::Leaves => Some(0.15 + prefill),
+            Self::Anew | Self::Kept => None,
+            Self::Spare | Self::Replica => Some(1.0 + prefill),
+            Self::LeavesReplica | Self::LeavesSpare => Some(0.15 + prefill),
         }
     }
 
     fn pipelines(self) -> usize {
-        if self == Self::KilledAlone { 1 } else { 2 }
+        if matches!(self, Self::Replica | Self::LeavesReplica) { 2 } else { 1 }
     }
 
-    /// Without a replica, one more machine than the pipeline has: the model can be planned over the others.
+    /// Machines of all pipelines, or one more than one has.
     fn workers(self) -> usize {
-        if self == Self::KilledAlone { STAGES + 1 } else { 2 * STAGES }
+        if self.pipelines() == 1 { STAGES + 1 } else { 2 * STAGES }
     }
+
+    fn has_spare(self) -> bool {
+        matches!(self, Self::Spare | Self::LeavesSpare)
+    }
+
+    /// Pipelines that the model may have: a spare is kept where one more has no room.
+    fn replicas(self) -> usize {
+        if self.has_spare() { 2 } else { self.pipelines() }
+    }
+
+    fn leaves(self) -> bool {
+        matches!(self, Self::LeavesReplica | Self::LeavesSpare)
+    }
+
+    const ALL: [Self; 6] = [Self::Anew, Self::Kept, Self::Spare, Self::Replica, Self::LeavesReplica, Self::LeavesSpare];
 }
 
 /// One way, one model, one prompt's length.
@@ -83,7 +115,7 @@ pub(super) async fn run(args: &RecoveryArgs) -> Result<ExitCode> {
     let both = [BenchModel::Demo, BenchModel::Random];
     let mut rows = Vec::new();
     for model in if args.model.is_empty() { &both[..] } else { &args.model } {
-        for way in [Way::KilledAlone, Way::Killed, Way::Leaves] {
+        for way in Way::ALL {
             rows.extend(bench(*model, way, args).await?);
         }
     }
@@ -120,7 +152,7 @@ struct Site {
     model: &'static str,
     /// The workers' ids, the first of which is that of worker 1.
     workers: Vec<String>,
-    pipelines: usize,
+    way: Way,
 }
 
 impl Site {
@@ -131,16 +163,18 @@ impl Site {
             BenchModel::Random => ("1.1b", random_model(folder.path().join("1.1b")).await?),
         };
         let quant = Some(Quant::Q8_0);
-        let model = NewModel { path, name: None, stages: STAGES, replicas: way.pipelines(), quant };
+        let model = NewModel { path, name: None, stages: STAGES, replicas: way.replicas(), quant };
         let (workers, devices) = (way.workers(), args.device.clone());
         let listen = "127.0.0.1:0".into();
-        let launch = Launch { listen, model, workers, devices, threads: Some(1), whole_batches: false };
+        let keep_sessions = way != Way::Anew;
+        let threads = args.threads.map_or(Some(1), |threads| Some(threads as usize));
+        let launch = Launch { listen, model, workers, devices, threads, whole_batches: false, keep_sessions };
         let mut cluster = Cluster::start(folder, launch).await?;
         let mut ids = Vec::new();
         for number in 1..=workers {
             ids.push(cluster.worker_id(number).await?);
         }
-        let site = Self { cluster, model: name, workers: ids, pipelines: way.pipelines() };
+        let site = Self { cluster, model: name, workers: ids, way };
         site.whole().await?;
         Ok(site)
     }
@@ -151,9 +185,9 @@ impl Site {
         let act = async || {
             let number = self.serving().await?;
             let start = Instant::now();
-            match way {
-                Way::KilledAlone | Way::Killed => self.cluster.kill(number).await?,
-                Way::Leaves => self.cluster.ask_to_leave(number),
+            match way.leaves() {
+                true => self.cluster.ask_to_leave(number),
+                false => self.cluster.kill(number).await?,
             }
             Ok((number, start))
         };
@@ -165,11 +199,16 @@ impl Site {
         waits.max().context("no token came after the machine was gone")
     }
 
-    /// The worker of the last stage of the pipeline that has the session.
+    /// The worker of the pipeline that has the session: of the stage that there is a spare of, or of the last.
     async fn serving(&self) -> Result<usize> {
         let status = self.cluster.status().await?;
+        let spare = status.workers.iter().flat_map(|worker| &worker.stages).find(|stage| stage.spare);
         let pipelines = status.models.iter().flat_map(|model| &model.pipelines);
-        let stage = pipelines.filter(|pipeline| pipeline.sessions > 0).find_map(|pipeline| pipeline.stages.last());
+        let pipeline = pipelines.into_iter().find(|pipeline| pipeline.sessions > 0);
+        let stage = pipeline.and_then(|pipeline| match spare {
+            Some(spare) => pipeline.stages.iter().find(|stage| stage.layers == spare.layers),
+            None => pipeline.stages.last(),
+        });
         let stage = stage.context("no pipeline has the session")?;
         let at = self.workers.iter().position(|id| *id == stage.worker_id).context("an unknown worker")?;
         Ok(at + 1)
@@ -191,15 +230,18 @@ impl Site {
         let pipelines: Vec<_> = status.models.iter().flat_map(|model| &model.pipelines).collect();
         let ready = pipelines.iter().filter(|pipeline| pipeline.state == PipelineState::Ready).count();
         let connected = status.workers.iter().filter(|worker| !worker.device.is_empty()).count();
-        ready == self.pipelines && pipelines.len() == ready && connected == self.workers.len()
+        let mut stages = status.workers.iter().flat_map(|worker| &worker.stages);
+        let warm = stages.any(|stage| stage.spare && stage.quant.is_some());
+        ready == self.way.pipelines()
+            && pipelines.len() == ready
+            && connected == self.workers.len()
+            && warm == self.way.has_spare()
     }
 }
 
 async fn random_model(path: PathBuf) -> Result<PathBuf> {
     let made = path.clone();
-    tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made))
-        .await?
-        .context("the random model cannot be written")?;
+    tokio::task::spawn_blocking(move || LONG.write(&made)).await?.context("the random model cannot be written")?;
     Ok(path)
 }
 
@@ -248,10 +290,10 @@ mod tests {
     #[test]
     fn the_worst_of_few_pauses_is_judged_against_bar_and_prefill() {
         let pauses = [0.1, 0.2, 1.6];
-        assert_eq!(row(Way::Killed, &pauses).percentile(50), 0.2);
-        assert!(row(Way::Killed, &pauses).is_missed());
-        assert!(!row(Way::Killed, &[0.1, 1.4]).is_missed());
-        assert!(row(Way::Leaves, &[0.7]).is_missed());
-        assert!(!row(Way::KilledAlone, &[9.0]).is_missed());
+        assert_eq!(row(Way::Replica, &pauses).percentile(50), 0.2);
+        assert!(row(Way::Replica, &pauses).is_missed());
+        assert!(!row(Way::Spare, &[0.1, 1.4]).is_missed());
+        assert!(row(Way::LeavesSpare, &[0.7]).is_missed());
+        assert!(!row(Way::Anew, &[9.0]).is_missed());
     }
 }

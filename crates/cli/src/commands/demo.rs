@@ -34,6 +34,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         // Layers of this size gain nothing from more.
         threads: Some(1),
         whole_batches: false,
+        keep_sessions: true,
     };
     let cluster = tokio::select! {
         cluster = Cluster::start(folder, launch) => cluster?,

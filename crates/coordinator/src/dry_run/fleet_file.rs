@@ -1,5 +1,5 @@
 use super::DryFleet;
-use crate::planner::{Link, Machine, Speed};
+use crate::planner::{Link, Machine, Measured};
 use bytesize::ByteSize;
 use gogrid_model::{DeviceError, DeviceSpec};
 use gogrid_wire::PeerId;
@@ -162,10 +162,10 @@ impl Entry {
         }
         let measured = match (self.layer_ms, self.head_ms, self.prompt_layer_ms) {
             (None, None, None) => None,
-            (Some(layer), Some(head), Some(prompt)) => Some(Speed {
+            (Some(layer), Some(head), Some(prompt)) => Some(Measured {
                 layer: not_negative("layer_ms", of, layer)? / 1e3,
-                head: not_negative("head_ms", of, head)? / 1e3,
-                prompt_layer: not_negative("prompt_layer_ms", of, prompt)? / 1e3,
+                head: Some(not_negative("head_ms", of, head)? / 1e3),
+                prompt_layer: Some(not_negative("prompt_layer_ms", of, prompt)? / 1e3),
             }),
             _ => {
                 let fields = "given as all of layer_ms, head_ms and prompt_layer_ms, or none";

@@ -2,7 +2,6 @@
 //! the sequences of one that is lost go on over another without waiting for a load.
 
 use super::FleetTask;
-use crate::planner::{self, Delays};
 use gogrid_wire::Epoch;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -14,27 +13,32 @@ impl FleetTask {
         self.spread_again = None;
         let models: Vec<_> = self.models.iter().filter(|model| self.wants_replica(&model.name)).cloned().collect();
         for model in models {
-            let again =
-                self.spread.get(&model.name).map(|last| *last + self.timing.replan_window).filter(|again| *again > now);
-            if again.is_some() {
-                self.spread_again = [self.spread_again, again].into_iter().flatten().min();
+            let again = self.spread.get(&model.name).map(|last| *last + self.timing.replan_window);
+            if self.is_too_soon(again) {
                 continue;
             }
-            let mut machines = self.machines(&[]);
+            let mut machines = self.machines(&model.name, &[]);
             machines.retain(|machine| {
                 let own = self.builds.values().filter(|build| build.model == model.name);
                 !own.into_iter().any(|build| build.has(machine.id))
             });
-            if let Ok(plan) = planner::plan(&self.demand(&model), &machines, &Delays::default()) {
+            if let Ok(plan) = self.plan_over(&model, &machines) {
                 tracing::info!(model = model.name, "a replica");
                 self.spread.insert(model.name.clone(), now);
-                self.build(&Arc::clone(&model), plan.stages).await;
+                self.build(&Arc::clone(&model), plan.stages, None).await;
             }
         }
     }
 
+    /// Whether a window is still open; when it ends, plans are made again.
+    pub(super) fn is_too_soon(&mut self, again: Option<Instant>) -> bool {
+        let again = again.filter(|again| *again > Instant::now());
+        self.spread_again = [self.spread_again, again].into_iter().flatten().min();
+        again.is_some()
+    }
+
     /// Replicas, the youngest first: pipelines whose model another one serves.
-    pub(super) fn spares(&self) -> Vec<Epoch> {
+    pub(super) fn extra(&self) -> Vec<Epoch> {
         let mut served = Vec::new();
         let mut spares = Vec::new();
         for (epoch, build) in &self.builds {
@@ -49,7 +53,7 @@ impl FleetTask {
     }
 
     /// Whether a model is served, has fewer pipelines than it may, and none on its way.
-    fn wants_replica(&self, model: &str) -> bool {
+    pub(super) fn wants_replica(&self, model: &str) -> bool {
         let working = self.builds.values().filter(|build| build.model == model && self.works(build));
         let (ready, building): (Vec<_>, Vec<_>) = working.partition(|build| build.is_ready());
         !ready.is_empty() && building.is_empty() && ready.len() < self.models.replicas(model)

@@ -1,9 +1,10 @@
-use super::{FleetTask, Worker, build::Build};
+use super::{FleetTask, Worker, build::Build, spares::Spare};
 use crate::{
     pipeline::Standing,
+    planner::Placement,
     status::{
-        HeldStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status, WorkerState,
-        WorkerStatus,
+        HeldStage, MeasuredStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status,
+        WorkerState, WorkerStatus,
     },
 };
 use gogrid_wire::{Epoch, PeerId};
@@ -35,6 +36,8 @@ impl FleetTask {
 
     fn worker_status(&self, id: PeerId, worker: &Worker) -> WorkerStatus {
         let stages = self.builds.iter().flat_map(|(epoch, build)| held_stages(*epoch, build, id, worker));
+        let spares = self.spares.iter().filter(|(_, spare)| spare.place.machine == id);
+        let spares = spares.map(|(epoch, spare)| held_spare(*epoch, spare));
         WorkerStatus {
             id: id.to_string(),
             name: worker.hello.name.clone(),
@@ -47,7 +50,7 @@ impl FleetTask {
             memory_bytes: worker.lends.memory,
             // As the machine itself counts, stages that the coordinator has given up included.
             sessions: worker.beat.stages.iter().map(|stage| stage.sessions).sum(),
-            stages: stages.collect(),
+            stages: stages.chain(spares).collect(),
         }
     }
 
@@ -91,6 +94,23 @@ impl FleetTask {
     }
 }
 
+fn held_spare(epoch: Epoch, spare: &Spare) -> HeldStage {
+    let Placement { layers, kv_budget, .. } = &spare.place;
+    let (weights_bytes, quant) = spare.loaded.clone().unzip();
+    HeldStage {
+        model: spare.model.clone(),
+        layers: [layers.start, layers.end],
+        epoch: epoch.0,
+        quant,
+        weights_bytes: weights_bytes.unwrap_or(0),
+        kv_used_bytes: 0,
+        kv_budget_bytes: *kv_budget,
+        sessions: 0,
+        spare: true,
+        measured: None,
+    }
+}
+
 fn held_stages(epoch: Epoch, build: &Build, id: PeerId, worker: &Worker) -> impl Iterator<Item = HeldStage> {
     build.stages.iter().filter(move |stage| stage.place.machine == id).map(move |stage| {
         let beat = worker.beat.stages.iter().find(|beat| beat.epoch == epoch);
@@ -103,6 +123,12 @@ fn held_stages(epoch: Epoch, build: &Build, id: PeerId, worker: &Worker) -> impl
             kv_used_bytes: beat.map_or(0, |beat| beat.kv_used),
             kv_budget_bytes: stage.place.kv_budget,
             sessions: beat.map_or(0, |beat| beat.sessions),
+            spare: false,
+            measured: beat.and_then(|beat| beat.speed).map(|speed| {
+                let ms = |nanos: u64| nanos as f64 / 1e6;
+                let (head_ms, prompt_layer_ms) = (speed.head.map(ms), speed.prompt_layer.map(ms));
+                MeasuredStage { layer_ms: ms(speed.layer), head_ms, prompt_layer_ms }
+            }),
         }
     })
 }

@@ -8,13 +8,25 @@ use std::collections::HashMap;
 impl FleetTask {
     /// Whether a machine has not been heard of for longer than a beat may be late.
     pub(super) fn is_silent(&self, worker: &Worker) -> bool {
-        worker.last_beat.elapsed() > self.timing.suspect_after
+        let busy = worker.beat.stages.iter().any(|stage| stage.sessions > 0);
+        let late = if busy { self.timing.suspect_busy_after } else { self.timing.suspect_after };
+        worker.last_beat.elapsed() > late
     }
 
     /// Whether a pipeline serves or will: its machines take work, as far as they say. One that is not ready yet waits
     /// for no silent machine.
     pub(super) fn works(&self, build: &Build) -> bool {
         build.peers().all(|peer| self.workers.get(&peer).is_some_and(Worker::takes_work)) && !self.is_stuck(build)
+    }
+
+    /// Whether it works, and none of its machines is silent.
+    pub(super) fn works_well(&self, build: &Build) -> bool {
+        self.works(build) && !self.any(build, |worker| self.is_silent(worker))
+    }
+
+    /// The pipelines of a model.
+    pub(super) fn of_model(&self, model: &str) -> impl Iterator<Item = &Build> {
+        self.builds.values().filter(move |build| build.model == model)
     }
 
     /// Pipelines that are of no use for now: a machine of them does not compute, by its owner's will, or they are not

@@ -7,12 +7,16 @@ pub(crate) struct Timing {
     pub(crate) tick: Duration,
     /// A machine that is silent for this long is not waited for where another pipeline can go on.
     pub(crate) suspect_after: Duration,
+    /// The same for a machine that had sessions when it was last heard.
+    pub(crate) suspect_busy_after: Duration,
     /// A machine that is silent for this long is lost.
     pub(crate) lost_after: Duration,
     /// A model whose stages could not be loaded is tried again after this long.
     pub(crate) retry_after: Duration,
     /// A model that is served is planned at most once in this time.
     pub(crate) replan_window: Duration,
+    /// Better plans for what is served are looked for this often.
+    pub(crate) improve_every: Duration,
     /// A request that loses one pipeline after the other without getting a token is not given up before this.
     pub(crate) starves_after: Duration,
 }
@@ -20,15 +24,19 @@ pub(crate) struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            tick: Duration::from_millis(250),
+            tick: Duration::from_millis(100),
             // Half a second late is rare for a beat, and moving sessions for nothing costs no more than a prefill.
             suspect_after: Duration::from_millis(1500),
+            // Three missed beats of a quarter of a second.
+            suspect_busy_after: Duration::from_millis(750),
             // Three missed beats of one second, and the beat's own lateness.
             lost_after: Duration::from_millis(3500),
             retry_after: Duration::from_secs(5),
             // A machine that comes and goes needs five seconds to be missed and to be back. With twice that, it cannot
             // make others load and drop weights at its own pace, and a replica that is lost is still replaced soon.
             replan_window: Duration::from_secs(10),
+            // Moving costs as much as some hundred tokens: what a minute's tokens gain must outweigh it.
+            improve_every: Duration::from_secs(60),
             // Many sequences that are replayed wait for each other. Half of what clients usually wait for an answer.
             starves_after: Duration::from_secs(300),
         }

@@ -1,4 +1,4 @@
-use super::Speed;
+use super::Measured;
 use gogrid_model::DeviceSpec;
 use gogrid_wire::PeerId;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ pub(crate) struct Machine {
     /// lend that.
     pub(crate) free: u64,
     /// What the model takes there at the machine's allowance, where it was measured; else the device's kind tells.
-    pub(crate) measured: Option<Speed>,
+    pub(crate) measured: Option<Measured>,
     pub(crate) link: Link,
     /// The probability that it is still there in a minute, above 0.
     pub(crate) reliability: f64,

@@ -1,7 +1,8 @@
 use super::{
-    Demand, Machine, Placement, Speed,
+    Demand, Machine, Placement,
     memory::Sizes,
     seat::{Needs, Role, Seat},
+    speed::Speed,
 };
 use gogrid_model::{DeviceKind, Layers, Quant};
 
@@ -65,7 +66,10 @@ impl<'a> Problem<'a> {
         for machine in &machines {
             let kind = machine.device.kind();
             if !kinds.iter().any(|known| known.kind == kind) {
-                kinds.push(Kind::new(demand, kind));
+                let like = machines.iter().filter(|machine| machine.device.kind() == kind);
+                let mut new = Kind::new(demand, kind);
+                new.expected = new.expected.among(like.filter_map(|machine| machine.measured.as_ref()));
+                kinds.push(new);
             }
         }
         Self { demand, machines, kinds }
@@ -98,12 +102,9 @@ impl<'a> Problem<'a> {
         self.need(machine, layers) as f64 / self.machines[machine].free.max(1) as f64
     }
 
-    pub(super) fn weights(&self, machine: usize, layers: Layers) -> u64 {
-        self.kind(machine).sizes.weights(layers)
-    }
-
     pub(super) fn speed(&self, machine: usize) -> Speed {
-        self.machines[machine].measured.unwrap_or(self.kind(machine).expected)
+        let expected = self.kind(machine).expected;
+        self.machines[machine].measured.as_ref().map_or(expected, |measured| expected.measured(measured))
     }
 
     /// Seconds that a token's activations take for one way through the machine's link.
@@ -140,6 +141,19 @@ impl<'a> Problem<'a> {
     pub(super) fn seats(&self, view: View, delay: impl Fn(usize) -> f64) -> Vec<Seat> {
         let seats = (0..self.machines.len()).map(|machine| self.seat(machine, view, delay(machine)));
         seats.filter(|seat| seat.most.iter().any(|most| *most > 0)).collect()
+    }
+
+    /// Of the machines that may be chosen and have room for a stage, the one that takes least for a token, reliability
+    /// counted in.
+    pub(super) fn machine_for(&self, layers: Layers, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let role = Role::of(layers, self.layers());
+        let seconds = |at: usize| {
+            let machine = self.machines[at];
+            let own = self.fixed(at, role) + self.speed(at).layer * layers.len() as f64;
+            (own + 2.0 * machine.link.delay) / machine.reliability.clamp(0.05, 1.0)
+        };
+        let fits = |at: &usize| may(*at) && self.need(*at, layers) <= self.machines[*at].free;
+        (0..self.machines.len()).filter(fits).min_by(|a, b| seconds(*a).total_cmp(&seconds(*b)))
     }
 
     /// The stage with all the KV memory that is wanted and fits.

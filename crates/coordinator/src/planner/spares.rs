@@ -1,6 +1,6 @@
 //! More than one pipeline needs: replicas of what fits, and machines that could take a lost stage's place.
 
-use super::{Delays, Demand, Machine, Plan, plan, problem::Problem, seat::Role};
+use super::{Delays, Demand, Machine, Placement, Plan, plan, problem::Problem};
 use gogrid_wire::PeerId;
 
 /// Further pipelines for the same model, the fastest first, on machines that have no part in one yet; `most` at most.
@@ -25,49 +25,34 @@ pub(crate) fn replicas(
 }
 
 /// A machine that could keep a stage's weights warm.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Spare {
     /// The stage, counted from 0.
     pub(crate) stage: usize,
-    pub(crate) machine: PeerId,
-    /// What it would hold of weights, in bytes.
-    pub(crate) weights: u64,
+    /// Where it would be.
+    pub(crate) place: Placement,
 }
 
 /// Spares for the stages whose loss costs most, those first: bytes to load ÷ reliability of the machine. Each takes a
-/// machine without a part in the plan that has room for the stage: of those the one that makes a token slowest by the
+/// machine without a part in them that has room for the stage: of those the one that makes a token slowest by the
 /// least.
-pub(crate) fn spares(demand: &Demand<'_>, machines: &[Machine], plan: &Plan) -> Vec<Spare> {
+pub(crate) fn spares(demand: &Demand<'_>, machines: &[Machine], stages: &[Placement]) -> Vec<Spare> {
     let problem = Problem::new(demand, machines);
-    let place = |id: PeerId| problem.machines.iter().position(|machine| machine.id == id);
-    let mut at_stake: Vec<(f64, usize)> = plan
-        .stages
-        .iter()
-        .enumerate()
-        .filter_map(|(stage, placed)| {
-            let at = place(placed.machine)?;
-            let bytes = problem.weights(at, placed.layers) as f64;
-            Some((bytes / problem.machines[at].reliability.clamp(0.05, 1.0), stage))
-        })
-        .collect();
+    let reliability_of = |id: PeerId| machines.iter().find(|machine| machine.id == id).map(|found| found.reliability);
+    let at_stake = stages.iter().enumerate().map(|(stage, placed)| {
+        let reliability = reliability_of(placed.machine).unwrap_or(1.0);
+        (placed.memory.weights as f64 / reliability.clamp(0.05, 1.0), stage)
+    });
+    let mut at_stake: Vec<(f64, usize)> = at_stake.collect();
     at_stake.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let used = |id: PeerId| plan.stages.iter().any(|stage| stage.machine == id);
-    let mut free: Vec<usize> = (0..problem.machines.len()).filter(|at| !used(problem.machines[*at].id)).collect();
+    let used = |id: PeerId| stages.iter().any(|stage| stage.machine == id);
+    let mut taken: Vec<usize> = (0..problem.machines.len()).filter(|at| used(problem.machines[*at].id)).collect();
     let mut spares = Vec::new();
     for (_, stage) in at_stake {
-        let layers = plan.stages[stage].layers;
-        let role = Role::of(layers, problem.layers());
-        let seconds = |at: usize| {
-            let machine = problem.machines[at];
-            let own = problem.fixed(at, role) + problem.speed(at).layer * layers.len() as f64;
-            (own + 2.0 * machine.link.delay) / machine.reliability.clamp(0.05, 1.0)
-        };
-        let fits = |at: &&usize| problem.need(**at, layers) <= problem.machines[**at].free;
-        let best = free.iter().filter(fits).copied().min_by(|a, b| seconds(*a).total_cmp(&seconds(*b)));
-        if let Some(at) = best {
-            free.retain(|other| *other != at);
-            let weights = problem.weights(at, layers);
-            spares.push(Spare { stage, machine: problem.machines[at].id, weights });
+        let layers = stages[stage].layers;
+        if let Some(at) = problem.machine_for(layers, |at| !taken.contains(&at)) {
+            taken.push(at);
+            spares.push(Spare { stage, place: problem.place(at, layers) });
         }
     }
     spares

@@ -13,6 +13,16 @@ pub(crate) struct Speed {
     pub(crate) prompt_layer: f64,
 }
 
+/// What was measured of a machine at its allowance, in seconds as in [`Speed`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) layer: f64,
+    /// Where it has the head.
+    pub(crate) head: Option<f64>,
+    /// Once it computed prompts.
+    pub(crate) prompt_layer: Option<f64>,
+}
+
 /// What is expected of a device before anything is measured.
 struct Expected {
     /// Seconds for starting a layer's kernels.
@@ -40,6 +50,26 @@ impl Expected {
 }
 
 impl Speed {
+    /// What a machine takes of whose kind others were measured: as much more or less than expected as they do, at the
+    /// mean. Else whoever was never tried would look better, or worse, than all who were.
+    pub(super) fn among<'a>(self, others: impl Iterator<Item = &'a Measured>) -> Self {
+        let (sum, count) = others.fold((0.0, 0.0), |(sum, count), other| (sum + other.layer / self.layer, count + 1.0));
+        let factor = if count > 0.0 { sum / count } else { 1.0 };
+        let Self { layer, head, prompt_layer } = self;
+        Self { layer: layer * factor, head: head * factor, prompt_layer: prompt_layer * factor }
+    }
+
+    /// As measured; what was not is expected to be as much faster or slower than usual as a layer is.
+    pub(super) fn measured(self, measured: &Measured) -> Self {
+        let Measured { layer, head, prompt_layer } = *measured;
+        let factor = layer / self.layer;
+        Self {
+            layer,
+            head: head.unwrap_or(self.head * factor),
+            prompt_layer: prompt_layer.unwrap_or(self.prompt_layer * factor),
+        }
+    }
+
     /// Of a model whose layers and head take so many bytes each.
     pub(super) fn expected(kind: DeviceKind, config: &ModelConfig, layer_bytes: f64, head_bytes: f64) -> Self {
         let device = Expected::of(kind);

@@ -1,6 +1,6 @@
 //! Numbers that anybody may read at any time.
 
-use crate::pace::UncutCount;
+use crate::{pace::UncutCount, slices::Speed};
 use gogrid_probe::LeverReport;
 use std::{
     collections::VecDeque,
@@ -26,6 +26,19 @@ pub struct StageGauge {
     pub sessions: AtomicU32,
     /// KV memory reserved for them, in bytes.
     pub kv_used: AtomicU64,
+    /// What it takes on its device, once it was measured.
+    speed: Mutex<Option<Speed>>,
+}
+
+impl StageGauge {
+    /// What the stage takes on its device, limits aside; `None` before a token was decoded.
+    pub(crate) fn speed(&self) -> Option<Speed> {
+        *self.speed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_speed(&self, speed: Speed) {
+        *self.speed.lock().unwrap_or_else(PoisonError::into_inner) = Some(speed);
+    }
 }
 
 /// What the executor does.

@@ -1,9 +1,10 @@
 //! One stage in service: what waits for it, what it computes next, and where its output goes.
 
 use super::{
-    Installed, Loaded, Outgoing, Place, StageGauge, StageKey,
+    Installed, Loaded, Outgoing, Place, StageGauge, StageKey, Terms,
     convert::{begin, candidates, session_error, to_wire},
     gather::{Gather, Ready},
+    outputs::Outputs,
 };
 use crate::{
     scheduler::{Scheduler, Work},
@@ -13,8 +14,8 @@ use gogrid_limits::{Account, HeldSession, Holding, Ledger, Reservation};
 use gogrid_model::{ForwardError, Output, Pass, SessionKey, Stage, Threads, Unit};
 use gogrid_wire::{
     Epoch, SessionId,
-    control::SessionError,
-    stage::{Rows, StageFrame, Step},
+    control::{KeptSession, MAX_KEPT, SessionError},
+    stage::{Resume, Rows, Span, StageFrame, Step},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,11 +27,15 @@ use tokio::sync::mpsc;
 /// Sessions that the stage gave up, with the reasons.
 pub(super) type Failed = Vec<(SessionId, SessionError)>;
 
+/// Sessions of an epoch that is over are kept for this long, and once more when the coordinator was told of them:
+/// requests wait half of it for a new pipeline.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
 /// A stage with its lines of work.
 pub(super) struct Slot {
     pub(super) key: StageKey,
     stage: Stage,
-    pub(super) scheduler: Scheduler,
+    scheduler: Scheduler,
     gauge: Arc<StageGauge>,
     /// Where its output goes, once it is linked up.
     pub(super) out: Option<mpsc::Sender<Outgoing>>,
@@ -51,7 +56,18 @@ pub(super) struct Slot {
     ledger: Ledger,
     /// Of weights and workspace.
     memory: Vec<Reservation>,
-    kv: HashMap<SessionId, Reservation>,
+    sessions: HashMap<SessionId, Session>,
+    outputs: Outputs,
+    /// How long sessions of earlier epochs are kept.
+    kept_until: Option<Instant>,
+}
+
+struct Session {
+    kv: Reservation,
+    /// The first position that the next stage needs.
+    emit: u32,
+    /// Its epoch is over; it may go on in a later one.
+    kept: bool,
 }
 
 struct Running {
@@ -71,12 +87,13 @@ pub(super) struct Done {
 }
 
 impl Slot {
-    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, planned: Duration, ledger: Ledger) -> Self {
-        let Loaded { stage, memory, rows } = loaded;
-        Self {
+    pub(super) fn new(key: StageKey, loaded: Loaded, terms: Terms, planned: Duration, ledger: Ledger) -> Self {
+        let Loaded { stage, memory, rows, books_outputs } = loaded;
+        let outputs = Outputs::new(books_outputs.then(|| ledger.clone()));
+        let mut this = Self {
             key,
             stage,
-            scheduler: Scheduler::new(prefill_chunk),
+            scheduler: Scheduler::new(1),
             gauge: Arc::default(),
             out: None,
             running: None,
@@ -89,25 +106,78 @@ impl Slot {
             rows,
             ledger,
             memory,
-            kv: HashMap::new(),
-        }
+            sessions: HashMap::new(),
+            outputs,
+            kept_until: None,
+        };
+        this.begin(terms);
+        this
+    }
+
+    /// Serves an epoch from now on.
+    pub(super) fn begin(&mut self, Terms { prefill_chunk, keep_outputs }: Terms) {
+        self.scheduler = Scheduler::new(prefill_chunk);
+        self.outputs.set_wanted(keep_outputs && !self.stage.has_head());
     }
 
     pub(super) fn installed(&self) -> Installed {
         Installed { weight_bytes: self.stage.weight_bytes(), quant: self.key.quant, gauge: self.gauge.clone() }
     }
 
-    /// Ends every session.
-    pub(super) fn clear(&mut self) {
+    /// The epoch is over: ends what is computed, and every session that is not to be kept for a later one.
+    pub(super) fn end(&mut self, keep: bool) {
         self.running = None;
         self.alone.clear();
-        self.closing.clear();
+        for session in std::mem::take(&mut self.closing) {
+            self.close(session);
+        }
         self.gather = Gather::default();
-        self.stage.close_all();
-        self.kv.clear();
         self.scheduler = Scheduler::new(1);
         self.out = None;
+        if keep {
+            self.sessions.values_mut().for_each(|session| session.kept = true);
+            self.keep();
+        } else {
+            self.stage.close_all();
+            self.sessions.clear();
+            self.outputs.clear();
+            self.kept_until = None;
+        }
         self.measure();
+    }
+
+    fn keep(&mut self) {
+        let any = self.sessions.values().any(|session| session.kept);
+        self.kept_until = any.then(|| Instant::now() + KEPT_FOR);
+    }
+
+    /// Until when it has sessions of earlier epochs that must be let go then.
+    pub(super) fn kept_until(&self) -> Option<Instant> {
+        self.kept_until
+    }
+
+    /// Lets the sessions of earlier epochs go; false if there were none.
+    pub(super) fn forget_kept(&mut self) -> bool {
+        self.kept_until = None;
+        let kept: Vec<_> = self.sessions.iter().filter(|(_, session)| session.kept).map(|(id, _)| *id).collect();
+        kept.iter().for_each(|session| self.close(*session));
+        !kept.is_empty()
+    }
+
+    /// Gives the outputs up that are there for a replay alone.
+    pub(super) fn forget_outputs(&mut self) {
+        self.outputs.clear();
+    }
+
+    /// The sessions of earlier epochs that may go on; the coordinator is about to be told.
+    pub(super) fn kept(&mut self) -> Vec<KeptSession> {
+        self.keep();
+        let kept = self.sessions.iter().filter(|(_, session)| session.kept).filter_map(|(id, _)| {
+            let tokens = self.stage.cached(SessionKey(id.0))?;
+            let outputs = self.outputs.has(*id, tokens);
+            Some(KeptSession { session: *id, tokens: tokens as u32, outputs })
+        });
+        kept.take(MAX_KEPT).collect()
     }
 
     /// Whether there is something to compute now, or in a moment.
@@ -120,23 +190,23 @@ impl Slot {
 
     /// What it holds, for whoever has to decide what goes.
     pub(super) fn holding(&self, place: Place) -> Holding<Place, SessionId> {
-        let session = |(id, kv): (&SessionId, &Reservation)| HeldSession {
+        let session = |(id, session): (&SessionId, &Session)| HeldSession {
             id: *id,
-            kv_bytes: kv.bytes(),
+            kv_bytes: session.kv.bytes(),
             tokens: self.stage.cached(SessionKey(id.0)).unwrap_or_default() as u64,
         };
         Holding {
             stage: place,
             bytes: self.memory.iter().map(Reservation::bytes).sum(),
             parked: matches!(place, Place::Parked(_)),
-            sessions: self.kv.iter().map(session).collect(),
+            sessions: self.sessions.iter().map(session).collect(),
         }
     }
 
     /// Gives a session up for its memory; the coordinator goes on with it later or elsewhere.
     pub(super) fn hand_back(&mut self, session: SessionId) -> Failed {
-        let Some(kv) = self.kv.get(&session) else { return Vec::new() };
-        let (needed, usage) = (kv.bytes(), self.ledger.usage());
+        let Some(held) = self.sessions.get(&session) else { return Vec::new() };
+        let (needed, usage) = (held.kv.bytes(), self.ledger.usage());
         // A batch that it is part of is computed anew without it.
         if let Some(Running { batch, .. }) = self.running.take_if(|running| running.has(session)) {
             let others =
@@ -157,28 +227,27 @@ impl Slot {
 
     /// Takes in one frame. Frames keep their order: what is forwarded at once follows what was sent before.
     pub(super) fn receive(&mut self, frame: StageFrame, body: &[u8]) -> Failed {
-        match &frame {
-            StageFrame::Open { session, capacity, .. } => {
-                let (session, capacity) = (*session, *capacity);
-                if let Err(error) = self.open(session, capacity as usize) {
+        match frame {
+            StageFrame::Open { epoch, session, capacity, mut resume } => {
+                let own = if resume.is_empty() { None } else { Some(resume.remove(0)) };
+                if let Err(error) = self.open(session, capacity as usize, own) {
                     return vec![(session, error)];
                 }
-                if !self.stage.has_head() {
-                    self.send(frame, Vec::new());
+                self.forward(StageFrame::Open { epoch, session, capacity, resume });
+                if let Some(Resume { keep, emit, .. }) = own {
+                    self.send_kept(epoch, session, emit, keep);
                 }
                 Vec::new()
             }
             StageFrame::Close { session, .. } => {
                 match &self.running {
-                    Some(running) if running.has(*session) => self.closing.push(*session),
-                    _ => self.close(*session),
+                    Some(running) if running.has(session) => self.closing.push(session),
+                    _ => self.close(session),
                 }
-                if !self.stage.has_head() {
-                    self.send(frame, Vec::new());
-                }
+                self.forward(frame);
                 Vec::new()
             }
-            StageFrame::Step(step) => self.queue(step, body),
+            StageFrame::Step(step) => self.queue(&step, body),
             StageFrame::Candidates { .. } => {
                 tracing::warn!("a stage received candidates; ignored");
                 Vec::new()
@@ -186,18 +255,49 @@ impl Slot {
         }
     }
 
-    fn open(&mut self, session: SessionId, capacity: usize) -> Result<(), SessionError> {
-        let key = SessionKey(session.0);
-        self.stage.open(key, capacity).map_err(|error| session_error(&error))?;
-        match self.ledger.reserve(Account::Kv, self.stage.kv_bytes(capacity)) {
-            Ok(reserved) => drop(self.kv.insert(session, reserved)),
-            Err(over) => {
-                self.stage.close(key);
-                return Err(SessionError::OutOfMemory { needed: over.needed, free: over.free, budget: over.limit });
-            }
-        }
+    fn open(&mut self, session: SessionId, capacity: usize, resume: Option<Resume>) -> Result<(), SessionError> {
+        let emit = resume.map_or(0, |resume| resume.emit);
+        let kv = match resume {
+            Some(resume) if resume.keep > 0 => self.resume(session, capacity, resume)?,
+            _ => match self.reserve(session, capacity) {
+                // Sessions that are here come before those that may never be asked for again.
+                Err(SessionError::OutOfMemory { .. }) if self.forget_kept() => self.reserve(session, capacity)?,
+                reserved => reserved?,
+            },
+        };
+        self.sessions.insert(session, Session { kv, emit, kept: false });
         self.measure();
         Ok(())
+    }
+
+    fn reserve(&mut self, session: SessionId, capacity: usize) -> Result<Reservation, SessionError> {
+        let key = SessionKey(session.0);
+        self.stage.open(key, capacity).map_err(|error| session_error(&error))?;
+        self.ledger.reserve(Account::Kv, self.stage.kv_bytes(capacity)).map_err(|over| {
+            self.stage.close(key);
+            SessionError::OutOfMemory { needed: over.needed, free: over.free, budget: over.limit }
+        })
+    }
+
+    /// Takes over what is kept of an earlier session.
+    fn resume(&mut self, session: SessionId, capacity: usize, resume: Resume) -> Result<Reservation, SessionError> {
+        let Resume { from, keep, emit } = resume;
+        let has_outputs = self.stage.has_head() || emit >= keep || self.outputs.has(from, keep as usize);
+        let kept = self.sessions.get(&from).is_some_and(|earlier| earlier.kept) && has_outputs;
+        if !kept || !self.stage.resume(SessionKey(from.0), SessionKey(session.0), capacity, keep as usize) {
+            return Err(SessionError::NotKept);
+        }
+        self.outputs.resume(from, session, keep as usize);
+        self.sessions.remove(&from).map(|earlier| earlier.kv).ok_or(SessionError::NotKept)
+    }
+
+    /// Sends the next stage what it needs of the outputs that were kept.
+    fn send_kept(&self, epoch: Epoch, session: SessionId, from: u32, to: u32) {
+        for (at, rows, data) in self.outputs.pieces(session, from as usize, to as usize) {
+            let tokens = (data.len() / rows.bytes()) as u32;
+            let span = Span { session, position: at as u32, tokens, want: None };
+            self.send(StageFrame::Step(Step { epoch, spans: vec![span], rows }), data.to_vec());
+        }
     }
 
     /// Frees what a session holds.
@@ -205,7 +305,8 @@ impl Slot {
         self.scheduler.forget(session);
         self.alone.retain(|work| work.session != session);
         self.stage.close(SessionKey(session.0));
-        self.kv.remove(&session);
+        self.outputs.forget(session);
+        self.sessions.remove(&session);
         self.measure();
     }
 
@@ -251,6 +352,9 @@ impl Slot {
         self.batch_took += took;
         if done.tokens > 0 {
             self.gather = Gather::after(done.sessions, std::mem::take(&mut self.batch_took), Instant::now());
+            if let Some(speed) = self.times(threads).speed() {
+                self.gauge.set_speed(speed);
+            }
         }
         if !done.units.is_empty() {
             self.times[usize::from(threads == Threads::All)].observe(done.rows, done.units.iter().copied(), took);
@@ -314,12 +418,20 @@ impl Slot {
     }
 
     /// Sends a batch's output on.
-    fn emit(&self, epoch: Epoch, batch: &[Work], output: Output) {
+    fn emit(&mut self, epoch: Epoch, batch: &[Work], output: Output) {
         match output {
             Output::Hidden(out) => {
-                let spans = batch.iter().map(Work::span).collect();
                 let rows = Rows::Hidden { dtype: to_wire(out.dtype), width: out.width as u32 };
-                self.send(StageFrame::Step(Step { epoch, spans, rows }), out.data);
+                let mut at = 0;
+                for work in batch {
+                    let end = at + work.tokens as usize * rows.bytes();
+                    self.outputs.append(work.session, work.position as usize, rows, &out.data[at..end]);
+                    at = end;
+                }
+                let (spans, body) = self.needed(batch, rows, out.data);
+                if !spans.is_empty() {
+                    self.send(StageFrame::Step(Step { epoch, spans, rows }), body);
+                }
             }
             Output::Logits(logits) => {
                 let wanted = batch.iter().filter_map(|work| Some((work, work.want.as_ref()?)));
@@ -328,6 +440,33 @@ impl Slot {
                     self.send(StageFrame::Candidates { epoch, rows }, Vec::new());
                 }
             }
+        }
+    }
+
+    /// The spans of a batch without the rows that the next stage has already.
+    fn needed(&self, batch: &[Work], rows: Rows, data: Vec<u8>) -> (Vec<Span>, Vec<u8>) {
+        let emit = |work: &Work| self.sessions.get(&work.session).map_or(0, |session| session.emit);
+        if batch.iter().all(|work| work.position >= emit(work)) {
+            return (batch.iter().map(Work::span).collect(), data);
+        }
+        let (mut spans, mut body, mut at) = (Vec::new(), Vec::new(), 0);
+        for work in batch {
+            let end = at + work.tokens as usize * rows.bytes();
+            let known = emit(work).saturating_sub(work.position).min(work.tokens);
+            if known < work.tokens {
+                let span = work.span();
+                spans.push(Span { position: span.position + known, tokens: span.tokens - known, ..span });
+                body.extend_from_slice(&data[at + known as usize * rows.bytes()..end]);
+            }
+            at = end;
+        }
+        (spans, body)
+    }
+
+    /// Sends the next stage what is for all of them.
+    fn forward(&self, frame: StageFrame) {
+        if !self.stage.has_head() {
+            self.send(frame, Vec::new());
         }
     }
 

@@ -57,7 +57,15 @@ impl Site {
         let data = folder.path().join("worker-1");
         let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::Q8_0) };
         let devices = vec![device];
-        let launch = Launch { listen: "127.0.0.1:0".into(), model, workers: 1, devices, threads: None, whole_batches };
+        let launch = Launch {
+            listen: "127.0.0.1:0".into(),
+            model,
+            workers: 1,
+            devices,
+            threads: None,
+            whole_batches,
+            keep_sessions: true,
+        };
         let cluster = Cluster::start(folder, launch).await?;
         let pid = *cluster.pids().get(1).context("the worker has ended")?;
         Ok(Self {

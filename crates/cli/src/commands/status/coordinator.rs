@@ -58,6 +58,10 @@ pub(super) fn describe(status: &Status) -> String {
             let used: u64 = worker.stages.iter().map(|stage| stage.weights_bytes + stage.kv_used_bytes).sum();
             let (used, sessions) = (ByteSize(used), worker.sessions);
             let _ = writeln!(text, "         {}, {used} of {lent} in use, {sessions} sessions", worker.device);
+            for spare in worker.stages.iter().filter(|stage| stage.spare) {
+                let ([first, end], model) = (spare.layers, &spare.model);
+                let _ = writeln!(text, "         keeps layers {first} to {} of {model} warm", end - 1);
+            }
         }
     }
     text

@@ -29,13 +29,24 @@ pub(super) struct Grid {
 
 /// Ten times as fast as outside.
 pub(super) fn hurried() -> Timing {
-    let Timing { tick, suspect_after, lost_after, retry_after, replan_window, starves_after } = Timing::default();
+    let Timing {
+        tick,
+        suspect_after,
+        suspect_busy_after,
+        lost_after,
+        retry_after,
+        replan_window,
+        improve_every,
+        starves_after,
+    } = Timing::default();
     Timing {
         tick: tick / 10,
         suspect_after: suspect_after / 10,
+        suspect_busy_after: suspect_busy_after / 10,
         lost_after: lost_after / 10,
         retry_after: retry_after / 10,
         replan_window: replan_window / 10,
+        improve_every: improve_every / 100,
         starves_after: starves_after / 300,
     }
 }
@@ -55,7 +66,7 @@ impl Grid {
         let folder = tempfile::tempdir().expect("a folder");
         add_demo_model(folder.path(), "demo", stages, replicas);
         let registry = Registry::open(folder.path()).expect("opened");
-        let (task, fleet, routes) = FleetTask::new(registry, Shelf::default(), 64, hurried());
+        let (task, fleet, routes) = FleetTask::new(registry, Shelf::default(), 64, true, hurried());
         let stop = CancellationToken::new();
         let router = Router::new(routes, 64, 64, hurried(), stop.clone());
         tokio::spawn(task.run(stop.clone()));
@@ -69,7 +80,12 @@ impl Grid {
 
     /// Switches a machine on, again where there was one of that number.
     pub(super) async fn join(&mut self, number: u8) {
-        let machine = Machine::start(number, &self.world, &self.fleet).await;
+        self.join_with(number, "cpu").await;
+    }
+
+    /// The same, with another device.
+    pub(super) async fn join_with(&mut self, number: u8, device: &str) {
+        let machine = Machine::start(number, device, &self.world, &self.fleet).await;
         match self.machines.get_mut(usize::from(number)) {
             Some(place) => *place = machine,
             None => self.machines.push(machine),

@@ -38,6 +38,8 @@ pub(super) struct Machine {
     pub(super) drained: Arc<Notify>,
     /// Stages that it was told to load.
     pub(super) loads: Arc<AtomicUsize>,
+    /// Its loads do not end.
+    slow: Arc<AtomicBool>,
 }
 
 struct Life {
@@ -50,18 +52,19 @@ struct Life {
     tasks: JoinSet<()>,
     drained: Arc<Notify>,
     loads: Arc<AtomicUsize>,
+    slow: Arc<AtomicBool>,
 }
 
 impl Machine {
     /// Switches a machine on: it connects, and computes what it is told.
-    pub(super) async fn start(number: u8, world: &World, fleet: &Fleet) -> Self {
+    pub(super) async fn start(number: u8, device: &str, world: &World, fleet: &Fleet) -> Self {
         let id = PeerId([number; 32]);
         let (to_worker, messages) = mpsc::channel(MESSAGES);
         let hello = Hello {
             version: VERSION,
             token: None,
             name: format!("machine-{number}"),
-            device: "cpu".into(),
+            device: device.into(),
             memory: MEMORY,
             addrs: Vec::new(),
         };
@@ -71,7 +74,7 @@ impl Machine {
             world.paused.remove(&id);
         }
         let connection = fleet.connected(Connected { id, hello, to_worker }).await.expect("the fleet runs");
-        let (drained, loads) = (Arc::default(), Arc::default());
+        let (drained, loads, slow) = (Arc::default(), Arc::default(), Arc::default());
         let life = Life {
             id,
             world: world.clone(),
@@ -82,6 +85,7 @@ impl Machine {
             tasks: JoinSet::new(),
             drained: Arc::clone(&drained),
             loads: Arc::clone(&loads),
+            slow: Arc::clone(&slow),
         };
         let task = tokio::spawn(life.run(messages));
         Self {
@@ -93,6 +97,7 @@ impl Machine {
             leaving: AtomicBool::new(false),
             drained,
             loads,
+            slow,
         }
     }
 
@@ -111,6 +116,11 @@ impl Machine {
     pub(super) async fn cut_off(&self) {
         let Self { id: peer, connection, .. } = *self;
         self.fleet.tell(Event::Gone { peer, connection }).await;
+    }
+
+    /// What it loads from now on takes for ever, or no time.
+    pub(super) fn set_loading(&self, slow: bool) {
+        self.slow.store(slow, Ordering::Relaxed);
     }
 
     /// It computes no more and shows no sign of life, and its connection stays.
@@ -158,7 +168,8 @@ impl Machine {
     }
 
     pub(super) async fn say(&self, message: ToCoordinator) {
-        self.fleet.tell(Event::Message { peer: self.id, connection: self.connection, message }).await;
+        let (peer, connection) = (self.id, self.connection);
+        self.fleet.tell(Event::Message { peer, connection, message, round_trip: None }).await;
     }
 }
 
@@ -195,13 +206,19 @@ impl Life {
             ToWorker::Load(spec) => {
                 let epoch = spec.epoch;
                 self.loads.fetch_add(1, Ordering::Relaxed);
-                self.world.lock().members.entry(epoch).or_default().push(self.id);
+                {
+                    let mut world = self.world.lock();
+                    world.members.entry(epoch).or_default().push(self.id);
+                    world.loaded.insert(self.id, [spec.first_layer, spec.end_layer]);
+                }
                 let kv_budget = spec.kv_budget;
                 self.specs.insert(epoch, spec);
-                self.say(ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into() }).await;
+                if !self.slow.load(Ordering::Relaxed) {
+                    self.say(ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into() }).await;
+                }
             }
             ToWorker::Start { epoch } => self.link_up(epoch).await,
-            ToWorker::Stop { epoch } => {
+            ToWorker::Stop { epoch, .. } => {
                 if let Some(ring) = self.rings.remove(&epoch) {
                     ring.abort();
                 }
@@ -224,10 +241,11 @@ impl Life {
                 self.rings.insert(epoch, ring);
             }
         }
-        self.say(ToCoordinator::Started { epoch }).await;
+        self.say(ToCoordinator::Started { epoch, kept: Vec::new() }).await;
     }
 
     async fn say(&self, message: ToCoordinator) {
-        self.fleet.tell(Event::Message { peer: self.id, connection: self.connection, message }).await;
+        let (peer, connection) = (self.id, self.connection);
+        self.fleet.tell(Event::Message { peer, connection, message, round_trip: None }).await;
     }
 }

@@ -9,3 +9,4 @@ mod moves;
 mod plans;
 mod ring;
 mod storm;
+mod takeover;

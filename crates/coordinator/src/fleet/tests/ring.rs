@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub(super) members: HashMap<Epoch, Vec<PeerId>>,
     /// Each session's KV cache: the tokens that it has seen.
     pub(super) kv: HashMap<(Epoch, SessionId), Vec<u32>>,
+    /// The layers that each machine was told to load last.
+    pub(super) loaded: HashMap<PeerId, [u32; 2]>,
     /// Epochs that a machine has ended: what is on the way in them is nobody's any more.
     over: HashSet<Epoch>,
     /// Steps so far.

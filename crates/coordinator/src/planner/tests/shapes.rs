@@ -1,6 +1,6 @@
 //! Models and machines to plan for.
 
-use super::super::{Delays, Demand, Link, Machine, Speed};
+use super::super::{Delays, Demand, Link, Machine, Measured};
 use gogrid_model::{DeviceSpec, Manifest, ModelConfig, TensorEntry, TensorHash, WeightType};
 use gogrid_wire::PeerId;
 use proptest::prelude::*;
@@ -69,7 +69,7 @@ pub(super) fn cpu(id: u8, mib: u64) -> Machine {
 /// With so many milliseconds a layer.
 pub(super) fn takes(machine: Machine, layer_ms: f64) -> Machine {
     let layer = layer_ms / 1e3;
-    Machine { measured: Some(Speed { layer, head: layer, prompt_layer: layer / 20.0 }), ..machine }
+    Machine { measured: Some(Measured { layer, head: Some(layer), prompt_layer: Some(layer / 20.0) }), ..machine }
 }
 
 /// Machines of both kinds, some too small for a layer, some for all of them; equal ones are frequent.

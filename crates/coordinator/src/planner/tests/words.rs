@@ -102,9 +102,11 @@ fn other_machines_make_replicas_and_spares() {
         .into_iter()
         .map(|machine| Machine { reliability: if machine.id == shaky { 0.5 } else { 1.0 }, ..machine })
         .collect();
-    let spares = spares(&demand, &machines, &first);
+    let spares = spares(&demand, &machines, &first.stages);
     assert_eq!(spares.iter().map(|spare| spare.stage).collect::<Vec<_>>(), [1, 0]);
-    assert!(spares[0].machine != spares[1].machine && spares.iter().all(|spare| spare.weights > 0));
+    assert!(
+        spares[0].place.machine != spares[1].place.machine && spares.iter().all(|spare| spare.place.memory.weights > 0)
+    );
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! What a stage has put out for each session, for as long as the session lasts: where the stage behind it is lost, its
+//! replacement gets these rows, and this stage computes nothing again.
+
+use gogrid_limits::{Account, Ledger, Reservation};
+use gogrid_wire::{SessionId, stage::Rows};
+use std::collections::HashMap;
+
+/// The most bytes that all sessions of a stage keep together: 16 sessions of 1,000 tokens of a model of width 2048, in
+/// f16. Planned memory has a fifth of headroom, which this is part of.
+const MOST: usize = 64 << 20;
+/// Memory is taken for so many rows at a time.
+const BLOCK_ROWS: usize = 64;
+
+/// The outputs of a stage's sessions. Those of a session are there from its first position on, or not at all: where
+/// there is no more memory, the session's are given up, and it is replayed whole.
+pub(super) struct Outputs {
+    /// What books them; `None` where they are not in the memory that it counts.
+    ledger: Option<Ledger>,
+    sessions: HashMap<SessionId, Kept>,
+    wanted: bool,
+    /// Bytes taken for all sessions.
+    bytes: usize,
+}
+
+struct Kept {
+    rows: Rows,
+    data: Vec<u8>,
+    /// Bytes taken.
+    taken: usize,
+    booked: Option<Reservation>,
+}
+
+impl Kept {
+    fn count(&self) -> usize {
+        self.data.len() / self.rows.bytes()
+    }
+}
+
+impl Outputs {
+    pub(super) fn new(ledger: Option<Ledger>) -> Self {
+        Self { ledger, sessions: HashMap::new(), wanted: true, bytes: 0 }
+    }
+
+    /// Whether new sessions' outputs are kept.
+    pub(super) fn set_wanted(&mut self, wanted: bool) {
+        self.wanted = wanted;
+    }
+
+    /// Writes down the rows of a session from `position` on.
+    pub(super) fn append(&mut self, session: SessionId, position: usize, rows: Rows, data: &[u8]) {
+        if position == 0 && self.wanted {
+            self.forget(session);
+            self.sessions.insert(session, Kept { rows, data: Vec::new(), taken: 0, booked: None });
+        }
+        let Some(kept) = self.sessions.get_mut(&session) else { return };
+        if kept.rows != rows || kept.count() != position {
+            return self.forget(session);
+        }
+        let needed = kept.data.len() + data.len();
+        if needed > kept.taken {
+            let more = needed.next_multiple_of(BLOCK_ROWS * rows.bytes()) - kept.taken;
+            let booked = match (&self.ledger, &mut kept.booked) {
+                _ if self.bytes + more > MOST => false,
+                (None, _) => true,
+                (Some(_), Some(booked)) => booked.grow(more as u64).is_ok(),
+                (Some(ledger), none) => {
+                    *none = ledger.reserve(Account::Kv, more as u64).ok();
+                    none.is_some()
+                }
+            };
+            if !booked {
+                return self.forget(session);
+            }
+            kept.taken += more;
+            kept.data.reserve_exact(kept.taken - kept.data.len());
+            self.bytes += more;
+        }
+        kept.data.extend_from_slice(data);
+    }
+
+    /// Whether the first `tokens` rows of a session are there.
+    pub(super) fn has(&self, session: SessionId, tokens: usize) -> bool {
+        self.sessions.get(&session).is_some_and(|kept| kept.count() >= tokens)
+    }
+
+    /// Goes on with the first `keep` rows of session `from` as session `to`, if they are there.
+    pub(super) fn resume(&mut self, from: SessionId, to: SessionId, keep: usize) {
+        if !self.has(from, keep) {
+            return self.forget(from);
+        }
+        if let Some(mut kept) = self.sessions.remove(&from) {
+            kept.data.truncate(keep * kept.rows.bytes());
+            self.sessions.insert(to, kept);
+        }
+    }
+
+    /// The rows of a session from a position up to another, in pieces of some rows, each with its first position.
+    pub(super) fn pieces(&self, session: SessionId, from: usize, to: usize) -> Vec<(usize, Rows, &[u8])> {
+        let Some(kept) = self.sessions.get(&session).filter(|kept| kept.count() >= to) else { return Vec::new() };
+        let row = kept.rows.bytes();
+        let starts = (from..to).step_by(BLOCK_ROWS);
+        starts.map(|at| (at, kept.rows, &kept.data[at * row..to.min(at + BLOCK_ROWS) * row])).collect()
+    }
+
+    pub(super) fn forget(&mut self, session: SessionId) {
+        if let Some(kept) = self.sessions.remove(&session) {
+            self.bytes -= kept.taken;
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.sessions.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gogrid_wire::stage::TensorType;
+
+    const SESSION: SessionId = SessionId(1);
+    const ROWS: Rows = Rows::Hidden { dtype: TensorType::F32, width: 1 };
+
+    fn rows(range: std::ops::Range<u32>) -> Vec<u8> {
+        range.flat_map(u32::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn rows_come_back_in_pieces_as_they_went_out() {
+        let mut outputs = Outputs::new(None);
+        outputs.append(SESSION, 0, ROWS, &rows(0..100));
+        outputs.append(SESSION, 100, ROWS, &rows(100..101));
+        assert!(outputs.has(SESSION, 101) && !outputs.has(SESSION, 102));
+        let pieces = outputs.pieces(SESSION, 10, 101);
+        assert_eq!(pieces.iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [10, 74]);
+        assert_eq!(pieces.iter().flat_map(|(_, _, data)| data.to_vec()).collect::<Vec<_>>(), rows(10..101));
+        assert!(outputs.pieces(SESSION, 10, 102).is_empty());
+        outputs.resume(SESSION, SessionId(2), 50);
+        assert!(outputs.has(SessionId(2), 50) && !outputs.has(SessionId(2), 51) && !outputs.has(SESSION, 0));
+    }
+
+    #[test]
+    fn what_is_not_whole_is_not_kept() {
+        let mut outputs = Outputs::new(None);
+        outputs.append(SESSION, 3, ROWS, &rows(3..5));
+        assert!(!outputs.has(SESSION, 0), "its beginning is missing");
+        outputs.append(SESSION, 0, ROWS, &rows(0..5));
+        outputs.append(SESSION, 6, ROWS, &rows(6..7));
+        assert!(!outputs.has(SESSION, 0), "a row is missing");
+        outputs.append(SESSION, 0, ROWS, &rows(0..5));
+        outputs.resume(SESSION, SessionId(2), 6);
+        assert!(!outputs.has(SessionId(2), 0) && outputs.bytes == 0, "fewer rows than are to be kept");
+    }
+
+    #[test]
+    fn memory_is_bounded_booked_and_given_back() {
+        let block = (BLOCK_ROWS * 4) as u64;
+        let ledger = Ledger::new(2 * block);
+        let mut outputs = Outputs::new(Some(ledger.clone()));
+        outputs.append(SESSION, 0, ROWS, &rows(0..65));
+        assert_eq!(ledger.usage().kv, 2 * block);
+        outputs.append(SessionId(2), 0, ROWS, &rows(0..1));
+        assert!(!outputs.has(SessionId(2), 1) && outputs.has(SESSION, 65));
+        outputs.forget(SESSION);
+        assert_eq!((ledger.usage().kv, outputs.bytes), (0, 0));
+
+        let mut outputs = Outputs::new(None);
+        let wide = Rows::Hidden { dtype: TensorType::F32, width: 1 << 20 };
+        outputs.append(SESSION, 0, wide, &vec![0; wide.bytes()]);
+        assert!(!outputs.has(SESSION, 1), "a block of it passes the bound");
+    }
+}

@@ -1,0 +1,225 @@
+//! Sessions that go on in a later epoch, over three real stages of the demo model.
+
+use super::*;
+use crate::slices::PLANNED;
+use gogrid_model::{DeviceSpec, FloatType, Source, StageOptions, Threads};
+use gogrid_wire::{
+    control::{KeptSession, SessionError},
+    stage::{CandidateRow, Resume, Rows, Span, Step, Want},
+};
+use std::path::Path;
+
+const ENDS: [Layers; 3] = [Layers { start: 0, end: 3 }, Layers { start: 3, end: 6 }, Layers { start: 6, end: 8 }];
+const OLD: Epoch = Epoch(1);
+const NEW: Epoch = Epoch(2);
+const CAPACITY: u32 = 64;
+const TERMS: Terms = Terms { prefill_chunk: 8, keep_outputs: true };
+/// Longer than a prompt's step here, so that it comes in pieces.
+const PROMPT: [u32; 21] = [1, 300, 41, 7, 99, 512, 6, 230, 77, 12, 3, 40, 1000, 8, 9, 11, 500, 2, 5, 60, 33];
+
+/// Stages one behind the other, and what comes out at the end.
+struct Ring {
+    slots: Vec<Slot>,
+    outs: Vec<mpsc::Receiver<Outgoing>>,
+    epoch: Epoch,
+    /// Rows that each stage has computed.
+    computed: Vec<usize>,
+    failed: Failed,
+}
+
+fn slot(layers: Layers) -> Slot {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
+    let source = Source::open(&path).expect("the demo model");
+    let manifest = source.manifest().expect("readable");
+    let (device, quant) = (DeviceSpec::Cpu, Quant::None);
+    let options = StageOptions { quant, device, kv_budget: 1 << 24, activations: FloatType::F32 };
+    let stage = Stage::load(&manifest, layers, &source, &options).expect("loaded");
+    let key = StageKey { manifest: TensorHash::of(&[]), layers, quant, kv_budget: 1 << 24 };
+    let loaded = Loaded { stage, memory: Vec::new(), rows: 64, books_outputs: true };
+    Slot::new(key, loaded, TERMS, PLANNED, Ledger::new(1 << 30))
+}
+
+impl Ring {
+    fn new() -> Self {
+        let mut ring = Self {
+            slots: ENDS.map(slot).into(),
+            outs: Vec::new(),
+            epoch: OLD,
+            computed: vec![0; 3],
+            failed: Vec::new(),
+        };
+        ring.link_up();
+        ring
+    }
+
+    fn link_up(&mut self) {
+        self.outs.clear();
+        for slot in &mut self.slots {
+            let (out, outs) = mpsc::channel(64);
+            slot.out = Some(out);
+            slot.begin(TERMS);
+            self.outs.push(outs);
+        }
+    }
+
+    /// The stages of these numbers are lost; the others go on in a new epoch.
+    fn lose(&mut self, lost: &[usize]) -> Vec<Vec<KeptSession>> {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            match lost.contains(&at) {
+                true => *slot = self::slot(ENDS[at]),
+                false => slot.end(true),
+            }
+        }
+        self.epoch = NEW;
+        self.computed = vec![0; 3];
+        self.link_up();
+        self.slots.iter_mut().map(Slot::kept).collect()
+    }
+
+    fn open(&mut self, session: u64, resume: Vec<Resume>) {
+        let (epoch, session) = (self.epoch, SessionId(session));
+        self.give(0, StageFrame::Open { epoch, session, capacity: CAPACITY, resume }, &[]);
+    }
+
+    fn give(&mut self, stage: usize, frame: StageFrame, body: &[u8]) {
+        let failed = self.slots[stage].receive(frame, body);
+        self.failed.extend(failed);
+    }
+
+    /// Takes tokens in and computes until nothing is left; the last stage's answer.
+    fn step(&mut self, session: u64, position: usize, tokens: &[u32]) -> Option<CandidateRow> {
+        let want = Some(Want { top: 4, also: vec![] });
+        let span = Span { session: SessionId(session), position: position as u32, tokens: tokens.len() as u32, want };
+        let body: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        self.give(0, StageFrame::Step(Step { epoch: self.epoch, spans: vec![span], rows: Rows::Tokens }), &body);
+        let mut answer = None;
+        for at in 0..3 {
+            loop {
+                let done = self.slots[at].slice(self.epoch, Threads::All);
+                if done.rows == 0 {
+                    break;
+                }
+                self.computed[at] += done.tokens as usize;
+                self.failed.extend(done.failed);
+            }
+            while let Ok(Outgoing { frame, body }) = self.outs[at].try_recv() {
+                match frame {
+                    StageFrame::Candidates { rows, .. } => answer = rows.into_iter().next(),
+                    frame => self.give(at + 1, frame, &body),
+                }
+            }
+        }
+        answer
+    }
+
+    /// Goes on greedily from `tokens` of which `known` were taken in.
+    fn go_on(&mut self, session: u64, tokens: &mut Vec<u32>, known: usize, count: usize) -> Vec<CandidateRow> {
+        let mut from = known;
+        let mut answers = Vec::new();
+        for _ in 0..count {
+            let answer = self.step(session, from, &tokens[from..]).expect("an answer");
+            from = tokens.len();
+            tokens.push(answer.ids[0]);
+            answers.push(CandidateRow { session: SessionId(0), ..answer });
+        }
+        answers
+    }
+}
+
+fn undisturbed(count: usize) -> Vec<CandidateRow> {
+    let mut ring = Ring::new();
+    ring.open(1, Vec::new());
+    ring.go_on(1, &mut PROMPT.to_vec(), 0, count)
+}
+
+/// A prompt's step rounds otherwise than steps of one token, in the last bits.
+fn assert_same(found: &[CandidateRow], expected: &[CandidateRow]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!((found.position, &found.ids), (expected.position, &expected.ids));
+        let error = found.logits.iter().zip(&expected.logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(error < 1e-4 * expected.logits[0].abs().max(1.0), "{error} at {}", found.position);
+    }
+}
+
+fn resume(keep: u32, emit: u32) -> Resume {
+    Resume { from: SessionId(1), keep, emit }
+}
+
+/// Eight tokens, of which the last three come after a loss.
+fn with_loss(lost: usize, plan: impl Fn(u32) -> [Resume; 3]) -> (Vec<CandidateRow>, Ring) {
+    let mut ring = Ring::new();
+    let mut tokens = PROMPT.to_vec();
+    ring.open(1, Vec::new());
+    let mut answers = ring.go_on(1, &mut tokens, 0, 5);
+    let kept = ring.lose(&[lost]);
+    let last = tokens.len() as u32 - 1;
+    for (at, kept) in kept.iter().enumerate() {
+        let expected = KeptSession { session: SessionId(1), tokens: last, outputs: at < 2 };
+        assert_eq!(kept.first(), (at != lost).then_some(&expected), "stage {at}");
+    }
+    let plan = plan(last);
+    ring.open(2, plan.to_vec());
+    answers.extend(ring.go_on(2, &mut tokens, plan[0].keep as usize, 3));
+    (answers, ring)
+}
+
+#[test]
+fn a_stage_that_is_replaced_gets_the_outputs_that_were_kept() {
+    let expected = undisturbed(8);
+    let prompt = PROMPT.len() + 4;
+    let (answers, ring) = with_loss(1, |last| [resume(last, 0), resume(0, last), resume(last, last)]);
+    assert_same(&answers, &expected);
+    assert_eq!(ring.computed, [3, prompt + 3, 3], "the new stage alone computes what was there");
+    let (answers, ring) = with_loss(0, |last| [resume(0, last), resume(last, last), resume(last, last)]);
+    assert_same(&answers, &expected);
+    assert_eq!(ring.computed, [prompt + 3, 3, 3]);
+    let (answers, ring) = with_loss(2, |last| [resume(last, last), resume(last, 0), resume(0, last)]);
+    assert_same(&answers, &expected);
+    assert_eq!(ring.computed, [3, 3, prompt + 3]);
+}
+
+#[test]
+fn what_is_not_kept_is_refused_and_can_begin_anew() {
+    let refused = |ring: &mut Ring, session, plan: [Resume; 3]| {
+        ring.open(session, plan.to_vec());
+        assert_eq!(std::mem::take(&mut ring.failed), [(SessionId(session), SessionError::NotKept)]);
+    };
+    let mut ring = Ring::new();
+    let mut tokens = PROMPT.to_vec();
+    ring.open(1, Vec::new());
+    let mut answers = ring.go_on(1, &mut tokens, 0, 5);
+    // It serves still: nobody else takes it over.
+    refused(&mut ring, 2, [resume(1, 1); 3]);
+    ring.lose(&[1]);
+    let last = tokens.len() as u32 - 1;
+    refused(&mut ring, 3, [resume(last + 1, 0), resume(0, last), resume(last, last)]);
+    ring.slots[0].forget_outputs();
+    refused(&mut ring, 4, [resume(last, 0), resume(0, last), resume(last, last)]);
+    assert!(ring.slots[0].forget_kept());
+    refused(&mut ring, 5, [resume(last, last), resume(0, last), resume(last, last)]);
+    ring.open(6, Vec::new());
+    answers.extend(ring.go_on(6, &mut tokens, 0, 3));
+    assert_same(&answers, &undisturbed(8));
+}
+
+#[test]
+fn sessions_that_nobody_asks_for_make_room_for_new_ones() {
+    let mut ring = Ring::new();
+    ring.open(1, Vec::new());
+    ring.go_on(1, &mut PROMPT.to_vec(), 0, 2);
+    ring.lose(&[]);
+    let stage = &mut ring.slots[0];
+    let budget = stage.key.kv_budget;
+    let whole = (budget / (stage.holding(Place::Parked(0)).sessions[0].kv_bytes / u64::from(CAPACITY))) as u32;
+    // The model's context is shorter than the whole pool: fill it with several.
+    let mut left = whole;
+    let mut number = 10;
+    while left > 0 {
+        let capacity = left.min(256);
+        let open = StageFrame::Open { epoch: NEW, session: SessionId(number), capacity, resume: Vec::new() };
+        assert_eq!(stage.receive(open, &[]), [], "{left} of {whole} tokens are left");
+        (left, number) = (left - capacity, number + 1);
+    }
+    assert!(!stage.forget_kept(), "the kept session went first");
+}
