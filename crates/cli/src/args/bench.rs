@@ -98,7 +98,7 @@ pub(crate) struct PipelineArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecoveryArgs {
-    /// As JSON, for scripts: a list of rows with their raw figures.
+    /// As JSON, for scripts: costs, and rows with their raw figures.
     #[arg(long)]
     pub(crate) json: bool,
     /// Exits with 1 where a bar was missed.

@@ -1,6 +1,7 @@
 //! The pause that a client notices when a machine of its answer goes away.
 
 use super::{
+    median,
     random_model::{LLAMA_1_1B, Shape},
     stream,
 };
@@ -28,6 +29,10 @@ const STAGES: usize = 2;
 const BEFORE: usize = 8;
 /// Tokens in all: so many that the answer is not over when the machine is missed.
 const TOKENS: usize = 256;
+/// Tokens of the prompt and of the answer that is not disturbed.
+const COST_TOKENS: u32 = 128;
+/// In percent.
+const MOST_COST: f64 = 2.0;
 /// Every pipeline must be back within this time before the next round.
 const BACK_WITHIN: Duration = Duration::from_secs(180);
 /// The 1.1B shape, for prompts of 4,096 tokens.
@@ -99,6 +104,26 @@ impl Way {
     const ALL: [Self; 6] = [Self::Anew, Self::Kept, Self::Spare, Self::Replica, Self::LeavesReplica, Self::LeavesSpare];
 }
 
+/// Everything, for scripts.
+#[derive(Debug, Serialize)]
+struct Report {
+    costs: Vec<Cost>,
+    rows: Vec<Row>,
+}
+
+/// What a token costs more on stages that keep what a replay needs.
+#[derive(Debug, Serialize)]
+struct Cost {
+    model: &'static str,
+    percent: f64,
+}
+
+impl Cost {
+    fn is_missed(&self) -> bool {
+        self.percent > MOST_COST
+    }
+}
+
 /// One way, one model, one prompt's length.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -113,26 +138,54 @@ struct Row {
 
 pub(super) async fn run(args: &RecoveryArgs) -> Result<ExitCode> {
     let both = [BenchModel::Demo, BenchModel::Random];
-    let mut rows = Vec::new();
+    let (mut rows, mut costs) = (Vec::new(), Vec::new());
     for model in if args.model.is_empty() { &both[..] } else { &args.model } {
+        costs.push(cost(*model, args).await?);
         for way in Way::ALL {
             rows.extend(bench(*model, way, args).await?);
         }
     }
+    let missed = args.check && (rows.iter().any(Row::is_missed) || costs.iter().any(Cost::is_missed));
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&rows)?),
-        false => print!("{}", table(&rows)),
+        true => println!("{}", serde_json::to_string_pretty(&Report { costs, rows })?),
+        false => print!("{}", table(&costs, &rows)),
     }
-    let missed = args.check && rows.iter().any(Row::is_missed);
     Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// An undisturbed answer over stages that keep what a replay needs, against stages that do not, in alternation.
+async fn cost(model: BenchModel, args: &RecoveryArgs) -> Result<Cost> {
+    let sites = [Site::start(model, Way::Anew, args).await?, Site::start(model, Way::Kept, args).await?];
+    let prompt = prompt(COST_TOKENS);
+    let mut times = [Vec::new(), Vec::new()];
+    // The first of each warms up.
+    for round in 0..=args.rounds {
+        for (site, times) in sites.iter().zip(&mut times) {
+            let time = stream::time(&site.cluster.url, site.model, &prompt, COST_TOKENS as usize).await?.rest;
+            if round > 0 {
+                times.push(time.as_secs_f64());
+            }
+        }
+        eprintln!("{} undisturbed: round {round} of {}", sites[0].model, args.rounds);
+    }
+    let [without, with] = times.map(median);
+    let model = sites[0].model;
+    for site in sites {
+        site.cluster.stop().await;
+    }
+    Ok(Cost { model, percent: (with / without - 1.0) * 100.0 })
+}
+
+/// Token ids of words in both vocabularies, none of them special.
+fn prompt(tokens: u32) -> Vec<u32> {
+    (0..tokens).map(|position| 100 + position * 7 % 1000).collect()
 }
 
 async fn bench(model: BenchModel, way: Way, args: &RecoveryArgs) -> Result<Vec<Row>> {
     let mut site = Site::start(model, way, args).await?;
     let mut rows = Vec::new();
     for &prompt_tokens in if args.prompt.is_empty() { &[128, 768][..] } else { &args.prompt } {
-        // Token ids of words in both vocabularies, none of them special.
-        let prompt: Vec<u32> = (0..prompt_tokens).map(|position| 100 + position * 7 % 1000).collect();
+        let prompt = prompt(prompt_tokens);
         let prefill = stream::time(&site.cluster.url, site.model, &prompt, 2).await?.first.as_secs_f64();
         let mut pauses = Vec::new();
         for round in 1..=args.rounds {
@@ -257,8 +310,15 @@ impl Row {
     }
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text = format!(
+fn table(costs: &[Cost], rows: &[Row]) -> String {
+    let mut text = String::new();
+    for cost in costs {
+        let missed = if cost.is_missed() { "  missed" } else { "" };
+        let Cost { model, percent } = cost;
+        let _ = writeln!(text, "{model:<6} keeping what a replay needs costs {percent:.1} % ({MOST_COST} % at most){missed}");
+    }
+    let _ = write!(
+        text,
         "{:<6} {:<24} {:>6} {:>11} {:>9} {:>9} {:>9}\n",
         "model", "a machine is", "prompt", "prefill ms", "p50 ms", "p99 ms", "bar ms"
     );
