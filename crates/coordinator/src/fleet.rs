@@ -20,7 +20,12 @@ pub(crate) use build::RingEnd;
 pub(crate) use models::Model;
 pub(crate) use timing::Timing;
 
-use crate::{registry::Registry, route::Routes, status::Status};
+use crate::{
+    published::{Published, Publisher, publish},
+    registry::Registry,
+    route::Routes,
+    status::Status,
+};
 use build::Build;
 use gogrid_wire::{
     Epoch, PeerId,
@@ -28,12 +33,9 @@ use gogrid_wire::{
     stage,
 };
 use models::Models;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
+    sync::{Mutex, mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -133,15 +135,15 @@ impl Worker {
 pub(crate) struct FleetTask {
     registry: Arc<Mutex<Registry>>,
     events: mpsc::Receiver<Event>,
-    routes: watch::Sender<Routes>,
+    routes: Publisher<Routes>,
     models: Models,
-    workers: HashMap<PeerId, Worker>,
+    workers: BTreeMap<PeerId, Worker>,
     track_records: TrackRecords,
     builds: BTreeMap<Epoch, Build>,
     /// Models that wait, with the reason and when to try again.
-    waiting: HashMap<String, (String, Option<Instant>)>,
+    waiting: BTreeMap<String, (String, Option<Instant>)>,
     /// When each model was last planned while it was served, and when one of them may be again.
-    spread: HashMap<String, Instant>,
+    spread: BTreeMap<String, Instant>,
     spread_again: Option<Instant>,
     connections: u64,
     max_sessions: usize,
@@ -155,20 +157,20 @@ impl FleetTask {
         weights: crate::weights::Shelf,
         max_sessions: usize,
         timing: Timing,
-    ) -> (Self, Fleet, watch::Receiver<Routes>) {
+    ) -> (Self, Fleet, Published<Routes>) {
         let (events, received) = mpsc::channel(EVENTS);
-        let (routes, published) = watch::channel(Routes::default());
+        let (routes, published) = publish(Routes::default());
         let registry = Arc::new(Mutex::new(registry));
         let task = Self {
             registry: registry.clone(),
             events: received,
             routes,
             models: Models::new(weights),
-            workers: HashMap::new(),
+            workers: BTreeMap::new(),
             track_records: TrackRecords::default(),
             builds: BTreeMap::new(),
-            waiting: HashMap::new(),
-            spread: HashMap::new(),
+            waiting: BTreeMap::new(),
+            spread: BTreeMap::new(),
             spread_again: None,
             connections: 0,
             max_sessions,
@@ -183,12 +185,14 @@ impl FleetTask {
         let mut tick = tokio::time::interval(self.timing.tick);
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
+                // Rare, so that it takes nothing from the events; behind them it might never have its turn.
+                _ = tick.tick() => self.tick().await,
                 event = self.events.recv() => match event {
                     Some(event) => self.handle(event).await,
                     None => break,
                 },
-                _ = tick.tick() => self.tick().await,
             }
         }
     }

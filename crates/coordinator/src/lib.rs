@@ -15,6 +15,7 @@ pub mod generate;
 mod operator;
 mod pipeline;
 mod planner;
+mod published;
 mod registry;
 mod route;
 mod router;

@@ -110,6 +110,7 @@ impl Sequence {
             let prefill = position == 0;
             position = self.tokens.len();
             let answer = tokio::select! {
+                biased;
                 answer = session.answer() => answer,
                 () = pipeline.lost.cancelled() => return Outcome::Lost,
                 // The sampler draws from the place in the sequence alone: the token comes out the same elsewhere.

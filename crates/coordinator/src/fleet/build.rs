@@ -58,6 +58,7 @@ impl RingEnd {
                 // The sender is kept, since dropping it would end the stream.
                 let Link { receiver, sender: _sender, .. } = link;
                 tokio::select! {
+                    biased;
                     error = pipeline.collect(receiver) => format!("the link from the last stage: {error}"),
                     () = pipeline.lost.cancelled() => "the epoch is over".into(),
                 }
@@ -273,7 +274,7 @@ impl FleetTask {
                 (model.name.clone(), Route { model: model.clone(), pipelines, reason })
             })
             .collect();
-        self.routes.send_replace(Routes::new(routes));
+        self.routes.put(Routes::new(routes));
     }
 
     /// What a model without a usable pipeline waits for.
