@@ -146,6 +146,8 @@ pub(crate) struct FleetTask {
     spread: BTreeMap<String, Instant>,
     spread_again: Option<Instant>,
     connections: u64,
+    /// When this task last had a turn.
+    looked: Instant,
     max_sessions: usize,
     timing: Timing,
 }
@@ -173,6 +175,7 @@ impl FleetTask {
             spread: BTreeMap::new(),
             spread_again: None,
             connections: 0,
+            looked: Instant::now(),
             max_sessions,
             timing,
         };
@@ -183,17 +186,37 @@ impl FleetTask {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         self.reload().await;
         let mut tick = tokio::time::interval(self.timing.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.looked = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 // Rare, so that it takes nothing from the events; behind them it might never have its turn.
-                _ = tick.tick() => self.tick().await,
+                _ = tick.tick() => {
+                    self.look();
+                    self.tick().await;
+                }
                 event = self.events.recv() => match event {
-                    Some(event) => self.handle(event).await,
+                    Some(event) => {
+                        self.look();
+                        self.handle(event).await;
+                    }
                     None => break,
                 },
             }
+        }
+    }
+
+    /// A coordinator that stood still itself, on a machine that slept or had no time for it, heard of nobody meanwhile:
+    /// that is no silence of the machines.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let since = now.duration_since(std::mem::replace(&mut self.looked, now));
+        let stood_still = since.saturating_sub(self.timing.tick);
+        if stood_still > self.timing.suspect_after / 2 {
+            tracing::warn!(seconds = stood_still.as_secs_f32(), "the coordinator stood still");
+            self.workers.values_mut().for_each(|worker| worker.last_beat += stood_still);
         }
     }
 
