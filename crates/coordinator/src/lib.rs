@@ -21,6 +21,8 @@ mod route;
 mod router;
 mod sequence;
 mod settings;
+#[cfg(test)]
+mod sim;
 pub mod status;
 mod weights;
 

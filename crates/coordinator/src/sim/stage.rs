@@ -1,0 +1,155 @@
+//! A simulated stage: frames come in from the earlier stage and go out to the later one, or candidates to the
+//! coordinator. It checks what a real one relies on.
+
+use super::{
+    machine::Wrong,
+    model::{self, Kv, ROW},
+    worker::Worker,
+};
+use gogrid_link::Link;
+use gogrid_wire::{
+    SessionId,
+    control::{Peer, StageSpec},
+    stage::{CandidateRow, Reply, Rows, Span, StageFrame, Step, TensorType},
+};
+use std::{collections::VecDeque, sync::PoisonError};
+use tokio::sync::mpsc;
+
+/// The most rows in one step, so that prompts take several.
+const CHUNK: usize = 16;
+/// Bytes of keys and values of one token in one of the demo model's layers, in f32.
+const KV_BYTES: u64 = 1024;
+
+/// A frame with its body.
+pub(super) type Frame = (StageFrame, Vec<u8>);
+
+/// Serves a stage until a link of it ends; says which.
+pub(super) async fn run(
+    worker: &Worker,
+    spec: &StageSpec,
+    mut frames: mpsc::Receiver<Frame>,
+    Link { mut sender, mut receiver, .. }: Link,
+) -> &'static str {
+    const ENDED: &str = "the link to the later stage";
+    let mut lends = worker.lends.clone();
+    let mut ended = std::pin::pin!(receiver.recv::<Reply>());
+    let mut waiting: VecDeque<(Span, Vec<u8>)> = VecDeque::new();
+    loop {
+        let next = tokio::select! {
+            biased;
+            _ = &mut ended => return ENDED,
+            frame = frames.recv() => match frame {
+                Some(frame) => Some(frame),
+                None => return "the link from the earlier stage",
+            },
+            Ok(()) = lends.wait_for(|lends| lends.computes), if !waiting.is_empty() => None,
+        };
+        let out = match next {
+            Some((StageFrame::Open { epoch, session, capacity }, _)) => {
+                open(worker, spec, session, capacity);
+                Some((StageFrame::Open { epoch, session, capacity }, Vec::new()))
+            }
+            Some((StageFrame::Close { epoch, session }, _)) => {
+                waiting.retain(|(span, _)| span.session != session);
+                worker.held().get_mut(&epoch).and_then(|held| held.sessions.remove(&session));
+                Some((StageFrame::Close { epoch, session }, Vec::new()))
+            }
+            Some((StageFrame::Step(step), body)) => {
+                chunks(worker, spec, &step, &body, &mut waiting);
+                continue;
+            }
+            Some((StageFrame::Candidates { .. }, _)) => {
+                worker.log.wrong("candidates for a stage");
+                continue;
+            }
+            None => {
+                let Some((span, body)) = waiting.pop_front() else { continue };
+                let time = worker.quirks.lock().unwrap_or_else(PoisonError::into_inner).step;
+                tokio::time::sleep(time).await;
+                match compute(worker, spec, span, &body) {
+                    Some(frame) => Some(frame),
+                    None => continue,
+                }
+            }
+        };
+        let last = spec.to == Peer::Coordinator;
+        if let Some((frame, body)) = out.filter(|(frame, _)| !last || matches!(frame, StageFrame::Candidates { .. }))
+            && sender.send(&frame, &body).await.is_err()
+        {
+            return ENDED;
+        }
+    }
+}
+
+fn open(worker: &Worker, spec: &StageSpec, session: SessionId, capacity: u32) {
+    let mut held = worker.held();
+    let Some(held) = held.get_mut(&spec.epoch) else { return };
+    let kv = Kv::new(spec.first_layer..spec.end_layer, capacity);
+    if held.sessions.insert(session, kv).is_some() {
+        worker.log.wrong(format_args!("session {session} of {} is opened twice", spec.epoch));
+    }
+    let reserved: u64 = held.sessions.values().map(|kv| u64::from(kv.capacity)).sum();
+    if reserved * KV_BYTES * u64::from(spec.end_layer - spec.first_layer) > spec.kv_budget {
+        worker.log.wrong(format_args!("{reserved} tokens do not fit the KV memory of {}", spec.epoch));
+    }
+}
+
+/// Cuts what came into steps: one span each, and no more rows than a step may have.
+fn chunks(worker: &Worker, spec: &StageSpec, step: &Step, body: &[u8], waiting: &mut VecDeque<(Span, Vec<u8>)>) {
+    let ([span], Ok(())) = (&step.spans[..], step.check_body(body)) else {
+        return worker.log.wrong(format_args!("a step of {} with another body than it says", spec.epoch));
+    };
+    let row = step.rows.bytes();
+    let count = body.len() / row;
+    for (at, rows) in body.chunks(CHUNK * row).enumerate() {
+        let start = at * CHUNK;
+        let tokens = rows.len() / row;
+        let want = span.want.clone().filter(|_| start + tokens == count);
+        let position = span.position + start as u32;
+        waiting.push_back((Span { session: span.session, position, tokens: tokens as u32, want }, rows.to_vec()));
+    }
+}
+
+/// Computes one step; `None` where nothing goes out.
+fn compute(worker: &Worker, spec: &StageSpec, span: Span, body: &[u8]) -> Option<Frame> {
+    let epoch = spec.epoch;
+    let (session, position) = (span.session, span.position);
+    let mut held = worker.held();
+    // An epoch that is over takes its sessions with it.
+    let held = held.get_mut(&epoch)?;
+    let Some(kv) = held.sessions.get_mut(&session) else {
+        worker.log.wrong(format_args!("a step of session {session} of {epoch}, which is not open"));
+        return None;
+    };
+    if kv.length != position || position + span.tokens > kv.capacity {
+        let (had, most) = (kv.length, kv.capacity);
+        worker.log.wrong(format_args!("{epoch}/{session}: position {position} after {had} tokens of at most {most}"));
+        return None;
+    }
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let hashes = if spec.first_layer == 0 { body.chunks(4) } else { body.chunks(ROW) };
+    let hashes: Vec<u64> = hashes.map(|row| kv.row(number(row))).collect();
+    worker.say(format_args!("{epoch}/{session}: {} rows at {position}", span.tokens));
+    if spec.to != Peer::Coordinator {
+        let body = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+        let rows = Rows::Hidden { dtype: TensorType::F32, width: 2 };
+        return Some((StageFrame::Step(Step { epoch, spans: vec![span], rows }), body));
+    }
+    let (hash, want) = (*hashes.last()?, span.want?);
+    let found = model::candidates(hash, &want);
+    let mut row = CandidateRow {
+        session,
+        position: position + span.tokens,
+        ids: found.ids,
+        logits: found.logits,
+        log_sum_exp: found.log_sum_exp,
+    };
+    match worker.quirks.lock().unwrap_or_else(PoisonError::into_inner).wrong {
+        None => {}
+        Some(Wrong::TooFew) => (row.ids, row.logits) = (Vec::new(), Vec::new()),
+        Some(Wrong::NoLogit) => drop(row.logits.pop()),
+        Some(Wrong::Position) => row.position += 1,
+        Some(Wrong::NotANumber) => row.logits.iter_mut().for_each(|logit| *logit = f32::NAN),
+    }
+    Some((StageFrame::Candidates { epoch, rows: vec![row] }, Vec::new()))
+}
