@@ -66,6 +66,7 @@ async fn control(mut link: Link, fleet: Fleet, welcome: Welcome) {
     let Some(connection) = fleet.connected(Connected { id: peer, hello, to_worker }).await else { return };
     // Whichever half ends first takes the other with it.
     tokio::select! {
+        biased;
         () = receive(receiver, &fleet, peer, connection) => {}
         () = transmit(sender, messages) => {}
     }

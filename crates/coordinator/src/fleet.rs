@@ -25,6 +25,7 @@ pub(crate) use timing::Timing;
 
 use crate::{
     planner::{Measured, Placement},
+    published::{Published, Publisher, publish},
     registry::Registry,
     route::Routes,
     status::Status,
@@ -37,13 +38,9 @@ use gogrid_wire::{
 };
 use models::Models;
 use spares::Spare;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
+    sync::{Mutex, mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -129,7 +126,7 @@ struct Worker {
     last_beat: Instant,
     beat: Beat,
     /// What was measured of each model there, at what it lends now.
-    measured: HashMap<String, Measured>,
+    measured: BTreeMap<String, Measured>,
     /// Of a packet between it and the coordinator.
     round_trip: Option<Duration>,
     lends: Lends,
@@ -147,25 +144,27 @@ impl Worker {
 pub(crate) struct FleetTask {
     registry: Arc<Mutex<Registry>>,
     events: mpsc::Receiver<Event>,
-    routes: watch::Sender<Routes>,
+    routes: Publisher<Routes>,
     models: Models,
-    workers: HashMap<PeerId, Worker>,
+    workers: BTreeMap<PeerId, Worker>,
     track_records: TrackRecords,
     builds: BTreeMap<Epoch, Build>,
     /// The stages that each model's last pipeline had, for as long as the machines may still hold them.
-    former: HashMap<String, Vec<Placement>>,
+    former: BTreeMap<String, Vec<Placement>>,
     /// Stages that are kept warm.
     spares: BTreeMap<Epoch, Spare>,
     /// Models that wait, with the reason and when to try again.
-    waiting: HashMap<String, (String, Option<Instant>)>,
+    waiting: BTreeMap<String, (String, Option<Instant>)>,
     /// When each model was last planned while it was served, and when one of them may be again.
-    spread: HashMap<String, Instant>,
+    spread: BTreeMap<String, Instant>,
     /// When spares were last loaded for each model.
-    spared: HashMap<String, Instant>,
+    spared: BTreeMap<String, Instant>,
     spread_again: Option<Instant>,
     /// When to look for better plans again.
     improve_again: Instant,
     connections: u64,
+    /// When this task last had a turn.
+    looked: Instant,
     max_sessions: usize,
     /// Whether sessions of a lost pipeline may go on where they are kept.
     keep_sessions: bool,
@@ -180,26 +179,27 @@ impl FleetTask {
         max_sessions: usize,
         keep_sessions: bool,
         timing: Timing,
-    ) -> (Self, Fleet, watch::Receiver<Routes>) {
+    ) -> (Self, Fleet, Published<Routes>) {
         let (events, received) = mpsc::channel(EVENTS);
-        let (routes, published) = watch::channel(Routes::default());
+        let (routes, published) = publish(Routes::default());
         let registry = Arc::new(Mutex::new(registry));
         let task = Self {
             registry: registry.clone(),
             events: received,
             routes,
             models: Models::new(weights),
-            workers: HashMap::new(),
+            workers: BTreeMap::new(),
             track_records: TrackRecords::default(),
             builds: BTreeMap::new(),
-            former: HashMap::new(),
+            former: BTreeMap::new(),
             spares: BTreeMap::new(),
-            waiting: HashMap::new(),
-            spread: HashMap::new(),
-            spared: HashMap::new(),
+            waiting: BTreeMap::new(),
+            spread: BTreeMap::new(),
+            spared: BTreeMap::new(),
             spread_again: None,
             improve_again: Instant::now() + timing.improve_every,
             connections: 0,
+            looked: Instant::now(),
             max_sessions,
             keep_sessions,
             timing,
@@ -211,15 +211,37 @@ impl FleetTask {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         self.reload().await;
         let mut tick = tokio::time::interval(self.timing.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.looked = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
+                // Rare, so that it takes nothing from the events; behind them it might never have its turn.
+                _ = tick.tick() => {
+                    self.look();
+                    self.tick().await;
+                }
                 event = self.events.recv() => match event {
-                    Some(event) => self.handle(event).await,
+                    Some(event) => {
+                        self.look();
+                        self.handle(event).await;
+                    }
                     None => break,
                 },
-                _ = tick.tick() => self.tick().await,
             }
+        }
+    }
+
+    /// A coordinator that stood still itself, on a machine that slept or had no time for it, heard of nobody meanwhile:
+    /// that is no silence of the machines.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let since = now.duration_since(std::mem::replace(&mut self.looked, now));
+        let stood_still = since.saturating_sub(self.timing.tick);
+        if stood_still > self.timing.suspect_busy_after / 2 {
+            tracing::warn!(seconds = stood_still.as_secs_f32(), "the coordinator stood still");
+            self.workers.values_mut().for_each(|worker| worker.last_beat += stood_still);
         }
     }
 
@@ -272,7 +294,7 @@ impl FleetTask {
             to_worker,
             last_beat: Instant::now(),
             beat: Beat { stages: Vec::new() },
-            measured: HashMap::new(),
+            measured: BTreeMap::new(),
             round_trip: None,
             draining: false,
         };
@@ -303,8 +325,9 @@ impl FleetTask {
                 }
                 let all = self.builds.get_mut(&epoch).is_some_and(|build| build.loaded(peer, weight_bytes, quant));
                 if all {
-                    if let Some(replaces) = self.builds.get_mut(&epoch).and_then(|build| build.replaces.take()) {
-                        self.close(replaces.former, "another takes over").await;
+                    let former = self.builds.get_mut(&epoch).map(|build| std::mem::take(&mut build.replaces));
+                    for former in former.unwrap_or_default() {
+                        self.close(former, "another takes over").await;
                     }
                     self.send_to_all(epoch, |_| ToWorker::Start { epoch }).await;
                 }
@@ -429,7 +452,7 @@ impl FleetTask {
         // Its sessions go on elsewhere at once, or they wait for a pipeline that may have some of its stages.
         let keep = self.keep_sessions && !self.is_served_without(epoch);
         let Some(build) = self.builds.remove(&epoch) else {
-            self.spares.remove(&epoch);
+            self.drop_spare(epoch).await;
             return false;
         };
         tracing::warn!(%epoch, model = build.model, reason, "pipeline ended");

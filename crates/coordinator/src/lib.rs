@@ -15,12 +15,15 @@ pub mod generate;
 mod operator;
 mod pipeline;
 mod planner;
+mod published;
 mod registry;
 mod resume;
 mod route;
 mod router;
 mod sequence;
 mod settings;
+#[cfg(test)]
+mod sim;
 pub mod status;
 mod weights;
 

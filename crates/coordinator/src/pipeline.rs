@@ -179,12 +179,18 @@ impl Pipeline {
         frames: &mut mpsc::Receiver<ToFirst>,
     ) -> Result<(), LinkError> {
         loop {
-            tokio::select! {
+            let next = tokio::select! {
+                biased;
                 () = self.lost.cancelled() => return Ok(()),
-                next = frames.recv() => match next {
-                    Some(ToFirst { frame, body }) => sender.send(&frame, &body).await?,
-                    None => return Ok(()),
-                }
+                next = frames.recv() => next,
+            };
+            let Some(ToFirst { frame, body }) = next else { return Ok(()) };
+            // A first stage that is silent takes no more than fits the link. Half a frame is no matter then: the epoch
+            // is over, and the link ends with it.
+            tokio::select! {
+                biased;
+                () = self.lost.cancelled() => return Ok(()),
+                sent = sender.send(&frame, &body) => sent?,
             }
         }
     }
@@ -262,6 +268,26 @@ mod tests {
     fn candidates(epoch: Epoch, session: SessionId, position: u32) -> StageFrame {
         let row = CandidateRow { session, position, ids: vec![5], logits: vec![1.0], log_sum_exp: 1.0 };
         StageFrame::Candidates { epoch, rows: vec![row] }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_stage_that_takes_nothing_holds_nobody_when_the_epoch_is_over() {
+        let net = MemoryNet::default();
+        let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
+        let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
+        let _silent = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
+        let link = coordinator.accept().await.expect("accepted");
+
+        let (pipeline, mut frames) = Pipeline::new(Epoch(7), 10_000_000);
+        let session = pipeline.open(1_000_000, Vec::new()).await;
+        let more_than_the_link_holds = vec![1; 1 << 20];
+        session.step(0, &more_than_the_link_holds, Want { top: 1, also: Vec::new() }).await;
+        let feeding = pipeline.feed(link.sender, &mut frames);
+        tokio::pin!(feeding);
+        let wait = Duration::from_secs(60);
+        assert!(tokio::time::timeout(wait, &mut feeding).await.is_err(), "the link is full");
+        pipeline.lost.cancel();
+        assert!(tokio::time::timeout(wait, feeding).await.expect("at once").is_ok());
     }
 
     #[tokio::test]

@@ -93,6 +93,13 @@ pub(crate) struct Placement {
     pub(crate) seconds_per_token: f64,
 }
 
+impl Placement {
+    /// Whether it is the same stage of a model on the same machine: what is in memory there for one serves the other.
+    pub(crate) fn is_same_stage(&self, other: &Self) -> bool {
+        (self.machine, self.layers, self.kv_budget) == (other.machine, other.layers, other.kv_budget)
+    }
+}
+
 /// Stages in order, and what to expect of them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {

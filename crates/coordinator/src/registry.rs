@@ -88,6 +88,14 @@ impl Registry {
         open().map(|db| Self { db }).map_err(|source| RegistryError { path, source })
     }
 
+    /// A registry that is kept nowhere.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> rusqlite::Result<Self> {
+        let db = Connection::open_in_memory()?;
+        db.execute_batch(SCHEMA)?;
+        Ok(Self { db })
+    }
+
     fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
         result.map_err(|source| RegistryError { path: self.db.path().unwrap_or_default().into(), source })
     }

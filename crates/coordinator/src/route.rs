@@ -8,14 +8,12 @@ use crate::{
     fleet::Model,
     generate::GenerateError,
     pipeline::{Pipeline, Standing},
+    published::Published,
 };
 use futures::future::select_all;
 use gogrid_wire::Epoch;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::Instant,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 /// What the router needs of a model.
 #[derive(Clone)]
@@ -57,14 +55,14 @@ impl Route {
 
 /// What a request looks for.
 pub(crate) struct Search {
-    routes: watch::Receiver<Routes>,
+    routes: Published<Routes>,
     model: String,
     /// Its longest length, in tokens.
     tokens: usize,
 }
 
 impl Search {
-    pub(crate) fn new(routes: watch::Receiver<Routes>, model: &str, tokens: usize) -> Self {
+    pub(crate) fn new(routes: Published<Routes>, model: &str, tokens: usize) -> Self {
         Self { routes, model: model.to_owned(), tokens }
     }
 
@@ -73,7 +71,7 @@ impl Search {
     pub(crate) async fn place(&mut self, avoid: Option<Epoch>, within: Duration) -> Result<Place, GenerateError> {
         let mut until = None;
         loop {
-            let route = self.routes.borrow_and_update().get(&self.model).cloned();
+            let route = self.routes.look().get(&self.model).cloned();
             let route = route.ok_or_else(|| GenerateError::UnknownModel { model: self.model.clone() })?;
             let mut open = self.fitting(&route);
             open.sort_by_key(|pipeline| Some(pipeline.epoch) == avoid);
@@ -94,6 +92,7 @@ impl Search {
             let rooms = open.iter().map(|pipeline| Box::pin(pipeline.room.clone().acquire_many_owned(self.permits())));
             let others = self.routes.clone();
             tokio::select! {
+                biased;
                 (room, at, _) = select_all(rooms) => {
                     let room = room.map_err(|_| GenerateError::ShuttingDown)?;
                     return Ok(Place { pipeline: open[at].clone(), room });
@@ -122,7 +121,7 @@ impl Search {
         if pipeline.standing() == Standing::Open {
             return false;
         }
-        let routes = self.routes.borrow();
+        let routes = self.routes.now();
         let route = routes.get(&self.model);
         route.is_some_and(|route| self.fitting(route).iter().any(|p| p.room.available_permits() >= self.tokens))
     }
@@ -138,7 +137,7 @@ impl Search {
     }
 
     /// Waits until the model's open pipelines are others than these.
-    async fn others_than(&self, mut routes: watch::Receiver<Routes>, epochs: &[Epoch]) {
+    async fn others_than(&self, mut routes: Published<Routes>, epochs: &[Epoch]) {
         let changed = |routes: &Routes| {
             let fitting = routes.get(&self.model).map(|route| self.fitting(route)).unwrap_or_default();
             fitting.len() != epochs.len() || fitting.iter().any(|pipeline| !epochs.contains(&pipeline.epoch))

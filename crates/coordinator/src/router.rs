@@ -9,6 +9,7 @@ use crate::{
     api::openai::Backend,
     fleet::Timing,
     generate::{Event, GenerateError, GenerateRequest, ModelCard},
+    published::Published,
     route::{Route, Routes, Search},
     sequence::{Outcome, Sequence},
 };
@@ -22,7 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -51,7 +52,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A cheap handle on the router.
 #[derive(Clone)]
 pub(crate) struct Router {
-    routes: watch::Receiver<Routes>,
+    routes: Published<Routes>,
     lanes: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     starving: Arc<AtomicUsize>,
@@ -73,7 +74,7 @@ impl Drop for Counted {
 impl Router {
     /// `stop`: no new requests any more.
     pub(crate) fn new(
-        routes: watch::Receiver<Routes>,
+        routes: Published<Routes>,
         max_sessions: usize,
         queue_capacity: usize,
         timing: Timing,
@@ -109,7 +110,7 @@ impl Router {
     }
 
     fn route(&self, model: &str) -> Result<Route, GenerateError> {
-        let route = self.routes.borrow().get(model).cloned();
+        let route = self.routes.now().get(model).cloned();
         route.ok_or_else(|| GenerateError::UnknownModel { model: model.to_owned() })
     }
 
@@ -248,7 +249,7 @@ enum Admission {
 
 impl Backend for Router {
     fn models(&self) -> Vec<ModelCard> {
-        let routes = self.routes.borrow();
+        let routes = self.routes.now();
         let card = |route: &Route| ModelCard {
             name: route.model.name.clone(),
             created: route.model.created,
@@ -270,6 +271,7 @@ impl Backend for Router {
             self.tasks.spawn(async move {
                 let closed = events.clone();
                 let result = tokio::select! {
+                    biased;
                     result = this.run(sequence, admission, &events) => result,
                     // The client is gone; dropping the sequence closes its session on every stage.
                     () = closed.closed() => Ok(()),

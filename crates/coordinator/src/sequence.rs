@@ -13,6 +13,9 @@ use tokio::{sync::mpsc, time::Instant};
 
 /// The most that one step may take, a long prompt on slow machines included; past this its pipeline is given up on.
 const STEP_WITHIN: Duration = Duration::from_secs(600);
+/// It is waited for in parts: for as long as the coordinator itself stood still, nobody could answer, and that counts for
+/// one of them at most.
+const PARTS: u32 = 10;
 
 /// How a run over one pipeline ended.
 pub(crate) enum Outcome {
@@ -28,6 +31,12 @@ pub(crate) enum Outcome {
     HandedBack,
     /// What it was to go on from is not there any more; it can begin anew, at once.
     NotKept,
+}
+
+async fn too_long() {
+    for _ in 0..PARTS {
+        tokio::time::sleep(STEP_WITHIN / PARTS).await;
+    }
 }
 
 /// A sequence's state.
@@ -128,11 +137,12 @@ impl Sequence {
             let prefill = std::mem::take(&mut replayed) || self.tokens.len() - position > 1;
             position = self.tokens.len();
             let answer = tokio::select! {
+                biased;
                 answer = session.answer() => answer,
                 () = pipeline.lost.cancelled() => return Outcome::Lost,
                 // The sampler draws from the place in the sequence alone: the token comes out the same elsewhere.
                 () = search.leaves_at_once(&pipeline) => return Outcome::Moved,
-                () = tokio::time::sleep(STEP_WITHIN) => {
+                () = too_long() => {
                     let message = format!("no answer within {} s", STEP_WITHIN.as_secs());
                     return Outcome::Failed(GenerateError::Stage { message });
                 }

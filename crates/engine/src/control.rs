@@ -1,5 +1,8 @@
 //! The worker's control link: one connection to the coordinator, from `Hello` to its end.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     executor::{self, Installed, StageGauge},
     lender::{Lent, StageView, View, lent},
@@ -184,6 +187,8 @@ impl Control {
         let mirrors = mirrors(&welcome, &coordinator, remote_ip);
         let (held, tasks) = (HashMap::new(), JoinSet::new());
         let mut lent = view.lent();
+        // What changed while there was no connection is news too, and Hello says nothing of a pause.
+        lent.mark_changed();
         let mut this = Self { transport, coordinator, loader, inbound, mirrors, view, held, tasks, lost, reports };
 
         let (messages, mut incoming) = mpsc::channel(QUEUE);

@@ -409,6 +409,8 @@ impl Core {
         match heir {
             Some((heir, terms)) => {
                 self.heirs.remove(&heir);
+                // Who waits behind it waits for it now.
+                self.heirs.values_mut().filter(|(of, _)| *of == epoch).for_each(|(of, _)| *of = heir);
                 slot.begin(terms);
                 self.stages.insert(heir, slot);
             }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{duplex, split},
+    io::{AsyncRead, AsyncWrite, duplex, split},
     sync::{Mutex as AsyncMutex, mpsc},
 };
 
@@ -42,6 +42,18 @@ struct MemoryTransport {
     accepted: AsyncMutex<mpsc::Receiver<Link>>,
 }
 
+impl Link {
+    /// A link over any two halves inside this process, for tests that bring a network of their own.
+    pub fn in_memory(
+        peer: PeerId,
+        protocol: Protocol,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Self {
+        Self::new(peer, protocol, None, writer, reader, Arc::new(Wire))
+    }
+}
+
 impl MemoryNet {
     /// A machine on this network.
     pub fn join(&self, id: PeerId) -> Arc<dyn Transport> {
@@ -71,7 +83,7 @@ impl Transport for MemoryTransport {
             let (here, there) = duplex(WINDOW);
             let link = |peer, io| {
                 let (reader, writer) = split(io);
-                Link::new(peer, protocol, None, writer, reader, Arc::new(Wire))
+                Link::in_memory(peer, protocol, writer, reader)
             };
             machine.send(link(self.id, there)).await.map_err(|_| failed("the machine is gone"))?;
             Ok(link(peer.id, here))

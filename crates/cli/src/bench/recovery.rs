@@ -315,7 +315,10 @@ fn table(costs: &[Cost], rows: &[Row]) -> String {
     for cost in costs {
         let missed = if cost.is_missed() { "  missed" } else { "" };
         let Cost { model, percent } = cost;
-        let _ = writeln!(text, "{model:<6} keeping what a replay needs costs {percent:.1} % ({MOST_COST} % at most){missed}");
+        let _ = writeln!(
+            text,
+            "{model:<6} keeping what a replay needs costs {percent:.1} % ({MOST_COST} % at most){missed}"
+        );
     }
     let _ = write!(
         text,

@@ -26,16 +26,10 @@ pub(crate) struct Build {
     /// Whether the last stage's link is there.
     collecting: bool,
     ready: bool,
-    /// What it takes over from, as long as that is there.
-    pub(super) replaces: Option<Replaces>,
-}
-
-/// The pipeline of the same model that serves until a new one is loaded.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Replaces {
-    pub(super) former: Epoch,
-    /// Also where the former one works as it should.
-    pub(super) whatever: bool,
+    /// The pipelines of the same model that end when this one is loaded: those whose places it takes, and whose stages.
+    pub(super) replaces: Vec<Epoch>,
+    /// Whether it is wanted also where those work as they should.
+    pub(super) is_better: bool,
 }
 
 pub(super) struct BuildStage {
@@ -66,6 +60,7 @@ impl RingEnd {
                 // The sender is kept, since dropping it would end the stream.
                 let Link { receiver, sender: _sender, .. } = link;
                 tokio::select! {
+                    biased;
                     error = pipeline.collect(receiver) => format!("the link from the last stage: {error}"),
                     () = pipeline.lost.cancelled() => "the epoch is over".into(),
                 }
@@ -129,7 +124,21 @@ impl Build {
 }
 
 impl FleetTask {
-    pub(super) async fn build(&mut self, model: &Arc<Model>, placements: Vec<Placement>, replaces: Option<Replaces>) {
+    /// Starts a pipeline, in the place of another one where `former` says so.
+    pub(super) async fn build(
+        &mut self,
+        model: &Arc<Model>,
+        placements: Vec<Placement>,
+        former: Option<Epoch>,
+        is_better: bool,
+    ) {
+        // A stage is on a machine once: its old epoch ends before the new one begins.
+        let same = |build: &Build| {
+            let mut pairs = build.stages.iter().flat_map(|stage| placements.iter().map(|place| (&stage.place, place)));
+            build.model == model.name && pairs.any(|(old, new)| old.is_same_stage(new))
+        };
+        let replaces = self.builds.iter().filter(|(epoch, build)| Some(**epoch) == former || same(build));
+        let replaces: Vec<Epoch> = replaces.map(|(epoch, _)| *epoch).collect();
         let Some(epoch) = self.next_epoch().await else { return };
         let capacity = placements.iter().map(|place| place.kv_tokens).min().unwrap_or(0);
         let (pipeline, frames) = Pipeline::new(epoch, usize::try_from(capacity).unwrap_or(usize::MAX));
@@ -153,6 +162,7 @@ impl FleetTask {
             collecting: false,
             ready: false,
             replaces,
+            is_better,
         };
         self.builds.insert(epoch, build);
     }

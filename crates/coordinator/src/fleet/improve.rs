@@ -1,6 +1,6 @@
 //! Pipelines that serve move to machines that would serve much better, as they come or turn out to be.
 
-use super::{FleetTask, build::Replaces};
+use super::FleetTask;
 use crate::planner::{self, Delays, Placement, should_move};
 use gogrid_wire::Epoch;
 use std::sync::Arc;
@@ -22,9 +22,8 @@ impl FleetTask {
         let models: Vec<_> = self.models.iter().filter(|model| settled(&model.name)).cloned().collect();
         for model in models {
             if let Some((former, stages)) = self.better(&model) {
-                let replaces = Replaces { former, whatever: true };
                 self.spread.insert(model.name.clone(), now);
-                self.build(&Arc::clone(&model), stages, Some(replaces)).await;
+                self.build(&Arc::clone(&model), stages, Some(former), true).await;
             }
         }
     }
@@ -41,12 +40,7 @@ impl FleetTask {
             let current = planner::predict(&demand, &machines, &delays, &stages)?;
             let best = planner::plan(&demand, &machines, &delays).ok()?;
             // A stage that stays where it is takes nothing more.
-            let stays = |place: &Placement| {
-                let same = |other: &Placement| {
-                    (other.machine, other.layers, other.kv_budget) == (place.machine, place.layers, place.kv_budget)
-                };
-                build.stages.iter().any(|stage| same(&stage.place))
-            };
+            let stays = |place: &Placement| build.stages.iter().any(|stage| stage.place.is_same_stage(place));
             let has_room = |place: &Placement| {
                 beside.iter().any(|machine| machine.id == place.machine && machine.free >= place.memory.total())
             };

@@ -75,6 +75,12 @@ fn open(record: &ModelRecord, shelf: &Shelf) -> Result<Model, OpenError> {
 }
 
 impl FleetTask {
+    /// A model of the registry that was opened already.
+    #[cfg(test)]
+    pub(crate) fn know(&mut self, record: ModelRecord, model: Arc<Model>) {
+        self.models.models.insert(record.name.clone(), (record, model));
+    }
+
     /// Reads the registry's models again: new ones are placed, changed ones placed anew, removed ones ended.
     pub(super) async fn reload(&mut self) {
         let records = match self.registry.lock().await.models() {

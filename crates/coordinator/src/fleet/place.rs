@@ -1,9 +1,6 @@
 //! Where models go: what is planned when, over which machines.
 
-use super::{
-    FleetTask, Model,
-    build::{Build, Replaces},
-};
+use super::{FleetTask, Model, build::Build};
 use crate::{
     planner::{self, Delays, Demand, Link as MachineLink, Machine, Placement, Plan, PlanError},
     route::{Route, Routes},
@@ -22,10 +19,8 @@ impl FleetTask {
             self.close(epoch, "a machine of it does not compute").await;
         }
         let needless = |build: &Build| {
-            let replaces = build.replaces.filter(|replaces| !replaces.whatever);
-            replaces
-                .and_then(|replaces| self.builds.get(&replaces.former))
-                .is_some_and(|former| self.works_well(former))
+            let mut former = build.replaces.iter().filter_map(|former| self.builds.get(former));
+            !build.is_better && former.any(|former| former.is_ready() && self.works_well(former))
         };
         let needless: Vec<Epoch> = self.builds.iter().filter(|(_, b)| needless(b)).map(|(epoch, _)| *epoch).collect();
         for epoch in needless {
@@ -41,8 +36,7 @@ impl FleetTask {
             }
             if let Some((former, plan)) = self.successor(&model) {
                 tracing::info!(model = model.name, %former, "another machine takes a place in a pipeline");
-                let replaces = Replaces { former, whatever: false };
-                self.build(&model, plan.stages, Some(replaces)).await;
+                self.build(&model, plan.stages, Some(former), false).await;
                 continue;
             }
             // Who is silent may be heard again before anything else would be loaded.
@@ -54,7 +48,7 @@ impl FleetTask {
                     let ms = plan.predicted.per_token * 1e3;
                     tracing::info!(model = model.name, binding = %plan.binding, "planned {ms:.1} ms per token");
                     self.waiting.remove(&model.name);
-                    self.build(&model, plan.stages, None).await;
+                    self.build(&model, plan.stages, None, false).await;
                 }
                 Err(error) => {
                     tracing::info!(model = model.name, %error, "no place yet");
@@ -158,7 +152,7 @@ impl FleetTask {
                 (model.name.clone(), Route { model: model.clone(), pipelines, reason })
             })
             .collect();
-        self.routes.send_replace(Routes::new(routes));
+        self.routes.put(Routes::new(routes));
     }
 
     /// What a model without a usable pipeline waits for.

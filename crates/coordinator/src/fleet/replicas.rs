@@ -25,7 +25,7 @@ impl FleetTask {
             if let Ok(plan) = self.plan_over(&model, &machines) {
                 tracing::info!(model = model.name, "a replica");
                 self.spread.insert(model.name.clone(), now);
-                self.build(&Arc::clone(&model), plan.stages, None).await;
+                self.build(&Arc::clone(&model), plan.stages, None, false).await;
             }
         }
     }

@@ -51,10 +51,7 @@ impl FleetTask {
     /// Makes way for a stage: lets the spares of its machine go that do not fit beside it. One that is that very stage
     /// is handed over to it.
     pub(super) async fn make_way(&mut self, model: &str, place: &Placement) -> Option<Epoch> {
-        let same = |spare: &Spare| {
-            let Placement { machine, layers, kv_budget, .. } = &spare.place;
-            spare.model == model && (*machine, *layers, *kv_budget) == (place.machine, place.layers, place.kv_budget)
-        };
+        let same = |spare: &Spare| spare.model == model && spare.place.is_same_stage(place);
         let heir = self.spares.iter().find(|(_, spare)| same(spare)).map(|(epoch, _)| *epoch);
         let of_machine =
             self.spares.iter().filter(|(epoch, spare)| spare.place.machine == place.machine && Some(**epoch) != heir);

@@ -1,0 +1,140 @@
+//! What happened, and what must not have.
+
+use super::{
+    client::{Ask, End},
+    machine::Machine,
+    world::{COORDINATOR, World},
+};
+use crate::{
+    fleet::Model,
+    generate::GenerateError,
+    planner::{self, Delays, Demand, Link},
+};
+use gogrid_wire::PeerId;
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// What waits for a pipeline is given up after this long, as `docs/RELIABILITY.md` says.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
+/// Wrong answers are over, and what they led to, within this time.
+const WRONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// A world's log.
+#[derive(Clone)]
+pub(super) struct Log(Arc<Mutex<Lines>>);
+
+struct Lines {
+    start: Instant,
+    trace: Vec<String>,
+    wrong: Vec<String>,
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Lines { start: Instant::now(), trace: Vec::new(), wrong: Vec::new() })))
+    }
+
+    /// Writes down what happened. The same seed gives the same lines.
+    pub(super) fn note(&self, what: impl Display) {
+        let mut lines = self.lock();
+        let line = format!("{:>8} {what}", lines.start.elapsed().as_millis());
+        lines.trace.push(line);
+    }
+
+    /// Writes down what must never happen.
+    pub(super) fn wrong(&self, what: impl Display) {
+        self.note(format_args!("WRONG: {what}"));
+        self.lock().wrong.push(what.to_string());
+    }
+
+    /// Everything that happened, and what of it was wrong.
+    pub(super) fn take(&self) -> (Vec<String>, Vec<String>) {
+        let mut lines = self.lock();
+        (std::mem::take(&mut lines.trace), std::mem::take(&mut lines.wrong))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    /// Whether a request may end so.
+    pub(super) fn judge(&self, ask: &Ask, end: &End) {
+        let may = match end {
+            End::Whole => true,
+            End::Failed(GenerateError::PipelineLost { .. }) => !self.could_serve(ask.model),
+            End::Failed(GenerateError::BadCandidates { .. }) => {
+                self.wrong_answers.is_some_and(|at| at.elapsed() < WRONG_WITHIN)
+            }
+            End::Failed(_) => false,
+        };
+        if !may {
+            self.log.wrong(format_args!("request {} ended with {end:?}", ask.number));
+        }
+    }
+
+    /// Whether machines that nothing has befallen for as long as a request waits have room for a model.
+    fn could_serve(&self, model: usize) -> bool {
+        let since = Instant::now() - GIVEN_UP_AFTER;
+        let able = |machine: &&Machine| {
+            let linked = |other: PeerId| !self.net.is_cut(machine.id, other);
+            let calm = machine.is_able() && machine.trouble <= since;
+            calm && linked(COORDINATOR) && self.machines.iter().all(|other| linked(other.id))
+        };
+        let machine = |machine: &Machine| planner::Machine {
+            id: machine.id,
+            device: "cpu".parse().expect("a device"),
+            free: machine.memory,
+            measured: None,
+            link: Link::default(),
+            reliability: 1.0,
+            groups: Vec::new(),
+        };
+        let machines: Vec<_> = self.machines.iter().filter(able).map(machine).collect();
+        let Model { manifest, quant, stages, .. } = &*self.models[model];
+        let demand =
+            Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.sessions, groups: &[] };
+        // Models that compete for memory may keep each other waiting.
+        let alone = self.roomy || self.models.len() == 1;
+        alone && self.trouble <= since && planner::plan(&demand, &machines, &Delays::default()).is_ok()
+    }
+
+    /// Every model is served, and nobody holds anything of a request that is over.
+    pub(super) async fn look_for_what_is_left(&self) {
+        let Some(status) = self.fleet.status().await else { return self.log.wrong("the fleet has ended") };
+        for model in status.models.iter().filter(|model| !model.ready) {
+            self.log.wrong(format_args!("{} is not served: {:?}", model.name, model.reason));
+        }
+        let known: Vec<u64> = status.models.iter().flat_map(|m| &m.pipelines).map(|p| p.epoch).collect();
+        let spares = status.workers.iter().flat_map(|worker| &worker.stages).filter(|stage| stage.spare);
+        let spares: Vec<u64> = spares.map(|stage| stage.epoch).collect();
+        for machine in &self.machines {
+            for (epoch, sessions) in machine.stages() {
+                if sessions > 0 || !known.contains(&epoch.0) && !spares.contains(&epoch.0) {
+                    let id = machine.id.0[0];
+                    self.log.wrong(format_args!("machine-{id} holds epoch {epoch} with {sessions} sessions"));
+                }
+            }
+        }
+        // Of every machine the control link, of every pipeline two.
+        let (ends, links) = (self.net.ends(COORDINATOR), self.machines.len() + 2 * known.len());
+        if ends > 2 * links {
+            self.log.wrong(format_args!("the coordinator holds {ends} ends of {links} links"));
+        }
+        let left = [status.sessions, self.router.in_flight(), self.router.queue().0];
+        if left != [0; 3] {
+            self.log.wrong(format_args!("sessions, requests in flight, requests waiting: {left:?}"));
+        }
+        for pipeline in self.routes.now().values().flat_map(|route| &route.pipelines) {
+            let free = pipeline.room.available_permits();
+            if free != pipeline.capacity {
+                self.log.wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.capacity));
+            }
+        }
+    }
+}

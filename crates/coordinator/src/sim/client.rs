@@ -1,0 +1,128 @@
+//! Who asks, and what must come back.
+
+use super::{checks::Log, model};
+use crate::{
+    api::openai::Backend,
+    generate::{Event, GenerateError, GenerateRequest},
+    router::Router,
+};
+use gogrid_model::SamplingParams;
+use std::{ops::ControlFlow, time::Duration};
+use tokio::sync::mpsc;
+
+/// A client that is told to come again does so after this long.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) number: usize,
+    pub(super) model: usize,
+    pub(super) at: Duration,
+    pub(super) prompt: Vec<u32>,
+    pub(super) tokens: usize,
+    pub(super) sampling: SamplingParams,
+    pub(super) manner: Manner,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Manner {
+    Reads,
+    /// Reads a token, and waits.
+    ReadsSlowly(Duration),
+    /// Is gone after so many tokens.
+    Leaves(usize),
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With every token, or with all that the client waited for.
+    Whole,
+    Failed(GenerateError),
+}
+
+/// The name of a model by its number.
+pub(super) fn name(model: usize) -> String {
+    format!("model-{model}")
+}
+
+impl Ask {
+    /// Asks until there is an answer or an error that is not about coming again.
+    pub(super) async fn run(self, layers: u32, router: Router, log: Log, ends: mpsc::Sender<(Self, End)>) {
+        tokio::time::sleep(self.at).await;
+        let expected = model::expected(layers, &self.prompt, &self.sampling, self.tokens);
+        let end = loop {
+            let request = GenerateRequest {
+                model: name(self.model),
+                prompt: self.prompt.clone(),
+                sampling: self.sampling.clone(),
+                max_tokens: Some(self.tokens),
+                stop: Vec::new(),
+                top_logprobs: 0,
+                ignore_eos: true,
+            };
+            match self.attempt(request, &router, &expected, &log).await {
+                ControlFlow::Break(end) => break end,
+                ControlFlow::Continue(error) => {
+                    log.note(format_args!("request {} comes again: {error}", self.number));
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        };
+        log.note(format_args!("request {} has ended: {end:?}", self.number));
+        drop(ends.send((self, end)).await);
+    }
+
+    async fn attempt(
+        &self,
+        request: GenerateRequest,
+        router: &Router,
+        expected: &[u32],
+        log: &Log,
+    ) -> ControlFlow<End, GenerateError> {
+        use GenerateError::{NotReady, QueueFull, TooLarge};
+        let mut events = match router.generate(request).await {
+            Ok(events) => events,
+            Err(error @ (NotReady { .. } | QueueFull { .. } | TooLarge { .. })) => {
+                return ControlFlow::Continue(error);
+            }
+            Err(error) => return ControlFlow::Break(End::Failed(error)),
+        };
+        let mut count = 0;
+        loop {
+            if matches!(self.manner, Manner::Leaves(after) if after <= count) {
+                return ControlFlow::Break(End::Whole);
+            }
+            match events.recv().await {
+                Some(Event::Token(token)) => {
+                    if expected.get(count) != Some(&token.token) {
+                        let wanted = expected.get(count);
+                        log.wrong(format_args!("request {}: token {count} is not {wanted:?}", self.number));
+                    }
+                    count += 1;
+                    if let Manner::ReadsSlowly(pause) = self.manner {
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+                Some(Event::Done(done)) => {
+                    if count != expected.len() || done.completion_tokens != count {
+                        log.wrong(format_args!("request {} is done after {count} tokens", self.number));
+                    }
+                    return ControlFlow::Break(End::Whole);
+                }
+                Some(Event::Failed(error @ NotReady { .. })) if count == 0 => return ControlFlow::Continue(error),
+                Some(Event::Failed(error)) => {
+                    if matches!(error, GenerateError::PipelineLost { delivered } if delivered != count) {
+                        log.wrong(format_args!("request {}: {count} tokens, but {error}", self.number));
+                    }
+                    return ControlFlow::Break(End::Failed(error));
+                }
+                None => {
+                    log.wrong(format_args!("request {} has no end", self.number));
+                    return ControlFlow::Break(End::Whole);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A simulated machine, from outside: what befalls it, and what its owner wants.
+
+use super::{
+    checks::Log,
+    network::Net,
+    turns::Computer,
+    worker::{Held, Worker},
+};
+use crate::published::{Published, Publisher, publish};
+use gogrid_wire::{Epoch, InviteToken, PeerId, control::Lends};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How a machine works, and fails to.
+#[derive(Debug, Clone)]
+pub(super) struct Quirks {
+    pub(super) load: Duration,
+    pub(super) step: Duration,
+    /// How many loads fail from now on.
+    pub(super) failing_loads: u32,
+    /// Whether its stages keep what they have sent.
+    pub(super) keeps_outputs: bool,
+    /// Whether it lets sessions go that it said it has.
+    pub(super) forgets: bool,
+    /// How its answers are wrong, where it has a last stage.
+    pub(super) wrong: Option<Wrong>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wrong {
+    TooFew,
+    NoLogit,
+    Position,
+    NotANumber,
+}
+
+/// A machine, on or off.
+pub(super) struct Machine {
+    pub(super) id: PeerId,
+    pub(super) memory: u64,
+    net: Net,
+    log: Log,
+    coordinator: PeerId,
+    token: InviteToken,
+    computer: Computer,
+    lends: Publisher<Lends>,
+    lent: Published<Lends>,
+    pub(super) quirks: Arc<Mutex<Quirks>>,
+    held: Arc<Mutex<BTreeMap<Epoch, Held>>>,
+    parting: CancellationToken,
+    on: bool,
+    /// When something last befell it, or was over.
+    pub(super) trouble: Instant,
+}
+
+impl Machine {
+    pub(super) fn new(
+        number: u8,
+        memory: u64,
+        quirks: Quirks,
+        (net, log): (&Net, &Log),
+        (coordinator, token): (PeerId, InviteToken),
+    ) -> Self {
+        let (lends, lent) = publish(Lends { memory, stopped: None, computes: true });
+        Self {
+            id: PeerId([number; 32]),
+            memory,
+            net: net.clone(),
+            log: log.clone(),
+            coordinator,
+            token,
+            computer: Computer::default(),
+            lends,
+            lent,
+            quirks: Arc::new(Mutex::new(quirks)),
+            held: Arc::default(),
+            parting: CancellationToken::new(),
+            on: false,
+            trouble: Instant::now(),
+        }
+    }
+
+    /// Switches it on, where it is off.
+    pub(super) fn start(&mut self) {
+        if std::mem::replace(&mut self.on, true) {
+            return;
+        }
+        (self.computer, self.held, self.parting) = (Computer::default(), Arc::default(), CancellationToken::new());
+        let worker = Worker {
+            id: self.id,
+            coordinator: self.coordinator,
+            token: self.token,
+            transport: self.net.join(self.id),
+            computer: self.computer.clone(),
+            log: self.log.clone(),
+            lends: self.lent.clone(),
+            quirks: self.quirks.clone(),
+            held: self.held.clone(),
+            parked: Arc::default(),
+            parting: self.parting.clone(),
+        };
+        self.computer.spawn(worker.live());
+    }
+
+    /// A crash; or, where it is dark, a power cut that nobody is told of.
+    pub(super) fn kill(&mut self, dark: bool) {
+        self.net.off(self.id, dark);
+        self.computer.off();
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.on = false;
+    }
+
+    /// It gets no turns, or does again.
+    pub(super) fn stand_still(&self, still: bool) {
+        if still { self.computer.stand_still() } else { self.computer.go_on() }
+    }
+
+    pub(super) fn is_still(&self) -> bool {
+        self.computer.is_still()
+    }
+
+    /// Its owner lends this.
+    pub(super) fn lend(&self, stopped: Option<&str>, computes: bool) {
+        self.lends.put(Lends { memory: self.memory, stopped: stopped.map(str::to_owned), computes });
+    }
+
+    /// It wants to leave, and is off when it has.
+    pub(super) fn drain(&self) {
+        self.parting.cancel();
+    }
+
+    /// Switches it off where it has left.
+    pub(super) fn notice_leaving(&mut self) {
+        if self.parting.is_cancelled() {
+            self.kill(false);
+        }
+    }
+
+    /// Whether nothing keeps it from serving, cut links aside.
+    pub(super) fn is_able(&self) -> bool {
+        let quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = self.lent.now();
+        let works = quirks.failing_loads == 0 && quirks.wrong.is_none();
+        self.on && !self.computer.is_still() && !self.parting.is_cancelled() && lent.stopped.is_none() && works
+    }
+
+    /// Its stages, with their sessions.
+    pub(super) fn stages(&self) -> Vec<(Epoch, usize)> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().map(|(epoch, held)| (*epoch, held.sessions.len())).collect()
+    }
+}

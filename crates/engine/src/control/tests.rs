@@ -1,0 +1,71 @@
+use super::*;
+use crate::{
+    executor::Detached,
+    lender::{LONG_PAUSE, Lender, Order, Parts, Settings},
+    pace::Paced,
+    record::Record,
+    weights::WeightCache,
+};
+use gogrid_limits::{Machine, Policy, Preset, Totals};
+use gogrid_link::MemoryNet;
+use gogrid_panel_api::PauseRequest;
+use gogrid_probe::{FakeProbe, calm_sample};
+use gogrid_wire::PeerId;
+use std::path::Path;
+
+fn lender(folder: &Path) -> (Lender, Loader, Detached) {
+    let (executor, detached) = Detached::new();
+    let (paced, ledger) = (Paced::new(false), Ledger::new(0));
+    let cache = WeightCache::open(folder).expect("a folder");
+    let parts = Parts {
+        settings: Settings::load(folder, None, Preset::Full, Policy::none(), Totals::default())
+            .expect("nothing is kept"),
+        machine: Machine { cores: 4, memory: 8 << 30, gpu_memory: None },
+        probe: Box::new(FakeProbe::new(calm_sample()).0),
+        paced: paced.clone(),
+        ledger: ledger.clone(),
+        executor: executor.clone(),
+        weights: cache.clone(),
+        record: Record::open(folder),
+        gpu: false,
+        long_pause: LONG_PAUSE,
+    };
+    let lender = Lender::start(parts).expect("a thread");
+    let device = "cpu".parse().expect("a device");
+    (lender, Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(None) }, detached)
+}
+
+#[tokio::test]
+async fn a_machine_that_was_paused_while_it_was_not_connected_says_so_when_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lender, loader, _executor) = lender(folder.path());
+    lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
+
+    let net = MemoryNet::default();
+    let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
+    let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
+    let shared = Shared { loader: loader.clone(), inbound: Inbound::default(), view: lender.view().clone() };
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let introduction = Introduction { name: "anna".into(), device: "cpu".into(), ledger: loader.ledger };
+        let joined = join(&*worker, &addr, &introduction, None).await.expect("let in");
+        let (_lost, mut failures) = mpsc::channel(1);
+        let parting = Parting::under(&CancellationToken::new());
+        Control::serve(worker, addr, joined, shared, &mut failures, &parting).await;
+    });
+
+    let mut link = coordinator.accept().await.expect("dialed");
+    let hello = link.receiver.recv::<ToCoordinator>().await.expect("a hello").message;
+    assert!(matches!(hello, ToCoordinator::Hello(_)));
+    let welcome = Welcome { version: VERSION, grid: "test".into(), weights_port: 1, weights_token: "secret".into() };
+    link.sender.send(&ToWorker::Welcome(welcome), &[]).await.expect("sent");
+    let mut first = Vec::new();
+    while first.len() < 2 {
+        first.push(link.receiver.recv::<ToCoordinator>().await.expect("a message").message);
+    }
+    let lends = first.iter().find_map(|message| match message {
+        ToCoordinator::Lends(lends) => Some(lends),
+        _ => None,
+    });
+    assert!(lends.is_some_and(|lends| lends.stopped.is_some() && !lends.computes), "{first:?}");
+}
