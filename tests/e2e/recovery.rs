@@ -29,7 +29,7 @@ impl Story {
 
     /// One pipeline, and a third machine that keeps one of its stages warm: which, by its layers.
     async fn with_spare() -> Result<(Self, Value)> {
-        let cluster = cluster().workers(3).stages(2).start().await?;
+        let mut cluster = cluster().workers(3).stages(2).start().await?;
         let warm = |status: &Value| {
             let stages = status["workers"].as_array()?.iter().flat_map(|worker| worker["stages"].as_array());
             let spare = stages.flatten().find(|stage| stage["spare"] == true && !stage["quant"].is_null())?;

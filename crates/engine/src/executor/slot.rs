@@ -27,9 +27,10 @@ use tokio::sync::mpsc;
 /// Sessions that the stage gave up, with the reasons.
 pub(super) type Failed = Vec<(SessionId, SessionError)>;
 
-/// Sessions of an epoch that is over are kept for this long, and once more when the coordinator was told of them:
-/// requests wait half of it for a new pipeline.
+/// Sessions of an epoch that is over are kept for this long: requests wait half of it for a new pipeline.
 const KEPT_FOR: Duration = Duration::from_secs(60);
+/// And for so long once the coordinator was told of them: their requests wait for nothing but the other stages' links.
+const KEPT_WHEN_TOLD: Duration = Duration::from_secs(10);
 
 /// A stage with its lines of work.
 pub(super) struct Slot {
@@ -136,7 +137,7 @@ impl Slot {
         self.out = None;
         if keep {
             self.sessions.values_mut().for_each(|session| session.kept = true);
-            self.keep();
+            self.keep(KEPT_FOR);
         } else {
             self.stage.close_all();
             self.sessions.clear();
@@ -146,9 +147,9 @@ impl Slot {
         self.measure();
     }
 
-    fn keep(&mut self) {
+    fn keep(&mut self, time: Duration) {
         let any = self.sessions.values().any(|session| session.kept);
-        self.kept_until = any.then(|| Instant::now() + KEPT_FOR);
+        self.kept_until = any.then(|| Instant::now() + time);
     }
 
     /// Until when it has sessions of earlier epochs that must be let go then.
@@ -171,7 +172,7 @@ impl Slot {
 
     /// The sessions of earlier epochs that may go on; the coordinator is about to be told.
     pub(super) fn kept(&mut self) -> Vec<KeptSession> {
-        self.keep();
+        self.keep(KEPT_WHEN_TOLD);
         let kept = self.sessions.iter().filter(|(_, session)| session.kept).filter_map(|(id, _)| {
             let tokens = self.stage.cached(SessionKey(id.0))?;
             let outputs = self.outputs.has(*id, tokens);
