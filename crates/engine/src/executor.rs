@@ -291,7 +291,7 @@ impl Core {
         let threads = self.pace.paced().threads();
         self.pace.begin();
         let done = slot.slice(epoch, threads);
-        let took = self.pace.end(threads, Kind::new(epoch, done.rows, done.sessions), done.units.len());
+        let took = self.pace.end(threads, Kind::new(epoch, done.rows, done.sessions), done.weight);
         slot.observe(threads, &done, took.device);
         let slice = Slice { took: took.device, units: done.units.len() };
         self.work.count(slice, done.tokens);

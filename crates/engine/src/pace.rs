@@ -7,7 +7,7 @@
 mod occupancy;
 mod uncut;
 
-pub(crate) use occupancy::Kind;
+pub(crate) use occupancy::{Kind, Weight};
 pub(crate) use uncut::{Uncut, UncutCount};
 
 use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Sample, Share, Signal};
@@ -59,7 +59,7 @@ impl GpuTime {
     }
 
     /// Settles a slice.
-    fn settle(&self, grant: Grant, kind: Kind, units: usize, length: Duration, now: Duration) {
+    fn settle(&self, grant: Grant, kind: Kind, units: f64, length: Duration, now: Duration) {
         let cost = self.occupancy().charge(kind, units, length);
         self.pacer.mark_request_processed(grant, cost.charged, now);
         self.busy.fetch_add(u64::try_from(cost.busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -256,9 +256,9 @@ impl Pace {
         self.began = Instant::now();
     }
 
-    /// The slice of so many units is over: settles what it took, and what the process' other threads took since the last
+    /// The slice of units of that weight is over: settles what it took, and what the process' other threads took since the last
     /// one.
-    pub(crate) fn end(&mut self, threads: Threads, kind: Kind, units: usize) -> Took {
+    pub(crate) fn end(&mut self, threads: Threads, kind: Kind, units: f64) -> Took {
         let cpu = self.paced.take_cpu();
         let wall = self.began.elapsed();
         let now = self.paced.now();
@@ -306,7 +306,7 @@ mod tests {
         let mut pace = Pace::new(paced.clone());
         assert_eq!(pace.claim(Duration::from_millis(1), Threads::One), Start::Now);
         pace.begin();
-        let took = pace.end(Threads::One, Kind::new(Epoch(1), 1, 1), 3);
+        let took = pace.end(Threads::One, Kind::new(Epoch(1), 1, 1), 3.0);
         let stats = paced.stats();
         assert_eq!(stats.requests, 1);
         assert!(stats.busy.abs_diff(took.device) <= Duration::from_nanos(1), "{stats:?} {took:?}");
