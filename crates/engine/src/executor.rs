@@ -15,6 +15,7 @@ pub(crate) use gauge::Work;
 use crate::{
     pace::{Kind, Pace, Paced, Start},
     scheduler::Scheduler,
+    slices::{BESIDE, PLANNED, Plan},
 };
 use gather::Ready;
 use gauge::Slice;
@@ -113,10 +114,9 @@ impl Drop for Waker {
 
 impl Executor {
     /// Starts the thread. What it has to give up is told through `lost`.
-    /// `planned`: for a slice.
     pub(crate) fn start(
         name: &str,
-        planned: Duration,
+        planned: Plan,
         paced: Paced,
         ledger: Ledger,
         lost: mpsc::Sender<Lost>,
@@ -221,8 +221,7 @@ struct Core {
     parked: Vec<Slot>,
     /// The stage that computed the last slice: the next in line comes after it.
     last: Option<Epoch>,
-    /// What is planned for a slice.
-    planned: Duration,
+    planned: Plan,
     lost: mpsc::Sender<Lost>,
     pace: Pace,
     ledger: Ledger,
@@ -255,13 +254,23 @@ impl Core {
             if self.pace.wake() {
                 self.work.set_waiting();
             }
+            let planned = self.planned();
             let Some(slot) = self.stages.get_mut(&epoch) else { continue };
+            slot.plan(planned);
             let threads = self.pace.paced().threads();
             match self.pace.claim(slot.expected(threads), threads) {
                 Start::Stopped => thread::park(),
                 Start::In(wait) => thread::park_timeout(wait),
                 Start::Now => self.slice(epoch),
             }
+        }
+    }
+
+    /// What is planned for the next slice.
+    fn planned(&self) -> Plan {
+        match self.planned {
+            PLANNED if self.pace.paced().is_beside_others() => BESIDE,
+            planned => planned,
         }
     }
 
@@ -442,7 +451,6 @@ impl Detached {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slices::PLANNED;
     use futures::FutureExt;
     use gogrid_limits::Share;
 

@@ -26,6 +26,15 @@ use std::{
 /// over the share within any second: a hundredth.
 const TOLERANCE: Duration = Duration::from_millis(10);
 
+/// The same of a GPU: a slice lasts longer than what it costs of the device, so that one whose launch is held up, or is
+/// heavy on the host, loses time which only lighter ones after it can catch up with. At a share of 75 % it is worth 15 ms
+/// of a second.
+const CATCH_UP: Duration = Duration::from_millis(20);
+
+/// The same while other programs have it open: slices that catch up follow each other without a pause, and a picture waits for
+/// them all.
+const CATCH_UP_BESIDE: Duration = Duration::from_millis(2);
+
 /// A rest longer than this is over: the time between two tokens of one answer is shorter.
 const LONG_REST: Duration = Duration::from_millis(100);
 
@@ -51,9 +60,21 @@ struct GpuTime {
     /// Time in which it was busy for us, by our own count, in ns.
     busy: AtomicU64,
     occupancy: Mutex<Occupancy>,
+    /// Whether other programs have it open.
+    shared: AtomicBool,
 }
 
 impl GpuTime {
+    /// Allows nothing yet.
+    fn new() -> Self {
+        Self {
+            pacer: Pacer::new(Share::ZERO, CATCH_UP),
+            busy: AtomicU64::new(0),
+            occupancy: Mutex::default(),
+            shared: AtomicBool::new(false),
+        }
+    }
+
     fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy.load(Ordering::Relaxed))
     }
@@ -73,15 +94,13 @@ impl GpuTime {
 impl Paced {
     /// Pacers that allow nothing yet.
     pub(crate) fn new(gpu: bool) -> Self {
-        let pacer = || Pacer::new(Share::ZERO, TOLERANCE);
         let cores = gogrid_probe::logical_cores() as f64;
         let settled = Arc::new(AtomicU64::new(cpu_ns()));
         Self {
             clock: Instant::now(),
             cores,
-            cpu: Arc::new(pacer()),
-            gpu: gpu
-                .then(|| Arc::new(GpuTime { pacer: pacer(), busy: AtomicU64::new(0), occupancy: Mutex::default() })),
+            cpu: Arc::new(Pacer::new(Share::ZERO, TOLERANCE)),
+            gpu: gpu.then(|| Arc::new(GpuTime::new())),
             settled,
             alone: Arc::default(),
             uncut: UncutCount::default(),
@@ -121,7 +140,17 @@ impl Paced {
         if let Some(gpu) = &self.gpu {
             let seen = sample.gpu.as_ref().and_then(Signal::known);
             gpu.occupancy().look(seen.and_then(|gpu| gpu.load.known().copied()), self.now());
+            let shared = seen.is_some_and(|gpu| gpu.shared == Some(true));
+            gpu.pacer.set_tolerance(if shared { CATCH_UP_BESIDE } else { CATCH_UP });
+            gpu.shared.store(shared, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the device's time is lent in part and other programs have it open: they are to find it free soon.
+    /// (The driver does not tell whether they use it, when they are seldom at work: it takes all of a time for the
+    /// program's that was at work for most of it.)
+    pub(crate) fn is_beside_others(&self) -> bool {
+        self.gpu.as_ref().is_some_and(|gpu| gpu.shared.load(Ordering::Relaxed) && gpu.pacer.share() < Share::FULL)
     }
 
     /// Counts of the device that computes.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     pace::Weight,
     scheduler::{Scheduler, Work},
-    slices::{SLICE, UnitTimes},
+    slices::{Plan, SLICE, UnitTimes},
 };
 use gogrid_limits::{Account, HeldSession, Holding, Ledger, Reservation};
 use gogrid_model::{ForwardError, Output, Pass, SessionKey, Stage, Threads, Unit};
@@ -75,7 +75,7 @@ pub(super) struct Done {
 }
 
 impl Slot {
-    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, planned: Duration, ledger: Ledger) -> Self {
+    pub(super) fn new(key: StageKey, loaded: Loaded, prefill_chunk: u32, planned: Plan, ledger: Ledger) -> Self {
         let Loaded { stage, memory, rows } = loaded;
         Self {
             key,
@@ -235,6 +235,11 @@ impl Slot {
             at += bytes;
         }
         Vec::new()
+    }
+
+    /// From now on this is planned.
+    pub(super) fn plan(&mut self, planned: Plan) {
+        self.times.iter_mut().for_each(|times| times.plan(planned));
     }
 
     /// What the next slice is expected to take on these threads.

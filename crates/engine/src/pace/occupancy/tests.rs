@@ -1,6 +1,6 @@
 //! A device, its driver and a worker in made-up time.
 
-use super::{kind::FEW_ROWS, *};
+use super::{super::CATCH_UP, kind::FEW_ROWS, *};
 use gogrid_limits::{Pacer, Share};
 use gogrid_wire::Epoch;
 use proptest::prelude::*;
@@ -55,7 +55,7 @@ impl World {
     fn new(share: u16) -> Self {
         Self {
             occupancy: Occupancy::default(),
-            pacer: Pacer::new(Share::from_per_mille(share), Duration::from_millis(10)),
+            pacer: Pacer::new(Share::from_per_mille(share), CATCH_UP),
             now: 0.0,
             looked: 0.0,
             period: 0.2,
