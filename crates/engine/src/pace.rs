@@ -31,8 +31,8 @@ const TOLERANCE: Duration = Duration::from_millis(10);
 /// of a second.
 const CATCH_UP: Duration = Duration::from_millis(20);
 
-/// The same while other programs have it open: slices that catch up follow each other without a pause, and a picture waits for
-/// them all.
+/// The same while other programs have it open: slices that catch up follow each other without a pause, and a picture
+/// waits for them all.
 const CATCH_UP_BESIDE: Duration = Duration::from_millis(2);
 
 /// A rest longer than this is over: the time between two tokens of one answer is shorter.
@@ -285,8 +285,8 @@ impl Pace {
         self.began = Instant::now();
     }
 
-    /// The slice of units of that weight is over: settles what it took, and what the process' other threads took since the last
-    /// one.
+    /// The slice of units of that weight is over: settles what it took, and what the process' other threads took since
+    /// the last one.
     pub(crate) fn end(&mut self, threads: Threads, kind: Kind, units: f64) -> Took {
         let cpu = self.paced.take_cpu();
         let wall = self.began.elapsed();
@@ -326,7 +326,48 @@ fn cores(threads: Threads) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gogrid_limits::{Gpu, Load};
     use gogrid_wire::Epoch;
+
+    /// What the machine shows where the driver says so of other programs.
+    fn sample(shared: Option<bool>) -> Sample {
+        fn unknown<T>() -> Signal<T> {
+            Signal::unknown("not looked at")
+        }
+        let gpu = Gpu {
+            load: Signal::Known(Load { total: 0.5, own: 0.5 }),
+            memory_total: 8 << 30,
+            memory_used: 1 << 30,
+            memory_own: unknown(),
+            celsius: unknown(),
+            watts: unknown(),
+            shared,
+        };
+        Sample {
+            cpu: unknown(),
+            memory: unknown(),
+            gpu: Some(Signal::Known(gpu)),
+            cpu_celsius: unknown(),
+            power: unknown(),
+            user_idle: unknown(),
+            full_screen: unknown(),
+            programs: unknown(),
+        }
+    }
+
+    #[test]
+    fn others_count_where_they_have_a_gpu_open_that_is_lent_in_part() {
+        let paced = Paced::new(true);
+        paced.lend(Share::from_percent(50));
+        for (shared, beside) in [(Some(true), true), (Some(false), false), (Some(true), true), (None, false)] {
+            paced.saw(&sample(shared));
+            assert_eq!(paced.is_beside_others(), beside, "{shared:?}");
+        }
+        paced.saw(&sample(Some(true)));
+        paced.lend(Share::FULL);
+        assert!(!paced.is_beside_others());
+        assert!(!Paced::new(false).is_beside_others());
+    }
 
     #[test]
     fn a_slice_of_work_that_is_not_known_costs_its_length() {

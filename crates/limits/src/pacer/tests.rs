@@ -63,7 +63,7 @@ fn time_given_back_too_late_is_no_more_than_the_tolerance() {
 #[test]
 fn how_much_is_caught_up_with_can_be_changed_at_any_time() {
     let pacer = pacer(50);
-    let mut waits = |tolerance, at| {
+    let waits = |tolerance, at| {
         pacer.set_tolerance(ms(tolerance));
         [0, 1].map(|_| pacer.reserve(ms(4), ms(at)).unwrap().wait())
     };
