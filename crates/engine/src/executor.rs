@@ -15,7 +15,10 @@ mod slot;
 pub use gauge::StageGauge;
 pub(crate) use gauge::Work;
 
-use crate::pace::{Kind, Pace, Paced, Start};
+use crate::{
+    pace::{Kind, Pace, Paced, Start},
+    slices::{BESIDE, PLANNED, Plan},
+};
 use gather::Ready;
 use gauge::Slice;
 use gogrid_limits::{Ledger, Release, Reservation, plan_shrink};
@@ -135,10 +138,9 @@ impl Drop for Waker {
 
 impl Executor {
     /// Starts the thread. What it has to give up is told through `lost`.
-    /// `planned`: for a slice.
     pub(crate) fn start(
         name: &str,
-        planned: Duration,
+        planned: Plan,
         paced: Paced,
         ledger: Ledger,
         lost: mpsc::Sender<Lost>,
@@ -254,8 +256,7 @@ struct Core {
     parked: Vec<Slot>,
     /// The stage that computed the last slice: the next in line comes after it.
     last: Option<Epoch>,
-    /// What is planned for a slice.
-    planned: Duration,
+    planned: Plan,
     lost: mpsc::Sender<Lost>,
     pace: Pace,
     ledger: Ledger,
@@ -289,7 +290,9 @@ impl Core {
             if self.pace.wake() {
                 self.work.set_waiting();
             }
+            let planned = self.planned();
             let Some(slot) = self.stages.get_mut(&epoch) else { continue };
+            slot.plan(planned);
             let threads = self.pace.paced().threads();
             match self.pace.claim(slot.expected(threads), threads) {
                 Start::Stopped => rest(let_go),
@@ -311,6 +314,14 @@ impl Core {
             Some(wait)
         });
         waits.min()
+    }
+
+    /// What is planned for the next slice.
+    fn planned(&self) -> Plan {
+        match self.planned {
+            PLANNED if self.pace.paced().is_beside_others() => BESIDE,
+            planned => planned,
+        }
     }
 
     /// Whose turn it is: of the stages that have work, the one after the last.
@@ -339,7 +350,7 @@ impl Core {
         let threads = self.pace.paced().threads();
         self.pace.begin();
         let done = slot.slice(epoch, threads);
-        let took = self.pace.end(threads, Kind::new(epoch, done.rows, done.sessions), done.units.len());
+        let took = self.pace.end(threads, Kind::new(epoch, done.rows, done.sessions), done.weight);
         slot.observe(threads, &done, took.device);
         let slice = Slice { took: took.device, units: done.units.len() };
         self.work.count(slice, done.tokens);
@@ -527,7 +538,6 @@ impl Detached {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slices::PLANNED;
     use futures::FutureExt;
     use gogrid_limits::Share;
 

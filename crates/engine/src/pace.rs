@@ -7,7 +7,7 @@
 mod occupancy;
 mod uncut;
 
-pub(crate) use occupancy::Kind;
+pub(crate) use occupancy::{Kind, Weight};
 pub(crate) use uncut::{Uncut, UncutCount};
 
 use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Sample, Share, Signal};
@@ -25,6 +25,15 @@ use std::{
 /// Time that a slice may come too late without losing it: timers oversleep, threads wait for a core. As much may be
 /// over the share within any second: a hundredth.
 const TOLERANCE: Duration = Duration::from_millis(10);
+
+/// The same of a GPU: a slice lasts longer than what it costs of the device, so that one whose launch is held up, or is
+/// heavy on the host, loses time which only lighter ones after it can catch up with. At a share of 75 % it is worth 15 ms
+/// of a second.
+const CATCH_UP: Duration = Duration::from_millis(20);
+
+/// The same while other programs have it open: slices that catch up follow each other without a pause, and a picture
+/// waits for them all.
+const CATCH_UP_BESIDE: Duration = Duration::from_millis(2);
 
 /// A rest longer than this is over: the time between two tokens of one answer is shorter.
 const LONG_REST: Duration = Duration::from_millis(100);
@@ -51,15 +60,27 @@ struct GpuTime {
     /// Time in which it was busy for us, by our own count, in ns.
     busy: AtomicU64,
     occupancy: Mutex<Occupancy>,
+    /// Whether other programs have it open.
+    shared: AtomicBool,
 }
 
 impl GpuTime {
+    /// Allows nothing yet.
+    fn new() -> Self {
+        Self {
+            pacer: Pacer::new(Share::ZERO, CATCH_UP),
+            busy: AtomicU64::new(0),
+            occupancy: Mutex::default(),
+            shared: AtomicBool::new(false),
+        }
+    }
+
     fn busy(&self) -> Duration {
         Duration::from_nanos(self.busy.load(Ordering::Relaxed))
     }
 
     /// Settles a slice.
-    fn settle(&self, grant: Grant, kind: Kind, units: usize, length: Duration, now: Duration) {
+    fn settle(&self, grant: Grant, kind: Kind, units: f64, length: Duration, now: Duration) {
         let cost = self.occupancy().charge(kind, units, length);
         self.pacer.mark_request_processed(grant, cost.charged, now);
         self.busy.fetch_add(u64::try_from(cost.busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -73,15 +94,13 @@ impl GpuTime {
 impl Paced {
     /// Pacers that allow nothing yet.
     pub(crate) fn new(gpu: bool) -> Self {
-        let pacer = || Pacer::new(Share::ZERO, TOLERANCE);
         let cores = gogrid_probe::logical_cores() as f64;
         let settled = Arc::new(AtomicU64::new(cpu_ns()));
         Self {
             clock: Instant::now(),
             cores,
-            cpu: Arc::new(pacer()),
-            gpu: gpu
-                .then(|| Arc::new(GpuTime { pacer: pacer(), busy: AtomicU64::new(0), occupancy: Mutex::default() })),
+            cpu: Arc::new(Pacer::new(Share::ZERO, TOLERANCE)),
+            gpu: gpu.then(|| Arc::new(GpuTime::new())),
             settled,
             alone: Arc::default(),
             uncut: UncutCount::default(),
@@ -121,7 +140,17 @@ impl Paced {
         if let Some(gpu) = &self.gpu {
             let seen = sample.gpu.as_ref().and_then(Signal::known);
             gpu.occupancy().look(seen.and_then(|gpu| gpu.load.known().copied()), self.now());
+            let shared = seen.is_some_and(|gpu| gpu.shared == Some(true));
+            gpu.pacer.set_tolerance(if shared { CATCH_UP_BESIDE } else { CATCH_UP });
+            gpu.shared.store(shared, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the device's time is lent in part and other programs have it open: they are to find it free soon.
+    /// (The driver does not tell whether they use it, when they are seldom at work: it takes all of a time for the
+    /// program's that was at work for most of it.)
+    pub(crate) fn is_beside_others(&self) -> bool {
+        self.gpu.as_ref().is_some_and(|gpu| gpu.shared.load(Ordering::Relaxed) && gpu.pacer.share() < Share::FULL)
     }
 
     /// Counts of the device that computes.
@@ -265,9 +294,9 @@ impl Pace {
         self.began = Instant::now();
     }
 
-    /// The slice of so many units is over: settles what it took, and what the process' other threads took since the last
-    /// one.
-    pub(crate) fn end(&mut self, threads: Threads, kind: Kind, units: usize) -> Took {
+    /// The slice of units of that weight is over: settles what it took, and what the process' other threads took since
+    /// the last one.
+    pub(crate) fn end(&mut self, threads: Threads, kind: Kind, units: f64) -> Took {
         let cpu = self.paced.take_cpu();
         let wall = self.began.elapsed();
         let now = self.paced.now();
@@ -306,7 +335,48 @@ fn cores(threads: Threads) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gogrid_limits::{Gpu, Load};
     use gogrid_wire::Epoch;
+
+    /// What the machine shows where the driver says so of other programs.
+    fn sample(shared: Option<bool>) -> Sample {
+        fn unknown<T>() -> Signal<T> {
+            Signal::unknown("not looked at")
+        }
+        let gpu = Gpu {
+            load: Signal::Known(Load { total: 0.5, own: 0.5 }),
+            memory_total: 8 << 30,
+            memory_used: 1 << 30,
+            memory_own: unknown(),
+            celsius: unknown(),
+            watts: unknown(),
+            shared,
+        };
+        Sample {
+            cpu: unknown(),
+            memory: unknown(),
+            gpu: Some(Signal::Known(gpu)),
+            cpu_celsius: unknown(),
+            power: unknown(),
+            user_idle: unknown(),
+            full_screen: unknown(),
+            programs: unknown(),
+        }
+    }
+
+    #[test]
+    fn others_count_where_they_have_a_gpu_open_that_is_lent_in_part() {
+        let paced = Paced::new(true);
+        paced.lend(Share::from_percent(50));
+        for (shared, beside) in [(Some(true), true), (Some(false), false), (Some(true), true), (None, false)] {
+            paced.saw(&sample(shared));
+            assert_eq!(paced.is_beside_others(), beside, "{shared:?}");
+        }
+        paced.saw(&sample(Some(true)));
+        paced.lend(Share::FULL);
+        assert!(!paced.is_beside_others());
+        assert!(!Paced::new(false).is_beside_others());
+    }
 
     #[test]
     fn a_slice_of_work_that_is_not_known_costs_its_length() {
@@ -315,7 +385,7 @@ mod tests {
         let mut pace = Pace::new(paced.clone());
         assert_eq!(pace.claim(Duration::from_millis(1), Threads::One), Start::Now);
         pace.begin();
-        let took = pace.end(Threads::One, Kind::new(Epoch(1), 1, 1), 3);
+        let took = pace.end(Threads::One, Kind::new(Epoch(1), 1, 1), 3.0);
         let stats = paced.stats();
         assert_eq!(stats.requests, 1);
         assert!(stats.busy.abs_diff(took.device) <= Duration::from_nanos(1), "{stats:?} {took:?}");

@@ -9,10 +9,29 @@ use std::time::Duration;
 
 /// Device time of one slice: half a frame of a 60 Hz screen.
 pub(crate) const SLICE: Duration = Duration::from_millis(8);
-/// What is planned for a slice: times vary by a third now and then, and 99 of 100 slices are to stay within the bound.
-pub(crate) const PLANNED: Duration = Duration::from_millis(6);
+/// What is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Device time of a slice of several units.
+    slice: Duration,
+    /// Device time of a unit, for which batches are cut.
+    unit: Duration,
+    /// Most rows of a batch.
+    rows: usize,
+}
+
+/// Times vary by a third now and then, and 99 of 100 slices are to stay within the bound.
+const MOST: Duration = Duration::from_millis(6);
+/// The plan where nobody is disturbed before the bound.
+pub(crate) const PLANNED: Plan = Plan { slice: MOST, unit: MOST, rows: usize::MAX };
+/// The plan for a GPU that other programs have open, too. Their kernels wait until ours of a slice are over, or until the
+/// driver takes turns, every 2 ms or so; and a picture that is due within 16 ms, drawn in 4, is late by as much as ours
+/// take of the time in between. (Frames of 4.4 ms on an H100 beside half of its time took 5.1 ms with slices of 0.3 and
+/// of 0.5 ms, 5.6 with 1, and 7.6 with 6.) A slice that meets their kernels lasts as long as these, so that units seem
+/// longer than they are: cut for the same time, batches would become smaller and smaller.
+pub(crate) const BESIDE: Plan = Plan { slice: Duration::from_micros(500), unit: Duration::from_millis(2), rows: 256 };
 /// The plan of who wants no slices, but whole batches.
-pub(crate) const WHOLE: Duration = Duration::MAX;
+pub(crate) const WHOLE: Plan = Plan { slice: Duration::MAX, unit: Duration::MAX, rows: usize::MAX };
 /// Rows of a batch before anything is measured: units of models that fit a desktop take milliseconds for them.
 const FIRST_ROWS: usize = 16;
 /// A batch has room for so many rows even where one unit takes longer than a slice for them: its weights pass through
@@ -91,22 +110,26 @@ impl Curve {
 /// What a stage's units take, run in one way.
 #[derive(Debug, Clone)]
 pub(crate) struct UnitTimes {
-    /// What is planned for a slice.
-    planned: Duration,
+    planned: Plan,
     cold: u32,
     curves: [Curve; Unit::ALL.len()],
 }
 
 impl UnitTimes {
-    /// Nothing is measured yet. `planned`: for a slice.
-    pub(crate) fn new(planned: Duration) -> Self {
+    /// Nothing is measured yet.
+    pub(crate) fn new(planned: Plan) -> Self {
         Self { planned, cold: 0, curves: Default::default() }
+    }
+
+    /// From now on this is planned.
+    pub(crate) fn plan(&mut self, planned: Plan) {
+        self.planned = planned;
     }
 
     /// How many of the units that are left make up the next slice of a batch of so many rows, at least one. A unit that
     /// was never measured is a slice of its own.
     pub(crate) fn next(&self, rows: usize, left: impl Iterator<Item = Unit>) -> usize {
-        let mut room = self.planned.as_secs_f64();
+        let mut room = self.planned.slice.as_secs_f64();
         let fits = |unit: &Unit| {
             room -= self.curve(*unit).predict(rows).unwrap_or(f64::INFINITY);
             room >= 0.0
@@ -119,9 +142,9 @@ impl UnitTimes {
         units.try_fold(0.0, |sum, unit| Some(sum + self.curve(unit).predict(rows)?)).map(Duration::from_secs_f64)
     }
 
-    /// The most rows of which every unit of a layer stays within a slice.
+    /// The most rows of which every unit of a layer stays within its time.
     pub(crate) fn rows(&self) -> usize {
-        let bound = self.planned.as_secs_f64();
+        let bound = self.planned.unit.as_secs_f64();
         let fits = |rows: usize| {
             Unit::LAYER.iter().all(|unit| match self.curve(*unit).predict(rows) {
                 Some(seconds) => seconds <= bound,
@@ -133,7 +156,7 @@ impl UnitTimes {
             let middle = (low + high) / 2;
             if fits(middle) { low = middle } else { high = middle }
         }
-        low.max(FEWEST_ROWS)
+        low.clamp(FEWEST_ROWS, self.planned.rows)
     }
 
     /// Takes in what a slice of these units took.
@@ -215,6 +238,17 @@ mod tests {
         assert_eq!(times.next(1, left(2)), 5, "and two layers are too much");
         // a unit of 100 rows takes 6 ms
         assert!((85..=100).contains(&times.rows()), "{}", times.rows());
+    }
+
+    #[test]
+    fn a_shorter_plan_holds_from_the_next_slice_on() {
+        let mut times = learned(0.4, 0.001, 2.0);
+        assert_eq!(times.next(4, left(22)), 14);
+        times.plan(BESIDE);
+        assert_eq!(times.next(4, left(22)), 1);
+        assert_eq!(times.rows(), 256);
+        times.plan(PLANNED);
+        assert_eq!(times.next(4, left(22)), 14);
     }
 
     #[test]

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! **Late callers.** Timers oversleep. A caller that comes up to the tolerance late is reckoned from when it should have
-//! come, so that it loses nothing and the share is met in the long run.
+//! come, so that it loses nothing and the share is met in the long run: what it missed it catches up with at once, in
+//! slices without waits. Where such a burst disturbs somebody, the tolerance can be lowered for a while.
 //!
 //! **Bound.** While the share is at most `s`, what is charged and the slices that start within a window `w`, but the last
 //! of them, are busy for at most `s · (w + tolerance)`, plus what was reserved and not settled when the window began:
@@ -39,7 +40,7 @@ pub use stats::PacerStats;
 
 use crate::{
     Share,
-    sync::{AtomicU16, Ordering, fence},
+    sync::{AtomicU16, AtomicU64, Ordering, fence},
 };
 use free::{NextFree, nanos, scale};
 use stats::Counters;
@@ -55,7 +56,8 @@ pub struct Pacer {
     free: NextFree,
     /// In thousandths.
     share: AtomicU16,
-    tolerance: u64,
+    /// In nanoseconds.
+    tolerance: AtomicU64,
     counters: Counters,
 }
 
@@ -65,7 +67,7 @@ impl Pacer {
         Self {
             free: NextFree::new(),
             share: AtomicU16::new(share.per_mille()),
-            tolerance: nanos(tolerance),
+            tolerance: AtomicU64::new(nanos(tolerance)),
             counters: Counters::new(),
         }
     }
@@ -77,6 +79,16 @@ impl Pacer {
         // For who stops the pacer and then looks whether a slice runs. The other side says that one runs, has a fence of
         // its own, and then looks at the share: at least one sees the other.
         fence(Ordering::SeqCst);
+    }
+
+    /// Changes how late a caller may come without losing time, from any thread; it holds from the next reservation on.
+    pub fn set_tolerance(&self, tolerance: Duration) {
+        self.tolerance.store(nanos(tolerance), Ordering::Relaxed);
+    }
+
+    /// The earliest instant that time is reckoned from.
+    fn floor(&self, now: u64) -> u64 {
+        now.saturating_sub(self.tolerance.load(Ordering::Relaxed))
     }
 
     /// The share that holds now.
@@ -92,7 +104,7 @@ impl Pacer {
             return Err(Paced::Stopped);
         }
         let now_nanos = nanos(now);
-        let floor = now_nanos.saturating_sub(self.tolerance);
+        let floor = self.floor(now_nanos);
         let (claimed, start) = match share {
             Share::FULL => (free::Claimed { from: now_nanos, length: 0 }, now),
             _ => {
@@ -137,7 +149,7 @@ impl Pacer {
             share => price(busy, share),
         };
         if length > 0 {
-            self.free.charge(length, nanos(now).saturating_sub(self.tolerance), latest(now));
+            self.free.charge(length, self.floor(nanos(now)), latest(now));
         }
         self.counters.add_busy(busy);
     }

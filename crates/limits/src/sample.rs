@@ -117,6 +117,10 @@ pub struct Gpu {
     pub celsius: Signal<f32>,
     /// Power draw in watts.
     pub watts: Signal<f32>,
+    /// Whether other programs have it open, at work or not; `None` where the driver does not tell. For the worker alone.
+    #[serde(skip)]
+    #[ts(skip)]
+    pub shared: Option<bool>,
 }
 
 /// Where power comes from.

@@ -9,8 +9,9 @@
 use crate::decode;
 use crate::kv::KvPool;
 use crate::linear::{Linear, Shared};
+use crate::mask::{Mask, Masks};
 use crate::rope::Angles;
-use crate::softmax::{Mask, masked_softmax};
+use crate::softmax::masked_softmax;
 use crate::weights::{Loader, Part};
 use crate::{LoadError, ModelConfig, Span, tensors};
 use candle_core::{Result, Tensor};
@@ -26,6 +27,7 @@ pub(crate) struct Step<'a> {
     /// Rows of all spans.
     pub(crate) rows: usize,
     pub(crate) angles: Angles,
+    pub(crate) masks: &'a mut Masks,
     pub(crate) kv: &'a mut KvPool,
 }
 
@@ -89,15 +91,16 @@ impl Attention {
         let q = rotate(q, self.heads, q_norm)?; // (rows, heads, head_dim)
         let k = rotate(k, self.kv_heads, k_norm)?; // (rows, kv_heads, head_dim)
         let v = v.reshape((step.rows, self.kv_heads, self.head_dim))?;
-        let mut mixed = Vec::with_capacity(step.spans.len());
+        let all = step.spans;
+        let mut mixed = Vec::with_capacity(all.len());
         let mut start = 0;
         let short = |span: &Span| decode::applies(&q, span.tokens, span.position + 1);
-        for spans in step.spans.chunk_by(|a, b| short(a) && short(b)) {
+        for spans in all.chunk_by(|a, b| short(a) && short(b)) {
             let tokens = spans.iter().map(|span| span.tokens).sum();
             let rows = |tensor: &Tensor| tensor.narrow(0, start, tokens);
             let (q, k, v) = (rows(&q)?, rows(&k)?, rows(&v)?);
             mixed.push(match spans {
-                [span] if !short(span) => self.span(span, &q, &k, &v, step.kv)?,
+                [span] if !short(span) => self.span(span, &q, &k, &v, step)?,
                 spans => self.decode(spans, &q, &k, &v, step.kv)?,
             });
             start += tokens;
@@ -127,11 +130,11 @@ impl Attention {
 
     /// Attention of one span: q `// (tokens, heads, head_dim)`, k and v `// (tokens, kv_heads, head_dim)`; the result
     /// `// (tokens, heads × head_dim)`.
-    fn span(&self, span: &Span, q: &Tensor, k: &Tensor, v: &Tensor, kv: &mut KvPool) -> Result<Tensor> {
+    fn span(&self, span: &Span, q: &Tensor, k: &Tensor, v: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let group = self.heads / self.kv_heads;
         let by_head = |new: &Tensor| new.transpose(0, 1)?.contiguous();
         let first = self.first_seen(span);
-        let (keys, values) = kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, first)?;
+        let (keys, values) = step.kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, first)?;
         let cached = keys.dim(1)?;
         let tile = (MAX_SCORES / (self.heads * cached)).clamp(1, span.tokens);
         let mut tiles = Vec::with_capacity(span.tokens.div_ceil(tile));
@@ -151,7 +154,7 @@ impl Attention {
                 .reshape((self.kv_heads, group * tokens, self.head_dim))?;
             let scores = q.matmul(&keys.transpose(1, 2)?)?; // (kv_heads, group × tokens, high - low)
             let mask = Mask { tokens, first: position - (low + first), window: self.window };
-            let weights = masked_softmax(scores, mask, 1.0 / (self.head_dim as f32).sqrt())?;
+            let weights = masked_softmax(scores, mask, step.masks, 1.0 / (self.head_dim as f32).sqrt())?;
             let mixed = weights
                 .matmul(&values)? // (kv_heads, group × tokens, head_dim)
                 .reshape((self.kv_heads, group, tokens, self.head_dim))?

@@ -286,7 +286,7 @@ impl ModelConfig {
     }
 
     /// The sliding window of a layer.
-    pub(crate) fn window(&self, layer: usize) -> Option<usize> {
+    pub fn window(&self, layer: usize) -> Option<usize> {
         self.sliding_window.filter(|_| layer >= self.full_attention_layers)
     }
 }

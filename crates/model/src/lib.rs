@@ -15,6 +15,7 @@ mod kv;
 mod layers;
 mod linear;
 mod manifest;
+mod mask;
 mod mlp;
 mod packed;
 pub mod parity;

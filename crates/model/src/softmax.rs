@@ -1,59 +1,26 @@
 //! Softmax over attention scores, under the causal mask and the sliding window.
 
 use crate::exp::exp;
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor};
+use crate::mask::{Mask, Masks};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use rayon::prelude::*;
 
 /// Scores that are worth a second thread: some tens of microseconds of work.
 const PARALLEL_SCORES: usize = 1 << 15;
 
-/// Which columns each row of scores sees. Rows repeat the tile's tokens: row `r` is token `r % tokens`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mask {
-    /// Tokens of the tile.
-    pub(crate) tokens: usize,
-    /// The column that is the first token itself.
-    pub(crate) first: usize,
-    /// Columns that a token sees at most, its own included.
-    pub(crate) window: usize,
-}
-
-impl Mask {
-    /// The columns `low..high` that a row sees.
-    fn columns(&self, row: usize) -> (usize, usize) {
-        let high = self.first + row % self.tokens + 1;
-        (high.saturating_sub(self.window), high)
-    }
-
-    /// Whether every row sees all columns.
-    fn is_trivial(&self, columns: usize) -> bool {
-        self.tokens == 1 && self.columns(0) == (0, columns)
-    }
-
-    /// As numbers to add to scores, `// (tokens, columns)`.
-    fn tensor(&self, columns: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-        let row = |token: usize| {
-            let (low, high) = self.columns(token);
-            (0..columns).map(move |column| if (low..high).contains(&column) { 0f32 } else { f32::NEG_INFINITY })
-        };
-        let values: Vec<f32> = (0..self.tokens).flat_map(row).collect();
-        Tensor::from_vec(values, (self.tokens, columns), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
-    }
-}
-
 /// softmax(scale × scores), what the mask hides left out. `// (kv_heads, group × tokens, columns)`
-pub(crate) fn masked_softmax(scores: Tensor, mask: Mask, scale: f32) -> Result<Tensor> {
+pub(crate) fn masked_softmax(scores: Tensor, mask: Mask, masks: &mut Masks, scale: f32) -> Result<Tensor> {
     let (kv_heads, rows, columns) = scores.dims3()?;
     if scores.device().is_cpu() && scores.dtype() == DType::F32 {
         scores.inplace_op1(&MaskedSoftmax { mask, scale })?;
         return Ok(scores);
     }
     let scores = scores.affine(f64::from(scale), 0.0)?;
-    if mask.is_trivial(columns) {
+    if mask.is_trivial() {
         return softmax_last_dim(&scores);
     }
-    let hidden = mask.tensor(columns, scores.dtype(), scores.device())?;
+    let hidden = masks.of(mask, scores.dtype(), scores.device())?;
     let scores = scores.reshape((kv_heads * (rows / mask.tokens), mask.tokens, columns))?;
     softmax_last_dim(&scores.broadcast_add(&hidden)?)?.reshape((kv_heads, rows, columns))
 }
@@ -105,17 +72,19 @@ pub(crate) fn softmax(row: &mut [f32], scale: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
 
     /// Rows of two heads and three tokens, computed in both ways.
     #[test]
     fn the_in_place_softmax_is_the_one_with_a_mask() {
+        let mut masks = Masks::default();
         for window in [1, 2, 4, usize::MAX] {
             let mask = Mask { tokens: 3, first: 2, window };
             let values: Vec<f32> = (0..2 * 6 * 5).map(|i| ((i * 37) % 23) as f32 * 0.4 - 3.0).collect();
             let scores = Tensor::from_vec(values, (2, 6, 5), &Device::Cpu).unwrap();
             let wide = scores.to_dtype(DType::F64).unwrap();
-            let expected = masked_softmax(wide, mask, 0.25).unwrap().to_dtype(DType::F32).unwrap();
-            let found = masked_softmax(scores, mask, 0.25).unwrap();
+            let expected = masked_softmax(wide, mask, &mut masks, 0.25).unwrap().to_dtype(DType::F32).unwrap();
+            let found = masked_softmax(scores, mask, &mut masks, 0.25).unwrap();
             let worst = (found - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
             assert!(worst < 1e-6, "window {window}: {worst}");
         }

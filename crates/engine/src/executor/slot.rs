@@ -7,8 +7,9 @@ use super::{
     outputs::Outputs,
 };
 use crate::{
+    pace::Weight,
     scheduler::{Scheduler, Work},
-    slices::{SLICE, UnitTimes},
+    slices::{Plan, SLICE, UnitTimes},
 };
 use gogrid_limits::{Account, HeldSession, Holding, Ledger, Reservation};
 use gogrid_model::{ForwardError, Output, Pass, SessionKey, Stage, Threads, Unit};
@@ -46,6 +47,7 @@ pub(super) struct Slot {
     alone: VecDeque<Work>,
     /// Sessions that are over and still part of the running batch.
     closing: Vec<SessionId>,
+    weight: Weight,
     /// What units take, on one thread and on all.
     times: [UnitTimes; 2],
     last_slice: Duration,
@@ -79,6 +81,8 @@ struct Running {
 /// What a slice did.
 pub(super) struct Done {
     pub(super) units: Vec<Unit>,
+    /// What they weigh.
+    pub(super) weight: f64,
     /// Rows and sessions of its batch.
     pub(super) rows: usize,
     pub(super) sessions: usize,
@@ -88,11 +92,12 @@ pub(super) struct Done {
 }
 
 impl Slot {
-    pub(super) fn new(key: StageKey, loaded: Loaded, terms: Terms, planned: Duration, ledger: Ledger) -> Self {
+    pub(super) fn new(key: StageKey, loaded: Loaded, terms: Terms, planned: Plan, ledger: Ledger) -> Self {
         let Loaded { stage, memory, rows, books_outputs } = loaded;
         let outputs = Outputs::new(books_outputs.then(|| ledger.clone()));
         let mut this = Self {
             key,
+            weight: Weight::of(stage.config(), stage.layers()),
             stage,
             scheduler: Scheduler::new(1),
             gauge: Arc::default(),
@@ -334,6 +339,11 @@ impl Slot {
         Vec::new()
     }
 
+    /// From now on this is planned.
+    pub(super) fn plan(&mut self, planned: Plan) {
+        self.times.iter_mut().for_each(|times| times.plan(planned));
+    }
+
     /// What the next slice is expected to take on these threads.
     pub(super) fn expected(&self, threads: Threads) -> Duration {
         let known = self.running.as_ref().and_then(|Running { pass, .. }| {
@@ -365,7 +375,7 @@ impl Slot {
     /// Computes a slice of the batch that is under way, or of the next one; the batch's output is sent on with its last
     /// slice.
     pub(super) fn slice(&mut self, epoch: Epoch, threads: Threads) -> Done {
-        let mut done = Done { units: Vec::new(), rows: 0, sessions: 0, tokens: 0, failed: Vec::new() };
+        let mut done = Done { units: Vec::new(), weight: 0.0, rows: 0, sessions: 0, tokens: 0, failed: Vec::new() };
         let mut running = match self.running.take() {
             Some(running) => running,
             None => {
@@ -386,6 +396,7 @@ impl Slot {
         (done.rows, done.sessions) = (running.pass.rows(), running.batch.len());
         let units = self.times(threads).next(done.rows, running.pass.units());
         done.units = running.pass.units().take(units).collect();
+        done.weight = self.weight.units(&done.units, done.rows, running.context());
         match self.stage.advance(&mut running.pass, units, threads) {
             Ok(None) => self.running = Some(running),
             Ok(Some(output)) => {
@@ -480,6 +491,15 @@ impl Slot {
 }
 
 impl Running {
+    /// Tokens that a row looks back on, itself included, in the mean.
+    fn context(&self) -> f64 {
+        let seen = |work: &Work| {
+            let (position, tokens) = (f64::from(work.position), f64::from(work.tokens));
+            tokens * (position + (tokens + 1.0) / 2.0)
+        };
+        self.batch.iter().map(seen).sum::<f64>() / self.pass.rows().max(1) as f64
+    }
+
     fn has(&self, session: SessionId) -> bool {
         self.batch.iter().any(|work| work.session == session)
     }

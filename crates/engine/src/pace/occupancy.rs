@@ -13,6 +13,7 @@
 //! - Learned is the device time of a unit, not a part of the length: kernels stay the same when the host that launches
 //!   them, busy until now, gets faster. (On an H100 the part went from 0.40 to 0.67 within two minutes, while a unit took
 //!   474 to 488 µs.)
+//! - A prompt's later pieces look back on more than its first. Units are weighed for that ([`weight`]).
 //! - Kinds of work are told apart. What is not known yet costs its whole length, unless more rows and sessions are known
 //!   to cost less.
 //! - Each kind answers for all that the driver saw, that of other programs included, but for what other kinds took at
@@ -29,9 +30,11 @@
 mod kind;
 #[cfg(test)]
 mod tests;
+mod weight;
 mod window;
 
 pub(crate) use kind::Kind;
+pub(crate) use weight::Weight;
 
 use gogrid_limits::Load;
 use std::{
@@ -103,12 +106,12 @@ pub(super) struct Occupancy {
 }
 
 impl Occupancy {
-    /// What a slice of so many units costs that took so long.
-    pub(super) fn charge(&mut self, kind: Kind, units: usize, length: Duration) -> Cost {
-        if units == 0 {
+    /// What a slice costs that took so long. `units`: by their weight.
+    pub(super) fn charge(&mut self, kind: Kind, units: f64, length: Duration) -> Cost {
+        if units <= 0.0 {
             return Cost { charged: length, busy: length };
         }
-        let (units, length) = (units as f64, length.as_secs_f64());
+        let length = length.as_secs_f64();
         let covering = self.known.iter().filter(|(other, _)| other.covers(kind));
         let each = covering.map(|(_, known)| known.each).fold(f64::INFINITY, f64::min);
         let due = units * each + self.owed;

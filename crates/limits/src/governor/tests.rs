@@ -29,6 +29,7 @@ fn calm() -> Sample {
         memory_own: Signal::Known(GIB),
         celsius: Signal::Known(50.0),
         watts: Signal::unknown("no sensor"),
+        shared: None,
     };
     Sample {
         cpu: load(0.02),
@@ -220,7 +221,7 @@ fn any_sample() -> impl Strategy<Value = Sample> {
     let gpu = (any_load(), any_bytes(), any_bytes(), signal(any_bytes()), signal(any_f32())).prop_map(
         |(load, memory_total, memory_used, memory_own, celsius)| {
             let watts = Signal::unknown("no sensor");
-            Gpu { load, memory_total, memory_used, memory_own, celsius, watts }
+            Gpu { load, memory_total, memory_used, memory_own, celsius, watts, shared: None }
         },
     );
     let power = prop_oneof![3 => Just(Power::Mains), 1 => any_f32().prop_map(|charge| Power::Battery { charge })];

@@ -61,6 +61,18 @@ fn time_given_back_too_late_is_no_more_than_the_tolerance() {
 }
 
 #[test]
+fn how_much_is_caught_up_with_can_be_changed_at_any_time() {
+    let pacer = pacer(50);
+    let waits = |tolerance, at| {
+        pacer.set_tolerance(ms(tolerance));
+        [0, 1].map(|_| pacer.reserve(ms(4), ms(at)).unwrap().wait())
+    };
+    assert_eq!(waits(0, 1000), [ms(0), ms(8)]);
+    assert_eq!(waits(20, 2000), [ms(0), ms(0)]);
+    assert_eq!(waits(2, 3000), [ms(0), ms(6)]);
+}
+
+#[test]
 fn a_full_share_never_waits() {
     let pacer = pacer(100);
     for at in [0, 1, 1, 1, 2] {

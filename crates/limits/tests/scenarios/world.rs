@@ -122,6 +122,7 @@ impl World {
             memory_own: signal.of("gpu_memory_own", gpu_own),
             celsius: signal.of("gpu_celsius", 50.0),
             watts: signal.of("watts", 100.0),
+            shared: None,
         });
         Sample {
             cpu: signal.of("cpu", load(((segment.cpu + noise) / 100.0).clamp(0.0, 1.0), cpu)),

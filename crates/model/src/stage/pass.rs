@@ -5,6 +5,7 @@
 use super::{Stage, Trace};
 use crate::attention::Step;
 use crate::compute_threads::Threads;
+use crate::mask::Masks;
 use crate::rope::Angles;
 use crate::{Activations, ForwardError, Input, Output, Span};
 use candle_core::Tensor;
@@ -38,6 +39,7 @@ pub struct Pass {
     /// Rows of all spans.
     rows: usize,
     angles: Angles,
+    masks: Masks,
     /// The residual stream, `// (rows, hidden_size)`.
     hidden: Tensor,
     /// Between the halves of a feed-forward network, `// (rows, ffn)`.
@@ -92,7 +94,8 @@ impl Stage {
         let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
         let angles = self.frequencies.angles(&positions, &self.device, dtype)?;
         let layers = self.blocks.len() * Unit::LAYER.len();
-        Ok(Pass { spans, rows, angles, hidden, gated: None, done: 0, layers, head: self.head.is_some() })
+        let (masks, head) = (Masks::default(), self.head.is_some());
+        Ok(Pass { spans, rows, angles, masks, hidden, gated: None, done: 0, layers, head })
     }
 
     /// Computes up to so many more units, at least one. Gives the output once all are done. A GPU has finished what was
@@ -117,7 +120,13 @@ impl Stage {
         units: usize,
         trace: Trace<'_>,
     ) -> Result<Option<Output>, ForwardError> {
-        let mut step = Step { spans: &pass.spans, rows: pass.rows, angles: pass.angles.clone(), kv: &mut self.kv };
+        let mut step = Step {
+            spans: &pass.spans,
+            rows: pass.rows,
+            angles: pass.angles.clone(),
+            masks: &mut pass.masks,
+            kv: &mut self.kv,
+        };
         let end = pass.done.saturating_add(units.max(1));
         while pass.done < end.min(pass.layers) {
             let (layer, unit) = (pass.done / Unit::LAYER.len(), Unit::LAYER[pass.done % Unit::LAYER.len()]);

@@ -34,6 +34,8 @@ struct Memory {
     total: u64,
     used: u64,
     own: Signal<u64>,
+    /// Whether other programs have the GPU open.
+    shared: Option<bool>,
 }
 
 impl GpuMeter {
@@ -65,6 +67,7 @@ impl GpuMeter {
                 memory_own: memory.own,
                 celsius,
                 watts,
+                shared: memory.shared,
             })
         });
         match sample {
@@ -126,7 +129,15 @@ fn memory(device: &Device<'_>) -> Result<Memory, String> {
         }
         Err(error) => Signal::unknown(format!("the driver does not list processes: {error}")),
     };
-    Ok(Memory { total: memory.total, used: memory.used, own })
+    Ok(Memory { total: memory.total, used: memory.used, own, shared: shared(device) })
+}
+
+/// Whether the driver lists other processes. (Those of a machine outside a container count, too, and so do we where the
+/// container has numbers of its own for processes.)
+fn shared(device: &Device<'_>) -> Option<bool> {
+    let lists = [device.running_compute_processes(), device.running_graphics_processes()];
+    let others = lists.iter().flatten().flatten().any(|listed| listed.pid != process::id());
+    (others || lists.iter().all(Result::is_ok)).then_some(others)
 }
 
 fn sensors(device: &Device<'_>) -> (Signal<f32>, Signal<f32>) {

@@ -1,6 +1,6 @@
 //! A device, its driver and a worker in made-up time.
 
-use super::{kind::FEW_ROWS, *};
+use super::{super::CATCH_UP, kind::FEW_ROWS, *};
 use gogrid_limits::{Pacer, Share};
 use gogrid_wire::Epoch;
 use proptest::prelude::*;
@@ -19,12 +19,14 @@ struct Work {
     sessions: usize,
     device: f64,
     host: f64,
+    /// Of a unit.
+    weight: f64,
 }
 
 /// A decode step: the device stands still for half of it.
-const DECODE: Work = Work { rows: 4, sessions: 4, device: 2.2, host: 5.0 };
+const DECODE: Work = Work { rows: 4, sessions: 4, device: 2.2, host: 5.0, weight: 1.0 };
 /// A piece of a prompt: the host is faster than the device.
-const PROMPT: Work = Work { rows: 512, sessions: 1, device: 5.7, host: 4.0 };
+const PROMPT: Work = Work { rows: 512, sessions: 1, device: 5.7, host: 4.0, weight: 1.0 };
 
 struct World {
     occupancy: Occupancy,
@@ -53,7 +55,7 @@ impl World {
     fn new(share: u16) -> Self {
         Self {
             occupancy: Occupancy::default(),
-            pacer: Pacer::new(Share::from_per_mille(share), Duration::from_millis(10)),
+            pacer: Pacer::new(Share::from_per_mille(share), CATCH_UP),
             now: 0.0,
             looked: 0.0,
             period: 0.2,
@@ -99,7 +101,7 @@ impl World {
             self.slices.push((self.now, self.now + length, device));
             self.pass(self.now + length);
             let kind = Kind::new(Epoch(1), work.rows, work.sessions);
-            let cost = self.occupancy.charge(kind, 22, seconds(length));
+            let cost = self.occupancy.charge(kind, 22.0 * work.weight, seconds(length));
             self.counted += cost.busy.as_secs_f64();
             self.pacer.mark_request_processed(grant, cost.charged, seconds(self.now));
         }
@@ -167,6 +169,25 @@ fn prompts_among_answers_are_told_apart_once_answers_were_seen_alone() {
     assert!(world.busiest(0.0) <= 0.25 + CLOSE, "{}", world.busiest(0.0));
     let busy = world.busy(world.now - 10.0, world.now);
     assert!((busy - 0.25).abs() <= CLOSE, "{busy}");
+}
+
+/// Prompts that came together go through together, each piece heavier than the one before, and then come the next.
+#[rstest]
+fn pieces_that_get_heavier_are_kept_within_the_limit_and_fill_it(#[values(250, 400)] share: u16) {
+    let mut world = World::new(share);
+    let piece = |step: u32| {
+        let weight = 1.0 + 0.3 * f64::from(step);
+        Work { device: PROMPT.device * weight, weight, ..PROMPT }
+    };
+    for step in (0..6).cycle().take(60) {
+        world.work(piece(step), 0.5);
+    }
+    let limit = f64::from(share) / 1000.0;
+    assert!(world.busiest(0.0) <= limit + CLOSE, "{}", world.busiest(0.0));
+    for second in LEARNED as u32..29 {
+        let busy = world.busy(f64::from(second), f64::from(second + 1));
+        assert!((busy - limit).abs() <= CLOSE, "{busy} in second {second}");
+    }
 }
 
 #[test]
@@ -249,6 +270,7 @@ fn kinds_that_never_come_alone_are_told_apart_well_enough() {
         sessions,
         device: 1.0 + 0.5 * sessions as f64,
         host: 1.0 + sessions as f64,
+        weight: 1.0,
     };
     for _ in 0..200 {
         world.work(of(4), 0.07);
@@ -269,6 +291,7 @@ fn kinds_that_always_come_together_are_counted_right_and_charged_with_too_much()
         sessions,
         device: 1.0 + 0.5 * sessions as f64,
         host: 1.0 + sessions as f64,
+        weight: 1.0,
     };
     let mut counted = 0.0;
     for round in 0..600 {
@@ -311,7 +334,7 @@ proptest! {
                 true => step + session * sessions as f64,
                 false => step + row * (rows + 16 * sessions) as f64,
             };
-            world.work(Work { rows, sessions, device, host }, lasts);
+            world.work(Work { rows, sessions, device, host, weight: 1.0 }, lasts);
             if rests {
                 world.pass(world.now + 1.3);
             }

@@ -1,17 +1,23 @@
 use crate::periodic::Periodic;
 use gogrid_limits::{Load, Signal};
-use nvml_wrapper::Device;
+use nvml_wrapper::{
+    Device, enum_wrappers::device::Sampling, enums::device::SampleValue, error::NvmlError,
+    struct_wrappers::device::Sample,
+};
 use std::{
     collections::VecDeque,
     process,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// The driver's own period is 1/6 s at best.
+/// The driver's own period is 1/6 to 1/5 s.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// The driver's figures lag by up to a second. Our own part is taken as the largest of so long, or our own work would look
 /// like other programs' after each start and stop of it.
 const LAG: Duration = Duration::from_secs(1);
+
+/// No older samples of the driver's are asked for: it keeps some of the last quarter of a minute.
+const OLDEST: Duration = Duration::from_secs(1);
 
 /// How far back the driver is asked for the parts of processes, of which it gives the mean: two of its periods, so that
 /// there is one.
@@ -20,13 +26,14 @@ const RECENT: Duration = Duration::from_millis(333);
 /// The load of a GPU, ours apart from others'.
 pub(super) struct LoadMeter {
     load: Periodic<Signal<Load>>,
+    total: Total,
     /// Our part of the GPU's time, as told or seen, over the last second.
     own: VecDeque<(Instant, f32)>,
 }
 
 impl LoadMeter {
     pub(super) fn new() -> Self {
-        Self { load: Periodic::new(INTERVAL), own: VecDeque::new() }
+        Self { load: Periodic::new(INTERVAL), total: Total::default(), own: VecDeque::new() }
     }
 
     pub(super) fn forget(&mut self) {
@@ -36,8 +43,8 @@ impl LoadMeter {
     pub(super) fn read(&mut self, now: Instant, device: &Device<'_>, own_busy: Option<f32>) -> Signal<Load> {
         self.own.extend(own_busy.map(|busy| (now, busy)));
         self.load.get(now, || {
-            let total = match device.utilization_rates() {
-                Ok(rates) => rates.gpu as f32 / 100.0,
+            let total = match self.total.read(device) {
+                Ok(total) => total,
                 Err(error) => return Signal::unknown(format!("the GPU does not tell its load: {error}")),
             };
             // Asking by process is dear (some 1 ms), and idle hands are nobody's.
@@ -45,6 +52,58 @@ impl LoadMeter {
             self.own.extend(own.map(|own| (now, own)));
             load(total, recent_own(&mut self.own, now))
         })
+    }
+}
+
+/// The load of all programs. The driver keeps it in samples, each the mean of the time since the one before, and shows
+/// one figure besides, which says nothing of when it was true. So all samples since the last look are taken, and what
+/// was looked at hides nothing in between.
+#[derive(Debug, Default)]
+struct Total {
+    /// Of the newest sample, in microseconds since 1970.
+    seen: u64,
+    /// Mean of the newest samples.
+    load: f32,
+}
+
+impl Total {
+    fn read(&mut self, device: &Device<'_>) -> Result<f32, NvmlError> {
+        let gauge = device.utilization_rates()?.gpu as f32 / 100.0;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // Samples are dear (some 2 ms), and a device that rests is as the figure says.
+        if gauge <= 0.0 && self.load <= 0.0 {
+            self.seen = micros(now);
+            return Ok(0.0);
+        }
+        let since = self.seen.max(micros(now.saturating_sub(OLDEST)));
+        match device.samples(Sampling::GpuUtilization, since) {
+            Ok(samples) => self.take(samples.iter().filter_map(percent)),
+            // None since then.
+            Err(NvmlError::NotFound) => {}
+            // Not every device keeps them.
+            Err(_) => self.load = gauge,
+        }
+        Ok(self.load)
+    }
+
+    /// Takes in samples, by their time, in parts of it.
+    fn take(&mut self, samples: impl Iterator<Item = (u64, f32)>) {
+        let (seen, mut count, mut sum) = (self.seen, 0, 0.0);
+        for (at, load) in samples.filter(|(at, _)| *at > seen) {
+            (count, sum) = (count + 1, sum + load);
+            self.seen = self.seen.max(at);
+        }
+        if count > 0 {
+            self.load = (sum / count as f32).min(1.0);
+        }
+    }
+}
+
+fn percent(sample: &Sample) -> Option<(u64, f32)> {
+    match sample.value {
+        SampleValue::U32(percent) => Some((sample.timestamp, percent as f32 / 100.0)),
+        _ => None,
     }
 }
 
@@ -85,6 +144,17 @@ mod tests {
         assert_eq!(load_at(&mut own, 500, 0.8), Signal::Known(Load { total: 0.8, own: 0.8 }));
         // A second later it is somebody else's.
         assert_eq!(load_at(&mut own, 1200, 0.8), Signal::Known(Load { total: 0.8, own: 0.0 }));
+    }
+
+    #[test]
+    fn every_sample_counts_once_and_the_last_ones_hold_until_there_are_new_ones() {
+        let mut total = Total { seen: 100, load: 0.0 };
+        total.take([(100, 0.9), (300, 0.2), (500, 0.4)].into_iter());
+        assert_eq!((total.seen, total.load), (500, 0.3));
+        total.take([].into_iter());
+        assert_eq!(total.load, 0.3);
+        total.take([(500, 0.4), (700, 0.6)].into_iter());
+        assert_eq!((total.seen, total.load), (700, 0.6));
     }
 
     #[test]
