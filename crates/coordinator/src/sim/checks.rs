@@ -20,8 +20,6 @@ use tokio::time::Instant;
 
 /// What waits for a pipeline is given up after this long, as `docs/RELIABILITY.md` says.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
-/// Wrong answers are over, and what they led to, within this time.
-const WRONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// A world's log.
 #[derive(Clone)]
@@ -67,9 +65,12 @@ impl World {
     pub(super) fn judge(&self, ask: &Ask, end: &End) {
         let may = match end {
             End::Whole => true,
-            End::Failed(GenerateError::PipelineLost { .. }) => !self.could_serve(ask.model),
+            End::Failed(GenerateError::PipelineLost { .. }) => {
+                !self.could_serve(ask.model, GIVEN_UP_AFTER + ask.manner.behind())
+            }
             End::Failed(GenerateError::BadCandidates { .. }) => {
-                self.wrong_answers.is_some_and(|at| at.elapsed() < WRONG_WITHIN)
+                self.wrong_answers.is_some_and(|last| last >= self.start + ask.at)
+                    || self.machines.iter().any(Machine::answers_wrongly)
             }
             End::Failed(_) => false,
         };
@@ -78,9 +79,9 @@ impl World {
         }
     }
 
-    /// Whether machines that nothing has befallen for as long as a request waits have room for a model.
-    fn could_serve(&self, model: usize) -> bool {
-        let since = Instant::now() - GIVEN_UP_AFTER;
+    /// Whether machines that nothing has befallen for so long have room for a model.
+    fn could_serve(&self, model: usize, calm_for: Duration) -> bool {
+        let since = Instant::now() - calm_for;
         let able = |machine: &&Machine| {
             let linked = |other: PeerId| !self.net.is_cut(machine.id, other);
             let calm = machine.is_able() && machine.trouble <= since;

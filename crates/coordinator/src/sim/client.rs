@@ -34,6 +34,15 @@ pub(super) enum Manner {
     Leaves(usize),
 }
 
+impl Manner {
+    /// How long after it happened the client may read of an error: tokens lie before it.
+    pub(super) fn behind(self) -> Duration {
+        /// Events that the router keeps for a slow client, and some on the way.
+        const EVENTS: u32 = 70;
+        if let Self::ReadsSlowly(pause) = self { pause * EVENTS } else { Duration::ZERO }
+    }
+}
+
 /// How it ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -70,7 +79,7 @@ impl Ask {
                 }
             }
         };
-        log.note(format_args!("request {} has ended: {end:?}", self.number));
+        log.note(format_args!("request {} ({:?}) has ended: {end:?}", self.number, self.manner));
         drop(ends.send((self, end)).await);
     }
 

@@ -109,7 +109,6 @@ impl World {
                 Vec::new()
             }
             Fault::Answer { machine, wrong, lasts } => {
-                self.wrong_answers = Some(Instant::now());
                 self.quirks(machine, |quirks| quirks.wrong = Some(wrong));
                 vec![(lasts, Later::AnswerWell(machine))]
             }
@@ -153,7 +152,9 @@ impl World {
             Later::Hasten(machine) => self.net.slow(self.id(Party::Machine(machine)), Duration::ZERO),
             Later::Resume(machine) => self.machine(machine).lend(None, true),
             Later::AnswerWell(machine) => {
-                self.wrong_answers = Some(Instant::now());
+                if self.machines[machine].answers_wrongly() {
+                    self.wrong_answers = Some(Instant::now());
+                }
                 self.quirks(machine, |quirks| quirks.wrong = None);
             }
         }
@@ -173,7 +174,8 @@ impl World {
             }
             self.follow(Later::Hasten(machine));
             self.follow(Later::Resume(machine));
-            self.quirks(machine, |quirks| (quirks.failing_loads, quirks.wrong) = (0, None));
+            self.follow(Later::AnswerWell(machine));
+            self.quirks(machine, |quirks| quirks.failing_loads = 0);
             self.follow(Later::Start(machine));
         }
     }
@@ -183,9 +185,9 @@ impl World {
             Party::Coordinator => {
                 self.net.stand_still(COORDINATOR, still);
                 if still {
-                    self.coordinator.stand_still()
+                    self.coordinator.stand_still();
                 } else {
-                    self.coordinator.go_on()
+                    self.coordinator.go_on();
                 }
                 self.trouble = Instant::now();
             }

@@ -149,6 +149,10 @@ impl Machine {
         self.on && !self.computer.is_still() && !self.parting.is_cancelled() && lent.stopped.is_none() && works
     }
 
+    pub(super) fn answers_wrongly(&self) -> bool {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).wrong.is_some()
+    }
+
     /// Its stages, with their sessions.
     pub(super) fn stages(&self) -> Vec<(Epoch, usize)> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

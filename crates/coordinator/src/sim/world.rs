@@ -66,7 +66,8 @@ pub(super) struct World {
     pub(super) models: Vec<Arc<Model>>,
     pub(super) sessions: usize,
     pub(super) roomy: bool,
-    /// When a machine last began or ceased to answer wrongly, which lasts for less than ten seconds.
+    pub(super) start: Instant,
+    /// When a machine last ceased to answer wrongly.
     pub(super) wrong_answers: Option<Instant>,
     answering: mpsc::Sender<(Ask, End)>,
     ends: mpsc::Receiver<(Ask, End)>,
@@ -139,6 +140,7 @@ impl World {
             models: models.into_iter().map(|(_, model)| model).collect(),
             sessions: scenario.sessions,
             roomy: scenario.roomy,
+            start: Instant::now(),
             wrong_answers: None,
             answering,
             ends,
