@@ -47,7 +47,7 @@ pub(crate) struct Cluster {
     /// The coordinator's data folder.
     data: PathBuf,
     pub(crate) url: String,
-    devices: Vec<DeviceSpec>,
+    launch: Launch,
     folder: tempfile::TempDir,
 }
 
@@ -74,7 +74,7 @@ impl Cluster {
             launch.keep_sessions
         );
         std::fs::write(data.join("coordinator.toml"), settings)?;
-        let (added, model) = (data.clone(), launch.model);
+        let (added, model) = (data.clone(), launch.model.clone());
         let (name, _) = tokio::task::spawn_blocking(move || add_model(&added, &model)).await??;
 
         let mut command = this_program()?;
@@ -83,23 +83,14 @@ impl Cluster {
         let ready = coordinator.first_line().await.with_context(|| log_of("the coordinator did not start", &data))?;
         let url = ready.strip_prefix("ready: api ").context("the coordinator said something unexpected")?.to_owned();
 
-        let mut cluster = Self { processes: vec![coordinator], data, url, devices: launch.devices.clone(), folder };
-        let code = invite(&cluster.data, launch.workers.try_into()?, Duration::from_secs(600))?.to_string();
-        for number in 1..=launch.workers {
+        let mut cluster = Self { processes: vec![coordinator], data, url, launch, folder };
+        let workers = cluster.launch.workers;
+        let code = invite(&cluster.data, workers.try_into()?, Duration::from_secs(600))?.to_string();
+        for number in 1..=workers {
             let data = cluster.folder.path().join(format!("worker-{number}"));
             std::fs::create_dir_all(&data)?;
             let mut command = this_program()?;
-            let device = launch.devices.get((number - 1) % launch.devices.len().max(1)).copied().unwrap_or_default();
-            command.args(["worker", "--parent", "--device", &device.to_string(), "--data"]).arg(&data);
-            if device != DeviceSpec::Cpu {
-                command.args(["--memory", GPU_MEMORY]);
-            }
-            if launch.whole_batches {
-                command.arg("--whole-batches");
-            }
-            if let Some(threads) = launch.threads.map(|threads| threads.to_string()) {
-                command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
-            }
+            worker_args(&mut command, &cluster.launch, number, &data);
             let mut worker = Process::spawn(command, &data.join("log"))?;
             worker.say(&serde_json::json!({ "join": code }).to_string()).await?;
             cluster.processes.push(worker);
@@ -160,12 +151,12 @@ impl Cluster {
         self.processes[number].child.wait().await?;
         let data = self.folder.path().join(format!("worker-{number}"));
         let mut command = this_program()?;
-        let device = self.devices.get((number - 1) % self.devices.len().max(1)).copied().unwrap_or_default();
-        command.args(["worker", "--parent", "--device", &device.to_string(), "--data"]).arg(&data);
-        if device != DeviceSpec::Cpu {
-            command.args(["--memory", GPU_MEMORY]);
-        }
-        self.processes[number] = Process::spawn(command, &data.join("log"))?;
+        worker_args(&mut command, &self.launch, number, &data);
+        let mut worker = Process::spawn(command, &data.join("log"))?;
+        // Nothing new: it is a member, and its key is in its folder.
+        worker.say("{}").await?;
+        worker.first_line().await.with_context(|| log_of("the worker did not start again", &data))?;
+        self.processes[number] = worker;
         Ok(())
     }
 
@@ -202,6 +193,20 @@ impl Process {
     async fn say(&mut self, line: &str) -> Result<()> {
         let input = self.input.as_mut().context("no standard input")?;
         Ok(input.write_all(format!("{line}\n").as_bytes()).await?)
+    }
+}
+
+fn worker_args(command: &mut Command, launch: &Launch, number: usize, data: &Path) {
+    let device = launch.devices.get((number - 1) % launch.devices.len().max(1)).copied().unwrap_or_default();
+    command.args(["worker", "--parent", "--device", &device.to_string(), "--data"]).arg(data);
+    if device != DeviceSpec::Cpu {
+        command.args(["--memory", GPU_MEMORY]);
+    }
+    if launch.whole_batches {
+        command.arg("--whole-batches");
+    }
+    if let Some(threads) = launch.threads.map(|threads| threads.to_string()) {
+        command.env("CANDLE_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", &threads);
     }
 }
 

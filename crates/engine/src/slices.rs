@@ -182,9 +182,9 @@ impl UnitTimes {
     /// What was measured; `None` before a token was decoded.
     pub(crate) fn speed(&self) -> Option<Speed> {
         let ends = |unit: Unit| self.curve(unit).ends();
-        let layer = Unit::LAYER.map(ends);
-        let sum = |part: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| layer.iter().map(part).sum::<Option<f64>>();
-        Some(Speed { layer: sum(|ends| ends.0)?, head: ends(Unit::Head).0, prompt_layer: sum(|ends| ends.1) })
+        let (small, large): (Vec<_>, Vec<_>) = Unit::LAYER.into_iter().map(ends).unzip();
+        let sum = |part: Vec<Option<f64>>| part.into_iter().sum::<Option<f64>>();
+        Some(Speed { layer: sum(small)?, head: ends(Unit::Head).0, prompt_layer: sum(large) })
     }
 
     fn curve(&self, unit: Unit) -> &Curve {
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn speeds_are_of_single_tokens_and_of_prompts_apart() {
         let mut times = UnitTimes::new(PLANNED);
-        let units = |units: &[Unit]| units.to_vec().into_iter();
+        let units = |units: &'static [Unit]| units.iter().copied();
         assert_eq!(times.speed(), None);
         for _ in 0..20 {
             times.observe(64, units(&[Unit::Attention]), ms(32.0));

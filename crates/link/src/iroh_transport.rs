@@ -132,7 +132,7 @@ impl transport::Connection for Connection {
 
     fn round_trip(&self) -> Option<Duration> {
         let paths = self.paths();
-        paths.iter().find(|path| path.is_selected()).map(|path| path.rtt())
+        paths.iter().find(iroh::endpoint::Path::is_selected).map(|path| path.rtt())
     }
 }
 

@@ -320,9 +320,9 @@ fn table(costs: &[Cost], rows: &[Row]) -> String {
             "{model:<6} keeping what a replay needs costs {percent:.1} % ({MOST_COST} % at most){missed}"
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "{:<6} {:<24} {:>6} {:>11} {:>9} {:>9} {:>9}\n",
+        "{:<6} {:<24} {:>6} {:>11} {:>9} {:>9} {:>9}",
         "model", "a machine is", "prompt", "prefill ms", "p50 ms", "p99 ms", "bar ms"
     );
     for row in rows {
