@@ -202,6 +202,8 @@ impl Control {
 
         let beat = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(beat);
+        // The first beat of work does not wait for the next one of rest.
+        let mut arrivals = this.loader.executor.work().arrivals();
         let mut leaving = false;
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
@@ -215,6 +217,10 @@ impl Control {
                     Some(ToCoordinator::Draining)
                 }
                 () = &mut deadline, if leaving => break Ended::Left,
+                Ok(()) = arrivals.changed() => {
+                    beat.as_mut().reset(tokio::time::Instant::now());
+                    None
+                }
                 () = &mut beat => {
                     let now = this.beat();
                     let busy = now.stages.iter().any(|stage| stage.sessions > 0);
