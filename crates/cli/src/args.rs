@@ -8,7 +8,7 @@ mod tests;
 
 pub(crate) use bench::{
     BenchCommand, BenchModel, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs, QualityArgs,
-    RecoveryArgs, RoundingArgs,
+    RecoveryArgs, RecoveryWay, RoundingArgs,
 };
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
 pub(crate) use status::StatusArgs;

@@ -1,5 +1,6 @@
 use clap::Subcommand;
 use gogrid_model::{DeviceSpec, Quant};
+use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -107,6 +108,9 @@ pub(crate) struct RecoveryArgs {
     /// The model; both when not given.
     #[arg(long)]
     pub(crate) model: Vec<BenchModel>,
+    /// How the machine goes, and what is there instead; can be given several times, all ways when not given.
+    #[arg(long)]
+    pub(crate) way: Vec<RecoveryWay>,
     /// What computes: cpu, cuda:N or metal; given several times, the workers take them in turn.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: Vec<DeviceSpec>,
@@ -119,6 +123,25 @@ pub(crate) struct RecoveryArgs {
     /// Machines to take away for each row.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
+}
+
+/// How a machine goes, and what is there instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RecoveryWay {
+    /// Killed; a third machine loads its stage, and all is computed again.
+    Anew,
+    /// Killed; a third machine loads its stage, and the stage that is left keeps what it has. Tells also what keeping
+    /// costs an answer that is not disturbed.
+    Kept,
+    /// Killed; a third machine has its stage in memory already.
+    Spare,
+    /// Killed, and there is another pipeline.
+    Replica,
+    /// Asked to leave, and there is another pipeline.
+    LeavesReplica,
+    /// Asked to leave; a third machine has its stage in memory already.
+    LeavesSpare,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,10 +6,11 @@ use super::{
     stream,
 };
 use crate::{
-    args::{BenchModel, RecoveryArgs},
+    args::{BenchModel, RecoveryArgs, RecoveryWay as Way},
     launch::{self, Cluster, Launch},
 };
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use gogrid_coordinator::{
     NewModel,
     status::{PipelineState, Status},
@@ -27,8 +28,8 @@ use std::{
 const STAGES: usize = 2;
 /// Tokens before the machine goes.
 const BEFORE: usize = 8;
-/// Tokens in all: so many that the answer is not over when the machine is missed.
-const TOKENS: usize = 256;
+/// Tokens in all: so many that the answer is not over when a machine that was asked to leave has left.
+const TOKENS: usize = 128;
 /// Tokens of the prompt and of the answer that is not disturbed.
 const COST_TOKENS: u32 = 128;
 /// In percent.
@@ -39,24 +40,6 @@ const BACK_WITHIN: Duration = Duration::from_secs(180);
 const LONG: Shape = Shape { context: 8192, ..LLAMA_1_1B };
 /// How often the status is asked for meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(50);
-
-/// How a machine goes, and what is there instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Way {
-    /// Killed; a third machine loads its stage, and all is computed again.
-    Anew,
-    /// Killed; a third machine loads its stage, and the stage that is left keeps what it has.
-    Kept,
-    /// Killed; a third machine has its stage in memory already.
-    Spare,
-    /// Killed, and there is another pipeline.
-    Replica,
-    /// Asked to leave, and there is another pipeline.
-    LeavesReplica,
-    /// Asked to leave; a third machine has its stage in memory already.
-    LeavesSpare,
-}
 
 impl Way {
     fn name(self) -> &'static str {
@@ -100,8 +83,6 @@ impl Way {
     fn leaves(self) -> bool {
         matches!(self, Self::LeavesReplica | Self::LeavesSpare)
     }
-
-    const ALL: [Self; 6] = [Self::Anew, Self::Kept, Self::Spare, Self::Replica, Self::LeavesReplica, Self::LeavesSpare];
 }
 
 /// Everything, for scripts.
@@ -139,10 +120,13 @@ struct Row {
 pub(super) async fn run(args: &RecoveryArgs) -> Result<ExitCode> {
     let both = [BenchModel::Demo, BenchModel::Random];
     let (mut rows, mut costs) = (Vec::new(), Vec::new());
+    let ways = if args.way.is_empty() { Way::value_variants() } else { &args.way };
     for model in if args.model.is_empty() { &both[..] } else { &args.model } {
-        costs.push(cost(*model, args).await?);
-        for way in Way::ALL {
-            rows.extend(bench(*model, way, args).await?);
+        for way in ways {
+            if *way == Way::Kept {
+                costs.push(cost(*model, args).await?);
+            }
+            rows.extend(bench(*model, *way, args).await?);
         }
     }
     let missed = args.check && (rows.iter().any(Row::is_missed) || costs.iter().any(Cost::is_missed));

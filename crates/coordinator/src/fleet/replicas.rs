@@ -54,8 +54,18 @@ impl FleetTask {
 
     /// Whether a model is served, has fewer pipelines than it may, and none on its way.
     pub(super) fn wants_replica(&self, model: &str) -> bool {
-        let working = self.builds.values().filter(|build| build.model == model && self.works(build));
-        let (ready, building): (Vec<_>, Vec<_>) = working.partition(|build| build.is_ready());
-        !ready.is_empty() && building.is_empty() && ready.len() < self.models.replicas(model)
+        let building = self.of_model(model).any(|build| !build.is_ready() && self.works(build));
+        let serving = self.serving(model);
+        !building && serving > 0 && serving < self.models.replicas(model)
+    }
+
+    /// Whether a model has all the pipelines that it may have.
+    pub(super) fn has_all_replicas(&self, model: &str) -> bool {
+        self.serving(model) >= self.models.replicas(model)
+    }
+
+    /// Pipelines that serve a model.
+    fn serving(&self, model: &str) -> usize {
+        self.of_model(model).filter(|build| build.is_ready() && self.works(build)).count()
     }
 }

@@ -106,8 +106,11 @@ impl FleetTask {
         planner::spares(&self.demand(model), &machines, &stages).into_iter().map(|spare| spare.place).collect()
     }
 
-    /// Whether its machine takes work, and a pipeline has that stage.
+    /// Whether its machine takes work, a pipeline has that stage, and no replica would take over instead.
     fn is_useful(&self, spare: &Spare) -> bool {
+        if self.has_all_replicas(&spare.model) {
+            return false;
+        }
         let works = self.workers.get(&spare.place.machine).is_some_and(super::Worker::takes_work);
         let builds = self.builds.values().filter(|build| build.model == spare.model);
         let former = self.former.get(&spare.model).into_iter().flatten();

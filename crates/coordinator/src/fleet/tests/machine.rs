@@ -38,6 +38,8 @@ pub(super) struct Machine {
     pub(super) drained: Arc<Notify>,
     /// Stages that it was told to load.
     pub(super) loads: Arc<AtomicUsize>,
+    /// Stages that it holds, or is loading.
+    pub(super) held: Arc<AtomicUsize>,
     /// Its loads do not end.
     slow: Arc<AtomicBool>,
 }
@@ -52,6 +54,7 @@ struct Life {
     tasks: JoinSet<()>,
     drained: Arc<Notify>,
     loads: Arc<AtomicUsize>,
+    held: Arc<AtomicUsize>,
     slow: Arc<AtomicBool>,
 }
 
@@ -74,7 +77,8 @@ impl Machine {
             world.paused.remove(&id);
         }
         let connection = fleet.connected(Connected { id, hello, to_worker }).await.expect("the fleet runs");
-        let (drained, loads, slow) = (Arc::default(), Arc::default(), Arc::default());
+        let drained = Arc::default();
+        let (loads, held, slow) = (Arc::default(), Arc::default(), Arc::default());
         let life = Life {
             id,
             world: world.clone(),
@@ -85,6 +89,7 @@ impl Machine {
             tasks: JoinSet::new(),
             drained: Arc::clone(&drained),
             loads: Arc::clone(&loads),
+            held: Arc::clone(&held),
             slow: Arc::clone(&slow),
         };
         let task = tokio::spawn(life.run(messages));
@@ -97,6 +102,7 @@ impl Machine {
             leaving: AtomicBool::new(false),
             drained,
             loads,
+            held,
             slow,
         }
     }
@@ -213,6 +219,7 @@ impl Life {
                 }
                 let kv_budget = spec.kv_budget;
                 self.specs.insert(epoch, spec);
+                self.held.store(self.specs.len(), Ordering::Relaxed);
                 if !self.slow.load(Ordering::Relaxed) {
                     self.say(ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into() }).await;
                 }
@@ -223,6 +230,7 @@ impl Life {
                     ring.abort();
                 }
                 self.specs.remove(&epoch);
+                self.held.store(self.specs.len(), Ordering::Relaxed);
                 self.world.end(epoch);
             }
             ToWorker::Drained => self.drained.notify_one(),

@@ -7,7 +7,7 @@ use super::{
 use crate::status::PipelineState;
 use gogrid_wire::{
     Epoch,
-    control::{Beat, StageBeat, StageSpeed, ToCoordinator},
+    control::{Beat, Lends, StageBeat, StageSpeed, ToCoordinator},
 };
 use std::{
     sync::atomic::Ordering,
@@ -85,6 +85,28 @@ async fn a_spare_is_kept_where_a_replica_has_no_room_and_takes_over_without_a_lo
     grid.join(3).await;
     grid.wait_pipelines(2).await;
     grid.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_spare_is_let_go_when_there_is_a_replica_again() {
+    for stage in [0, 1] {
+        let mut grid = Grid::with_pipelines(4, 2, 2).await;
+        let members = grid.members(0).await;
+        let left = members[1 - stage];
+        // It has room for the spare beside its own part.
+        let lends = Lends { memory: 8 << 30, stopped: None, computes: true };
+        grid.machines[left].say(ToCoordinator::Lends(lends)).await;
+        let loads = grid.machines[left].loads.load(Ordering::Relaxed);
+        let held = |grid: &Grid| grid.machines[left].held.load(Ordering::Relaxed);
+        grid.machines[members[stage]].kill().await;
+        grid.wait("whoever lost its neighbour keeps a spare", |grid| {
+            grid.machines[left].loads.load(Ordering::Relaxed) > loads && held(grid) == 1
+        })
+        .await;
+        grid.join(members[stage] as u8).await;
+        grid.wait_pipelines(2).await;
+        grid.wait("it keeps its part in the replica alone", |grid| held(grid) == 1).await;
+    }
 }
 
 #[tokio::test]
