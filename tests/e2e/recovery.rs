@@ -2,7 +2,7 @@
 //! place of the one that is gone: with real processes, once for each way to go. What depends on the exact moment is tried in the coordinator's own tests.
 
 use anyhow::{Context, Result, ensure};
-use gogrid_testkit::{Answer, Cluster, EventStream, MODEL, SOON, Signal, cluster, long_story, wait_until};
+use gogrid_testkit::{Answer, Cluster, EventStream, Logind, MODEL, SOON, Signal, cluster, long_story, wait_until};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -114,6 +114,30 @@ async fn a_machine_that_is_asked_to_end_hands_its_answers_over_and_ends_before_t
     ensure!(sessions == 1, "the answer was under way when the worker had ended: {sessions} sessions");
     story.end().await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_machine_that_goes_to_sleep_hands_its_answers_over_first() -> Result<()> {
+    let logind = Logind::start().await?;
+    let builder = cluster().workers(4).stages(2).worker_env("DBUS_SYSTEM_BUS_ADDRESS", logind.address());
+    let mut cluster = builder.start().await?;
+    cluster.pipelines(MODEL, 2).await?;
+    let mut story = Story::of(cluster).await?;
+    let (index, id) = story.serving(1).await?;
+    let pid = story.cluster.worker(index).pid();
+    ensure!(logind.is_held_up_by(pid).await?, "the system would not wait for the worker");
+    logind.tell(pid, true).await?;
+    wait_until("the system may sleep", SOON, async || Ok((!logind.is_held_up_by(pid).await?).then_some(()))).await?;
+    story.cluster.worker(index).signal(Signal::STOP)?;
+    let status = story.cluster.status().await?;
+    let worker = status["workers"].as_array().and_then(|workers| workers.iter().find(|worker| worker["id"] == *id));
+    ensure!(worker.context("it is known")?["state"] == "stopped" && status["sessions"] == 1, "{status:#}");
+    let mut cluster = story.end().await?;
+
+    cluster.worker(index).signal(Signal::CONT)?;
+    logind.tell(pid, false).await?;
+    cluster.pipelines(MODEL, 2).await?;
+    wait_until("it would be waited for again", SOON, async || Ok(logind.is_held_up_by(pid).await?.then_some(()))).await
 }
 
 /// Rows that a worker has computed.

@@ -9,12 +9,14 @@
 
 mod net;
 mod settings;
+mod sleep;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub(crate) use settings::Settings;
 pub use settings::{SettingsError, compute_threads, system_policy};
+pub(crate) use sleep::follow as follow_sleep;
 pub(crate) use view::{Lent, StageView, State, View};
 
 use crate::{
@@ -61,6 +63,8 @@ pub(crate) enum Order {
     Resume,
     /// Compute nothing, or go on, for the self-test: as for a pause, but nobody else is told.
     Hold(bool),
+    /// Compute nothing and tell the coordinator, since the system goes to sleep; or go on, since it is awake.
+    Sleep(bool),
     /// Look at the machine now: there is work.
     Look,
     /// Tell where each signal comes from.
@@ -116,6 +120,7 @@ impl Lender {
             looked: Instant::now(),
             finishing: None,
             held: false,
+            asleep: false,
             tokens: 0,
             stopped_since: None,
             released: false,
@@ -179,6 +184,8 @@ struct Desk {
     finishing: Option<PauseRequest>,
     /// Whether the self-test has stopped everything.
     held: bool,
+    /// Whether the system sleeps, or is about to.
+    asleep: bool,
     /// Rows that were computed when the machine was last looked at.
     tokens: u64,
     stopped_since: Option<Instant>,
@@ -284,7 +291,7 @@ impl Desk {
     /// Makes the allowance hold.
     fn hold(&mut self) {
         let allowance = self.governor.allowance().clone();
-        let paced = match self.held {
+        let paced = match self.held || self.asleep {
             true => Allowance { cpu: Share::ZERO, gpu: Share::ZERO, ..allowance.clone() },
             false => allowance.clone(),
         };
@@ -302,8 +309,9 @@ impl Desk {
         let disk = limits.disk.resolve(gogrid_probe::disk_size(self.weights.folder()).unwrap_or(u64::MAX));
         self.weights.bounds().set(disk, limits.network);
         self.give_back_after_long_pause(&allowance);
-        let computes = self.paced.computes(&allowance);
+        let computes = !self.asleep && self.paced.computes(&allowance);
         let stopped = match &self.finishing {
+            _ if self.asleep => Some("it goes to sleep".to_owned()),
             Some(_) => Some("it pauses after the answers under way".to_owned()),
             None => (!computes).then(|| allowance.reason.to_string()),
         };
@@ -339,6 +347,11 @@ impl Desk {
             }
             Order::Hold(held) => {
                 self.held = held;
+                self.hold();
+                Ok(())
+            }
+            Order::Sleep(asleep) => {
+                self.asleep = asleep;
                 self.hold();
                 Ok(())
             }

@@ -3,7 +3,7 @@ use crate::{
     desk::{Desk, Who},
     executor::{Executor, Lost},
     grid::{Gate, Grid},
-    lender::{LONG_PAUSE, Lender, Parts, Settings, SettingsError},
+    lender::{LONG_PAUSE, Lender, Parts, Settings, SettingsError, follow_sleep},
     links::{self, Inbound},
     load::Loader,
     local::{Local, LocalError},
@@ -168,6 +168,7 @@ impl Worker {
         tasks.spawn(accept(transport.clone(), inbound, loader.executor.clone()));
         tasks.spawn(look_at_arrivals(loader.executor.work().arrivals(), lender.clone()));
         tasks.spawn(record.clone().keep());
+        tasks.spawn(follow_sleep(lender.clone()));
 
         let executor = loader.executor.clone();
         let grid = Grid {

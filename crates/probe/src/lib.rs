@@ -7,6 +7,7 @@
 //! HardCap                                     a limit that the system itself keeps
 //! prepare_compute_threads                     how many threads compute, and how long they spin
 //! devices, sources, running_programs          what was found, and how: for whoever asks, not at each look
+//! watch_sleep                                 when the system goes to sleep, and is back
 //! read_policy                                 what whoever manages the machine has written, if it is theirs
 //! ```
 //!
@@ -30,7 +31,10 @@ mod power;
 mod probe;
 mod programs;
 mod running;
+mod sleep;
 mod source;
+#[cfg(target_os = "linux")]
+mod system_bus;
 mod system_name;
 mod temperature;
 mod threads;
@@ -46,6 +50,7 @@ pub use levers::{Lever, LeverReport, Outcome, background_process, background_thr
 pub use policy_file::{Distrust, PolicyFileError, policy_path, read_policy};
 pub use probe::{Probe, SystemProbe, Watch};
 pub use running::running_programs;
+pub use sleep::{Turn, watch_sleep};
 pub use source::Source;
 pub use system_name::system_name;
 pub use threads::{logical_cores, physical_cores, prepare_compute_threads};

@@ -31,6 +31,7 @@ pub fn cluster() -> ClusterBuilder {
         quant: "none".to_owned(),
         settings: String::new(),
         worker_args: Vec::new(),
+        worker_environment: Vec::new(),
         hosts: vec![Host::Local],
         fixed_ports: false,
     }
@@ -44,6 +45,7 @@ pub struct ClusterBuilder {
     quant: String,
     settings: String,
     worker_args: Vec<String>,
+    worker_environment: Vec<(String, String)>,
     hosts: Vec<Host>,
     fixed_ports: bool,
 }
@@ -81,6 +83,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn worker_args(mut self, args: &[&str]) -> Self {
         self.worker_args.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// One more variable in every worker's environment.
+    #[must_use]
+    pub fn worker_env(mut self, name: &str, value: &str) -> Self {
+        self.worker_environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -342,6 +351,7 @@ impl Cluster {
         let (name, data) = (format!("worker-{index}"), self.worker_data(index));
         let mut command = host.gogrid(["worker", "--data"]);
         command.arg(&data).args(&self.builder.worker_args).envs(ENVIRONMENT);
+        command.envs(self.builder.worker_environment.iter().map(|(name, value)| (name, value)));
         if code.is_some() {
             command.args(["--join", "-"]);
         }

@@ -15,9 +15,11 @@
 #![cfg(target_os = "linux")]
 
 mod api;
+mod bus;
 mod cluster;
 mod command;
 pub mod desktop;
+mod logind;
 mod network;
 mod program;
 mod resident;
@@ -27,6 +29,7 @@ mod wait;
 pub use api::{Api, Reply, ask, content, long_story};
 pub use cluster::{Cluster, ClusterBuilder, MODEL, cluster};
 pub use command::{CommandOutput, Host, demo_model, gogrid_path, run_gogrid};
+pub use logind::Logind;
 pub use network::Network;
 pub use program::{Program, Signal};
 pub use resident::Resident;

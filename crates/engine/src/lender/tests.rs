@@ -67,6 +67,23 @@ async fn an_order_holds_when_it_is_answered() {
 }
 
 #[tokio::test]
+async fn nothing_is_computed_while_the_system_sleeps_and_what_was_paused_stays_so() {
+    let bench = bench(Preset::Full, LONG_PAUSE);
+    let sleeps = |sleeps| bench.lender.order(Order::Sleep(sleeps));
+    sleeps(true).await.expect("stopped");
+    let lent = bench.lender.view().lent().borrow().clone().expect("decided");
+    assert!(bench.paced.is_stopped() && !lent.computes && lent.stopped.is_some());
+    sleeps(false).await.expect("goes on");
+    assert!(!bench.paced.is_stopped());
+    assert_eq!(stopped(&bench.lender), None);
+
+    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
+    sleeps(true).await.expect("stopped");
+    sleeps(false).await.expect("awake");
+    assert!(bench.paced.is_stopped(), "sleep ends no pause");
+}
+
+#[tokio::test]
 async fn a_wrong_order_changes_nothing_and_names_the_field() {
     let bench = bench(Preset::Full, LONG_PAUSE);
     let before = bench.lender.view().state().settings.shown();

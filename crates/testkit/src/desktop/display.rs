@@ -1,6 +1,6 @@
 //! A desktop that only one test sees: a home folder, a session bus, a screen and a window manager.
 
-use crate::{Program, SOON, cluster::ENVIRONMENT, wait_until};
+use crate::{Program, SOON, bus::Bus, cluster::ENVIRONMENT, wait_until};
 use anyhow::{Context, Result, ensure};
 use std::{
     ffi::OsStr,
@@ -10,21 +10,6 @@ use std::{
     process::{Command, Stdio},
 };
 use tempfile::TempDir;
-
-/// A bus that starts no service by itself: a key store or a notification daemon is there only if a test put it there.
-const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path=SOCKET</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
-    <allow own="*"/>
-  </policy>
-</busconfig>
-"#;
 
 /// Larger than the smallest window that the app promises to work in.
 const SCREEN: &str = "1280x800x24";
@@ -37,8 +22,7 @@ pub struct Desktop {
     // In this order they end.
     _window_manager: Program,
     screen: Program,
-    _bus: Program,
-    bus: String,
+    bus: Bus,
     display: String,
     folder: TempDir,
 }
@@ -55,31 +39,24 @@ impl Desktop {
         // The bus and the key store put their sockets here, and insist on a folder that is theirs alone.
         DirBuilder::new().mode(0o700).create(path.join("run"))?;
         fs::create_dir(path.join("home"))?;
-        let (config, socket) = (path.join("bus.conf"), path.join("run/bus"));
-        fs::write(&config, BUS.replace("SOCKET", &socket.display().to_string()))?;
-        let bus = format!("unix:path={}", socket.display());
+        let bus = Bus::start(path, |program| command(path, "", "", program)).await?;
 
-        let mut daemon = command(path, &bus, "", "dbus-daemon");
-        daemon.arg("--nofork").arg("--print-address=1").arg("--config-file").arg(&config);
-        let mut daemon = start("dbus-daemon", daemon, path)?;
-        daemon.line("unix:", SOON).await?;
-
-        let mut screen = command(path, &bus, "", "Xvfb");
+        let mut screen = command(path, bus.address(), "", "Xvfb");
         // It chooses a free number and prints it once it listens. Without -noreset it would start over, and drop what
         // clients have set, whenever the last of them leaves.
         screen.args(["-displayfd", "1", "-screen", "0", SCREEN, "-noreset", "-nolisten", "tcp"]);
         let mut screen = start("Xvfb", screen, path)?;
         let display = format!(":{}", screen.line("", SOON).await?);
 
-        let window_manager = start("openbox", command(path, &bus, &display, "openbox"), path)?;
-        let desktop = Self { _window_manager: window_manager, screen, _bus: daemon, bus, display, folder };
+        let window_manager = start("openbox", command(path, bus.address(), &display, "openbox"), path)?;
+        let desktop = Self { _window_manager: window_manager, screen, bus, display, folder };
         wait_until("the window manager manages", SOON, async || Ok(desktop.is_managed().then_some(()))).await?;
         Ok(desktop)
     }
 
     /// The session bus's address.
     pub fn bus(&self) -> &str {
-        &self.bus
+        self.bus.address()
     }
 
     /// The home folder of whoever sits here.
@@ -94,7 +71,7 @@ impl Desktop {
 
     /// A command on this desktop.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        command(self.folder.path(), &self.bus, &self.display, program)
+        command(self.folder.path(), self.bus.address(), &self.display, program)
     }
 
     /// Starts a program here; its output goes into [`scratch`](Self::scratch) under this name.

@@ -1,6 +1,7 @@
+use crate::system_bus;
 use rustbus::{
     MessageBuilder, MessageType, RpcConn,
-    connection::{Error, Timeout, get_session_bus_path, get_system_bus_path, ll_conn::force_finish_on_error},
+    connection::{Error, Timeout, get_session_bus_path, ll_conn::force_finish_on_error},
     message_builder::MarshalledMessage,
 };
 use std::time::{Duration, Instant};
@@ -84,11 +85,11 @@ impl Bus {
 }
 
 fn connect(kind: Kind) -> Result<RpcConn, Error> {
-    let path = match kind {
-        Kind::Session => get_session_bus_path()?,
-        Kind::System => get_system_bus_path()?,
+    let timeout = Timeout::Duration(DEADLINE);
+    let mut connection = match kind {
+        Kind::Session => RpcConn::connect_to_path(get_session_bus_path()?, timeout)?,
+        Kind::System => system_bus::connect(timeout)?,
     };
-    let mut connection = RpcConn::connect_to_path(path, Timeout::Duration(DEADLINE))?;
     // What nobody asked for is not kept.
     connection.set_filter(Box::new(|message| matches!(message.typ, MessageType::Reply | MessageType::Error)));
     Ok(connection)

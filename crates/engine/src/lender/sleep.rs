@@ -1,0 +1,48 @@
+//! Before the system sleeps, the answers under way move to other machines, and it waits for that a moment.
+
+use super::{Lender, Order};
+use gogrid_probe::{Turn, watch_sleep};
+use std::time::Duration;
+
+/// The system waits so long for answers to move: less than the five seconds that logind gives, and no longer than
+/// whoever has closed the lid would wonder.
+const MOVED_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is looked whether they have; the coordinator is told before the first look.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Turns that may wait: they come one by one.
+const TURNS: usize = 4;
+
+/// Stops the work while the system sleeps.
+pub(crate) async fn follow(lender: Lender) {
+    let (turns, mut told) = tokio::sync::mpsc::channel(TURNS);
+    let tell = move |turn| {
+        // Dropped when the system may go on.
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        if turns.try_send((turn, done)).is_ok() {
+            let _ = wait.recv_timeout(2 * MOVED_WITHIN);
+        }
+    };
+    if let Err(error) = watch_sleep(tell) {
+        tracing::warn!(%error, "nobody tells when the system sleeps");
+        return;
+    }
+    while let Some((turn, done)) = told.recv().await {
+        let sleeps = turn == Turn::Sleeps;
+        tracing::info!(sleeps, "the system turns");
+        if lender.order(Order::Sleep(sleeps)).await.is_ok() && sleeps {
+            // Those that have nowhere to go do not keep the system awake.
+            let _ = tokio::time::timeout(MOVED_WITHIN, moved(&lender)).await;
+        }
+        drop(done);
+    }
+}
+
+/// Waits until no stage has a session.
+async fn moved(lender: &Lender) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if lender.view().sessions() == 0 {
+            return;
+        }
+    }
+}

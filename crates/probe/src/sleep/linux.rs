@@ -1,0 +1,74 @@
+//! logind asks everybody who holds a delay lock before it sleeps, and waits until the locks are closed: see "Inhibitor
+//! Locks" of systemd.
+
+use super::Turn;
+use crate::system_bus;
+use rustbus::{
+    MessageBuilder, RpcConn,
+    connection::{Error, Timeout, ll_conn::force_finish_on_error},
+    message_builder::MarshalledMessage,
+    standard_messages,
+    wire::UnixFd,
+};
+use std::{thread, time::Duration};
+
+/// A bus that is not there, or has no logind, is tried again so seldom that it costs nothing.
+const RETRY: Duration = Duration::from_secs(30);
+/// Who answers does so within a millisecond; a system that starts is slower.
+const DEADLINE: Timeout = Timeout::Duration(Duration::from_secs(1));
+const SERVICE: &str = "org.freedesktop.login1";
+const MANAGER: &str = "org.freedesktop.login1.Manager";
+const SIGNAL: &str = "PrepareForSleep";
+
+pub(super) fn watch(mut told: impl FnMut(Turn)) {
+    loop {
+        let mut asleep = false;
+        // Why it ends does not matter: there is nobody to ask, or nobody any more.
+        let _: Result<(), Error> = follow(|turn| {
+            asleep = turn == Turn::Sleeps;
+            told(turn);
+        });
+        if asleep {
+            told(Turn::Wakes);
+        }
+        thread::sleep(RETRY);
+    }
+}
+
+/// Tells of sleeps until the bus fails.
+fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
+    let mut bus = system_bus::connect(DEADLINE)?;
+    let rule = format!("type='signal',sender='{SERVICE}',interface='{MANAGER}',member='{SIGNAL}'");
+    call(&mut bus, standard_messages::add_match(&rule))?;
+    let mut lock = Some(lock(&mut bus)?);
+    loop {
+        let signal = bus.wait_signal(Timeout::Infinite)?;
+        let header = &signal.dynheader;
+        if (header.interface.as_deref(), header.member.as_deref()) != (Some(MANAGER), Some(SIGNAL)) {
+            continue;
+        }
+        if signal.body.parser().get::<bool>()? {
+            told(Turn::Sleeps);
+            // Closed, it no longer keeps the system awake.
+            lock = None;
+        } else {
+            told(Turn::Wakes);
+            lock.get_or_insert(self::lock(&mut bus)?);
+        }
+    }
+}
+
+/// Takes a lock, which holds until it is dropped.
+fn lock(bus: &mut RpcConn) -> Result<UnixFd, Error> {
+    let inhibit = MessageBuilder::new().call("Inhibit").with_interface(MANAGER).on("/org/freedesktop/login1");
+    let mut inhibit = inhibit.at(SERVICE).build();
+    for argument in ["sleep", "GoGrid", "answers under way move to other machines", "delay"] {
+        inhibit.body.push_param(argument)?;
+    }
+    Ok(call(bus, inhibit)?.body.parser().get()?)
+}
+
+fn call(bus: &mut RpcConn, mut message: MarshalledMessage) -> Result<MarshalledMessage, Error> {
+    let serial = bus.send_message(&mut message)?.write(DEADLINE).map_err(force_finish_on_error)?;
+    bus.wait_response(serial, DEADLINE)
+}
