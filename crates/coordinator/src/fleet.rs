@@ -12,6 +12,7 @@ mod models;
 mod place;
 mod replicas;
 mod report;
+mod returning;
 mod spares;
 mod standing;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use gogrid_wire::{
     stage,
 };
 use models::Models;
+use returning::Returning;
 use spares::Spare;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -129,6 +131,8 @@ struct Worker {
     measured: BTreeMap<String, Measured>,
     /// Of a packet between it and the coordinator.
     round_trip: Option<Duration>,
+    /// Bytes a second that it took from the coordinator, at best.
+    bandwidth: Option<u64>,
     lends: Lends,
     draining: bool,
 }
@@ -151,6 +155,8 @@ pub(crate) struct FleetTask {
     builds: BTreeMap<Epoch, Build>,
     /// The stages that each model's last pipeline had, for as long as the machines may still hold them.
     former: BTreeMap<String, Vec<Placement>>,
+    /// Pipelines of the coordinator before this one.
+    returning: Returning,
     /// Stages that are kept warm.
     spares: BTreeMap<Epoch, Spare>,
     /// Models that wait, with the reason and when to try again.
@@ -192,6 +198,7 @@ impl FleetTask {
             track_records: TrackRecords::default(),
             builds: BTreeMap::new(),
             former: BTreeMap::new(),
+            returning: Returning::nothing(),
             spares: BTreeMap::new(),
             waiting: BTreeMap::new(),
             spread: BTreeMap::new(),
@@ -209,6 +216,7 @@ impl FleetTask {
 
     /// Runs until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        self.remember(self.timing.return_within).await;
         self.reload().await;
         let mut tick = tokio::time::interval(self.timing.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -216,7 +224,12 @@ impl FleetTask {
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => {
+                    for peer in self.workers.keys() {
+                        self.keep_standing(*peer).await;
+                    }
+                    break;
+                }
                 // Rare, so that it takes nothing from the events; behind them it might never have its turn.
                 _ = tick.tick() => {
                     self.look();
@@ -296,6 +309,7 @@ impl FleetTask {
             beat: Beat { stages: Vec::new() },
             measured: BTreeMap::new(),
             round_trip: None,
+            bandwidth: None,
             draining: false,
         };
         self.workers.insert(id, worker);
@@ -319,7 +333,10 @@ impl FleetTask {
                     self.place().await;
                 }
             }
-            ToCoordinator::Loaded { epoch, weight_bytes, quant, .. } => {
+            ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth, .. } => {
+                if let Some(worker) = self.workers.get_mut(&peer) {
+                    worker.bandwidth = bandwidth.or(worker.bandwidth);
+                }
                 if let Some(spare) = self.spares.get_mut(&epoch) {
                     spare.loaded = Some((weight_bytes, quant.clone()));
                 }
@@ -335,6 +352,7 @@ impl FleetTask {
             ToCoordinator::Started { epoch, kept } => {
                 if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer, kept)) {
                     tracing::info!(%epoch, "pipeline ready");
+                    self.keep_pipelines().await;
                     // A model that is served may have a replica now.
                     self.place().await;
                 }
@@ -432,6 +450,7 @@ impl FleetTask {
         tracing::warn!(peer = %peer.short(), name, why, "worker lost");
         let polite = self.workers.remove(&peer).is_some_and(|worker| worker.draining);
         self.track_records.went(peer, polite, Instant::now());
+        self.keep_standing(peer).await;
         self.spares.retain(|_, spare| spare.place.machine != peer);
         let epochs: Vec<Epoch> = self.builds.iter().filter(|(_, b)| b.has(peer)).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {

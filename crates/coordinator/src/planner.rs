@@ -40,7 +40,7 @@ pub(crate) use memory::{Memory, PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU};
 pub(crate) use moves::should_move;
 pub(crate) use predict::{Predicted, predict};
 pub(crate) use reliability::Reliability;
-pub(crate) use repair::repair;
+pub(crate) use repair::{placed, repair};
 pub(crate) use spares::{replicas, spares};
 pub(crate) use speed::Measured;
 

@@ -1,6 +1,7 @@
-//! What outlives the coordinator's process: members, join codes, models, and the last epoch. One SQLite file that the
-//! running coordinator and the command line share.
+//! What outlives the coordinator's process: members and how reliable they were, join codes, models, the pipelines that
+//! served, and the last epoch. One SQLite file that the running coordinator and the command line share.
 
+use crate::planner::Reliability;
 use gogrid_wire::{Epoch, InviteToken, PeerId, control::Refusal};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
@@ -58,6 +59,8 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS models
         (name TEXT PRIMARY KEY, path TEXT NOT NULL, stages INTEGER NOT NULL, quant TEXT NOT NULL,
          created INTEGER NOT NULL, manifest TEXT NOT NULL, replicas INTEGER NOT NULL DEFAULT 2) STRICT;
+    CREATE TABLE IF NOT EXISTS standings
+        (id BLOB PRIMARY KEY, minutes REAL NOT NULL, losses REAL NOT NULL, seen INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ";
 
@@ -177,7 +180,8 @@ impl Registry {
     /// # Errors
     /// When the store cannot be written.
     pub(crate) fn remove(&self, id: PeerId) -> Result<()> {
-        self.wrap(self.db.execute("DELETE FROM members WHERE id = ?1", [id.0]).map(drop))
+        let remove = |table| self.db.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [id.0]);
+        self.wrap(remove("members").and_then(|_| remove("standings")).map(drop))
     }
 
     /// The machines on the allow list.
@@ -188,6 +192,31 @@ impl Registry {
         let read = || {
             let mut query = self.db.prepare("SELECT id, name FROM members ORDER BY joined, id")?;
             let rows = query.query_map([], |row| Ok(Member { id: PeerId(row.get(0)?), name: row.get(1)? }))?;
+            rows.collect()
+        };
+        self.wrap(read())
+    }
+
+    /// Keeps how reliable a machine was up to `now`, in seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn put_standing(&self, id: PeerId, seen: Reliability, now: u64) -> Result<()> {
+        let values = params![id.0, seen.minutes, seen.losses, now.cast_signed()];
+        self.wrap(self.db.execute("INSERT OR REPLACE INTO standings VALUES (?1, ?2, ?3, ?4)", values).map(drop))
+    }
+
+    /// How reliable each machine was, and up to when that was seen, in seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn standings(&self) -> Result<Vec<(PeerId, Reliability, u64)>> {
+        let read = || {
+            let mut query = self.db.prepare("SELECT id, minutes, losses, seen FROM standings")?;
+            let rows = query.query_map([], |row| {
+                let seen = Reliability { minutes: row.get(1)?, losses: row.get(2)? };
+                Ok((PeerId(row.get(0)?), seen, row.get::<_, i64>(3)?.cast_unsigned()))
+            })?;
             rows.collect()
         };
         self.wrap(read())
@@ -271,10 +300,15 @@ mod tests {
         registry.add_invite(&InviteToken([1; 16]), 1, HOUR).expect("kept");
         registry.admit(PeerId([1; 32]), "anna", Some(&InviteToken([1; 16])), 0).expect("readable").expect("in");
         assert_eq!(registry.next_epoch().expect("counts"), Epoch(1));
+        let seen = Reliability { minutes: 7.5, losses: 2.0 };
+        registry.put_standing(PeerId([1; 32]), seen, 99).expect("kept");
         drop(registry);
         let registry = Registry::open(folder.path()).expect("opens again");
         assert_eq!(registry.members().expect("read"), [Member { id: PeerId([1; 32]), name: "anna".into() }]);
         assert_eq!(registry.next_epoch().expect("counts"), Epoch(2));
+        assert_eq!(registry.standings().expect("read"), [(PeerId([1; 32]), seen, 99)]);
+        registry.remove(PeerId([1; 32])).expect("removed");
+        assert_eq!(registry.standings().expect("read"), []);
     }
 
     #[test]

@@ -372,7 +372,8 @@ impl Control {
                 self.view.set_stage(epoch.0, Some(stage_view(&held.spec, held.since, Some(loaded))));
                 held.gauge = Some(installed.gauge);
                 let (kv_budget, quant) = (held.spec.kv_budget, installed.quant.to_string());
-                ToCoordinator::Loaded { epoch, weight_bytes: installed.weight_bytes, kv_budget, quant }
+                let bandwidth = self.loader.cache.bandwidth();
+                ToCoordinator::Loaded { epoch, weight_bytes: installed.weight_bytes, kv_budget, quant, bandwidth }
             }
             Report::Loaded(_, Err(error)) => {
                 let message = chain(&error);

@@ -31,6 +31,9 @@ const NETWORK_TOLERANCE: Duration = Duration::from_millis(20);
 /// A mirror that sends nothing for this long is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Fewer bytes in one go say nothing of what the network can do.
+const ENOUGH_TO_TELL: u64 = 8 << 20;
+
 /// Where tensors are fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mirrors {
@@ -95,6 +98,9 @@ pub struct WeightCache {
     /// other.
     fetching: Arc<Mutex<()>>,
     bounds: Arc<Bounds>,
+    /// The fastest that weights came, in bytes a second; 0 until it is known. Slower ones say that others had the
+    /// server, too.
+    fastest: Arc<AtomicU64>,
 }
 
 /// What the donor lends for weights. Changes hold for the next tensor, and for the next bytes of this one.
@@ -144,7 +150,13 @@ impl WeightCache {
             .no_proxy()
             .build()
             .map_err(io::Error::other)?;
-        Ok(Self { folder: folder.to_owned(), client, fetching: Arc::default(), bounds: Arc::new(Bounds::new()) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            client,
+            fetching: Arc::default(),
+            bounds: Arc::new(Bounds::new()),
+            fastest: Arc::default(),
+        })
     }
 
     /// What is lent for weights.
@@ -155,6 +167,11 @@ impl WeightCache {
     /// The folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Bytes a second at which weights came, at best; `None` until enough came to tell.
+    pub(crate) fn bandwidth(&self) -> Option<u64> {
+        Some(self.fastest.load(Ordering::Relaxed)).filter(|fastest| *fastest > 0)
     }
 
     fn path(&self, entry: &TensorEntry) -> PathBuf {
@@ -184,7 +201,13 @@ impl WeightCache {
         }
         // Boxed one by one: the compiler cannot see that a stream of borrowing futures may be sent to another thread.
         let fetches: Vec<_> = missing.into_iter().map(|entry| self.fetch_tensor(entry, mirrors).boxed()).collect();
-        stream::iter(fetches).buffer_unordered(PARALLEL).try_collect().await
+        let start = Instant::now();
+        stream::iter(fetches).buffer_unordered(PARALLEL).try_collect::<()>().await?;
+        if bytes >= ENOUGH_TO_TELL {
+            let rate = bytes as f64 / start.elapsed().as_secs_f64();
+            self.fastest.fetch_max(rate as u64, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Notes that a tensor was used now: what was used longest ago goes first when room is needed.

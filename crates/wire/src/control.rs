@@ -40,6 +40,8 @@ pub enum ToCoordinator {
         kv_budget: u64,
         /// The weight type in use, as `--quant` spells it.
         quant: String,
+        /// Bytes a second at which weights came to the machine, at best; `None` before enough came to tell.
+        bandwidth: Option<u64>,
     },
     /// The stage cannot be loaded.
     LoadFailed {

@@ -16,7 +16,7 @@ pub use join::{InviteToken, JoinCode, JoinCodeError, PeerAddr};
 ///
 /// A change that an older program would misread takes the next number, and machines of different numbers refuse each
 /// other with both numbers in the message.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// The control protocol: enrolment, stages, beats.
 pub const CONTROL_ALPN: &[u8] = b"gogrid/control/1";

@@ -158,6 +158,9 @@ pub(crate) struct RoundingArgs {
     /// What computes: cpu, cuda:N or metal.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: DeviceSpec,
+    /// Tokens of an answer at most.
+    #[arg(long, value_name = "N", default_value_t = 96, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(5..=1024))]
+    pub(crate) tokens: usize,
     /// Answers, each of which is replayed four times.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     pub(crate) answers: usize,

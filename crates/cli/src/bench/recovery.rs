@@ -32,6 +32,8 @@ const BEFORE: usize = 8;
 const TOKENS: usize = 128;
 /// Tokens of the prompt and of the answer that is not disturbed.
 const COST_TOKENS: u32 = 128;
+/// Rounds of it, at least: what is looked for is smaller than what rounds differ by.
+const COST_ROUNDS: u32 = 10;
 /// In percent.
 const MOST_COST: f64 = 2.0;
 /// Every pipeline must be back within this time before the next round.
@@ -143,14 +145,15 @@ async fn cost(model: BenchModel, args: &RecoveryArgs) -> Result<Cost> {
     let prompt = prompt(COST_TOKENS);
     let mut times = [Vec::new(), Vec::new()];
     // The first of each warms up.
-    for round in 0..=args.rounds {
+    let rounds = args.rounds.max(COST_ROUNDS);
+    for round in 0..=rounds {
         for (site, times) in sites.iter().zip(&mut times) {
             let time = stream::time(&site.cluster.url, site.model, &prompt, COST_TOKENS as usize).await?.rest;
             if round > 0 {
                 times.push(time.as_secs_f64());
             }
         }
-        eprintln!("{} undisturbed: round {round} of {}", sites[0].model, args.rounds);
+        eprintln!("{} undisturbed: round {round} of {rounds}", sites[0].model);
     }
     let [without, with] = times.map(median);
     let model = sites[0].model;

@@ -11,8 +11,6 @@ use gogrid_model::{ChatMessage, Quant};
 use serde::{Deserialize, Serialize};
 use std::{path::Path, process::ExitCode};
 
-/// Tokens of an answer at most.
-const TOKENS: usize = 96;
 /// Replays of an answer: from after each fifth of it.
 const PARTS: usize = 5;
 /// Answers that are computed together.
@@ -74,15 +72,15 @@ fn measure(model: BenchModel, name: &'static str, path: &Path, quant: Quant, arg
     };
     let mut row = Row { model: name, quant, answers: 0, forked_in_batch: 0, replays: 0, forked_after_replay: 0 };
     for prompts in prompts.chunks(BATCH) {
-        let together = local.answer(prompts, TOKENS)?.answers;
+        let together = local.answer(prompts, args.tokens)?.answers;
         for (prompt, in_batch) in prompts.iter().zip(together) {
-            let whole = alone(&mut local, prompt.clone(), TOKENS)?;
+            let whole = alone(&mut local, prompt.clone(), args.tokens)?;
             row.answers += 1;
             row.forked_in_batch += usize::from(whole != in_batch);
             for part in 1..PARTS {
                 let delivered = whole.len() * part / PARTS;
                 let known = [prompt.as_slice(), &whole[..delivered]].concat();
-                let rest = alone(&mut local, known, TOKENS - delivered)?;
+                let rest = alone(&mut local, known, args.tokens - delivered)?;
                 row.replays += 1;
                 row.forked_after_replay += usize::from(rest != whole[delivered..]);
             }

@@ -101,6 +101,9 @@ impl FleetTask {
             for epoch in epochs {
                 self.end(epoch, "the model changed").await;
             }
+            // What was planned for it, and holds memory of another size, is no plan for what has its name now.
+            self.former.remove(&name);
+            self.returning.forget(&name);
             self.waiting.remove(&name);
         }
         for record in records {

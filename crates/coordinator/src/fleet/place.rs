@@ -1,6 +1,6 @@
 //! Where models go: what is planned when, over which machines.
 
-use super::{FleetTask, Model, build::Build};
+use super::{FleetTask, Model, build::Build, returning::Before};
 use crate::{
     planner::{self, Delays, Demand, Link as MachineLink, Machine, Placement, Plan, PlanError},
     route::{Route, Routes},
@@ -43,7 +43,16 @@ impl FleetTask {
             if self.of_model(&model.name).any(|build| self.works(build)) {
                 continue;
             }
-            match self.make_room(&model).await {
+            let place = match self.as_before(&model) {
+                Before::Again(plan) => Ok(*plan),
+                Before::Expected(until) => {
+                    let reason = "machines that served it before have not connected again yet";
+                    self.waiting.insert(model.name.clone(), (reason.into(), Some(until)));
+                    continue;
+                }
+                Before::Gone => self.make_room(&model).await,
+            };
+            match place {
                 Ok(plan) => {
                     let ms = plan.predicted.per_token * 1e3;
                     tracing::info!(model = model.name, binding = %plan.binding, "planned {ms:.1} ms per token");
@@ -131,7 +140,7 @@ impl FleetTask {
             device: worker.device,
             free: worker.lends.memory.saturating_sub(taken(id)),
             measured: worker.measured.get(model).copied(),
-            link: link(worker.round_trip),
+            link: link(worker.round_trip, worker.bandwidth),
             reliability: self.track_records.of(*id, now),
             groups: Vec::new(),
         });
@@ -183,10 +192,25 @@ impl FleetTask {
 }
 
 /// A machine's link, the coordinator in the middle of the network. Within an office delays differ by less than they
-/// fluctuate: machines there count as equal.
-fn link(round_trip: Option<Duration>) -> MachineLink {
+/// fluctuate, and what a machine takes depends on who else does: machines there count as equal.
+fn link(round_trip: Option<Duration>, bandwidth: Option<u64>) -> MachineLink {
     const FAR: Duration = Duration::from_millis(1);
     let usual = MachineLink::default();
-    let far = round_trip.filter(|round_trip| *round_trip > FAR);
-    far.map_or(usual, |round_trip| MachineLink { delay: round_trip.as_secs_f64() / 2.0, ..usual })
+    let delay = round_trip.filter(|round_trip| *round_trip > FAR).map(|round_trip| round_trip.as_secs_f64() / 2.0);
+    let bandwidth = bandwidth.map(|bytes| bytes as f64).filter(|bandwidth| *bandwidth < usual.bandwidth / 2.0);
+    MachineLink { delay: delay.unwrap_or(usual.delay), bandwidth: bandwidth.unwrap_or(usual.bandwidth) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offices_links_count_as_equal_and_slow_ones_as_they_are() {
+        let usual = MachineLink::default();
+        assert_eq!(link(Some(Duration::from_micros(700)), Some(90_000_000)), usual);
+        assert_eq!(link(None, Some(2_000_000_000)), usual);
+        let slow = link(Some(Duration::from_millis(8)), Some(3_000_000));
+        assert_eq!(slow, MachineLink { delay: 4e-3, bandwidth: 3e6 });
+    }
 }

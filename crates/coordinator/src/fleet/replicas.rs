@@ -1,7 +1,8 @@
 //! Further pipelines of a model that is served, on machines that no pipeline of it uses: they share its requests, and
 //! the sequences of one that is lost go on over another without waiting for a load.
 
-use super::FleetTask;
+use super::{FleetTask, returning::Before};
+use crate::planner::Machine;
 use gogrid_wire::Epoch;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -17,17 +18,33 @@ impl FleetTask {
             if self.is_too_soon(again) {
                 continue;
             }
-            let mut machines = self.machines(&model.name, &[]);
-            machines.retain(|machine| {
-                let own = self.builds.values().filter(|build| build.model == model.name);
-                !own.into_iter().any(|build| build.has(machine.id))
-            });
+            match self.as_before(&model) {
+                Before::Again(plan) => {
+                    tracing::info!(model = model.name, "a replica, as before");
+                    self.spread.insert(model.name.clone(), now);
+                    self.build(&model, plan.stages, None, false).await;
+                    continue;
+                }
+                Before::Expected(until) => {
+                    self.is_too_soon(Some(until));
+                    continue;
+                }
+                Before::Gone => {}
+            }
+            let machines = self.machines_without_part(&model.name);
             if let Ok(plan) = self.plan_over(&model, &machines) {
                 tracing::info!(model = model.name, "a replica");
                 self.spread.insert(model.name.clone(), now);
                 self.build(&Arc::clone(&model), plan.stages, None, false).await;
             }
         }
+    }
+
+    /// Machines that have no part in a pipeline of a model.
+    pub(super) fn machines_without_part(&self, model: &str) -> Vec<Machine> {
+        let mut machines = self.machines(model, &[]);
+        machines.retain(|machine| !self.of_model(model).any(|build| build.has(machine.id)));
+        machines
     }
 
     /// Whether a window is still open; when it ends, plans are made again.

@@ -17,6 +17,8 @@ pub(crate) struct Timing {
     pub(crate) replan_window: Duration,
     /// Better plans for what is served are looked for this often.
     pub(crate) improve_every: Duration,
+    /// A coordinator that starts again waits so long for the machines that served before.
+    pub(crate) return_within: Duration,
     /// A request that loses one pipeline after the other without getting a token is not given up before this.
     pub(crate) starves_after: Duration,
 }
@@ -37,6 +39,8 @@ impl Default for Timing {
             replan_window: Duration::from_secs(10),
             // Moving costs as much as some hundred tokens: what a minute's tokens gain must outweigh it.
             improve_every: Duration::from_secs(60),
+            // Workers try again within a second or two of a short absence; others can serve in their place after that.
+            return_within: Duration::from_secs(3),
             // Many sequences that are replayed wait for each other. Half of what clients usually wait for an answer.
             starves_after: Duration::from_secs(300),
         }

@@ -3,7 +3,7 @@ use gogrid_wire::PeerId;
 use std::collections::HashMap;
 use tokio::time::Instant;
 
-/// How reliable each machine was since the coordinator's start.
+/// How reliable each machine was.
 #[derive(Default)]
 pub(super) struct TrackRecords(HashMap<PeerId, TrackRecord>);
 
@@ -23,6 +23,16 @@ impl TrackRecord {
 }
 
 impl TrackRecords {
+    /// What was seen of a machine before the coordinator's start.
+    pub(super) fn known(&mut self, peer: PeerId, seen: Reliability, now: Instant) {
+        self.0.insert(peer, TrackRecord { seen, until: now, here: false });
+    }
+
+    /// What was seen of a machine up to now.
+    pub(super) fn seen(&self, peer: PeerId, now: Instant) -> Reliability {
+        self.0.get(&peer).map_or_else(Reliability::default, |record| record.at(now))
+    }
+
     pub(super) fn came(&mut self, peer: PeerId, now: Instant) {
         self.change(peer, now, true, |seen| seen);
     }
@@ -33,7 +43,7 @@ impl TrackRecords {
     }
 
     fn change(&mut self, peer: PeerId, now: Instant, here: bool, happened: impl Fn(Reliability) -> Reliability) {
-        let seen = self.0.get(&peer).map_or_else(Reliability::default, |record| record.at(now));
+        let seen = self.seen(peer, now);
         self.0.insert(peer, TrackRecord { seen: happened(seen), until: now, here });
     }
 
@@ -41,8 +51,7 @@ impl TrackRecords {
     /// preferred for it.
     pub(super) fn of(&self, peer: PeerId, now: Instant) -> f64 {
         const STEPS: f64 = 20.0;
-        let mean = self.0.get(&peer).map_or_else(Reliability::default, |record| record.at(now)).mean();
-        (mean * STEPS).round() / STEPS
+        (self.seen(peer, now).mean() * STEPS).round() / STEPS
     }
 }
 
@@ -65,6 +74,10 @@ mod tests {
             records.went(is_lost, false, later);
             records.came(is_lost, later);
         }
+        // What was written down is as good as what was seen.
+        let known = PeerId([4; 32]);
+        records.known(known, records.seen(is_lost, later), later);
+        assert_eq!(records.of(known, later), records.of(is_lost, later));
         let of = |peer| records.of(peer, later);
         assert!(of(stays) > before && of(stays) == of(leaves) && of(leaves) > of(is_lost));
     }

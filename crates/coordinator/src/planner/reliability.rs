@@ -14,9 +14,9 @@ const HALF_LIFE: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Reliability {
     /// Minutes that it was there, decayed.
-    minutes: f64,
+    pub(crate) minutes: f64,
     /// How often it was lost, decayed.
-    losses: f64,
+    pub(crate) losses: f64,
 }
 
 impl Reliability {

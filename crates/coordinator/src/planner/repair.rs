@@ -2,8 +2,31 @@
 //! caches of their sessions.
 
 use super::{
-    Binding, Delays, Demand, Machine, Placement, Plan, cut, predict, problem::Problem, search::Found, should_move,
+    Binding, Delays, Demand, Machine, Memory, Placement, Plan, cut, predict, problem::Problem, search::Found,
+    should_move,
 };
+use gogrid_model::Layers;
+use gogrid_wire::PeerId;
+
+/// Stages on the machines that had them before, for [`repair`]: those of machines that are not there take nothing, and
+/// stay nowhere. `None` where they are not the model's layers.
+pub(crate) fn placed(demand: &Demand<'_>, machines: &[Machine], stages: &[(PeerId, Layers)]) -> Option<Vec<Placement>> {
+    let problem = Problem::new(demand, machines);
+    let place = |(machine, layers): &(PeerId, Layers)| {
+        let (machine, layers) = (*machine, *layers);
+        let at = problem.machines.iter().position(|known| known.id == machine);
+        let gone = || Placement {
+            machine,
+            layers,
+            kv_budget: 0,
+            kv_tokens: 0,
+            memory: Memory::default(),
+            seconds_per_token: 0.0,
+        };
+        (layers.end <= demand.layers()).then(|| at.map_or_else(gone, |at| problem.place(at, layers)))
+    };
+    stages.iter().map(place).collect()
+}
 
 /// The former stages, each on its machine where that is left and has room for it, else on a machine that has it in
 /// memory already, else on the one without a part in it that makes a token slowest by the least. `None` where no stage could stay, no machine has room for one that is

@@ -251,7 +251,7 @@ impl Worker {
         let report = if fails {
             ToCoordinator::LoadFailed { epoch, message: "a simulated failure".into() }
         } else {
-            ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into() }
+            ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into(), bandwidth: None }
         };
         let loading = self.computer.spawn({
             let reports = reports.clone();

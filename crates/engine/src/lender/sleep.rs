@@ -16,8 +16,8 @@ const TURNS: usize = 4;
 pub(crate) async fn follow(lender: Lender) {
     let (turns, mut told) = tokio::sync::mpsc::channel(TURNS);
     let tell = move |turn| {
-        // Dropped when the system may go on.
-        let (done, wait) = std::sync::mpsc::channel::<()>();
+        // Nothing is sent: it is dropped when the system may go on.
+        let (done, wait) = std::sync::mpsc::sync_channel::<()>(0);
         if turns.try_send((turn, done)).is_ok() {
             let _ = wait.recv_timeout(2 * MOVED_WITHIN);
         }

@@ -20,6 +20,7 @@ const SERVICE: &str = "org.freedesktop.login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const SIGNAL: &str = "PrepareForSleep";
 
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, with nothing to wait for")]
 pub(super) fn watch(mut told: impl FnMut(Turn)) {
     loop {
         let mut asleep = false;

@@ -23,7 +23,7 @@ pub(super) struct Grid {
     pub(super) router: Router,
     pub(super) world: World,
     pub(super) machines: Vec<Machine>,
-    _stop: DropGuard,
+    stop: DropGuard,
     folder: tempfile::TempDir,
 }
 
@@ -37,6 +37,7 @@ pub(super) fn hurried() -> Timing {
         retry_after,
         replan_window,
         improve_every,
+        return_within,
         starves_after,
     } = Timing::default();
     Timing {
@@ -47,6 +48,7 @@ pub(super) fn hurried() -> Timing {
         retry_after: retry_after / 10,
         replan_window: replan_window / 10,
         improve_every: improve_every / 100,
+        return_within: return_within / 3,
         starves_after: starves_after / 300,
     }
 }
@@ -60,18 +62,30 @@ fn add_demo_model(folder: &Path, name: &str, stages: usize, replicas: usize) {
     add_model(folder, &model).expect("added");
 }
 
+/// A coordinator on a data folder, which ends when the guard is dropped.
+fn coordinator(folder: &Path) -> (Fleet, Router, DropGuard) {
+    let registry = Registry::open(folder).expect("opened");
+    let (task, fleet, routes) = FleetTask::new(registry, Shelf::default(), 64, true, hurried());
+    let stop = CancellationToken::new();
+    let router = Router::new(routes, 64, 64, hurried(), stop.clone());
+    tokio::spawn(task.run(stop.clone()));
+    (fleet, router, stop.drop_guard())
+}
+
 impl Grid {
+    /// The coordinator ends, and another one starts on its data; no machine has connected to it yet.
+    pub(super) fn restart(&mut self) {
+        self.machines.clear();
+        (self.fleet, self.router, self.stop) = coordinator(self.folder.path());
+    }
+
     /// A grid of so many machines that serves the demo model, cut into `stages`.
     pub(super) async fn start(machines: u8, stages: usize, replicas: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         add_demo_model(folder.path(), "demo", stages, replicas);
-        let registry = Registry::open(folder.path()).expect("opened");
-        let (task, fleet, routes) = FleetTask::new(registry, Shelf::default(), 64, true, hurried());
-        let stop = CancellationToken::new();
-        let router = Router::new(routes, 64, 64, hurried(), stop.clone());
-        tokio::spawn(task.run(stop.clone()));
+        let (fleet, router, stop) = coordinator(folder.path());
         let world = World::default();
-        let mut grid = Self { fleet, router, world, machines: Vec::new(), _stop: stop.drop_guard(), folder };
+        let mut grid = Self { fleet, router, world, machines: Vec::new(), stop, folder };
         for number in 0..machines {
             grid.join(number).await;
         }

@@ -221,7 +221,14 @@ impl Life {
                 self.specs.insert(epoch, spec);
                 self.held.store(self.specs.len(), Ordering::Relaxed);
                 if !self.slow.load(Ordering::Relaxed) {
-                    self.say(ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into() }).await;
+                    self.say(ToCoordinator::Loaded {
+                        epoch,
+                        weight_bytes: 1,
+                        kv_budget,
+                        quant: "none".into(),
+                        bandwidth: None,
+                    })
+                    .await;
                 }
             }
             ToWorker::Start { epoch } => self.link_up(epoch).await,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::status::PipelineState;
 use std::{
+    collections::BTreeSet,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -103,4 +104,52 @@ async fn a_pipeline_that_is_one_too_many_ends_when_its_answers_are_elsewhere() {
     assert_eq!(stream.finish().await.expect("whole"), expected(&PROMPT, 400));
     grid.wait_pipelines(1).await;
     grid.nothing_is_left().await;
+}
+
+/// The machines of each pipeline, in the order of its stages; the pipelines in any order.
+async fn pipelines(grid: &Grid) -> BTreeSet<Vec<String>> {
+    let model = grid.model().await;
+    let machines = model.pipelines.into_iter().map(|pipeline| pipeline.stages.into_iter().map(|stage| stage.worker_id));
+    machines.map(Iterator::collect).collect()
+}
+
+#[tokio::test]
+async fn a_coordinator_that_starts_again_goes_on_with_the_pipelines_that_served() {
+    let mut grid = Grid::with_pipelines(5, 2, 2).await;
+    let before = pipelines(&grid).await;
+    grid.restart();
+    // Whoever comes first would otherwise serve first.
+    for number in [4, 3, 1, 2, 0] {
+        grid.join(number).await;
+    }
+    grid.wait_pipelines(2).await;
+    assert_eq!(pipelines(&grid).await, before);
+}
+
+#[tokio::test]
+async fn a_machine_that_does_not_come_back_is_not_waited_for_long() {
+    let mut grid = Grid::with_pipelines(2, 2, 1).await;
+    let before = grid.model().await.pipelines.swap_remove(0);
+    grid.restart();
+    grid.join(2).await;
+    grid.join(1).await;
+    let start = Instant::now();
+    grid.wait_pipelines(1).await;
+    assert!(start.elapsed() >= hurried().return_within / 2, "{:?}", start.elapsed());
+    let now = grid.model().await.pipelines.swap_remove(0);
+    let kept = before.stages.iter().zip(&now.stages).filter(|(before, now)| before == now).count();
+    assert_eq!(kept, 1, "the one that is back keeps its stage: {before:?}, {now:?}");
+}
+
+#[tokio::test]
+async fn who_was_lost_is_written_down_for_the_next_coordinator() {
+    let mut grid = Grid::with_pipelines(2, 1, 1).await;
+    for _ in 0..3 {
+        grid.machines[0].kill().await;
+        grid.join(0).await;
+    }
+    let standings = grid.fleet.registry().lock().await.standings().expect("readable");
+    let losses = standings.iter().find(|(peer, ..)| *peer == grid.machines[0].id()).map(|(_, seen, _)| seen.losses);
+    assert!(losses.is_some_and(|losses| losses > 2.9), "{standings:?}");
+    assert_eq!(standings.len(), 1, "nobody else was lost");
 }
