@@ -43,10 +43,12 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
     let mut running = None;
     Ok(app.run_return(move |app, event| match event {
         RunEvent::Ready => running = arguments.take().and_then(|arguments| ready(app, arguments)),
-        RunEvent::WindowEvent { label, event: WindowEvent::CloseRequested { .. }, .. } if label == window::LABEL => {
+        RunEvent::WindowEvent { label, event: WindowEvent::CloseRequested { .. }, .. }
+            if window::is_open(app, &label) =>
+        {
             window::closing(app);
         }
-        RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if label == window::LABEL => {
+        RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if window::is_open(app, &label) => {
             app.state::<Desk>().stop_following();
             window::closed(app);
         }

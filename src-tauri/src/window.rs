@@ -5,12 +5,16 @@ mod phase;
 
 use crate::worker::Pace;
 use phase::{Open, Phase};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 use tauri::{AppHandle, Manager, Url, WebviewUrl, WebviewWindowBuilder, Wry, webview::NewWindowResponse};
 use tokio::sync::watch;
 
-/// Its name, to which the page's permissions are bound.
-pub(crate) const LABEL: &str = "main";
+/// How its names begin, to which the page's permissions are bound. Each that is made has a name of its own: one that was
+/// closed before it was whole keeps its name for ever.
+const NAME: &str = "main";
 /// Runs before the page's own scripts.
 const LANGUAGE: &str = include_str!("window/language.js");
 const TITLE: &str = "GoGrid";
@@ -21,12 +25,26 @@ const LEAST: (f64, f64) = (900.0, 640.0);
 
 /// The window's life.
 #[derive(Debug, Default)]
-pub(crate) struct Life(Mutex<Phase>);
+pub(crate) struct Life {
+    phase: Mutex<Phase>,
+    /// How many were made.
+    made: AtomicU64,
+}
 
 impl Life {
     fn step<T>(&self, step: impl FnOnce(&mut Phase) -> T) -> T {
-        step(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        step(&mut self.phase.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// The name of the window that was made last.
+    fn name(&self) -> String {
+        format!("{NAME}-{}", self.made.load(Ordering::Relaxed))
+    }
+}
+
+/// Whether this is the name of the window that is open, or was until now.
+pub(crate) fn is_open(app: &AppHandle<Wry>, name: &str) -> bool {
+    app.state::<Life>().name() == name
 }
 
 /// Shows the window, in front.
@@ -63,14 +81,16 @@ pub(crate) fn closed(app: &AppHandle<Wry>) {
 
 fn raise(app: &AppHandle<Wry>) {
     // One that is being made is about to be in front by itself.
-    let Some(window) = app.get_webview_window(LABEL) else { return };
+    let Some(window) = app.get_webview_window(&app.state::<Life>().name()) else { return };
     if let Err(error) = window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus()) {
         tracing::warn!("the window cannot be raised: {error}");
     }
 }
 
 fn make(app: &AppHandle<Wry>) -> tauri::Result<()> {
-    WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
+    let life = app.state::<Life>();
+    life.made.fetch_add(1, Ordering::Relaxed);
+    WebviewWindowBuilder::new(app, life.name(), WebviewUrl::default())
         .title(TITLE)
         .inner_size(SIZE.0, SIZE.1)
         .min_inner_size(LEAST.0, LEAST.1)

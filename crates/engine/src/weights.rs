@@ -33,6 +33,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Fewer bytes in one go say nothing of what the network can do.
 const ENOUGH_TO_TELL: u64 = 8 << 20;
+/// Whoever comes this near to a limit is held by it.
+const AT_THE_LIMIT: f64 = 0.8;
 
 /// Where tensors are fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,20 +111,24 @@ pub(crate) struct Bounds {
     clock: Instant,
     /// Bytes on disk.
     disk: AtomicU64,
-    /// Bytes per second.
+    /// Bytes per second, as a number and as what keeps to it.
+    allowed: AtomicU64,
     network: RequestPacer,
 }
 
 impl Bounds {
     fn new() -> Self {
         let network = RequestPacer::new(u64::MAX, Duration::from_secs(1), NETWORK_TOLERANCE);
-        Self { clock: Instant::now(), disk: AtomicU64::new(u64::MAX), network }
+        let [disk, allowed] = [u64::MAX, u64::MAX].map(AtomicU64::new);
+        Self { clock: Instant::now(), disk, allowed, network }
     }
 
     /// Sets bytes on disk, and bytes per second.
     pub(crate) fn set(&self, disk: u64, network: Option<u64>) {
         self.disk.store(disk, Ordering::Relaxed);
-        self.network.set_requests(network.unwrap_or(u64::MAX));
+        let allowed = network.unwrap_or(u64::MAX);
+        self.allowed.store(allowed, Ordering::Relaxed);
+        self.network.set_requests(allowed);
     }
 
     /// Waits until so many bytes more may be taken from the network.
@@ -174,6 +180,15 @@ impl WeightCache {
         Some(self.fastest.load(Ordering::Relaxed)).filter(|fastest| *fastest > 0)
     }
 
+    fn note_rate(&self, bytes: u64, took: Duration) {
+        let rate = bytes as f64 / took.as_secs_f64();
+        // At the donor's own limit, which is for weights alone, it says nothing of the network.
+        let is_free = rate < AT_THE_LIMIT * self.bounds.allowed.load(Ordering::Relaxed) as f64;
+        if bytes >= ENOUGH_TO_TELL && is_free {
+            self.fastest.fetch_max(rate as u64, Ordering::Relaxed);
+        }
+    }
+
     fn path(&self, entry: &TensorEntry) -> PathBuf {
         self.folder.join(entry.hash.to_string())
     }
@@ -203,10 +218,7 @@ impl WeightCache {
         let fetches: Vec<_> = missing.into_iter().map(|entry| self.fetch_tensor(entry, mirrors).boxed()).collect();
         let start = Instant::now();
         stream::iter(fetches).buffer_unordered(PARALLEL).try_collect::<()>().await?;
-        if bytes >= ENOUGH_TO_TELL {
-            let rate = bytes as f64 / start.elapsed().as_secs_f64();
-            self.fastest.fetch_max(rate as u64, Ordering::Relaxed);
-        }
+        self.note_rate(bytes, start.elapsed());
         Ok(())
     }
 
@@ -284,5 +296,28 @@ impl WeightCache {
 impl TensorSource for WeightCache {
     fn tensor(&self, entry: &TensorEntry) -> Result<Cow<'_, [u8]>, TensorError> {
         fs::read(self.path(entry)).map(Cow::Owned).map_err(|error| TensorError::new(&entry.name, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_network_is_as_fast_as_much_came_at_best_unless_the_donor_held_it_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = WeightCache::open(folder.path()).expect("opened");
+        let second = Duration::from_secs(1);
+        cache.note_rate(ENOUGH_TO_TELL - 1, second);
+        assert_eq!(cache.bandwidth(), None);
+        cache.bounds().set(u64::MAX, Some(10_000_000));
+        cache.note_rate(9_900_000, second);
+        assert_eq!(cache.bandwidth(), None);
+        cache.note_rate(30_000_000, 10 * second);
+        assert_eq!(cache.bandwidth(), Some(3_000_000));
+        cache.bounds().set(u64::MAX, None);
+        cache.note_rate(50_000_000, second);
+        cache.note_rate(20_000_000, second);
+        assert_eq!(cache.bandwidth(), Some(50_000_000));
     }
 }
