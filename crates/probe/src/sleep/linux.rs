@@ -16,6 +16,8 @@ use std::{thread, time::Duration};
 const RETRY: Duration = Duration::from_secs(30);
 /// Who answers does so within a millisecond; a system that starts is slower.
 const DEADLINE: Timeout = Timeout::Duration(Duration::from_secs(1));
+/// Awake for so long after it said that it would sleep, the system has changed its mind. (Time asleep does not count.)
+const STILL_AWAKE: Timeout = Timeout::Duration(Duration::from_secs(60));
 const SERVICE: &str = "org.freedesktop.login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const SIGNAL: &str = "PrepareForSleep";
@@ -36,14 +38,14 @@ pub(super) fn watch(mut told: impl FnMut(Turn)) {
     }
 }
 
-/// Tells of sleeps until the bus fails.
+/// Tells of sleeps until the bus fails, or does not tell of their end.
 fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
     let mut bus = system_bus::connect(DEADLINE)?;
     let rule = format!("type='signal',sender='{SERVICE}',interface='{MANAGER}',member='{SIGNAL}'");
     call(&mut bus, standard_messages::add_match(&rule))?;
     let mut lock = Some(lock(&mut bus)?);
     loop {
-        let signal = bus.wait_signal(Timeout::Infinite)?;
+        let signal = bus.wait_signal(if lock.is_some() { Timeout::Infinite } else { STILL_AWAKE })?;
         let header = &signal.dynheader;
         if (header.interface.as_deref(), header.member.as_deref()) != (Some(MANAGER), Some(SIGNAL)) {
             continue;
