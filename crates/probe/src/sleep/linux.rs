@@ -3,6 +3,7 @@
 
 use super::Turn;
 use crate::system_bus;
+use nix::errno::Errno;
 use rustbus::{
     MessageBuilder, RpcConn,
     connection::{Error, Timeout, ll_conn::force_finish_on_error},
@@ -10,7 +11,7 @@ use rustbus::{
     standard_messages,
     wire::UnixFd,
 };
-use std::{thread, time::Duration};
+use std::{io, thread, time::Duration};
 
 /// A bus that is not there, or has no logind, is tried again so seldom that it costs nothing.
 const RETRY: Duration = Duration::from_secs(30);
@@ -45,7 +46,11 @@ fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
     call(&mut bus, standard_messages::add_match(&rule))?;
     let mut lock = Some(lock(&mut bus)?);
     loop {
-        let signal = bus.wait_signal(if lock.is_some() { Timeout::Infinite } else { STILL_AWAKE })?;
+        let signal = match bus.wait_signal(if lock.is_some() { Timeout::Infinite } else { STILL_AWAKE }) {
+            // A wait with a deadline ends where the process was stopped and goes on.
+            Err(error) if is_interrupted(&error) => continue,
+            signal => signal?,
+        };
         let header = &signal.dynheader;
         if (header.interface.as_deref(), header.member.as_deref()) != (Some(MANAGER), Some(SIGNAL)) {
             continue;
@@ -58,6 +63,14 @@ fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
             told(Turn::Wakes);
             lock.get_or_insert(self::lock(&mut bus)?);
         }
+    }
+}
+
+fn is_interrupted(error: &Error) -> bool {
+    match error {
+        Error::NixError(error) => *error == Errno::EINTR,
+        Error::IoError(error) => error.kind() == io::ErrorKind::Interrupted,
+        _ => false,
     }
 }
 
