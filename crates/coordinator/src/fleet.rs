@@ -450,13 +450,14 @@ impl FleetTask {
         tracing::warn!(peer = %peer.short(), name, why, "worker lost");
         let polite = self.workers.remove(&peer).is_some_and(|worker| worker.draining);
         self.track_records.went(peer, polite, Instant::now());
-        self.keep_standing(peer).await;
         self.spares.retain(|_, spare| spare.place.machine != peer);
         let epochs: Vec<Epoch> = self.builds.iter().filter(|(_, b)| b.has(peer)).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
             self.close(epoch, &format!("{name}: {why}")).await;
         }
         self.place().await;
+        // Last: requests wait for what is above, and nobody for the disk.
+        self.keep_standing(peer).await;
     }
 
     /// Ends an epoch, and plans its model anew.

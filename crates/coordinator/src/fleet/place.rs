@@ -197,7 +197,8 @@ fn link(round_trip: Option<Duration>, bandwidth: Option<u64>) -> MachineLink {
     const FAR: Duration = Duration::from_millis(1);
     let usual = MachineLink::default();
     let delay = round_trip.filter(|round_trip| *round_trip > FAR).map(|round_trip| round_trip.as_secs_f64() / 2.0);
-    let bandwidth = bandwidth.map(|bytes| bytes as f64).filter(|bandwidth| *bandwidth < usual.bandwidth / 2.0);
+    let slow = |bandwidth: &f64| *bandwidth > 0.0 && *bandwidth < usual.bandwidth / 2.0;
+    let bandwidth = bandwidth.map(|bytes| bytes as f64).filter(slow);
     MachineLink { delay: delay.unwrap_or(usual.delay), bandwidth: bandwidth.unwrap_or(usual.bandwidth) }
 }
 
@@ -210,6 +211,7 @@ mod tests {
         let usual = MachineLink::default();
         assert_eq!(link(Some(Duration::from_micros(700)), Some(90_000_000)), usual);
         assert_eq!(link(None, Some(2_000_000_000)), usual);
+        assert_eq!(link(None, Some(0)), usual, "nothing can be reckoned with none at all");
         let slow = link(Some(Duration::from_millis(8)), Some(3_000_000));
         assert_eq!(slow, MachineLink { delay: 4e-3, bandwidth: 3e6 });
     }
