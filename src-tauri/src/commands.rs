@@ -8,7 +8,7 @@ use crate::{
     report::{self, System},
     worker::Order,
 };
-use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, Refused, Request, Response};
+use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, RequestError, Request, Response};
 use jiff::Zoned;
 use tauri::{AppHandle, Manager, State, Wry, async_runtime::spawn_blocking, ipc::Channel};
 
@@ -26,13 +26,13 @@ pub(crate) fn follow(desk: State<'_, Desk>, channel: Channel<AppState>) {
 
 /// Asks the worker.
 #[tauri::command]
-pub(crate) async fn worker(desk: State<'_, Desk>, request: Request) -> Result<Response, Refused> {
+pub(crate) async fn worker(desk: State<'_, Desk>, request: Request) -> Result<Response, RequestError> {
     desk.orders.ask(request).await
 }
 
 /// Takes the app's settings over.
 #[tauri::command]
-pub(crate) async fn change_settings(app: AppHandle<Wry>, settings: AppSettings) -> Result<AppState, Refused> {
+pub(crate) async fn change_settings(app: AppHandle<Wry>, settings: AppSettings) -> Result<AppState, RequestError> {
     off_the_async_threads(app, move |app, desk| desk.change_settings(app, &settings)).await?
 }
 
@@ -44,14 +44,14 @@ pub(crate) fn open_key_store(desk: State<'_, Desk>) {
 
 /// Lines of a log.
 #[tauri::command]
-pub(crate) async fn logs(app: AppHandle<Wry>, filter: LogFilter) -> Result<Vec<LogLine>, Refused> {
+pub(crate) async fn logs(app: AppHandle<Wry>, filter: LogFilter) -> Result<Vec<LogLine>, RequestError> {
     off_the_async_threads(app, move |app, desk| log_lines::read(&desk.folders, &filter, &desk.private(home(app))))
         .await?
 }
 
 /// A text for whoever helps.
 #[tauri::command]
-pub(crate) async fn report(app: AppHandle<Wry>) -> Result<String, Refused> {
+pub(crate) async fn report(app: AppHandle<Wry>) -> Result<String, RequestError> {
     off_the_async_threads(app, |app, desk| {
         report::write(&desk.board.copy(), &System::look(), &desk.folders, &desk.private(home(app)))
     })
@@ -60,17 +60,17 @@ pub(crate) async fn report(app: AppHandle<Wry>) -> Result<String, Refused> {
 
 /// Writes the work of each day into the downloads, and says where.
 #[tauri::command]
-pub(crate) async fn export_days(app: AppHandle<Wry>, desk: State<'_, Desk>) -> Result<String, Refused> {
+pub(crate) async fn export_days(app: AppHandle<Wry>, desk: State<'_, Desk>) -> Result<String, RequestError> {
     let Response::Days(days) = desk.orders.ask(Request::Days).await? else {
-        return Err(Refused::new(None, "the engine's answer is not understood: it may be of another version"));
+        return Err(RequestError::new(None, "the engine's answer is not understood: it may be of another version"));
     };
     off_the_async_threads(app, move |app, _| {
         let folder = app.path().download_dir().or_else(|_| app.path().home_dir());
-        let folder = folder.map_err(|error| Refused::new(None, format!("There is no folder for it: {error}")))?;
+        let folder = folder.map_err(|error| RequestError::new(None, format!("There is no folder for it: {error}")))?;
         let today = Zoned::now().strftime("%Y-%m-%d").to_string();
         export::write(&folder, &today, &export::csv(&days))
             .map(|path| path.display().to_string())
-            .map_err(|error| Refused::new(None, format!("Nothing was written to {}: {error}", folder.display())))
+            .map_err(|error| RequestError::new(None, format!("Nothing was written to {}: {error}", folder.display())))
     })
     .await?
 }
@@ -96,8 +96,8 @@ pub(crate) fn restart_worker(desk: State<'_, Desk>) {
 
 /// Installs the newest version and starts it.
 #[tauri::command]
-pub(crate) async fn install_update(app: AppHandle<Wry>, desk: State<'_, Desk>) -> Result<(), Refused> {
-    let refused = |error: crate::update::UpdateError| Refused::new(None, error.to_string());
+pub(crate) async fn install_update(app: AppHandle<Wry>, desk: State<'_, Desk>) -> Result<(), RequestError> {
+    let refused = |error: crate::update::UpdateError| RequestError::new(None, error.to_string());
     desk.updates().map_err(refused)?.install(&app).await.map_err(refused)?;
     app.request_restart();
     Ok(())
@@ -107,10 +107,10 @@ pub(crate) async fn install_update(app: AppHandle<Wry>, desk: State<'_, Desk>) -
 async fn off_the_async_threads<T: Send + 'static>(
     app: AppHandle<Wry>,
     work: impl FnOnce(&AppHandle<Wry>, &Desk) -> T + Send + 'static,
-) -> Result<T, Refused> {
+) -> Result<T, RequestError> {
     spawn_blocking(move || work(&app, &app.state::<Desk>()))
         .await
-        .map_err(|error| Refused::new(None, format!("GoGrid failed: {error}")))
+        .map_err(|error| RequestError::new(None, format!("GoGrid failed: {error}")))
 }
 
 fn home(app: &AppHandle<Wry>) -> Option<String> {

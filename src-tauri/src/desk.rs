@@ -9,7 +9,7 @@ use crate::{
     update::{Source, UpdateError},
     worker::{Order, Orders},
 };
-use gogrid_panel_api::{AppSettings, AppState, Refused};
+use gogrid_panel_api::{AppSettings, AppState, RequestError};
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -43,12 +43,12 @@ impl Desk {
     ///
     /// # Errors
     /// When a value is none, the disk does not take them, or the system does not start the app at login.
-    pub(crate) fn change_settings(&self, app: &AppHandle<Wry>, page: &AppSettings) -> Result<AppState, Refused> {
+    pub(crate) fn change_settings(&self, app: &AppHandle<Wry>, page: &AppSettings) -> Result<AppState, RequestError> {
         check_name(&page.machine_name)?;
         let mut file = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         start_at_login(app, page.autostart)?;
         let settings = file.current().with(page);
-        file.keep(settings.clone()).map_err(|error| Refused::new(None, error.to_string()))?;
+        file.keep(settings.clone()).map_err(|error| RequestError::new(None, error.to_string()))?;
         drop(file);
         self.keys.allow_file(settings.key_file);
         let name = machine_name(&settings);
@@ -113,13 +113,13 @@ pub(crate) fn starts_at_login(app: &AppHandle<Wry>) -> bool {
     })
 }
 
-fn start_at_login(app: &AppHandle<Wry>, start: bool) -> Result<(), Refused> {
+fn start_at_login(app: &AppHandle<Wry>, start: bool) -> Result<(), RequestError> {
     if start == starts_at_login(app) {
         return Ok(());
     }
     let system = app.autolaunch();
     let changed = if start { system.enable() } else { system.disable() };
-    changed.map_err(|error| Refused::new(Some("autostart"), format!("The system does not take it: {error}")))
+    changed.map_err(|error| RequestError::new(Some("autostart"), format!("The system does not take it: {error}")))
 }
 
 /// The name that the fleet sees.

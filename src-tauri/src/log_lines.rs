@@ -4,7 +4,7 @@ mod line;
 mod tail;
 
 use crate::{folders::Folders, logging, redact::Private};
-use gogrid_panel_api::{LogFilter, LogLine, Refused};
+use gogrid_panel_api::{LogFilter, LogLine, RequestError};
 use line::{Level, lines};
 use std::path::Path;
 
@@ -17,14 +17,14 @@ const WORKER: &str = "worker";
 ///
 /// # Errors
 /// When the filter names a log or a level that is none.
-pub(crate) fn read(folders: &Folders, filter: &LogFilter, private: &Private) -> Result<Vec<LogLine>, Refused> {
+pub(crate) fn read(folders: &Folders, filter: &LogFilter, private: &Private) -> Result<Vec<LogLine>, RequestError> {
     let (folder, name): (&Path, &str) = match filter.of.as_str() {
         "app" => (&folders.logs, logging::NAME),
         "worker" => (&folders.worker_logs, WORKER),
-        other => return Err(Refused::new(Some("of"), format!("`{other}` is no log: `app` or `worker`"))),
+        other => return Err(RequestError::new(Some("of"), format!("`{other}` is no log: `app` or `worker`"))),
     };
     let level = Level::of(&filter.level.to_uppercase()).ok_or_else(|| {
-        Refused::new(Some("level"), format!("`{}` is no level: `error`, `warn`, `info` or `debug`", filter.level))
+        RequestError::new(Some("level"), format!("`{}` is no level: `error`, `warn`, `info` or `debug`", filter.level))
     })?;
     let text = filter.text.to_lowercase();
     Ok(newest(folder, name, NEWEST, private, |line, is| {

@@ -7,7 +7,7 @@ use crate::{
     registry::{Registry, RegistryError},
     router::Router,
     settings::Settings,
-    weights::{self, Shelf},
+    weights::{self, TensorIndex},
 };
 use gogrid_link::{BindError, Identity, IdentityError, IrohTransport, Transport};
 use gogrid_wire::{VERSION, control::Welcome};
@@ -89,7 +89,7 @@ impl Coordinator {
 
         let (weights_listener, weights_addr) = listen("the weights' server", settings.weights_listen).await?;
         let (api_listener, api) = listen("the API", settings.listen).await?;
-        let shelf = Shelf::default();
+        let index = TensorIndex::default();
         let weights_token = token();
         let welcome = Welcome {
             version: VERSION,
@@ -101,7 +101,7 @@ impl Coordinator {
         let close = CancellationToken::new();
         let (sessions, timing) = (settings.max_sessions, Timing::default());
         let (fleet_task, fleet, routes) =
-            FleetTask::new(registry, shelf.clone(), sessions, settings.keep_sessions, timing);
+            FleetTask::new(registry, index.clone(), sessions, settings.keep_sessions, timing);
         let router = Router::new(routes, sessions, settings.queue_capacity, timing, stop.clone());
         let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
         let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
@@ -112,7 +112,7 @@ impl Coordinator {
         let mut tasks = JoinSet::new();
         tasks.spawn(fleet_task.run(close.clone()));
         tasks.spawn(accept::accept(transport.clone(), fleet, welcome));
-        tasks.spawn(serve(weights_listener, weights::routes(shelf, &weights_token), close.clone()));
+        tasks.spawn(serve(weights_listener, weights::routes(index, &weights_token), close.clone()));
         tasks.spawn(serve(api_listener, app, close.clone()));
         Ok(Self { api, folder: folder.to_owned(), router, tasks, transport, stop, close, _lock: lock })
     }

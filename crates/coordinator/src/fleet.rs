@@ -181,7 +181,7 @@ impl FleetTask {
     /// The task and its handle. `weights` is where the weights' server finds tensors.
     pub(crate) fn new(
         registry: Registry,
-        weights: crate::weights::Shelf,
+        weights: crate::weights::TensorIndex,
         max_sessions: usize,
         keep_sessions: bool,
         timing: Timing,

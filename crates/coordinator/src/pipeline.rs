@@ -6,7 +6,7 @@ use gogrid_model::Candidates;
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,
-    stage::{Resume, Rows, Span, StageFrame, Step, Want},
+    stage::{KvReuse, Rows, Span, StageFrame, Step, Want},
 };
 use std::{
     collections::HashMap,
@@ -145,17 +145,17 @@ impl Pipeline {
     }
 
     /// How its stages go on with a session of an earlier epoch that has so many tokens; empty where it begins anew.
-    pub(crate) fn resume(&self, session: SessionId, length: usize) -> Vec<Resume> {
+    pub(crate) fn resume(&self, session: SessionId, length: usize) -> Vec<KvReuse> {
         self.kept.get().map_or_else(Vec::new, |kept| kept.resume(session, length))
     }
 
     /// Starts a session of at most `capacity` tokens on every stage. Cancel-safe.
-    pub(crate) async fn open(self: &Arc<Self>, capacity: u32, resume: Vec<Resume>) -> OpenSession {
+    pub(crate) async fn open(self: &Arc<Self>, capacity: u32, resume: Vec<KvReuse>) -> OpenSession {
         let (answers, receiver) = mpsc::channel(PER_SESSION);
         let id = SessionId::new(self.epoch, self.next_session.fetch_add(1, Ordering::Relaxed));
         self.lock().insert(id, answers);
         let session = OpenSession { pipeline: self.clone(), id, answers: receiver };
-        session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity, resume }, Vec::new()).await;
+        session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity, reuse: resume }, Vec::new()).await;
         session
     }
 

@@ -4,23 +4,23 @@
 //! that is new has nothing and needs all rows from the stage before it. So, from the last stage to the first: a stage
 //! computes from its first missing position on, or from where the next stage needs rows that it has not kept.
 
-use gogrid_wire::{SessionId, control::KeptSession, stage::Resume};
+use gogrid_wire::{SessionId, control::RetainedSession, stage::KvReuse};
 use std::collections::HashMap;
 
 /// What each stage of a pipeline has of the sessions of earlier epochs.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(Vec<HashMap<SessionId, KeptSession>>);
+pub(crate) struct Kept(Vec<HashMap<SessionId, RetainedSession>>);
 
 impl Kept {
     /// In the order of the stages.
-    pub(crate) fn new(stages: impl IntoIterator<Item = Vec<KeptSession>>) -> Self {
-        let by_session = |kept: Vec<KeptSession>| kept.into_iter().map(|kept| (kept.session, kept)).collect();
+    pub(crate) fn new(stages: impl IntoIterator<Item = Vec<RetainedSession>>) -> Self {
+        let by_session = |kept: Vec<RetainedSession>| kept.into_iter().map(|kept| (kept.session, kept)).collect();
         Self(stages.into_iter().map(by_session).collect())
     }
 
     /// How each stage goes on with a session that has so many tokens, the last of which none has seen. Empty where the
     /// first stage has nothing of use: the prompt is computed anew.
-    pub(crate) fn resume(&self, session: SessionId, length: usize) -> Vec<Resume> {
+    pub(crate) fn resume(&self, session: SessionId, length: usize) -> Vec<KvReuse> {
         // The last token is computed everywhere, so that it brings candidates.
         let last = u32::try_from(length.saturating_sub(1)).unwrap_or(u32::MAX);
         let mut resume = Vec::new();
@@ -30,7 +30,7 @@ impl Kept {
             let has = kept.map_or(0, |kept| kept.tokens.min(last));
             let outputs = back == 0 || kept.is_some_and(|kept| kept.outputs);
             let keep = if outputs { has } else { has.min(emit) };
-            resume.push(Resume { from: session, keep, emit });
+            resume.push(KvReuse { from: session, keep, emit });
             emit = keep;
         }
         resume.reverse();
@@ -45,11 +45,11 @@ mod tests {
 
     const SESSION: SessionId = SessionId(7);
 
-    fn kept(tokens: u32, outputs: bool) -> Vec<KeptSession> {
-        vec![KeptSession { session: SESSION, tokens, outputs }]
+    fn kept(tokens: u32, outputs: bool) -> Vec<RetainedSession> {
+        vec![RetainedSession { session: SESSION, tokens, outputs }]
     }
 
-    fn plan(stages: Vec<Vec<KeptSession>>, length: usize) -> Vec<(u32, u32)> {
+    fn plan(stages: Vec<Vec<RetainedSession>>, length: usize) -> Vec<(u32, u32)> {
         Kept::new(stages).resume(SESSION, length).iter().map(|stage| (stage.keep, stage.emit)).collect()
     }
 
@@ -88,7 +88,7 @@ mod tests {
             }
             // The coordinator sends tokens from the first stage's first missing position on.
             let mut first_row = resume[0].keep;
-            for ((tokens, outputs), Resume { keep, emit, .. }) in stages.iter().zip(&resume) {
+            for ((tokens, outputs), KvReuse { keep, emit, .. }) in stages.iter().zip(&resume) {
                 prop_assert!(keep <= tokens && *keep < length as u32, "it has what it is to keep");
                 prop_assert_eq!(first_row, *keep, "rows follow on what it has");
                 prop_assert!(emit >= keep || *outputs, "what it does not compute it has kept");

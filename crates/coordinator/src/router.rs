@@ -169,7 +169,7 @@ impl Router {
             match outcome {
                 Outcome::Finished => return Ok(()),
                 Outcome::Moved => {}
-                Outcome::NotKept => sequence.begin_anew(),
+                Outcome::NotRetained => sequence.begin_anew(),
                 Outcome::Lost => {
                     progress.lost(self.timing.starves_after, &self.starving)?;
                     if progress.starving.is_none() && self.starving.load(Ordering::Relaxed) > 0 {

@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
     /// A machine has no memory for the session (any more); the sequence can go on later.
     HandedBack,
     /// What it was to go on from is not there any more; it can begin anew, at once.
-    NotKept,
+    NotRetained,
 }
 
 async fn too_long() {
@@ -178,7 +178,7 @@ impl Sequence {
             }),
             // Its owner lends that machine's memory no more, or others came first: again, when there is room.
             Some(Answer::Failed(SessionError::OutOfMemory { .. })) => Outcome::HandedBack,
-            Some(Answer::Failed(SessionError::NotKept)) => Outcome::NotKept,
+            Some(Answer::Failed(SessionError::NotRetained)) => Outcome::NotRetained,
             Some(Answer::Failed(error)) => Outcome::Failed(GenerateError::Stage { message: error.to_string() }),
             None => Outcome::Lost,
         })

@@ -23,9 +23,9 @@ const READ_BYTES: usize = 256 << 10;
 
 /// Where every tensor lies, by hash.
 #[derive(Clone, Default)]
-pub(crate) struct Shelf(Arc<RwLock<HashMap<TensorHash, Location>>>);
+pub(crate) struct TensorIndex(Arc<RwLock<HashMap<TensorHash, Location>>>);
 
-impl Shelf {
+impl TensorIndex {
     pub(crate) fn put(&self, hash: TensorHash, location: Location) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(hash, location);
     }
@@ -37,13 +37,13 @@ impl Shelf {
 
 #[derive(Clone)]
 struct Server {
-    shelf: Shelf,
+    index: TensorIndex,
     authorization: Arc<str>,
 }
 
 /// The server's routes. Every request needs `token` as its bearer.
-pub(crate) fn routes(shelf: Shelf, token: &str) -> Router {
-    let server = Server { shelf, authorization: format!("Bearer {token}").into() };
+pub(crate) fn routes(index: TensorIndex, token: &str) -> Router {
+    let server = Server { index, authorization: format!("Bearer {token}").into() };
     Router::new().route("/weights/{hash}", get(tensor)).with_state(server)
 }
 
@@ -53,7 +53,7 @@ async fn tensor(State(server): State<Server>, Path(hash): Path<String>, headers:
     if given != Some(blake3::hash(server.authorization.as_bytes())) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let Some(location) = hash.parse().ok().and_then(|hash| server.shelf.get(&hash)) else {
+    let Some(location) = hash.parse().ok().and_then(|hash| server.index.get(&hash)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let start = match headers.get(header::RANGE).map(|range| range.to_str().ok().and_then(range_start)) {
@@ -103,14 +103,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model");
         std::fs::write(&path, b"..0123456789..").expect("written");
-        let shelf = Shelf::default();
-        shelf.put(TensorHash::from_bytes([7; 32]), Location { path, offset: 2, bytes: 10 });
+        let index = TensorIndex::default();
+        index.put(TensorHash::from_bytes([7; 32]), Location { path, offset: 2, bytes: 10 });
         let mut request = Request::get(format!("/weights/{hash}")).header("authorization", authorization);
         if let Some(range) = range {
             request = request.header("range", range);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = routes(shelf, "secret").oneshot(request).await.expect("answers");
+        let response = routes(index, "secret").oneshot(request).await.expect("answers");
         let status = response.status();
         (status, axum::body::to_bytes(response.into_body(), 100).await.expect("a body").to_vec())
     }

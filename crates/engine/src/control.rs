@@ -16,7 +16,7 @@ use gogrid_link::{DialError, FrameSender, Link, LinkError, Protocol, Received, T
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
     control::{
-        Beat, Hello, KeptSession, Lends, Peer, Refusal, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
+        Beat, Hello, RetainedSession, Lends, Peer, Refusal, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
         Welcome,
     },
     stage::Role,
@@ -168,7 +168,7 @@ pub(crate) struct Control {
 /// What a stage's tasks tell.
 enum Report {
     Loaded(Epoch, Result<Installed, StageLoadError>),
-    Linked(Epoch, Result<Vec<KeptSession>, String>),
+    Linked(Epoch, Result<Vec<RetainedSession>, String>),
 }
 
 impl Control {

@@ -11,7 +11,7 @@ use crate::{
     self_test,
 };
 use gogrid_limits::Ledger;
-use gogrid_panel_api::{Contribution, LeverState, Machine, Refused, Request, Response, Stage, Status, Usage};
+use gogrid_panel_api::{Contribution, LeverState, Machine, RequestError, Request, Response, Stage, Status, Usage};
 use gogrid_probe::{Lever, Outcome};
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -99,7 +99,7 @@ impl local::Desk for Desk {
         }
         if self.paced.is_stopped() && tokio::time::timeout(QUIET_WITHIN, self.executor.work().quiet()).await.is_err() {
             let message = "no further slice is computed, but the one under way has not ended yet".into();
-            return Response::Refused(Refused { field: None, message });
+            return Response::Refused(RequestError { field: None, message });
         }
         Response::Done
     }
@@ -114,11 +114,11 @@ fn reason(state: &State) -> String {
     }
 }
 
-fn answer(result: Result<Response, Refused>) -> Response {
+fn answer(result: Result<Response, RequestError>) -> Response {
     result.unwrap_or_else(Response::Refused)
 }
 
-fn done(result: Result<(), Refused>) -> Response {
+fn done(result: Result<(), RequestError>) -> Response {
     answer(result.map(|()| Response::Done))
 }
 
@@ -126,13 +126,13 @@ impl Desk {
     async fn join(&self, code: &str) -> Response {
         match code.parse() {
             Ok(code) => done(self.gate.order(Wish::Join(Box::new(code))).await),
-            Err(error) => Response::Refused(Refused::new(Some("code"), error.to_string())),
+            Err(error) => Response::Refused(RequestError::new(Some("code"), error.to_string())),
         }
     }
 
     async fn test(&self) -> Response {
         let Ok(_alone) = self.testing.try_lock() else {
-            return Response::Refused(Refused::new(None, "a self-test is running already"));
+            return Response::Refused(RequestError::new(None, "a self-test is running already"));
         };
         answer(self_test::run(&self.lender, &self.executor, &self.paced).await.map(Response::SelfTest))
     }

@@ -25,7 +25,7 @@ use gogrid_limits::{Ledger, Release, Reservation, plan_shrink};
 use gogrid_model::{Layers, Quant, Stage, TensorHash};
 use gogrid_wire::{
     Epoch, SessionId,
-    control::{KeptSession, SessionError, StageSpec},
+    control::{RetainedSession, SessionError, StageSpec},
     stage::StageFrame,
 };
 use slot::{Failed, Slot};
@@ -111,7 +111,7 @@ enum Command {
     Install { key: StageKey, epoch: Epoch, terms: Terms, loaded: Box<Loaded>, reply: oneshot::Sender<Installed> },
     Connect { epoch: Epoch, out: mpsc::Sender<Outgoing> },
     Frame { frame: StageFrame, body: Vec<u8> },
-    Kept { epoch: Epoch, reply: oneshot::Sender<Option<Vec<KeptSession>>> },
+    Kept { epoch: Epoch, reply: oneshot::Sender<Option<Vec<RetainedSession>>> },
     Park { epoch: Epoch, keep: bool },
     Shrink { why: String, done: SyncSender<()> },
     Release { why: String },
@@ -190,7 +190,7 @@ impl Executor {
     }
 
     /// The sessions of earlier epochs that a stage has; `None` where there is no such stage.
-    pub(crate) async fn kept(&self, epoch: Epoch) -> Option<Vec<KeptSession>> {
+    pub(crate) async fn kept(&self, epoch: Epoch) -> Option<Vec<RetainedSession>> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Kept { epoch, reply }).await;
         answer.await.ok().flatten()

@@ -16,7 +16,7 @@ use crate::{
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_link::Transport;
-use gogrid_panel_api::{Connection, Happening, Refused};
+use gogrid_panel_api::{Connection, Happening, RequestError};
 use gogrid_wire::{InviteToken, JoinCode, PeerAddr, control::Refusal};
 use std::{
     path::PathBuf,
@@ -36,7 +36,7 @@ const ORDERS: usize = 4;
 /// What the donor asks for, and where to say that it is done.
 pub(crate) struct Order {
     pub(crate) wish: Wish,
-    pub(crate) done: oneshot::Sender<Result<(), Refused>>,
+    pub(crate) done: oneshot::Sender<Result<(), RequestError>>,
 }
 
 #[derive(Debug)]
@@ -56,8 +56,8 @@ impl Gate {
     }
 
     /// Gives an order and waits until it is carried out.
-    pub(crate) async fn order(&self, wish: Wish) -> Result<(), Refused> {
-        let ending = || Refused::new(None, "the worker is ending");
+    pub(crate) async fn order(&self, wish: Wish) -> Result<(), RequestError> {
+        let ending = || RequestError::new(None, "the worker is ending");
         let (done, answer) = oneshot::channel();
         self.0.send(Order { wish, done }).await.map_err(|_| ending())?;
         answer.await.unwrap_or_else(|_| Err(ending()))
@@ -74,7 +74,7 @@ struct Goal {
 }
 
 struct Asked {
-    done: oneshot::Sender<Result<(), Refused>>,
+    done: oneshot::Sender<Result<(), RequestError>>,
     before: Option<Membership>,
 }
 
@@ -89,7 +89,7 @@ struct Inside {
     coordinator: PeerAddr,
     joined: control::Joined,
     /// Who waits for the machine to be let in.
-    asked: Option<oneshot::Sender<Result<(), Refused>>>,
+    asked: Option<oneshot::Sender<Result<(), RequestError>>>,
 }
 
 /// What runs the machine's membership.
@@ -141,7 +141,7 @@ impl Grid {
                 None => return Place::Over,
                 Some(Order { wish: Wish::Join(code), done }) => return Place::Away(Goal::asked(*code, done, None)),
                 Some(Order { wish: Wish::Leave, done }) => {
-                    drop(done.send(Err(Refused::new(None, "this machine is a member of no grid"))));
+                    drop(done.send(Err(RequestError::new(None, "this machine is a member of no grid"))));
                 }
             }
         }
@@ -188,7 +188,7 @@ impl Grid {
     fn redirected(&mut self, goal: Goal, order: Option<Order>) -> Result<Place, WorkerError> {
         let Some(order) = order else { return Ok(Place::Over) };
         if let Some(asked) = goal.asked {
-            drop(asked.done.send(Err(Refused::new(None, "another order came while the machine was joining"))));
+            drop(asked.done.send(Err(RequestError::new(None, "another order came while the machine was joining"))));
         }
         let member = goal.token.is_none().then_some(goal.member);
         match order.wish {
@@ -218,14 +218,14 @@ impl Grid {
         if goal.token.is_none() {
             return self.forget(Happening::Revoked { reason: refusal.to_string() });
         }
-        Ok(goal.turned_back(Refused::new(Some("code"), refusal.to_string())))
+        Ok(goal.turned_back(RequestError::new(Some("code"), refusal.to_string())))
     }
 
     fn no_answer(&mut self, goal: Goal, error: &ControlError) -> Result<Place, WorkerError> {
         if !self.resident {
             return Err(WorkerError::NoAnswer(error.to_string()));
         }
-        Ok(goal.turned_back(Refused::new(None, WorkerError::NoAnswer(error.to_string()).to_string())))
+        Ok(goal.turned_back(RequestError::new(None, WorkerError::NoAnswer(error.to_string()).to_string())))
     }
 
     /// A member no longer.
@@ -296,7 +296,7 @@ impl Goal {
         Self { member, token: Some(code.token), asked: None }
     }
 
-    fn asked(code: JoinCode, done: oneshot::Sender<Result<(), Refused>>, before: Option<Membership>) -> Self {
+    fn asked(code: JoinCode, done: oneshot::Sender<Result<(), RequestError>>, before: Option<Membership>) -> Self {
         Self { asked: Some(Asked { done, before }), ..Self::with(code) }
     }
 
@@ -305,7 +305,7 @@ impl Goal {
     }
 
     /// Not let in with a code: back to where the machine was before.
-    fn turned_back(self, why: Refused) -> Place {
+    fn turned_back(self, why: RequestError) -> Place {
         let before = self.asked.and_then(|Asked { done, before }| {
             drop(done.send(Err(why)));
             before

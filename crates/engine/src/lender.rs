@@ -28,7 +28,7 @@ use crate::{
 use gogrid_limits::{
     Allowance, Governor, Ledger, Limits, LimitsError, Load, Machine, Memory, Now, Pause, Preset, Sample, Share, Usage,
 };
-use gogrid_panel_api::{PauseRequest, Point, Refused};
+use gogrid_panel_api::{PauseRequest, Point, RequestError};
 use gogrid_probe::{Probe, Source, Watch};
 use net::Net;
 use std::{
@@ -71,7 +71,7 @@ pub(crate) enum Order {
     Sources(oneshot::Sender<Vec<Source>>),
 }
 
-type Reply = oneshot::Sender<Result<(), Refused>>;
+type Reply = oneshot::Sender<Result<(), RequestError>>;
 
 /// A handle on the lender's thread, which ends when the last handle is gone.
 #[derive(Clone)]
@@ -142,19 +142,19 @@ impl Lender {
     }
 
     /// Gives an order and waits until it holds.
-    pub(crate) async fn order(&self, order: Order) -> Result<(), Refused> {
+    pub(crate) async fn order(&self, order: Order) -> Result<(), RequestError> {
         let (reply, answer) = oneshot::channel();
         if self.orders.try_send((order, Some(reply))).is_err() {
-            return Err(Refused::new(None, "the worker has too many orders to carry out, or is ending; try again"));
+            return Err(RequestError::new(None, "the worker has too many orders to carry out, or is ending; try again"));
         }
-        answer.await.unwrap_or_else(|_| Err(Refused::new(None, "the worker is ending")))
+        answer.await.unwrap_or_else(|_| Err(RequestError::new(None, "the worker is ending")))
     }
 
     /// Where each signal comes from on this machine.
-    pub(crate) async fn sources(&self) -> Result<Vec<Source>, Refused> {
+    pub(crate) async fn sources(&self) -> Result<Vec<Source>, RequestError> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Sources(reply)).await?;
-        answer.await.map_err(|_| Refused::new(None, "the worker is ending"))
+        answer.await.map_err(|_| RequestError::new(None, "the worker is ending"))
     }
 
     /// There is work: look at the machine now.
@@ -334,7 +334,7 @@ impl Desk {
         }
     }
 
-    fn carry_out(&mut self, order: Order) -> Result<(), Refused> {
+    fn carry_out(&mut self, order: Order) -> Result<(), RequestError> {
         match order {
             Order::Look => {
                 self.look();
@@ -360,7 +360,7 @@ impl Desk {
                 self.take(limits)
             }
             Order::Preset(name) => {
-                let preset: Preset = name.parse().map_err(|_| Refused {
+                let preset: Preset = name.parse().map_err(|_| RequestError {
                     field: Some("preset".into()),
                     message: format!("preset = {name} is none of quiet, balanced and full"),
                 })?;
@@ -381,13 +381,13 @@ impl Desk {
         }
     }
 
-    fn pause(&mut self, request: PauseRequest) -> Result<(), Refused> {
+    fn pause(&mut self, request: PauseRequest) -> Result<(), RequestError> {
         self.finishing = None;
         let pause = match request.seconds.map(Duration::from_secs) {
             None => Pause::Indefinitely,
             Some(length) if length.is_zero() || length > LONGEST_PAUSE => {
                 let message = format!("a pause of {} s is out of range: 1 s to 366 days", length.as_secs());
-                return Err(Refused { field: Some("seconds".into()), message });
+                return Err(RequestError { field: Some("seconds".into()), message });
             }
             Some(length) => Pause::Until(self.now().timestamp + length),
         };
@@ -395,20 +395,20 @@ impl Desk {
     }
 
     /// Takes new limits of the donor: what a policy leaves of them holds, and they are kept for the next start.
-    fn take(&mut self, limits: Limits) -> Result<(), Refused> {
+    fn take(&mut self, limits: Limits) -> Result<(), RequestError> {
         self.settings.choose(limits);
         let now = self.now();
         self.governor.set_limits(self.settings.in_force(), now);
         self.hold();
-        self.settings.keep().map_err(|error| Refused {
+        self.settings.keep().map_err(|error| RequestError {
             field: None,
             message: format!("the limits hold now, but cannot be kept for the next start: {}", chain(&error)),
         })
     }
 }
 
-fn refused(error: &LimitsError) -> Refused {
-    Refused { field: error.key().map(str::to_owned), message: error.to_string() }
+fn refused(error: &LimitsError) -> RequestError {
+    RequestError { field: error.key().map(str::to_owned), message: error.to_string() }
 }
 
 /// Memory for weights and KV caches: what the ledger may hold without the device's runtime, and without what is kept

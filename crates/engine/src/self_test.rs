@@ -6,7 +6,7 @@ use crate::{
     lender::{Lender, Order},
     pace::Paced,
 };
-use gogrid_panel_api::{Refused, SelfTest};
+use gogrid_panel_api::{RequestError, SelfTest};
 use gogrid_probe::{background_thread, logical_cores, process_cpu_time};
 use std::{
     io,
@@ -31,15 +31,15 @@ const UNIT_BYTES: usize = 2 << 20;
 ///
 /// # Errors
 /// When the machine is stopped, or a model computes: then the figures would be of something else.
-pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> Result<SelfTest, Refused> {
+pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> Result<SelfTest, RequestError> {
     if paced.is_stopped() {
         let reason = lender.view().state().allowance.reason;
-        return Err(Refused::new(None, format!("nothing is computed now: {reason}")));
+        return Err(RequestError::new(None, format!("nothing is computed now: {reason}")));
     }
     if executor.work().is_busy() {
-        return Err(Refused::new(None, "a model computes now: try again when there are no answers under way"));
+        return Err(RequestError::new(None, "a model computes now: try again when there are no answers under way"));
     }
-    let load = Load::start(paced).map_err(|error| Refused::new(None, format!("no thread can be started: {error}")))?;
+    let load = Load::start(paced).map_err(|error| RequestError::new(None, format!("no thread can be started: {error}")))?;
     tokio::time::sleep(WARM_UP).await;
     let allowed_before = lender.view().state().allowance.cpu;
     let (began, used) = (Instant::now(), process_cpu_time());
@@ -54,7 +54,7 @@ pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> 
     lender.order(Order::Hold(false)).await?;
     stopped?;
     if !quiet {
-        return Err(Refused::new(
+        return Err(RequestError::new(
             None,
             format!("work went on for more than {} s after the stop", QUIET_WITHIN.as_secs()),
         ));

@@ -67,17 +67,17 @@ impl Request {
     ///
     /// # Errors
     /// When it is not JSON, no request, has a field that the request does not have, or a value out of range.
-    pub fn from_line(line: &[u8]) -> Result<Self, Refused> {
-        let value = serde_json::from_slice(line).map_err(|error| Refused::new(None, format!("not JSON: {error}")))?;
+    pub fn from_line(line: &[u8]) -> Result<Self, RequestError> {
+        let value = serde_json::from_slice(line).map_err(|error| RequestError::new(None, format!("not JSON: {error}")))?;
         let Value::Object(fields) = value else {
-            return Err(Refused::new(None, "a request is an object, such as {\"request\":\"status\"}"));
+            return Err(RequestError::new(None, "a request is an object, such as {\"request\":\"status\"}"));
         };
         let request = Self::from_fields(&fields).map_err(|error| {
             let complaint = error.to_string();
-            Refused::new(at_fault(&fields, &complaint), complaint.clone())
+            RequestError::new(at_fault(&fields, &complaint), complaint.clone())
         })?;
         if let Some(field) = request.unknown(&fields) {
-            return Err(Refused::new(Some(field), format!("`{field}` is not a field of this request")));
+            return Err(RequestError::new(Some(field), format!("`{field}` is not a field of this request")));
         }
         request.check()?;
         Ok(request)
@@ -93,7 +93,7 @@ impl Request {
         fields.keys().find(|name| known.get(name).is_none()).map(String::as_str)
     }
 
-    fn check(&self) -> Result<(), Refused> {
+    fn check(&self) -> Result<(), RequestError> {
         match self {
             Self::Follow { every_ms } => in_range("every_ms", every_ms, &FOLLOW_MS, "ms"),
             Self::Pause(PauseRequest { seconds: Some(seconds), .. }) => {
@@ -127,12 +127,12 @@ fn in_range<T: PartialOrd + fmt::Display>(
     value: &T,
     range: &RangeInclusive<T>,
     unit: &str,
-) -> Result<(), Refused> {
+) -> Result<(), RequestError> {
     if range.contains(value) {
         return Ok(());
     }
     let (least, most) = (range.start(), range.end());
-    Err(Refused::new(Some(field), format!("{field} = {value} is out of range: {least} to {most} {unit}")))
+    Err(RequestError::new(Some(field), format!("{field} = {value} is out of range: {least} to {most} {unit}")))
 }
 
 /// How to pause.
@@ -171,7 +171,7 @@ pub enum Response {
     /// Done. After a pause: nothing is computed any more (or the answers under way are the last).
     Done,
     /// Not done, and why.
-    Refused(Refused),
+    Refused(RequestError),
 }
 
 /// One limit.
@@ -202,14 +202,14 @@ pub struct Managed {
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct Refused {
+pub struct RequestError {
     /// The field that is wrong, where it is one.
     pub field: Option<String>,
     /// Why, for people.
     pub message: String,
 }
 
-impl Refused {
+impl RequestError {
     /// For this field, where it is one, and this reason.
     pub fn new(field: Option<&str>, message: impl Into<String>) -> Self {
         Self { field: field.map(str::to_owned), message: message.into() }
@@ -222,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
     use rstest::rstest;
 
-    fn refused(line: &str) -> Refused {
+    fn refused(line: &str) -> RequestError {
         Request::from_line(line.as_bytes()).unwrap_err()
     }
 
@@ -266,7 +266,7 @@ mod tests {
     fn responses_survive_the_way() {
         for response in [
             Response::Done,
-            Response::Refused(Refused::new(Some("cpu"), "cpu = 150 is out of range: 1 to 100 %")),
+            Response::Refused(RequestError::new(Some("cpu"), "cpu = 150 is out of range: 1 to 100 %")),
             Response::Limits(vec![Setting {
                 key: "cpu".into(),
                 value: "25".into(),

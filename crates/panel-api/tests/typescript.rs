@@ -43,7 +43,7 @@ fn types() -> String {
         api::Response,
         api::Setting,
         api::Managed,
-        api::Refused,
+        api::RequestError,
         api::Range,
         api::History,
         api::Point,

@@ -54,8 +54,8 @@ pub enum ToCoordinator {
     Started {
         /// Whose stage.
         epoch: Epoch,
-        /// Sessions of earlier epochs that the stage still holds; at most [`MAX_KEPT`].
-        kept: Vec<KeptSession>,
+        /// Sessions of earlier epochs that the stage still holds; at most [`MAX_RETAINED`].
+        kept: Vec<RetainedSession>,
     },
     /// A session was refused or failed on this stage; it holds nothing of it any more.
     SessionFailed {
@@ -147,11 +147,11 @@ pub struct StageSpeed {
 
 /// The most sessions that [`ToCoordinator::Started`] names: a fraction of a frame's largest header. Those beyond it are
 /// computed anew.
-pub const MAX_KEPT: usize = 1024;
+pub const MAX_RETAINED: usize = 1024;
 
 /// A session of an earlier epoch whose KV cache a stage still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptSession {
+pub struct RetainedSession {
     /// The session.
     pub session: SessionId,
     /// Positions in the cache, from 0 on.
@@ -291,5 +291,5 @@ pub enum SessionError {
     Compute(String),
     /// What the session was to go on from is not here (any more).
     #[error("the session that it was to go on from is not kept")]
-    NotKept,
+    NotRetained,
 }

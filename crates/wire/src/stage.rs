@@ -66,7 +66,7 @@ pub enum StageFrame {
         /// The most tokens, prompt and answer together, that it may reach.
         capacity: u32,
         /// What each stage from this one on goes on from, in their order; empty where all begin anew.
-        resume: Vec<Resume>,
+        reuse: Vec<KvReuse>,
     },
     /// The session is over: every stage frees what it holds and forgets what waits.
     Close {
@@ -99,7 +99,7 @@ impl StageFrame {
 /// How one stage goes on with a session of an earlier epoch. Positions that it has in its cache are not computed again;
 /// their outputs, where the next stage needs them, are those that it kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resume {
+pub struct KvReuse {
     /// The earlier session.
     pub from: SessionId,
     /// Positions of its cache to keep; 0 begins anew. The first row that comes has this position.

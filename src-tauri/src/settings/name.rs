@@ -1,6 +1,6 @@
 //! The machine's name, as the fleet's page and the logs of the coordinator show it.
 
-use gogrid_panel_api::Refused;
+use gogrid_panel_api::RequestError;
 
 /// The longest name, in characters: a host name's label.
 const LONGEST: usize = 63;
@@ -9,8 +9,8 @@ const LONGEST: usize = 63;
 ///
 /// # Errors
 /// When it is too long, or has a character that no line of text has.
-pub(crate) fn check(name: &str) -> Result<(), Refused> {
-    let refused = |message: String| Err(Refused::new(Some("machine_name"), message));
+pub(crate) fn check(name: &str) -> Result<(), RequestError> {
+    let refused = |message: String| Err(RequestError::new(Some("machine_name"), message));
     let length = name.trim().chars().count();
     if length > LONGEST {
         return refused(format!("The name has {length} characters; at most {LONGEST} are shown."));

@@ -1,7 +1,7 @@
 //! Pause and resume, on a connection of their own that is kept open.
 
 use super::connection::{Connection, ConnectionError};
-use gogrid_panel_api::{Refused, Request, Response};
+use gogrid_panel_api::{RequestError, Request, Response};
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -13,7 +13,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Pauses and resumes the worker, whatever else it is asked meanwhile.
 #[derive(Debug, Clone)]
-pub(crate) struct Brake(mpsc::Sender<(Request, oneshot::Sender<Result<Response, Refused>>)>);
+pub(crate) struct Brake(mpsc::Sender<(Request, oneshot::Sender<Result<Response, RequestError>>)>);
 
 impl Brake {
     /// For the worker of this folder; `up` says when it is there. The future does the work, until every handle is gone.
@@ -26,16 +26,16 @@ impl Brake {
     ///
     /// # Errors
     /// When the worker refuses or is not there.
-    pub(crate) async fn press(&self, request: Request) -> Result<Response, Refused> {
+    pub(crate) async fn press(&self, request: Request) -> Result<Response, RequestError> {
         let (sender, answer) = oneshot::channel();
         let click = (request, sender);
-        self.0.try_send(click).map_err(|_| Refused::new(None, "the engine is still busy with the clicks before"))?;
+        self.0.try_send(click).map_err(|_| RequestError::new(None, "the engine is still busy with the clicks before"))?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
-fn ended() -> Refused {
-    Refused::new(None, "GoGrid is ending")
+fn ended() -> RequestError {
+    RequestError::new(None, "GoGrid is ending")
 }
 
 struct Lane {
@@ -45,14 +45,14 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self, mut clicks: mpsc::Receiver<(Request, oneshot::Sender<Result<Response, Refused>>)>) {
+    async fn run(mut self, mut clicks: mpsc::Receiver<(Request, oneshot::Sender<Result<Response, RequestError>>)>) {
         loop {
             tokio::select! {
                 biased;
                 click = clicks.recv() => {
                     let Some((request, answer)) = click else { return };
                     // A page that has been closed does not wait for its answer.
-                    let _ = answer.send(self.order(&request).await.map_err(Refused::from));
+                    let _ = answer.send(self.order(&request).await.map_err(RequestError::from));
                 }
                 changed = self.up.changed() => {
                     if changed.is_err() {

@@ -1,5 +1,5 @@
 use super::stream::{Stream, connect};
-use gogrid_panel_api::{Refused, Request, Response};
+use gogrid_panel_api::{RequestError, Request, Response};
 use std::{io, path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -34,7 +34,7 @@ pub(super) enum ConnectionError {
     Misunderstood(#[from] serde_json::Error),
 }
 
-impl From<ConnectionError> for Refused {
+impl From<ConnectionError> for RequestError {
     fn from(error: ConnectionError) -> Self {
         Self::new(None, error.to_string())
     }

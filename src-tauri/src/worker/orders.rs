@@ -1,7 +1,7 @@
 //! What the page asks of the worker.
 
 use super::{Brake, connection::Connection};
-use gogrid_panel_api::{Refused, Request, Response};
+use gogrid_panel_api::{RequestError, Request, Response};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -30,23 +30,23 @@ impl Orders {
     ///
     /// # Errors
     /// When the worker refuses, is not there, or does not answer; and for requests that are the app's own.
-    pub(crate) async fn ask(&self, request: Request) -> Result<Response, Refused> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Response, RequestError> {
         let within = match request {
             Request::Status | Request::Follow { .. } => {
-                return Err(Refused::new(Some("request"), "the app follows the state itself: call `follow`"));
+                return Err(RequestError::new(Some("request"), "the app follows the state itself: call `follow`"));
             }
             Request::Pause(_) | Request::Resume => return refusal(self.brake.press(request).await?),
             Request::Join { .. } | Request::Leave | Request::SelfTest => SLOW,
             _ => QUICK,
         };
-        let _room = self.room.try_acquire().map_err(|_| Refused::new(None, "too much is asked at once"))?;
+        let _room = self.room.try_acquire().map_err(|_| RequestError::new(None, "too much is asked at once"))?;
         let mut connection = Connection::open(&self.data).await?;
         refusal(connection.ask(&request, within).await?)
     }
 }
 
 /// A refusal is an error here, so that nobody takes it for an answer.
-fn refusal(response: Response) -> Result<Response, Refused> {
+fn refusal(response: Response) -> Result<Response, RequestError> {
     match response {
         Response::Refused(refused) => Err(refused),
         response => Ok(response),

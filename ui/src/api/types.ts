@@ -453,7 +453,7 @@ after_answers: boolean, };
 /**
  * What the worker answers.
  */
-export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": Refused };
+export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": RequestError };
 
 /**
  * One limit.
@@ -500,7 +500,7 @@ hidden: boolean, };
 /**
  * Why a request was not done.
  */
-export type Refused = { 
+export type RequestError = { 
 /**
  * The field that is wrong, where it is one.
  */

@@ -2,7 +2,7 @@
  * What the page asks of the program around it. Each method is one command of the shell; a promise that is rejected
  * carries a {@link Refusal}. Nothing else in the page knows where its data comes from.
  */
-import type { AppSettings, AppState, LogFilter, LogLine, Refused, Request, Response } from "../api/types";
+import type { AppSettings, AppState, LogFilter, LogLine, RequestError, Request, Response } from "../api/types";
 
 /** What the shell passes on to the worker: the state comes by {@link Platform.follow} alone. */
 export type WorkerRequest = Exclude<Request, { request: "status" } | { request: "follow" }>;
@@ -31,7 +31,7 @@ export interface Platform {
 export class Refusal extends Error {
   readonly field: string | null;
 
-  constructor(refused: Refused) {
+  constructor(refused: RequestError) {
     super(refused.message);
     this.name = "Refusal";
     this.field = refused.field;
@@ -40,12 +40,12 @@ export class Refusal extends Error {
   /** Whatever was thrown, as a refusal. */
   static from(thrown: unknown): Refusal {
     if (thrown instanceof Refusal) return thrown;
-    if (isRefused(thrown)) return new Refusal(thrown);
+    if (isRequestError(thrown)) return new Refusal(thrown);
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     return new Refusal({ field: null, message });
   }
 }
 
-function isRefused(thrown: unknown): thrown is Refused {
+function isRequestError(thrown: unknown): thrown is RequestError {
   return typeof thrown === "object" && thrown !== null && "field" in thrown && "message" in thrown;
 }

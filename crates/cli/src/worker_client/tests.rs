@@ -1,5 +1,5 @@
 use super::*;
-use gogrid_panel_api::{Refused, SOCKET};
+use gogrid_panel_api::{RequestError, SOCKET};
 use tempfile::TempDir;
 use tokio::{net::UnixListener, task::JoinHandle};
 
@@ -25,7 +25,7 @@ fn worker(responses: Vec<Response>) -> (TempDir, JoinHandle<Vec<Request>>) {
 
 #[tokio::test]
 async fn orders_are_done_or_refused_in_the_workers_words() {
-    let refused = Refused::new(Some("cpu"), "cpu = 150 is out of range: 1 to 100 %");
+    let refused = RequestError::new(Some("cpu"), "cpu = 150 is out of range: 1 to 100 %");
     let (data, task) = worker(vec![Response::Done, Response::Refused(refused)]);
     let mut client = WorkerClient::connect(data.path()).await.unwrap();
     let set = Request::Set { changes: vec![("cpu".into(), "150".into())] };

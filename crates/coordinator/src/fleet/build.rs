@@ -10,7 +10,7 @@ use gogrid_link::Link;
 use gogrid_model::DeviceKind;
 use gogrid_wire::{
     Epoch, PeerAddr, PeerId,
-    control::{KeptSession, Peer, StageSpec, ToWorker},
+    control::{RetainedSession, Peer, StageSpec, ToWorker},
     stage::{Refusal, Role},
 };
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) struct BuildStage {
     /// Memory of the weights and their type, once loaded.
     pub(super) loaded: Option<(u64, String)>,
     /// What it has of earlier epochs' sessions, once it is linked up.
-    started: Option<Vec<KeptSession>>,
+    started: Option<Vec<RetainedSession>>,
 }
 
 /// One of the two ends of a ring at the coordinator.
@@ -93,7 +93,7 @@ impl Build {
     }
 
     /// Writes down a started stage; true when the pipeline is ready with it.
-    pub(super) fn started(&mut self, peer: PeerId, kept: Vec<KeptSession>) -> bool {
+    pub(super) fn started(&mut self, peer: PeerId, kept: Vec<RetainedSession>) -> bool {
         if let Some(stage) = self.stage(peer) {
             stage.started.get_or_insert(kept);
         }

@@ -1,5 +1,5 @@
 use super::FleetTask;
-use crate::{registry::ModelRecord, weights::Shelf};
+use crate::{registry::ModelRecord, weights::TensorIndex};
 use gogrid_model::{Layers, Manifest, ManifestError, Quant, Source, TextModel};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -27,12 +27,12 @@ impl Model {
 /// The models by name, and where their tensors lie.
 pub(super) struct Models {
     models: BTreeMap<String, (ModelRecord, Arc<Model>)>,
-    shelf: Shelf,
+    index: TensorIndex,
 }
 
 impl Models {
-    pub(super) fn new(shelf: Shelf) -> Self {
-        Self { models: BTreeMap::new(), shelf }
+    pub(super) fn new(index: TensorIndex) -> Self {
+        Self { models: BTreeMap::new(), index }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Model>> {
@@ -57,12 +57,12 @@ enum OpenError {
     Quant(#[from] gogrid_model::QuantError),
 }
 
-fn open(record: &ModelRecord, shelf: &Shelf) -> Result<Model, OpenError> {
+fn open(record: &ModelRecord, index: &TensorIndex) -> Result<Model, OpenError> {
     let source = Source::open(&record.path)?;
     let manifest: Manifest = serde_json::from_str(&record.manifest)?;
     for entry in &manifest.tensors {
         if let Some(location) = source.locate(&entry.name) {
-            shelf.put(entry.hash, location);
+            index.put(entry.hash, location);
         }
     }
     let quant = match record.quant.as_str() {
@@ -110,11 +110,11 @@ impl FleetTask {
             if self.models.models.contains_key(&record.name) {
                 continue;
             }
-            let shelf = self.models.shelf.clone();
+            let index = self.models.index.clone();
             // Tokenizers of large models take a second to read.
             let opened = tokio::task::spawn_blocking({
                 let record = record.clone();
-                move || open(&record, &shelf)
+                move || open(&record, &index)
             });
             match opened.await {
                 Ok(Ok(model)) => {

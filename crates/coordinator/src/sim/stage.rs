@@ -10,7 +10,7 @@ use gogrid_link::Link;
 use gogrid_wire::{
     SessionId,
     control::{Peer, SessionError, StageSpec, ToCoordinator},
-    stage::{CandidateRow, Reply, Resume, Rows, Span, StageFrame, Step, TensorType},
+    stage::{CandidateRow, Reply, KvReuse, Rows, Span, StageFrame, Step, TensorType},
 };
 use std::{collections::VecDeque, sync::PoisonError};
 use tokio::sync::mpsc;
@@ -45,10 +45,10 @@ pub(super) async fn run(
             Ok(()) = lends.wait_for(|lends| lends.computes), if !waiting.is_empty() => None,
         };
         let out = match next {
-            Some((StageFrame::Open { epoch, session, capacity, mut resume }, _)) => {
+            Some((StageFrame::Open { epoch, session, capacity, reuse: mut resume }, _)) => {
                 let own = if resume.is_empty() { None } else { Some(resume.remove(0)) };
                 let opened = open(worker, spec, session, capacity, own);
-                let mut out = vec![(StageFrame::Open { epoch, session, capacity, resume }, Vec::new())];
+                let mut out = vec![(StageFrame::Open { epoch, session, capacity, reuse: resume }, Vec::new())];
                 match opened {
                     Some(kept) if kept.is_empty() => {}
                     Some(kept) => {
@@ -99,7 +99,7 @@ fn open(
     spec: &StageSpec,
     session: SessionId,
     capacity: u32,
-    resume: Option<Resume>,
+    resume: Option<KvReuse>,
 ) -> Option<Vec<u64>> {
     let quirks = worker.quirks.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut held = worker.held();
@@ -110,13 +110,13 @@ fn open(
     let emit = resume.map_or(0, |resume| resume.emit);
     let mut kv = match resume.filter(|resume| resume.keep > 0) {
         None => Kv::new(spec.first_layer..spec.end_layer, capacity),
-        Some(Resume { from, keep, .. }) => match held.kept.remove(&from) {
+        Some(KvReuse { from, keep, .. }) => match held.kept.remove(&from) {
             Some(mut kv) if kv.length >= keep => {
                 kv.keep(keep);
                 kv
             }
             _ => {
-                let error = SessionError::NotKept;
+                let error = SessionError::NotRetained;
                 held.refused.insert(session);
                 drop(held.reports.try_send(ToCoordinator::SessionFailed { epoch: spec.epoch, session, error }));
                 return None;

@@ -12,7 +12,7 @@ use crate::published::Published;
 use gogrid_link::{Link, Protocol, Transport};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, PeerId, SessionId, VERSION,
-    control::{Beat, Hello, KeptSession, Lends, Peer, StageBeat, StageSpec, ToCoordinator, ToWorker},
+    control::{Beat, Hello, RetainedSession, Lends, Peer, StageBeat, StageSpec, ToCoordinator, ToWorker},
     stage::{Hello as StageHello, Refusal, Reply, Role, StageFrame},
 };
 use std::{
@@ -364,14 +364,14 @@ impl Worker {
         }
     }
 
-    fn kept(&self, epoch: Epoch) -> Vec<KeptSession> {
+    fn kept(&self, epoch: Epoch) -> Vec<RetainedSession> {
         let outputs = self.quirks.lock().unwrap_or_else(PoisonError::into_inner).keeps_outputs;
         let held = self.held();
         let Some(held) = held.get(&epoch) else { return Vec::new() };
         if held.heir_of.is_some() {
             self.log.wrong(format_args!("epoch {epoch} starts before the one that it takes over is over"));
         }
-        held.kept.iter().map(|(session, kv)| KeptSession { session: *session, tokens: kv.length, outputs }).collect()
+        held.kept.iter().map(|(session, kv)| RetainedSession { session: *session, tokens: kv.length, outputs }).collect()
     }
 
     fn parked(&self) -> MutexGuard<'_, Vec<Parked>> {

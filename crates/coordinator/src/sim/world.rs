@@ -16,7 +16,7 @@ use crate::{
     registry::{ModelRecord, Registry},
     route::Routes,
     router::Router,
-    weights::Shelf,
+    weights::TensorIndex,
 };
 use gogrid_model::{Quant, Source, TextModel};
 use gogrid_wire::{InviteToken, PeerId, VERSION, control::Welcome};
@@ -109,7 +109,7 @@ impl World {
         let models = models(&scenario.models);
         models.iter().for_each(|(record, _)| registry.put_model(record).expect("kept"));
         let timing = Timing::default();
-        let (mut task, fleet, routes) = FleetTask::new(registry, Shelf::default(), scenario.sessions, true, timing);
+        let (mut task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), scenario.sessions, true, timing);
         for (record, model) in &models {
             task.know(record.clone(), model.clone());
         }

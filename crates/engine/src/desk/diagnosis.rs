@@ -3,11 +3,11 @@
 use super::Who;
 use crate::lender::Lender;
 use gogrid_limits::{Blind, Limits};
-use gogrid_panel_api::{Device, Diagnosis, Refused, SignalSource};
+use gogrid_panel_api::{Device, Diagnosis, RequestError, SignalSource};
 use gogrid_probe::{FoundDevice, Source};
 use tokio::task::spawn_blocking;
 
-pub(super) async fn found(lender: &Lender, who: &Who) -> Result<Diagnosis, Refused> {
+pub(super) async fn found(lender: &Lender, who: &Who) -> Result<Diagnosis, RequestError> {
     let sources = lender.sources().await?;
     let limits = lender.view().state().settings.in_force();
     let devices = blocking(gogrid_probe::devices).await?;
@@ -20,12 +20,12 @@ pub(super) async fn found(lender: &Lender, who: &Who) -> Result<Diagnosis, Refus
 }
 
 /// The programs that `stop-for` could name.
-pub(super) async fn programs() -> Result<Vec<String>, Refused> {
-    blocking(gogrid_probe::running_programs).await?.map_err(|why| Refused::new(None, why))
+pub(super) async fn programs() -> Result<Vec<String>, RequestError> {
+    blocking(gogrid_probe::running_programs).await?.map_err(|why| RequestError::new(None, why))
 }
 
-async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-    spawn_blocking(look).await.map_err(|_| Refused::new(None, "looking at the machine failed; the log says why"))
+async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Result<T, RequestError> {
+    spawn_blocking(look).await.map_err(|_| RequestError::new(None, "looking at the machine failed; the log says why"))
 }
 
 fn device(found: FoundDevice, lent: &str) -> Device {

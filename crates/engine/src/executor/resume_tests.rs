@@ -4,8 +4,8 @@ use super::*;
 use crate::slices::PLANNED;
 use gogrid_model::{DeviceSpec, FloatType, Source, StageOptions, Threads};
 use gogrid_wire::{
-    control::{KeptSession, SessionError},
-    stage::{CandidateRow, Resume, Rows, Span, Step, Want},
+    control::{RetainedSession, SessionError},
+    stage::{CandidateRow, KvReuse, Rows, Span, Step, Want},
 };
 use std::path::Path;
 
@@ -63,7 +63,7 @@ impl Ring {
     }
 
     /// The stages of these numbers are lost; the others go on in a new epoch.
-    fn lose(&mut self, lost: &[usize]) -> Vec<Vec<KeptSession>> {
+    fn lose(&mut self, lost: &[usize]) -> Vec<Vec<RetainedSession>> {
         for (at, slot) in self.slots.iter_mut().enumerate() {
             match lost.contains(&at) {
                 true => *slot = self::slot(ENDS[at]),
@@ -76,9 +76,9 @@ impl Ring {
         self.slots.iter_mut().map(Slot::kept).collect()
     }
 
-    fn open(&mut self, session: u64, resume: Vec<Resume>) {
+    fn open(&mut self, session: u64, resume: Vec<KvReuse>) {
         let (epoch, session) = (self.epoch, SessionId(session));
-        self.give(0, StageFrame::Open { epoch, session, capacity: CAPACITY, resume }, &[]);
+        self.give(0, StageFrame::Open { epoch, session, capacity: CAPACITY, reuse: resume }, &[]);
     }
 
     fn give(&mut self, stage: usize, frame: StageFrame, body: &[u8]) {
@@ -142,12 +142,12 @@ fn assert_same(found: &[CandidateRow], expected: &[CandidateRow]) {
     }
 }
 
-fn resume(keep: u32, emit: u32) -> Resume {
-    Resume { from: SessionId(1), keep, emit }
+fn resume(keep: u32, emit: u32) -> KvReuse {
+    KvReuse { from: SessionId(1), keep, emit }
 }
 
 /// Eight tokens, of which the last three come after a loss.
-fn with_loss(lost: usize, plan: impl Fn(u32) -> [Resume; 3]) -> (Vec<CandidateRow>, Ring) {
+fn with_loss(lost: usize, plan: impl Fn(u32) -> [KvReuse; 3]) -> (Vec<CandidateRow>, Ring) {
     let mut ring = Ring::new();
     let mut tokens = PROMPT.to_vec();
     ring.open(1, Vec::new());
@@ -155,7 +155,7 @@ fn with_loss(lost: usize, plan: impl Fn(u32) -> [Resume; 3]) -> (Vec<CandidateRo
     let kept = ring.lose(&[lost]);
     let last = tokens.len() as u32 - 1;
     for (at, kept) in kept.iter().enumerate() {
-        let expected = KeptSession { session: SessionId(1), tokens: last, outputs: at < 2 };
+        let expected = RetainedSession { session: SessionId(1), tokens: last, outputs: at < 2 };
         assert_eq!(kept.first(), (at != lost).then_some(&expected), "stage {at}");
     }
     let plan = plan(last);
@@ -181,9 +181,9 @@ fn a_stage_that_is_replaced_gets_the_outputs_that_were_kept() {
 
 #[test]
 fn what_is_not_kept_is_refused_and_can_begin_anew() {
-    let refused = |ring: &mut Ring, session, plan: [Resume; 3]| {
+    let refused = |ring: &mut Ring, session, plan: [KvReuse; 3]| {
         ring.open(session, plan.to_vec());
-        assert_eq!(std::mem::take(&mut ring.failed), [(SessionId(session), SessionError::NotKept)]);
+        assert_eq!(std::mem::take(&mut ring.failed), [(SessionId(session), SessionError::NotRetained)]);
     };
     let mut ring = Ring::new();
     let mut tokens = PROMPT.to_vec();
@@ -217,7 +217,7 @@ fn sessions_that_nobody_asks_for_make_room_for_new_ones() {
     let mut number = 10;
     while left > 0 {
         let capacity = left.min(256);
-        let open = StageFrame::Open { epoch: NEW, session: SessionId(number), capacity, resume: Vec::new() };
+        let open = StageFrame::Open { epoch: NEW, session: SessionId(number), capacity, reuse: Vec::new() };
         assert_eq!(stage.receive(open, &[]), [], "{left} of {whole} tokens are left");
         (left, number) = (left - capacity, number + 1);
     }

@@ -18,7 +18,7 @@ use gogrid_model::{ForwardError, Output, Pass, SessionKey, Stage, Threads, Unit}
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,
-    stage::{Resume, Rows, Span, StageFrame, Step},
+    stage::{KvReuse, Rows, Span, StageFrame, Step},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -197,13 +197,13 @@ impl Slot {
     /// Takes in one frame. Frames keep their order: what is forwarded at once follows what was sent before.
     pub(super) fn receive(&mut self, frame: StageFrame, body: &[u8]) -> Failed {
         match frame {
-            StageFrame::Open { epoch, session, capacity, mut resume } => {
+            StageFrame::Open { epoch, session, capacity, reuse: mut resume } => {
                 let own = if resume.is_empty() { None } else { Some(resume.remove(0)) };
                 if let Err(error) = self.open(session, capacity as usize, own) {
                     return vec![(session, error)];
                 }
-                self.forward(StageFrame::Open { epoch, session, capacity, resume });
-                if let Some(Resume { keep, emit, .. }) = own {
+                self.forward(StageFrame::Open { epoch, session, capacity, reuse: resume });
+                if let Some(KvReuse { keep, emit, .. }) = own {
                     self.send_kept(epoch, session, emit, keep);
                 }
                 Vec::new()

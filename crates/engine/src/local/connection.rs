@@ -2,7 +2,7 @@ use super::{
     Desk, MAX_CLIENTS, PATIENCE, Patience,
     lines::{Line, Lines},
 };
-use gogrid_panel_api::{MAX_REQUEST, Refused, Request, Response};
+use gogrid_panel_api::{MAX_REQUEST, RequestError, Request, Response};
 use std::time::Duration;
 use tokio::{
     io::{self, AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -18,10 +18,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, desk: impl Desk,
     while let Some(line) = next {
         let request = match line {
             Line::Whole(line) => Request::from_line(&line),
-            Line::TooLong => Err(Refused::new(None, format!("a request has at most {MAX_REQUEST} bytes"))),
+            Line::TooLong => Err(RequestError::new(None, format!("a request has at most {MAX_REQUEST} bytes"))),
             Line::Unfinished => {
                 let within = patience.line.as_secs();
-                let refused = Refused::new(None, format!("the request did not end within {within} s"));
+                let refused = RequestError::new(None, format!("the request did not end within {within} s"));
                 return answers.write(&Response::Refused(refused)).await;
             }
         };
@@ -42,7 +42,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, desk: impl Desk,
 
 /// One client too many.
 pub(super) async fn turn_away<S: AsyncWrite + Unpin>(stream: S) -> io::Result<()> {
-    let refused = Refused::new(None, format!("{MAX_CLIENTS} clients are connected already"));
+    let refused = RequestError::new(None, format!("{MAX_CLIENTS} clients are connected already"));
     Answers { writer: stream, within: PATIENCE.answer }.write(&Response::Refused(refused)).await
 }
 

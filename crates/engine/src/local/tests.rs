@@ -1,5 +1,5 @@
 use super::*;
-use gogrid_panel_api::{MAX_REQUEST, PauseRequest, Refused, SOCKET};
+use gogrid_panel_api::{MAX_REQUEST, PauseRequest, RequestError, SOCKET};
 use listener::MAX_PATH;
 use std::{
     fs,
@@ -101,7 +101,7 @@ impl Client {
     }
 }
 
-fn refused(response: Response) -> Refused {
+fn refused(response: Response) -> RequestError {
     match response {
         Response::Refused(refused) => refused,
         other => panic!("{other:?}"),

@@ -66,7 +66,7 @@ async fn a_worker_that_was_restarted_is_found_again() {
 #[tokio::test]
 async fn a_refusal_is_an_error_in_the_workers_words() {
     let story = Story::start();
-    let refusal = Refused::new(Some("seconds"), "too long");
+    let refusal = RequestError::new(Some("seconds"), "too long");
     let answer = Response::Refused(refusal.clone());
     let _worker = FakeWorker::listen(story.data.path(), move |_| Some(answer.clone()));
     let orders = Orders::new(story.data.path().to_owned(), story.brake.clone());

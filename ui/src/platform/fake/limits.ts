@@ -1,5 +1,5 @@
 /** The limits of the made-up machine, within what a policy leaves, and refused as the real worker refuses them. */
-import type { Machine, Managed, Refused, Setting } from "../../api/types";
+import type { Machine, Managed, RequestError, Setting } from "../../api/types";
 import { allows } from "../../lib/limits/bound";
 import { parseSchedule, within, writeSchedule } from "../../lib/schedule";
 import * as v from "../../lib/value";
@@ -46,7 +46,7 @@ export class FakeLimits {
     }));
   }
 
-  choose(name: string): Refused | null {
+  choose(name: string): RequestError | null {
     if (name !== "quiet" && name !== "balanced" && name !== "full") return refuse("preset", name, "not known");
     this.#preset = name;
     this.#chosen.clear();
@@ -54,7 +54,7 @@ export class FakeLimits {
   }
 
   /** All of the changes or none. */
-  set(changes: readonly (readonly [string, string])[]): Refused | null {
+  set(changes: readonly (readonly [string, string])[]): RequestError | null {
     const taken: [string, string][] = [];
     for (const [name, text] of changes) {
       const known = KEYS[name];
@@ -106,6 +106,6 @@ export class FakeLimits {
   }
 }
 
-function refuse(name: string, value: string, problem: string): Refused {
+function refuse(name: string, value: string, problem: string): RequestError {
   return { field: name, message: `${name} = ${value} is ${problem}: ${KEYS[name]?.range}` };
 }

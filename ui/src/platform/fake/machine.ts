@@ -1,5 +1,5 @@
 /** A made-up worker: it has limits, turns and a record, and answers what a worker is asked. */
-import type { Event, History, Range, Reason, Refused, Response, Stage, State, Status } from "../../api/types";
+import type { Event, History, Range, Reason, RequestError, Response, Stage, State, Status } from "../../api/types";
 import { isoDate } from "../../lib/time";
 import { parseAmount, resolve } from "../../lib/value";
 import type { WorkerRequest } from "../platform";
@@ -250,7 +250,7 @@ export class FakeMachine {
     }
   }
 
-  #changed(refused: Refused | null): Response {
+  #changed(refused: RequestError | null): Response {
     if (refused) return { response: "refused", body: refused };
     if (this.#now().state !== "paused") this.#goOn();
     return DONE;

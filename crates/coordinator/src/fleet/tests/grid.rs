@@ -7,7 +7,7 @@ use crate::{
     registry::Registry,
     router::Router,
     status::{ModelStatus, PipelineState, Status},
-    weights::Shelf,
+    weights::TensorIndex,
 };
 use gogrid_model::{Quant, SamplingParams};
 use std::{
@@ -65,7 +65,7 @@ fn add_demo_model(folder: &Path, name: &str, stages: usize, replicas: usize) {
 /// A coordinator on a data folder, which ends when the guard is dropped.
 fn coordinator(folder: &Path) -> (Fleet, Router, DropGuard) {
     let registry = Registry::open(folder).expect("opened");
-    let (task, fleet, routes) = FleetTask::new(registry, Shelf::default(), 64, true, hurried());
+    let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, hurried());
     let stop = CancellationToken::new();
     let router = Router::new(routes, 64, 64, hurried(), stop.clone());
     tokio::spawn(task.run(stop.clone()));

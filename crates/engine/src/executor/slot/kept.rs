@@ -5,8 +5,8 @@ use gogrid_limits::{Account, Reservation};
 use gogrid_model::SessionKey;
 use gogrid_wire::{
     Epoch, SessionId,
-    control::{KeptSession, MAX_KEPT, SessionError},
-    stage::{Resume, Span, StageFrame, Step},
+    control::{RetainedSession, MAX_RETAINED, SessionError},
+    stage::{KvReuse, Span, StageFrame, Step},
 };
 use std::time::{Duration, Instant};
 
@@ -40,21 +40,21 @@ impl Slot {
     }
 
     /// The sessions of earlier epochs that may go on; the coordinator is about to be told.
-    pub(in crate::executor) fn kept(&mut self) -> Vec<KeptSession> {
+    pub(in crate::executor) fn kept(&mut self) -> Vec<RetainedSession> {
         self.keep(KEPT_WHEN_TOLD);
         let kept = self.sessions.iter().filter(|(_, session)| session.kept).filter_map(|(id, _)| {
             let tokens = self.stage.cached(SessionKey(id.0))?;
             let outputs = self.outputs.has(*id, tokens);
-            Some(KeptSession { session: *id, tokens: tokens as u32, outputs })
+            Some(RetainedSession { session: *id, tokens: tokens as u32, outputs })
         });
-        kept.take(MAX_KEPT).collect()
+        kept.take(MAX_RETAINED).collect()
     }
 
     pub(super) fn open(
         &mut self,
         session: SessionId,
         capacity: usize,
-        resume: Option<Resume>,
+        resume: Option<KvReuse>,
     ) -> Result<(), SessionError> {
         let emit = resume.map_or(0, |resume| resume.emit);
         let kv = match resume {
@@ -80,15 +80,15 @@ impl Slot {
     }
 
     /// Takes over what is kept of an earlier session.
-    fn resume(&mut self, session: SessionId, capacity: usize, resume: Resume) -> Result<Reservation, SessionError> {
-        let Resume { from, keep, emit } = resume;
+    fn resume(&mut self, session: SessionId, capacity: usize, resume: KvReuse) -> Result<Reservation, SessionError> {
+        let KvReuse { from, keep, emit } = resume;
         let has_outputs = self.stage.has_head() || emit >= keep || self.outputs.has(from, keep as usize);
         let kept = self.sessions.get(&from).is_some_and(|earlier| earlier.kept) && has_outputs;
         if !kept || !self.stage.resume(SessionKey(from.0), SessionKey(session.0), capacity, keep as usize) {
-            return Err(SessionError::NotKept);
+            return Err(SessionError::NotRetained);
         }
         self.outputs.resume(from, session, keep as usize);
-        self.sessions.remove(&from).map(|earlier| earlier.kv).ok_or(SessionError::NotKept)
+        self.sessions.remove(&from).map(|earlier| earlier.kv).ok_or(SessionError::NotRetained)
     }
 
     /// Sends the next stage what it needs of the outputs that were kept.
