@@ -1,6 +1,7 @@
 //! `cargo xtask bundle`: the desktop app as something that people install.
 
 mod check;
+mod symbols;
 
 pub(crate) use check::PACKAGE;
 
@@ -144,14 +145,13 @@ fn from_environment(name: &str) -> Result<String> {
 /// A copy of the worker under the name that the bundler looks for: with the target's triple at its end. Returns the
 /// path without it.
 fn stage_worker(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
+    for name in ["gogrid", "gogrid-desktop"] {
+        symbols::move_aside(workspace, &profile.folder(workspace).join(program(name)))?;
+    }
     let (built, folder) = (profile.folder(workspace).join(program("gogrid")), workspace.target.join("bundle"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let staged = folder.join(program(&format!("gogrid-{}", triple(workspace)?)));
     fs::copy(&built, &staged).with_context(|| format!("cannot copy {}", built.display()))?;
-    if cfg!(target_os = "linux") {
-        // Two thirds of the program are for debuggers. Names stay, for the backtraces of crash reports.
-        succeed(workspace.command("strip").arg("--strip-debug").arg(&staged))?;
-    }
     Ok(folder.join("gogrid"))
 }
 

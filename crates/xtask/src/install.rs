@@ -1,4 +1,4 @@
-//! Tools of the tests and bundles, into the target directory and only where they are missing: the test runner, the
+//! Installs tools into the target directory, if they are missing: the test runner, the checks of the dependencies, the
 //! Python client, the bundler.
 
 use crate::{
@@ -10,6 +10,19 @@ use std::{fs, path::PathBuf};
 
 /// The test runner that is built when none is there that fits .config/nextest.toml.
 const NEXTEST_VERSION: &str = "0.9.143";
+
+/// A tool that looks at the dependencies.
+pub(crate) struct DependencyTool {
+    /// Of the crate and of the program.
+    pub(crate) name: &'static str,
+    version: &'static str,
+}
+
+/// Licences, bans and sources, as deny.toml has them.
+pub(crate) const DENY: DependencyTool = DependencyTool { name: "cargo-deny", version: "0.20.2" };
+
+/// Dependencies that nothing uses.
+pub(crate) const MACHETE: DependencyTool = DependencyTool { name: "cargo-machete", version: "0.9.2" };
 
 /// The bundler of the desktop app, of the same version as the app's own libraries.
 const BUNDLER: &str = "@tauri-apps/cli@2.12.5";
@@ -24,24 +37,35 @@ pub(crate) fn nextest(workspace: &Workspace) -> Result<()> {
     if has_nextest(workspace) {
         return Ok(());
     }
-    eprintln!("\n── cargo-nextest {NEXTEST_VERSION}: built once, some minutes");
+    build(workspace, "cargo-nextest", NEXTEST_VERSION)?;
+    ensure!(has_nextest(workspace), "the installed cargo-nextest does not accept .config/nextest.toml");
+    Ok(())
+}
+
+/// Builds one of the tools that look at the dependencies, where it is missing.
+pub(crate) fn dependency_tool(workspace: &Workspace, tool: &DependencyTool) -> Result<()> {
+    if workspace.which(tool.name).is_some() { Ok(()) } else { build(workspace, tool.name, tool.version) }
+}
+
+/// Builds a program of crates.io into the target directory.
+fn build(workspace: &Workspace, name: &str, version: &str) -> Result<()> {
+    eprintln!("\n── {name} {version}: built once, some minutes");
     let tools = workspace.target.join("tools");
     let build = tools.join("build");
-    let mut install = workspace.cargo(["install", "cargo-nextest", "--locked", "--version", NEXTEST_VERSION, "--root"]);
-    // It mostly waits for tests: built quickly rather than to be quick.
+    let mut install = workspace.cargo(["install", name, "--locked", "--version", version, "--root"]);
+    // Such a tool waits for other programs or reads some files: it is built to be ready soon, not to be fast.
     install
         .arg(&tools)
         .env("CARGO_TARGET_DIR", &build)
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     let outcome = succeed(&mut install);
     if build.exists() {
         fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
     }
-    outcome?;
-    ensure!(has_nextest(workspace), "the installed cargo-nextest does not accept .config/nextest.toml");
-    Ok(())
+    outcome
 }
 
 /// Where [`python_client`] puts the interpreter that has the OpenAI client.

@@ -100,20 +100,17 @@ fn prepare(workspace: &Workspace, steps: &mut Steps) -> Option<PathBuf> {
     bundle::debug_deb(workspace, steps)
 }
 
-/// Licences, bans and sources of the dependencies, and dependencies that nothing uses: with the tools that are there.
+/// Checks the dependencies: licences, bans and sources, and those that nothing uses.
 fn dependencies(workspace: &Workspace, steps: &mut Steps) {
-    match workspace.which("cargo-deny") {
-        // Advisories are left to a scheduled run: they change from day to day, a commit's verdict must not.
-        Some(_) => {
-            let args = ["deny", "--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
-            steps.run("cargo deny", &mut workspace.cargo(args));
+    // Advisories are left to a scheduled run: they change from day to day, a commit's verdict must not.
+    let deny = ["deny", "--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
+    for (step, tool, mut command) in [
+        ("cargo deny", install::DENY, workspace.cargo(deny)),
+        ("cargo machete", install::MACHETE, workspace.cargo(["machete"])),
+    ] {
+        match install::dependency_tool(workspace, &tool) {
+            Ok(()) => drop(steps.run(step, &mut command)),
+            Err(error) => steps.fail(step, format!("{} cannot be installed: {error:#}", tool.name)),
         }
-        None => steps.skip("cargo deny", "not installed: cargo install cargo-deny --locked"),
-    }
-    match workspace.which("cargo-machete") {
-        Some(_) => {
-            steps.run("cargo machete", &mut workspace.cargo(["machete"]));
-        }
-        None => steps.skip("cargo machete", "not installed: cargo install cargo-machete --locked"),
     }
 }
