@@ -16,21 +16,21 @@
 //!
 //! The caller samples every 50 ms while it computes, so input is answered within the next 50 ms.
 
-mod climb;
-mod heat;
 mod load;
+mod memory_ramp;
+mod observations;
 mod pause;
-mod room;
+mod ramp;
 mod rules;
-mod senses;
+mod thermal;
 
 use crate::{Allowance, Gpu, Limits, Memory, Reason, Sample, Share, Signal};
-use climb::{Climb, Levels};
 use jiff::{Timestamp, Zoned, civil};
+use memory_ramp::Room;
+use observations::Senses;
 use pause::PauseClock;
-use room::Room;
+use ramp::{Climb, Levels};
 use rules::{Bound, Device, Devices, Verdict};
-use senses::Senses;
 use std::time::Duration;
 
 /// Samples further apart than this say nothing about the time between: a worker with nothing to do looks every two

@@ -26,7 +26,7 @@ pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 #[cfg(windows)]
 pub use pipe::pipe_name;
 pub use record::{Day, Days, Event, Happening, History, Point, Range};
-pub use request::{FOLLOW_MS, Managed, PAUSE_SECONDS, PauseRequest, RequestError, Request, Response, Setting};
+pub use request::{FOLLOW_MS, Managed, PAUSE_SECONDS, PauseRequest, Request, RequestError, Response, Setting};
 pub use status::{Connection, Contribution, LeverState, Machine, Stage, State, Status, Usage};
 
 /// The socket's name in the worker's data folder.

@@ -68,7 +68,8 @@ impl Request {
     /// # Errors
     /// When it is not JSON, no request, has a field that the request does not have, or a value out of range.
     pub fn from_line(line: &[u8]) -> Result<Self, RequestError> {
-        let value = serde_json::from_slice(line).map_err(|error| RequestError::new(None, format!("not JSON: {error}")))?;
+        let value =
+            serde_json::from_slice(line).map_err(|error| RequestError::new(None, format!("not JSON: {error}")))?;
         let Value::Object(fields) = value else {
             return Err(RequestError::new(None, "a request is an object, such as {\"request\":\"status\"}"));
         };

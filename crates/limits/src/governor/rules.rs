@@ -7,7 +7,7 @@
 //! | others' load below its ceiling | what they leave, less some headroom; never below the floor |
 //! | close to the temperature | a part of the donor's cap |
 
-use super::{heat::Warmth, senses::Senses};
+use super::{observations::Senses, thermal::Warmth};
 use crate::{Limits, Power, Reason, Sample, Share, Signal, reason::Blind};
 
 /// Beside others' load as much again is left free, at most so many thousandths: a program that wants a little more finds

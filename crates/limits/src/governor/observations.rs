@@ -1,6 +1,6 @@
 use super::{
-    heat::{Heat, Warmth},
     load::OthersLoad,
+    thermal::{Heat, Warmth},
 };
 use crate::{Gpu, Limits, Sample, Signal};
 use std::time::Duration;
