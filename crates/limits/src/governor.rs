@@ -1,7 +1,7 @@
 //! What the worker may take right now, from the donor's limits and a look at the machine. Pure: `now` is an argument.
 //!
 //! ```text
-//! sample ─▶ senses ─▶ rules ─▶ target ─▶ climb ─▶ level ─┐
+//! sample ─▶ observed ─▶ rules ─▶ target ─▶ climb ─▶ level ─┐
 //!           (means,   (what each       (down at once,    ├─ min(cap, level), or nothing ─▶ Allowance
 //!            heat)     leaves)          up by steps)     │   while paused or out of hours
 //!                                              limits ───┘
@@ -26,11 +26,11 @@ mod thermal;
 
 use crate::{Allowance, Gpu, Limits, Memory, Reason, Sample, Share, Signal};
 use jiff::{Timestamp, Zoned, civil};
-use memory_ramp::Room;
-use observations::Senses;
+use memory_ramp::MemoryRamp;
+use observations::Observations;
 use pause::PauseClock;
-use ramp::{Climb, Levels};
-use rules::{Bound, Device, Devices, Verdict};
+use ramp::{Levels, Ramp};
+use rules::{Ceiling, Ceilings, Device, Devices};
 use std::time::Duration;
 
 /// Samples further apart than this say nothing about the time between: a worker with nothing to do looks every two
@@ -85,19 +85,19 @@ impl Now {
 pub struct Governor {
     limits: Limits,
     machine: Machine,
-    senses: Senses,
-    cpu: Climb,
-    gpu: Climb,
-    memory: Room,
-    gpu_memory: Room,
+    observed: Observations,
+    cpu: Ramp,
+    gpu: Ramp,
+    memory: MemoryRamp,
+    gpu_memory: MemoryRamp,
     /// When memory was last given back for pressure.
-    relieved: Option<Duration>,
+    last_relief: Option<Duration>,
     pause: PauseClock,
     /// The last sample and its time.
     last: Option<(Sample, Duration)>,
     allowance: Allowance,
     /// When the reason was last renewed.
-    reasoned: Duration,
+    reason_renewed: Duration,
 }
 
 impl Governor {
@@ -108,16 +108,16 @@ impl Governor {
         Self {
             limits,
             machine,
-            senses: Senses::new(),
-            cpu: Climb::new(Share::FULL, Duration::ZERO),
-            gpu: Climb::new(Share::FULL, Duration::ZERO),
-            memory: Room::new(machine.memory),
-            gpu_memory: Room::new(machine.gpu_memory.unwrap_or(0)),
-            relieved: None,
+            observed: Observations::new(),
+            cpu: Ramp::new(Share::FULL, Duration::ZERO),
+            gpu: Ramp::new(Share::FULL, Duration::ZERO),
+            memory: MemoryRamp::new(machine.memory),
+            gpu_memory: MemoryRamp::new(machine.gpu_memory.unwrap_or(0)),
+            last_relief: None,
             pause: PauseClock::default(),
             last: None,
             allowance: nothing,
-            reasoned: Duration::ZERO,
+            reason_renewed: Duration::ZERO,
         }
     }
 
@@ -136,18 +136,18 @@ impl Governor {
         let old = std::mem::replace(&mut self.limits, limits);
         if let Some((sample, _)) = &self.last {
             let before = self.devices_under(&old);
-            let was = Verdict::of(sample, &self.senses, &old, before);
+            let was = Ceilings::evaluate(sample, &self.observed, &old, before);
             if self.limits.max_celsius != old.max_celsius {
-                self.senses.heat.forget();
-                self.senses.feel(sample, &self.limits);
+                self.observed.thermal_limiter.reset();
+                self.observed.observe_temperature(sample, &self.limits);
             }
             let after = self.devices_under(&self.limits);
-            let is = Verdict::of(sample, &self.senses, &self.limits, after);
-            let (cpu_was, gpu_was) = before.while_user_is_there(&old);
-            let (cpu_is, gpu_is) = after.while_user_is_there(&self.limits);
-            let levels = |bound: &Bound, floor| Levels { target: bound.share, floor };
-            self.cpu.follow(levels(&was.cpu, cpu_was), levels(&is.cpu, cpu_is));
-            self.gpu.follow(levels(&was.gpu, gpu_was), levels(&is.gpu, gpu_is));
+            let is = Ceilings::evaluate(sample, &self.observed, &self.limits, after);
+            let (cpu_was, gpu_was) = before.while_user_is_present(&old);
+            let (cpu_is, gpu_is) = after.while_user_is_present(&self.limits);
+            let levels = |ceiling: &Ceiling, floor| Levels { target: ceiling.share, floor };
+            self.cpu.apply_change(levels(&was.cpu, cpu_was), levels(&is.cpu, cpu_is));
+            self.gpu.apply_change(levels(&was.gpu, gpu_was), levels(&is.gpu, gpu_is));
             self.notice_gap(now.monotonic);
             self.decide(now);
         }
@@ -159,11 +159,11 @@ impl Governor {
         let span = match self.notice_gap(now.monotonic) {
             Some(span) => span,
             None => {
-                self.senses.forget_loads();
+                self.observed.reset_loads();
                 GAP
             }
         };
-        self.senses.look(sample, self.machine.gpu_memory.is_some(), &self.limits, span);
+        self.observed.observe(sample, self.machine.gpu_memory.is_some(), &self.limits, span);
         self.last = Some((sample.clone(), now.monotonic));
         self.decide(now);
         &self.allowance
@@ -178,9 +178,9 @@ impl Governor {
         // A monotonic clock that runs backwards is as good as a gap.
         let span = self.last.as_ref().and_then(|(_, last)| now.checked_sub(*last)).filter(|span| *span <= GAP);
         if span.is_none() {
-            let (cpu, gpu) = self.devices_under(&self.limits).while_user_is_there(&self.limits);
-            self.cpu.restart(cpu, now);
-            self.gpu.restart(gpu, now);
+            let (cpu, gpu) = self.devices_under(&self.limits).while_user_is_present(&self.limits);
+            self.cpu.reset(cpu, now);
+            self.gpu.reset(gpu, now);
         }
         span
     }
@@ -188,16 +188,16 @@ impl Governor {
     fn decide(&mut self, now: Now) {
         let Some((sample, seen)) = self.last.take() else { return };
         let devices = self.devices_under(&self.limits);
-        let verdict = Verdict::of(&sample, &self.senses, &self.limits, devices);
-        self.cpu.toward(verdict.cpu.share, devices.cpu.cap, now.monotonic);
-        self.gpu.toward(verdict.gpu.share, devices.gpu.cap, now.monotonic);
+        let ceilings = Ceilings::evaluate(&sample, &self.observed, &self.limits, devices);
+        self.cpu.advance(ceilings.cpu.share, devices.cpu.cap, now.monotonic);
+        self.gpu.advance(ceilings.gpu.share, devices.gpu.cap, now.monotonic);
         let mut causes = Causes::default();
-        let cpu = causes.device(devices.cpu, &self.cpu, verdict.cpu, now.monotonic);
-        let gpu = causes.device(devices.gpu, &self.gpu, verdict.gpu, now.monotonic);
+        let cpu = causes.device(devices.cpu, &self.cpu, ceilings.cpu, now.monotonic);
+        let gpu = causes.device(devices.gpu, &self.gpu, ceilings.gpu, now.monotonic);
         let memory = self.decide_memory(&sample, now.monotonic, &mut causes);
         let gpu_memory = self.decide_gpu_memory(&sample, now.monotonic, &mut causes);
         self.last = Some((sample, seen));
-        let allowance = match self.closed(&now) {
+        let allowance = match self.stop_reason(&now) {
             Some(reason) => Allowance { cpu: Share::ZERO, gpu: Share::ZERO, memory, gpu_memory, reason },
             None => Allowance { cpu, gpu, memory, gpu_memory, reason: causes.reason },
         };
@@ -205,8 +205,8 @@ impl Governor {
     }
 
     /// Why nothing at all is lent, whatever the machine shows.
-    fn closed(&mut self, now: &Now) -> Option<Reason> {
-        if let Some(paused) = self.pause.look(self.limits.pause.as_ref(), now) {
+    fn stop_reason(&mut self, now: &Now) -> Option<Reason> {
+        if let Some(paused) = self.pause.check(self.limits.pause.as_ref(), now) {
             return Some(Reason::Paused { until: paused.until });
         }
         let out_of_hours = self.limits.when.keeps_hours() && !self.limits.schedule.contains(now.local);
@@ -221,9 +221,10 @@ impl Governor {
             Signal::Known(memory) => match pressure(memory) {
                 Some(waiting) => {
                     // What is said to be available does not help; some of ours will.
-                    let due = self.relieved.is_none_or(|relieved| now.saturating_sub(relieved) >= PRESSURE_INTERVAL);
+                    let due =
+                        self.last_relief.is_none_or(|last_relief| now.saturating_sub(last_relief) >= PRESSURE_INTERVAL);
                     if due {
-                        self.relieved = Some(now);
+                        self.last_relief = Some(now);
                     }
                     let room = memory.own.saturating_sub(headroom);
                     (due.then_some(room), Some(Reason::MemoryPressure { waiting: rules::percent(waiting) }))
@@ -234,7 +235,7 @@ impl Governor {
                 }
             },
         };
-        self.memory.toward(room, limit, now);
+        self.memory.advance(room, limit, now);
         causes.memory(limit, self.memory.level(), reason.filter(|_| room.is_none_or(|room| room < limit)))
     }
 
@@ -250,7 +251,7 @@ impl Governor {
             }
             Some(Signal::Unknown(_)) | None => (None, None),
         };
-        self.gpu_memory.toward(room, limit, now);
+        self.gpu_memory.advance(room, limit, now);
         causes.memory(limit, self.gpu_memory.level(), reason.filter(|_| room.is_none_or(|room| room < limit)))
     }
 
@@ -264,11 +265,11 @@ impl Governor {
     fn publish(&mut self, mut allowance: Allowance, now: Duration) {
         let old = &mut self.allowance;
         let figures = |a: &Allowance| (a.cpu, a.gpu, a.memory, a.gpu_memory, a.reason.kind());
-        let fresh = now.saturating_sub(self.reasoned) < REASON_INTERVAL;
+        let fresh = now.saturating_sub(self.reason_renewed) < REASON_INTERVAL;
         if figures(old) == figures(&allowance) && fresh {
             std::mem::swap(&mut allowance.reason, &mut old.reason);
         } else {
-            self.reasoned = now;
+            self.reason_renewed = now;
         }
         *old = allowance;
     }
@@ -304,11 +305,11 @@ impl Causes {
     }
 
     /// What is left of a device.
-    fn device(&mut self, device: Device, climb: &Climb, bound: Bound, now: Duration) -> Share {
-        let left = device.cap.min(climb.level());
-        self.weigh(device.cap.per_mille().into(), left.per_mille().into(), || match bound.reason {
-            reason if climb.is_near(bound.share) => reason,
-            _ if climb.is_settling(now) => Reason::Settling,
+    fn device(&mut self, device: Device, ramp: &Ramp, ceiling: Ceiling, now: Duration) -> Share {
+        let left = device.cap.min(ramp.level());
+        self.weigh(device.cap.per_mille().into(), left.per_mille().into(), || match ceiling.reason {
+            reason if ramp.is_near(ceiling.share) => reason,
+            _ if ramp.is_settling(now) => Reason::Settling,
             _ => Reason::Climbing,
         });
         left

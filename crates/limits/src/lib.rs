@@ -40,7 +40,7 @@ pub use pacer::{Grant, Paced, Pacer, PacerStats, RequestPacer};
 pub use pause::Pause;
 pub use policy::{Bound, Policy, PolicyError};
 pub use preset::Preset;
-pub use reason::{Blind, Moment, Reason};
+pub use reason::{Moment, Reason, SignalKind};
 pub use sample::{Gpu, Load, Memory, Power, Sample, Signal};
 pub use schedule::Schedule;
 pub use settings::LimitsError;

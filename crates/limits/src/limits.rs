@@ -1,4 +1,4 @@
-use crate::{Amount, Blind, Pause, Preset, Schedule, Share, When};
+use crate::{Amount, Pause, Preset, Schedule, Share, SignalKind, When};
 use std::time::Duration;
 
 /// What the donor lends, and when. Every rule that takes something away is a field; `None` turns the rule off.
@@ -52,15 +52,15 @@ pub struct Limits {
 
 impl Limits {
     /// Whether a rule that is on needs this signal. If it cannot be read then, somebody counts as there.
-    pub fn needs(&self, signal: Blind) -> bool {
+    pub fn needs(&self, signal: SignalKind) -> bool {
         match signal {
-            Blind::UserIdle => !self.idle_after.is_zero(),
-            Blind::CpuLoad => self.others_cpu.is_some(),
-            Blind::GpuLoad => self.others_gpu.is_some(),
-            Blind::Temperature => self.max_celsius.is_some(),
-            Blind::Power => !self.on_battery,
-            Blind::FullScreen => self.stop_for_full_screen,
-            Blind::Programs => !self.stop_for.is_empty(),
+            SignalKind::UserIdle => !self.idle_after.is_zero(),
+            SignalKind::CpuLoad => self.others_cpu.is_some(),
+            SignalKind::GpuLoad => self.others_gpu.is_some(),
+            SignalKind::Temperature => self.max_celsius.is_some(),
+            SignalKind::Power => !self.on_battery,
+            SignalKind::FullScreen => self.stop_for_full_screen,
+            SignalKind::Programs => !self.stop_for.is_empty(),
         }
     }
 }

@@ -49,12 +49,12 @@ struct Rule {
 
 /// How a policy writes the bound of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum BoundKind {
     /// Less is stricter.
     Most,
     /// More is stricter.
     Least,
-    /// A word or a flag. [`Word::Fixed`] may stand for the others, too: then it is also where the donor starts.
+    /// A word or a flag. [`BoundKind::Fixed`] may stand for the others, too: then it is also where the donor starts.
     Fixed,
 }
 
@@ -130,11 +130,11 @@ impl Policy {
 
 /// Why a value is refused, in a sentence that fits the key.
 pub(crate) fn refusal(key: &str, value: &str, bound: &str, by: &str) -> String {
-    match Key::find(key).ok().and_then(|key| key.word) {
+    match Key::find(key).ok().and_then(|key| key.bound_kind) {
         _ if key == "schedule" => format!("schedule = {value} has other hours than those that {by} allows: {bound}"),
         _ if key == "stop-for" => format!("stop-for = {value} leaves out programs that {by} stops for: {bound}"),
-        Some(Word::Most) => format!("{key} = {value} is more than the {bound} that {by} allows"),
-        Some(Word::Least) => format!("{key} = {value} is less than the {bound} that {by} asks for"),
-        Some(Word::Fixed) | None => format!("{key} = {value} goes beyond {key} = {bound}, which {by} has set"),
+        Some(BoundKind::Most) => format!("{key} = {value} is more than the {bound} that {by} allows"),
+        Some(BoundKind::Least) => format!("{key} = {value} is less than the {bound} that {by} asks for"),
+        Some(BoundKind::Fixed) | None => format!("{key} = {value} goes beyond {key} = {bound}, which {by} has set"),
     }
 }

@@ -77,7 +77,7 @@ pub enum Reason {
     /// A rule needs a signal that cannot be read: somebody may be there.
     Unknown {
         /// What cannot be read.
-        signal: Blind,
+        signal: SignalKind,
         /// Why, in the probe's words.
         why: String,
     },
@@ -107,7 +107,7 @@ pub enum Reason {
 /// A signal that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
-pub enum Blind {
+pub enum SignalKind {
     /// The time since the last input.
     UserIdle,
     /// Other programs' CPU load.
@@ -194,7 +194,7 @@ impl fmt::Display for Reason {
     }
 }
 
-impl fmt::Display for Blind {
+impl fmt::Display for SignalKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UserIdle => "whether somebody is there",
@@ -249,7 +249,7 @@ mod tests {
     #[case(Reason::Program { name: "blender".into() }, "program", "blender is running")]
     #[case(Reason::FullScreen, "full_screen", "A program fills the screen")]
     #[case(
-        Reason::Unknown { signal: Blind::UserIdle, why: "no display found".into() },
+        Reason::Unknown { signal: SignalKind::UserIdle, why: "no display found".into() },
         "unknown",
         "Cannot tell whether somebody is there: no display found"
     )]

@@ -6,7 +6,7 @@
 
 use crate::{
     Limits, Preset,
-    key::{DEFAULT, Form, KEYS, Key},
+    key::{DEFAULT, KEYS, Key, TomlKind},
     policy::refusal,
     value::{NONE, ValueError},
 };
@@ -16,7 +16,7 @@ use toml::{Table, Value};
 
 /// Names more alike than this are offered for one that is not known: a letter more or less, two swapped, `_` for `-`
 /// (capitals do not count).
-const ALIKE: f64 = 0.85;
+const MIN_SIMILARITY: f64 = 0.85;
 
 /// Why limits are not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +84,7 @@ impl Key {
             let small = name.to_ascii_lowercase();
             let alike = |key: &Key| (strsim::jaro_winkler(key.name, &small), key.name);
             let closest = KEYS.iter().map(alike).max_by(|(a, _), (b, _)| a.total_cmp(b));
-            let close = closest.filter(|(alike, _)| *alike > ALIKE).map(|(_, name)| name);
+            let close = closest.filter(|(alike, _)| *alike > MIN_SIMILARITY).map(|(_, name)| name);
             LimitsError::UnknownKey { key: name.into(), close }
         })
     }
@@ -118,7 +118,7 @@ impl Key {
         match value {
             Value::String(text) => Ok(text.clone()),
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => Ok(value.to_string()),
-            Value::Array(list) if self.form == Form::List => {
+            Value::Array(list) if self.form == TomlKind::List => {
                 let texts: Option<Vec<_>> = list.iter().map(Value::as_str).collect();
                 match texts {
                     Some(texts) if texts.is_empty() => Ok(NONE.into()),
@@ -136,15 +136,15 @@ impl Key {
         let text = self.value(limits);
         let number = text.trim_end_matches(['%', '°', 'C']);
         match self.form {
-            Form::List if text == NONE => Value::Array(vec![]),
-            Form::List => Value::Array(text.split(", ").map(Value::from).collect()),
-            Form::Flag => Value::Boolean(text == "true"),
-            Form::Number => match (number.parse::<i64>(), number.parse::<f64>()) {
+            TomlKind::List if text == NONE => Value::Array(vec![]),
+            TomlKind::List => Value::Array(text.split(", ").map(Value::from).collect()),
+            TomlKind::Flag => Value::Boolean(text == "true"),
+            TomlKind::Number => match (number.parse::<i64>(), number.parse::<f64>()) {
                 (Ok(whole), _) => Value::Integer(whole),
                 (_, Ok(number)) => Value::Float(number),
                 _ => Value::String(text),
             },
-            Form::Text => Value::String(text),
+            TomlKind::Text => Value::String(text),
         }
     }
 }

@@ -25,7 +25,7 @@ pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notif
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 #[cfg(windows)]
 pub use pipe::pipe_name;
-pub use record::{Day, Days, Event, Happening, History, Point, Range};
+pub use record::{Day, Days, Event, EventKind, History, Point, Range};
 pub use request::{FOLLOW_MS, Managed, PAUSE_SECONDS, PauseRequest, Request, RequestError, Response, Setting};
 pub use status::{Connection, Contribution, LeverState, Machine, Stage, State, Status, Usage};
 

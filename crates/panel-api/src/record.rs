@@ -64,13 +64,13 @@ pub struct Event {
     #[ts(type = "number")]
     pub at_ms: u64,
     /// What.
-    pub what: Happening,
+    pub what: EventKind,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "event")]
-pub enum Happening {
+pub enum EventKind {
     /// The allowance changed.
     Allowance {
         /// What the worker does from now on: `working` (all of the limits), `throttled`, `stopped` or `paused`.

@@ -16,7 +16,7 @@ pub enum CapError {
     NotAvailable(String),
     /// The system refused this one.
     #[error("{field} of {value} was refused")]
-    Refused {
+    NotApplied {
         /// Which cap, as the system calls it.
         field: &'static str,
         /// What it was to become.

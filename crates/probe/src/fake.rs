@@ -40,14 +40,14 @@ pub struct FakeMachine {
 #[derive(Debug)]
 struct State {
     sample: Sample,
-    looks: u64,
+    samples_taken: u64,
     watch: Option<Watch>,
 }
 
 impl FakeProbe {
     /// A probe that shows this sample until its machine is told otherwise.
     pub fn new(sample: Sample) -> (Self, FakeMachine) {
-        let machine = FakeMachine { state: Arc::new(Mutex::new(State { sample, looks: 0, watch: None })) };
+        let machine = FakeMachine { state: Arc::new(Mutex::new(State { sample, samples_taken: 0, watch: None })) };
         (Self { machine: machine.clone() }, machine)
     }
 }
@@ -55,7 +55,7 @@ impl FakeProbe {
 impl Probe for FakeProbe {
     fn sample(&mut self, watch: &Watch) -> Sample {
         self.machine.with(|state| {
-            state.looks += 1;
+            state.samples_taken += 1;
             state.watch = Some(watch.clone());
             state.sample.clone()
         })
@@ -89,12 +89,12 @@ impl FakeMachine {
     }
 
     /// How often the probe has looked. A test that waits for two more looks knows that its change was seen.
-    pub fn looks(&self) -> u64 {
-        self.with(|state| state.looks)
+    pub fn samples_taken(&self) -> u64 {
+        self.with(|state| state.samples_taken)
     }
 
     /// What the last look was for.
-    pub fn watched(&self) -> Option<Watch> {
+    pub fn last_watch(&self) -> Option<Watch> {
         self.with(|state| state.watch.clone())
     }
 
@@ -125,6 +125,6 @@ mod tests {
         assert_eq!(probe.sample(&watch), calm_sample());
         machine.change(|sample| sample.power = Signal::Known(Power::Battery { charge: 0.5 }));
         assert_eq!(probe.sample(&watch).power, Signal::Known(Power::Battery { charge: 0.5 }));
-        assert_eq!((machine.looks(), machine.watched()), (2, Some(watch)));
+        assert_eq!((machine.samples_taken(), machine.last_watch()), (2, Some(watch)));
     }
 }

@@ -30,13 +30,13 @@ impl MemoryMeter {
 
     pub(crate) fn read(&mut self, now: Instant) -> Signal<Memory> {
         self.memory.get(now, || match &mut self.system {
-            Ok((system, own)) => look(system, *own),
+            Ok((system, own)) => sample(system, *own),
             Err(reason) => Signal::Unknown(reason.clone()),
         })
     }
 }
 
-fn look(system: &mut System, own: Pid) -> Signal<Memory> {
+fn sample(system: &mut System, own: Pid) -> Signal<Memory> {
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, kind);
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_large_allocation_shows() {
         let own = |meter: &mut MemoryMeter| {
-            meter.memory.forget();
+            meter.memory.invalidate();
             meter.read(Instant::now()).known().unwrap().own
         };
         let mut meter = MemoryMeter::new();

@@ -26,7 +26,7 @@ impl<T: Clone> Periodic<T> {
     }
 
     /// Read anew at the next look.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn invalidate(&mut self) {
         self.last = None;
     }
 }
@@ -46,7 +46,7 @@ mod tests {
             })
         };
         assert_eq!([at(0), at(4999), at(5000), at(9999), at(10_000)], [1, 1, 2, 2, 3]);
-        value.forget();
+        value.invalidate();
         assert_eq!(value.get(start + Duration::from_secs(10), || 7), 7);
     }
 }

@@ -23,13 +23,13 @@ pub enum PolicyFileError {
     },
     /// Somebody else than the system's administrator could have written it.
     #[error("the policy {path} is not trusted: {what} {why}")]
-    Distrusted {
+    Untrusted {
         /// Which file.
         path: PathBuf,
         /// The file or its folder.
         what: PathBuf,
         /// What is wrong with its rights.
-        why: Distrust,
+        why: TrustProblem,
     },
     /// No policy is as large.
     #[error("the policy {path} is larger than {LARGEST_BYTES} bytes")]
@@ -41,7 +41,7 @@ pub enum PolicyFileError {
 
 /// What is wrong with the rights of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Distrust {
+pub enum TrustProblem {
     /// It belongs to somebody else.
     #[error("belongs to user {0}, not to root")]
     Owner(u32),
@@ -50,7 +50,7 @@ pub enum Distrust {
     Writable(u32),
     /// A folder, a pipe, a device.
     #[error("is not a file")]
-    Kind,
+    NotAFile,
 }
 
 /// Where the policy of this system lies.
@@ -97,7 +97,7 @@ fn read_owned_by(path: &Path, owner: u32) -> Result<Option<String>, PolicyFileEr
     }
     trust(path, &file, owner)?;
     if !fs::metadata(&file).map_err(unreadable)?.is_file() {
-        return Err(PolicyFileError::Distrusted { path: path.into(), what: file, why: Distrust::Kind });
+        return Err(PolicyFileError::Untrusted { path: path.into(), what: file, why: TrustProblem::NotAFile });
     }
     let mut text = String::new();
     let bytes = File::open(&file).and_then(|file| file.take(LARGEST_BYTES + 1).read_to_string(&mut text));
@@ -114,11 +114,11 @@ fn trust(path: &Path, what: &Path, owner: u32) -> Result<(), PolicyFileError> {
     const OTHERS_WRITE: u32 = 0o022;
     let found = fs::metadata(what).map_err(|source| PolicyFileError::Read { path: path.into(), source })?;
     let why = match (found.uid(), found.mode() & 0o777) {
-        (uid, _) if uid != owner => Distrust::Owner(uid),
-        (_, mode) if mode & OTHERS_WRITE != 0 => Distrust::Writable(mode),
+        (uid, _) if uid != owner => TrustProblem::Owner(uid),
+        (_, mode) if mode & OTHERS_WRITE != 0 => TrustProblem::Writable(mode),
         _ => return Ok(()),
     };
-    Err(PolicyFileError::Distrusted { path: path.into(), what: what.into(), why })
+    Err(PolicyFileError::Untrusted { path: path.into(), what: what.into(), why })
 }
 
 #[cfg(not(unix))]
@@ -185,18 +185,18 @@ mod tests {
     #[rstest]
     #[case(0o755, 0o644, None)]
     #[case(0o700, 0o600, None)]
-    #[case(0o755, 0o664, Some(Distrust::Writable(0o664)))]
-    #[case(0o755, 0o646, Some(Distrust::Writable(0o646)))]
-    #[case(0o777, 0o644, Some(Distrust::Writable(0o777)))]
-    #[case(0o775, 0o644, Some(Distrust::Writable(0o775)))]
+    #[case(0o755, 0o664, Some(TrustProblem::Writable(0o664)))]
+    #[case(0o755, 0o646, Some(TrustProblem::Writable(0o646)))]
+    #[case(0o777, 0o644, Some(TrustProblem::Writable(0o777)))]
+    #[case(0o775, 0o644, Some(TrustProblem::Writable(0o775)))]
     fn is_trusted_where_only_its_owner_may_write(
         #[case] folder: u32,
         #[case] file: u32,
-        #[case] distrust: Option<Distrust>,
+        #[case] problem: Option<TrustProblem>,
     ) {
-        match (read(folder, file), distrust) {
+        match (read(folder, file), problem) {
             (Ok(text), None) => assert_eq!(text.as_deref(), Some(TEXT)),
-            (Err(PolicyFileError::Distrusted { why, .. }), Some(expected)) => assert_eq!(why, expected),
+            (Err(PolicyFileError::Untrusted { why, .. }), Some(expected)) => assert_eq!(why, expected),
             (other, _) => panic!("{other:?}"),
         }
     }
@@ -221,7 +221,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         let refused = read_owned_by(&path, me());
-        assert!(matches!(refused, Err(PolicyFileError::Distrusted { why: Distrust::Kind, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(PolicyFileError::Untrusted { why: TrustProblem::NotAFile, .. })), "{refused:?}");
         fs::remove_dir(&path).unwrap();
         fs::write(&path, vec![b'#'; 1 + LARGEST_BYTES as usize]).unwrap();
         assert!(matches!(read_owned_by(&path, me()), Err(PolicyFileError::TooLarge { .. })));
@@ -237,6 +237,6 @@ mod tests {
         symlink(&target, &path).unwrap();
         assert_eq!(read_owned_by(&path, me()).unwrap().as_deref(), Some(TEXT));
         fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(read_owned_by(&path, me()), Err(PolicyFileError::Distrusted { .. })));
+        assert!(matches!(read_owned_by(&path, me()), Err(PolicyFileError::Untrusted { .. })));
     }
 }

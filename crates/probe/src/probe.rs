@@ -71,7 +71,7 @@ impl Probe for SystemProbe {
             gpu: match &mut self.gpu {
                 Some(gpu) if watch.gpu => Some(gpu.read(now, watch.own_gpu_busy)),
                 Some(gpu) => {
-                    gpu.rest();
+                    gpu.release();
                     None
                 }
                 None if watch.gpu => Some(Signal::unknown("no GPU was named to look at")),

@@ -24,7 +24,7 @@ impl ProgramFinder {
         }
         if self.wanted != wanted {
             self.wanted = wanted.to_vec();
-            self.running.forget();
+            self.running.invalidate();
         }
         self.running.get(now, || {
             let plain: Vec<_> = wanted.iter().map(|name| plain(name)).collect();

@@ -8,11 +8,11 @@ use std::{io, thread};
 
 /// What the system does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum SleepEvent {
     /// It goes to sleep as soon as whoever is told has returned, or after some seconds (logind: five, as a rule).
-    Sleeps,
+    Suspending,
     /// It is awake again, or did not go to sleep after all.
-    Wakes,
+    Awake,
 }
 
 /// Tells of each sleep, from a thread of its own, for as long as the process runs. On Linux logind tells; on other
@@ -20,6 +20,6 @@ pub enum Turn {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn watch_sleep(told: impl FnMut(Turn) + Send + 'static) -> io::Result<()> {
+pub fn watch_sleep(told: impl FnMut(SleepEvent) + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("sleep".into()).spawn(|| system::watch(told)).map(drop)
 }

@@ -589,12 +589,12 @@ at_ms: number,
 /**
  * What.
  */
-what: Happening, };
+what: EventKind, };
 
 /**
  * What happened.
  */
-export type Happening = { "event": "allowance", 
+export type EventKind = { "event": "allowance", 
 /**
  * What the worker does from now on: `working` (all of the limits), `throttled`, `stopped` or `paused`.
  */
@@ -859,7 +859,7 @@ name: string, } | { "kind": "full_screen" } | { "kind": "unknown",
 /**
  * What cannot be read.
  */
-signal: Blind, 
+signal: SignalKind, 
 /**
  * Why, in the probe's words.
  */
@@ -880,7 +880,7 @@ others: number, };
 /**
  * A signal that cannot be read.
  */
-export type Blind = "user_idle" | "cpu_load" | "gpu_load" | "temperature" | "power" | "full_screen" | "programs";
+export type SignalKind = "user_idle" | "cpu_load" | "gpu_load" | "temperature" | "power" | "full_screen" | "programs";
 
 /**
  * A time on the donor's clock.

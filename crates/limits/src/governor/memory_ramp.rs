@@ -14,18 +14,18 @@ const MAX_GRAIN: u64 = 256 << 20;
 
 /// How much memory the machine has room for: down at once, up step by step after calm, in whole grains.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct MemoryRamp {
     /// [`u64::MAX`]: the limit itself.
     level: u64,
     /// When the next step up may come.
-    ready: Duration,
+    next_step: Duration,
     grain: u64,
 }
 
-impl Room {
+impl MemoryRamp {
     /// For a memory of `total` bytes.
     pub(super) fn new(total: u64) -> Self {
-        Self { level: u64::MAX, ready: Duration::ZERO, grain: (total / GRAINS).clamp(1, MAX_GRAIN) }
+        Self { level: u64::MAX, next_step: Duration::ZERO, grain: (total / GRAINS).clamp(1, MAX_GRAIN) }
     }
 
     pub(super) fn level(&self) -> u64 {
@@ -33,7 +33,7 @@ impl Room {
     }
 
     /// Moves towards `room`, the bytes that we may have at most; `None`: it cannot be told, so nothing is raised.
-    pub(super) fn toward(&mut self, room: Option<u64>, limit: u64, now: Duration) {
+    pub(super) fn advance(&mut self, room: Option<u64>, limit: u64, now: Duration) {
         let target = match room {
             None => self.level,
             Some(room) if room >= limit => u64::MAX,
@@ -41,17 +41,17 @@ impl Room {
         };
         if target < self.level {
             self.level = target;
-            self.ready = now.saturating_add(HOLD);
+            self.next_step = now.saturating_add(HOLD);
         } else if target == u64::MAX || target >= self.level.saturating_add(2 * self.grain) {
-            if self.level < limit && now >= self.ready {
+            if self.level < limit && now >= self.next_step {
                 self.level = self.level.saturating_add((limit / STEPS).max(self.grain)).min(target);
-                self.ready = now.saturating_add(INTERVAL);
+                self.next_step = now.saturating_add(INTERVAL);
             }
             if self.level >= limit {
                 self.level = target;
             }
         } else {
-            self.ready = now.saturating_add(HOLD);
+            self.next_step = now.saturating_add(HOLD);
         }
     }
 }
@@ -69,28 +69,28 @@ mod tests {
 
     #[test]
     fn falls_at_once_waits_for_calm_and_climbs_by_eighths() {
-        let mut room = Room::new(16 * GIB);
-        room.toward(Some(3 * GIB + 1), 8 * GIB, at(0));
-        assert_eq!(room.level(), 3 * GIB);
+        let mut ramp = MemoryRamp::new(16 * GIB);
+        ramp.advance(Some(3 * GIB + 1), 8 * GIB, at(0));
+        assert_eq!(ramp.level(), 3 * GIB);
         // A little more room is noise, not calm.
-        room.toward(Some(3 * GIB + 300 * (1 << 20)), 8 * GIB, at(10));
-        room.toward(Some(12 * GIB), 8 * GIB, at(39));
-        assert_eq!(room.level(), 3 * GIB);
-        room.toward(Some(12 * GIB), 8 * GIB, at(40));
-        assert_eq!(room.level(), 4 * GIB);
+        ramp.advance(Some(3 * GIB + 300 * (1 << 20)), 8 * GIB, at(10));
+        ramp.advance(Some(12 * GIB), 8 * GIB, at(39));
+        assert_eq!(ramp.level(), 3 * GIB);
+        ramp.advance(Some(12 * GIB), 8 * GIB, at(40));
+        assert_eq!(ramp.level(), 4 * GIB);
         for second in 41..=80 {
-            room.toward(Some(12 * GIB), 8 * GIB, at(second));
+            ramp.advance(Some(12 * GIB), 8 * GIB, at(second));
         }
-        assert_eq!(room.level(), u64::MAX);
+        assert_eq!(ramp.level(), u64::MAX);
     }
 
     #[test]
     fn room_that_flutters_moves_nothing() {
-        let mut room = Room::new(16 * GIB);
-        room.toward(Some(4 * GIB), 8 * GIB, at(0));
+        let mut ramp = MemoryRamp::new(16 * GIB);
+        ramp.advance(Some(4 * GIB), 8 * GIB, at(0));
         for second in 1..1000 {
-            room.toward(Some(4 * GIB + second % 7 * 50 * (1 << 20)), 8 * GIB, at(second));
-            assert_eq!(room.level(), 4 * GIB);
+            ramp.advance(Some(4 * GIB + second % 7 * 50 * (1 << 20)), 8 * GIB, at(second));
+            assert_eq!(ramp.level(), 4 * GIB);
         }
     }
 
@@ -100,13 +100,13 @@ mod tests {
             total in any::<u64>(),
             looks in prop::collection::vec((prop::option::of(any::<u64>()), any::<u64>(), any::<u32>()), 1..50),
         ) {
-            let mut room = Room::new(total);
+            let mut ramp = MemoryRamp::new(total);
             let mut now = Duration::ZERO;
             for (bytes, limit, millis) in looks {
                 now += Duration::from_millis(millis.into());
-                room.toward(bytes, limit, now);
+                ramp.advance(bytes, limit, now);
                 if let Some(bytes) = bytes {
-                    prop_assert!(room.level().min(limit) <= bytes);
+                    prop_assert!(ramp.level().min(limit) <= bytes);
                 }
             }
         }

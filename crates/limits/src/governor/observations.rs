@@ -1,33 +1,33 @@
 use super::{
     load::OthersLoad,
-    thermal::{Heat, Warmth},
+    thermal::{ThermalLimiter, ThermalState},
 };
 use crate::{Gpu, Limits, Sample, Signal};
 use std::time::Duration;
 
 /// What is remembered of the samples, because one alone says too little.
 #[derive(Debug)]
-pub(super) struct Senses {
+pub(super) struct Observations {
     /// Other programs' CPU load.
     pub(super) cpu: OthersLoad,
     gpu: OthersLoad,
     has_gpu: bool,
-    pub(super) heat: Heat,
+    pub(super) thermal_limiter: ThermalLimiter,
     /// The hottest sensor that could be read, in °C, and what it means; `None` without a rule or a sensor.
-    pub(super) warmth: Option<(f32, Warmth)>,
+    pub(super) thermal: Option<(f32, ThermalState)>,
     /// Why a temperature could not be read.
-    pub(super) no_temperature: Option<String>,
+    pub(super) temperature_error: Option<String>,
 }
 
-impl Senses {
+impl Observations {
     pub(super) fn new() -> Self {
         Self {
             cpu: OthersLoad::new(),
             gpu: OthersLoad::new(),
             has_gpu: false,
-            heat: Heat::default(),
-            warmth: None,
-            no_temperature: None,
+            thermal_limiter: ThermalLimiter::default(),
+            thermal: None,
+            temperature_error: None,
         }
     }
 
@@ -37,20 +37,20 @@ impl Senses {
     }
 
     /// Takes a sample, `span` after the last one.
-    pub(super) fn look(&mut self, sample: &Sample, lends_gpu: bool, limits: &Limits, span: Duration) {
-        self.cpu.look(&sample.cpu, span);
+    pub(super) fn observe(&mut self, sample: &Sample, lends_gpu: bool, limits: &Limits, span: Duration) {
+        self.cpu.observe(&sample.cpu, span);
         let gpu = sample.gpu.as_ref().filter(|_| lends_gpu);
         self.has_gpu = gpu.is_some();
         match gpu {
             None => {}
-            Some(Signal::Known(gpu)) => self.gpu.look(&gpu.load, span),
-            Some(Signal::Unknown(why)) => self.gpu.look(&Signal::Unknown(why.clone()), span),
+            Some(Signal::Known(gpu)) => self.gpu.observe(&gpu.load, span),
+            Some(Signal::Unknown(why)) => self.gpu.observe(&Signal::Unknown(why.clone()), span),
         }
-        self.feel(sample, limits);
+        self.observe_temperature(sample, limits);
     }
 
     /// Judges the temperatures under these limits.
-    pub(super) fn feel(&mut self, sample: &Sample, limits: &Limits) {
+    pub(super) fn observe_temperature(&mut self, sample: &Sample, limits: &Limits) {
         let gpu = sample.gpu.as_ref().filter(|_| self.has_gpu).map(|gpu| match gpu {
             Signal::Known(Gpu { celsius: Signal::Known(celsius), .. }) => Ok(*celsius),
             Signal::Known(Gpu { celsius: Signal::Unknown(why), .. }) | Signal::Unknown(why) => Err(why),
@@ -60,27 +60,29 @@ impl Senses {
             Signal::Unknown(why) => Err(why),
         };
         let mut hottest = f32::NEG_INFINITY;
-        self.no_temperature = None;
+        self.temperature_error = None;
         for celsius in [Some(cpu), gpu].into_iter().flatten() {
             match celsius {
-                Ok(celsius) if celsius.is_nan() => self.no_temperature = Some("the temperature is not a number".into()),
+                Ok(celsius) if celsius.is_nan() => {
+                    self.temperature_error = Some("the temperature is not a number".into())
+                }
                 Ok(celsius) => hottest = hottest.max(celsius),
-                Err(why) => self.no_temperature = Some(why.clone()),
+                Err(why) => self.temperature_error = Some(why.clone()),
             }
         }
-        self.warmth = match limits.max_celsius {
+        self.thermal = match limits.max_celsius {
             None => {
-                self.heat.forget();
+                self.thermal_limiter.reset();
                 None
             }
             Some(_) if hottest == f32::NEG_INFINITY => None,
-            Some(limit) => Some((hottest, self.heat.look(hottest, limit))),
+            Some(limit) => Some((hottest, self.thermal_limiter.observe(hottest, limit))),
         };
     }
 
     /// What was seen before a long sleep says nothing about now.
-    pub(super) fn forget_loads(&mut self) {
-        self.cpu.forget();
-        self.gpu.forget();
+    pub(super) fn reset_loads(&mut self) {
+        self.cpu.reset();
+        self.gpu.reset();
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Paused {
 
 impl PauseClock {
     /// Whether `pause` holds.
-    pub(super) fn look(&mut self, pause: Option<&Pause>, now: &Now) -> Option<Paused> {
+    pub(super) fn check(&mut self, pause: Option<&Pause>, now: &Now) -> Option<Paused> {
         if self.seen.as_ref() != pause {
             self.seen = pause.copied();
             self.over = false;
@@ -73,32 +73,32 @@ mod tests {
     #[test]
     fn ends_at_its_time_and_says_it_in_local_time() {
         let (mut clock, pause) = (PauseClock::default(), until(1800));
-        let paused = clock.look(Some(&pause), &now(0, 0)).unwrap();
+        let paused = clock.check(Some(&pause), &now(0, 0)).unwrap();
         assert_eq!(paused.until.unwrap().to_string(), "14:30");
-        assert!(clock.look(Some(&pause), &now(1799, 0)).is_some());
-        assert!(clock.look(Some(&pause), &now(1800, 0)).is_none());
+        assert!(clock.check(Some(&pause), &now(1799, 0)).is_some());
+        assert!(clock.check(Some(&pause), &now(1800, 0)).is_none());
         let tomorrow = until(86_400);
-        let paused = clock.look(Some(&tomorrow), &now(1801, -1)).unwrap();
+        let paused = clock.check(Some(&tomorrow), &now(1801, -1)).unwrap();
         assert_eq!(paused.until.unwrap().to_string(), "14:00 on 26 November 2026");
     }
 
     #[test]
     fn a_clock_set_back_neither_lengthens_it_nor_brings_it_back() {
         let (mut clock, pause) = (PauseClock::default(), until(1800));
-        assert!(clock.look(Some(&pause), &now(0, 0)).is_some());
-        assert!(clock.look(Some(&pause), &now(600, -3600)).is_some());
-        assert!(clock.look(Some(&pause), &now(1800, -3600)).is_none());
-        assert!(clock.look(Some(&pause), &now(1801, -7200)).is_none());
+        assert!(clock.check(Some(&pause), &now(0, 0)).is_some());
+        assert!(clock.check(Some(&pause), &now(600, -3600)).is_some());
+        assert!(clock.check(Some(&pause), &now(1800, -3600)).is_none());
+        assert!(clock.check(Some(&pause), &now(1801, -7200)).is_none());
     }
 
     #[test]
     fn a_clock_set_forward_ends_it_and_a_new_pause_starts_anew() {
         let (mut clock, pause) = (PauseClock::default(), until(1800));
-        assert!(clock.look(Some(&pause), &now(0, 0)).is_some());
-        assert!(clock.look(Some(&pause), &now(1, 3600)).is_none());
-        assert!(clock.look(Some(&pause), &now(2, 0)).is_none());
-        assert!(clock.look(None, &now(3, 0)).is_none());
-        assert!(clock.look(Some(&pause), &now(4, 0)).is_some());
-        assert_eq!(clock.look(Some(&Pause::Indefinitely), &now(1 << 33, 0)), Some(Paused { until: None }));
+        assert!(clock.check(Some(&pause), &now(0, 0)).is_some());
+        assert!(clock.check(Some(&pause), &now(1, 3600)).is_none());
+        assert!(clock.check(Some(&pause), &now(2, 0)).is_none());
+        assert!(clock.check(None, &now(3, 0)).is_none());
+        assert!(clock.check(Some(&pause), &now(4, 0)).is_some());
+        assert_eq!(clock.check(Some(&Pause::Indefinitely), &now(1 << 33, 0)), Some(Paused { until: None }));
     }
 }

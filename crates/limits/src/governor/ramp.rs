@@ -7,7 +7,7 @@ const HOLD: Duration = Duration::from_secs(5);
 /// The longest such wait, however often the evidence comes back: a machine that is calm for a minute may be used.
 const MAX_HOLD: Duration = Duration::from_secs(60);
 /// Evidence that comes back within so long after a hold has ended ended it too early: the next hold is twice as long.
-const RELAPSE: Duration = Duration::from_secs(60);
+const RELAPSE_WINDOW: Duration = Duration::from_secs(60);
 /// One step upwards, in thousandths of the device: too small to be felt at once.
 const STEP: u16 = 100;
 /// Time between two steps: somebody disturbed by the last one shows before the next, also to a probe that looks once a
@@ -19,23 +19,23 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// A level of [`Share::FULL`] means that no rule takes anything. The donor's cap is applied outside, so that a change of
 /// it takes effect at once; a target at or above it is given as [`Share::FULL`].
 #[derive(Debug)]
-pub(super) struct Climb {
+pub(super) struct Ramp {
     level: Share,
     /// When the next step up may come.
-    ready: Duration,
+    next_step: Duration,
     hold: Duration,
     /// When the hold ends.
-    settled: Duration,
+    hold_until: Duration,
     /// When something last spoke for staying at this level or going below it.
-    evidence: Option<Duration>,
+    last_demand: Option<Duration>,
     /// Whether it went up since it last went down.
     raised: bool,
 }
 
-impl Climb {
+impl Ramp {
     pub(super) fn new(level: Share, now: Duration) -> Self {
-        let settled = now.saturating_add(HOLD);
-        Self { level, ready: settled, hold: HOLD, settled, evidence: None, raised: false }
+        let hold_until = now.saturating_add(HOLD);
+        Self { level, next_step: hold_until, hold: HOLD, hold_until, last_demand: None, raised: false }
     }
 
     pub(super) fn level(&self) -> Share {
@@ -44,7 +44,7 @@ impl Climb {
 
     /// Whether calm is still waited for, rather than a step.
     pub(super) fn is_settling(&self, now: Duration) -> bool {
-        now < self.settled
+        now < self.hold_until
     }
 
     /// Whether what the rules leave is not far above. A load that flutters is still the reason while calm is waited for.
@@ -53,34 +53,34 @@ impl Climb {
     }
 
     /// Moves towards what the rules leave. From `cap`, the donor's, on there is nothing to climb to.
-    pub(super) fn toward(&mut self, target: Share, cap: Share, now: Duration) {
+    pub(super) fn advance(&mut self, target: Share, cap: Share, now: Duration) {
         if target > self.level {
-            if now >= self.ready {
+            if now >= self.next_step {
                 let step = Share::from_per_mille(self.level.per_mille() + STEP).min(target);
                 self.level = if step >= cap { Share::FULL } else { step };
-                self.ready = now.saturating_add(INTERVAL);
+                self.next_step = now.saturating_add(INTERVAL);
                 self.raised = true;
             }
         } else if target < Share::FULL {
             if target < self.level && std::mem::take(&mut self.raised) {
-                let early = self.evidence.is_some_and(|last| now.saturating_sub(last) <= self.hold + RELAPSE);
+                let early = self.last_demand.is_some_and(|last| now.saturating_sub(last) <= self.hold + RELAPSE_WINDOW);
                 self.hold = if early { (self.hold * 2).min(MAX_HOLD) } else { HOLD };
             }
             self.level = target;
-            self.evidence = Some(now);
-            self.settled = now.saturating_add(self.hold);
-            self.ready = self.settled;
+            self.last_demand = Some(now);
+            self.hold_until = now.saturating_add(self.hold);
+            self.next_step = self.hold_until;
         }
     }
 
     /// Nobody looked for a long time: what was seen before says nothing.
-    pub(super) fn restart(&mut self, floor: Share, now: Duration) {
+    pub(super) fn reset(&mut self, floor: Share, now: Duration) {
         *self = Self::new(self.level.min(floor), now);
     }
 
     /// The donor changed the limits, which moved what the rules leave and the floor from `old` to `new`: that takes
     /// effect at once.
-    pub(super) fn follow(&mut self, old: Levels, new: Levels) {
+    pub(super) fn apply_change(&mut self, old: Levels, new: Levels) {
         if new.target > old.target {
             self.level = self.level.max(new.target);
         }
@@ -114,56 +114,56 @@ mod tests {
     }
 
     /// Runs from `from` to `to` in steps of 100 ms, returns how often the level changed.
-    fn run(climb: &mut Climb, from: u32, to: u32, target: impl Fn(f64) -> Share) -> usize {
+    fn run(ramp: &mut Ramp, from: u32, to: u32, target: impl Fn(f64) -> Share) -> usize {
         let mut changes = 0;
         for tick in from * 10..to * 10 {
             let now = f64::from(tick) / 10.0;
-            let before = climb.level();
-            climb.toward(target(now), CAP, at(now));
-            changes += usize::from(climb.level() != before);
+            let before = ramp.level();
+            ramp.advance(target(now), CAP, at(now));
+            changes += usize::from(ramp.level() != before);
         }
         changes
     }
 
     #[test]
     fn falls_at_once_and_climbs_by_steps_after_calm() {
-        let mut climb = Climb::new(Share::FULL, at(0.0));
-        climb.toward(FLOOR, CAP, at(1.0));
-        assert_eq!(climb.level(), FLOOR);
-        climb.toward(Share::FULL, CAP, at(5.9));
-        assert_eq!(climb.level(), FLOOR);
-        climb.toward(Share::FULL, CAP, at(6.0));
-        assert_eq!(climb.level(), Share::from_percent(20));
-        climb.toward(Share::FULL, CAP, at(7.9));
-        assert_eq!(climb.level(), Share::from_percent(20));
-        climb.toward(Share::FULL, CAP, at(8.0));
-        assert_eq!(climb.level(), Share::from_percent(30));
+        let mut ramp = Ramp::new(Share::FULL, at(0.0));
+        ramp.advance(FLOOR, CAP, at(1.0));
+        assert_eq!(ramp.level(), FLOOR);
+        ramp.advance(Share::FULL, CAP, at(5.9));
+        assert_eq!(ramp.level(), FLOOR);
+        ramp.advance(Share::FULL, CAP, at(6.0));
+        assert_eq!(ramp.level(), Share::from_percent(20));
+        ramp.advance(Share::FULL, CAP, at(7.9));
+        assert_eq!(ramp.level(), Share::from_percent(20));
+        ramp.advance(Share::FULL, CAP, at(8.0));
+        assert_eq!(ramp.level(), Share::from_percent(30));
     }
 
     #[test]
     fn evidence_that_keeps_coming_back_lengthens_the_hold_up_to_a_bound_and_long_calm_forgets_it() {
-        let mut climb = Climb::new(Share::FULL, at(0.0));
+        let mut ramp = Ramp::new(Share::FULL, at(0.0));
         // One second of load every eight: the first calm is cut short, the second hold is longer than the calm.
         let load = |now: f64| if now % 8.0 < 1.0 { FLOOR } else { Share::FULL };
-        assert!(run(&mut climb, 0, 16, load) > 1);
-        assert_eq!(run(&mut climb, 16, 400, load), 0);
-        assert_eq!(climb.hold, HOLD * 2);
+        assert!(run(&mut ramp, 0, 16, load) > 1);
+        assert_eq!(run(&mut ramp, 16, 400, load), 0);
+        assert_eq!(ramp.hold, HOLD * 2);
         // Every 70 seconds: the hold grows to its bound and not past it.
         let rare = |now: f64| if now % 70.0 < 1.0 { FLOOR } else { Share::FULL };
-        run(&mut climb, 400, 1000, rare);
-        assert_eq!(climb.hold, MAX_HOLD);
-        run(&mut climb, 1000, 1200, |_| Share::FULL);
-        climb.toward(FLOOR, CAP, at(1200.0));
-        assert_eq!(climb.hold, HOLD);
+        run(&mut ramp, 400, 1000, rare);
+        assert_eq!(ramp.hold, MAX_HOLD);
+        run(&mut ramp, 1000, 1200, |_| Share::FULL);
+        ramp.advance(FLOOR, CAP, at(1200.0));
+        assert_eq!(ramp.hold, HOLD);
     }
 
     #[test]
     fn at_the_cap_nothing_is_left_to_climb_so_that_a_higher_cap_holds_at_once() {
-        let mut climb = Climb::new(FLOOR, at(0.0));
-        run(&mut climb, 0, 11, |_| Share::FULL);
-        assert_eq!(climb.level(), Share::from_percent(40));
-        run(&mut climb, 11, 12, |_| Share::FULL);
-        assert_eq!(climb.level(), Share::FULL);
+        let mut ramp = Ramp::new(FLOOR, at(0.0));
+        run(&mut ramp, 0, 11, |_| Share::FULL);
+        assert_eq!(ramp.level(), Share::from_percent(40));
+        run(&mut ramp, 11, 12, |_| Share::FULL);
+        assert_eq!(ramp.level(), Share::FULL);
     }
 
     proptest! {
@@ -173,14 +173,14 @@ mod tests {
             targets in prop::collection::vec((0u16..=1000, 1u64..3000), 1..200),
         ) {
             let cap = Share::from_per_mille(cap);
-            let mut climb = Climb::new(Share::ZERO, Duration::ZERO);
+            let mut ramp = Ramp::new(Share::ZERO, Duration::ZERO);
             let (mut now, mut last_rise) = (Duration::ZERO, None);
             for (target, millis) in targets {
                 now += Duration::from_millis(millis);
                 let target = Share::from_per_mille(target);
-                let before = climb.level().min(cap);
-                climb.toward(if target >= cap { Share::FULL } else { target }, cap, now);
-                let after = climb.level().min(cap);
+                let before = ramp.level().min(cap);
+                ramp.advance(if target >= cap { Share::FULL } else { target }, cap, now);
+                let after = ramp.level().min(cap);
                 prop_assert!(after <= target);
                 if after > before {
                     prop_assert!(after.per_mille() - before.per_mille() <= STEP);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Amount, Load, Pause, Power, Preset, Schedule, reason::Blind};
+use crate::{Amount, Load, Pause, Power, Preset, Schedule, reason::SignalKind};
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -100,18 +100,18 @@ fn edit_gpu(sample: &mut Sample, edit: impl FnOnce(&mut Gpu)) {
 
 /// A rule that is off needs no signal; one that is on and blind says what it misses.
 #[rstest]
-#[case("idle-after", None, |s: &mut Sample| s.user_idle = Signal::unknown("gone"), Blind::UserIdle)]
-#[case("others-cpu", Some("off"), |s: &mut Sample| s.cpu = Signal::unknown("gone"), Blind::CpuLoad)]
-#[case("others-gpu", Some("off"), |s: &mut Sample| edit_gpu(s, |g| g.load = Signal::unknown("gone")), Blind::GpuLoad)]
-#[case("max-temperature", Some("off"), |s: &mut Sample| s.cpu_celsius = Signal::unknown("gone"), Blind::Temperature)]
-#[case("on-battery", Some("true"), |s: &mut Sample| s.power = Signal::unknown("gone"), Blind::Power)]
-#[case("full-screen", Some("ignore"), |s: &mut Sample| s.full_screen = Signal::unknown("gone"), Blind::FullScreen)]
-#[case("stop-for", Some("none"), |s: &mut Sample| s.programs = Signal::unknown("gone"), Blind::Programs)]
+#[case("idle-after", None, |s: &mut Sample| s.user_idle = Signal::unknown("gone"), SignalKind::UserIdle)]
+#[case("others-cpu", Some("off"), |s: &mut Sample| s.cpu = Signal::unknown("gone"), SignalKind::CpuLoad)]
+#[case("others-gpu", Some("off"), |s: &mut Sample| edit_gpu(s, |g| g.load = Signal::unknown("gone")), SignalKind::GpuLoad)]
+#[case("max-temperature", Some("off"), |s: &mut Sample| s.cpu_celsius = Signal::unknown("gone"), SignalKind::Temperature)]
+#[case("on-battery", Some("true"), |s: &mut Sample| s.power = Signal::unknown("gone"), SignalKind::Power)]
+#[case("full-screen", Some("ignore"), |s: &mut Sample| s.full_screen = Signal::unknown("gone"), SignalKind::FullScreen)]
+#[case("stop-for", Some("none"), |s: &mut Sample| s.programs = Signal::unknown("gone"), SignalKind::Programs)]
 fn an_unknown_signal_counts_for_the_rule_that_needs_it(
     #[case] key: &str,
     #[case] off: Option<&str>,
     #[case] hide: fn(&mut Sample),
-    #[case] signal: Blind,
+    #[case] signal: SignalKind,
 ) {
     let mut limits = Limits::of(Preset::Balanced);
     limits.set("stop-for", "blender").unwrap();

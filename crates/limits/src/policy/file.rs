@@ -1,6 +1,6 @@
 //! A policy as TOML.
 
-use super::{Policy, Rule, Word};
+use super::{BoundKind, Policy, Rule};
 use crate::{Key, LimitsError, Schedule, When};
 use toml::{Table, Value};
 
@@ -61,7 +61,7 @@ impl PolicyError {
     }
 }
 
-impl Word {
+impl BoundKind {
     const fn name(self) -> &'static str {
         match self {
             Self::Most => "most",
@@ -103,16 +103,16 @@ impl Policy {
     }
 
     fn manage(&mut self, key: &'static Key, value: &Value) -> Result<(), PolicyError> {
-        let word = key.word.ok_or(PolicyError::DonorsAlone { key: key.name, why: why_not(key) })?;
-        let wrong = || PolicyError::Rule { key: key.name, rule: value.to_string(), expected: word.expected() };
+        let bound_kind = key.bound_kind.ok_or(PolicyError::DonorsAlone { key: key.name, why: why_not(key) })?;
+        let wrong = || PolicyError::Rule { key: key.name, rule: value.to_string(), expected: bound_kind.expected() };
         let Value::Table(fields) = value else { return Err(wrong()) };
         let (mut rule, mut bounds) = (Rule::default(), 0);
         for (field, value) in fields {
             match value {
                 Value::Boolean(hidden) if field == HIDDEN => rule.hidden = *hidden,
-                bound if field == word.name() || field == Word::Fixed.name() => {
+                bound if field == bound_kind.name() || field == BoundKind::Fixed.name() => {
                     key.put_toml(&mut self.bound, bound)?;
-                    rule.starts = field == Word::Fixed.name();
+                    rule.starts = field == BoundKind::Fixed.name();
                     bounds += 1;
                 }
                 _ => return Err(wrong()),

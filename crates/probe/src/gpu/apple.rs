@@ -20,5 +20,5 @@ impl GpuMeter {
         Err(NOT_TOLD.into())
     }
 
-    pub(crate) fn rest(&mut self) {}
+    pub(crate) fn release(&mut self) {}
 }

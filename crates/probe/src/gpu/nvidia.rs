@@ -93,11 +93,11 @@ impl GpuMeter {
     }
 
     /// Lets the driver go, so that the GPU may sleep.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.driver = None;
-        self.memory.forget();
-        self.sensors.forget();
-        self.load.forget();
+        self.memory.invalidate();
+        self.sensors.invalidate();
+        self.load.reset();
     }
 
     fn driver(&mut self, now: Instant) -> Result<Nvml, String> {

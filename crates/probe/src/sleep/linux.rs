@@ -1,7 +1,7 @@
 //! logind asks everybody who holds a delay lock before it sleeps, and waits until the locks are closed: see "Inhibitor
 //! Locks" of systemd.
 
-use super::Turn;
+use super::SleepEvent;
 use crate::system_bus;
 use nix::errno::Errno;
 use rustbus::{
@@ -24,23 +24,23 @@ const MANAGER: &str = "org.freedesktop.login1.Manager";
 const SIGNAL: &str = "PrepareForSleep";
 
 #[expect(clippy::disallowed_methods, reason = "a thread of its own, with nothing to wait for")]
-pub(super) fn watch(mut told: impl FnMut(Turn)) {
+pub(super) fn watch(mut told: impl FnMut(SleepEvent)) {
     loop {
         let mut asleep = false;
         // Why it ends does not matter: there is nobody to ask, or nobody any more.
-        let _: Result<(), Error> = follow(|turn| {
-            asleep = turn == Turn::Sleeps;
-            told(turn);
+        let _: Result<(), Error> = follow(|event| {
+            asleep = event == SleepEvent::Suspending;
+            told(event);
         });
         if asleep {
-            told(Turn::Wakes);
+            told(SleepEvent::Awake);
         }
         thread::sleep(RETRY);
     }
 }
 
 /// Tells of sleeps until the bus fails, or does not tell of their end.
-fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
+fn follow(mut told: impl FnMut(SleepEvent)) -> Result<(), Error> {
     let mut bus = system_bus::connect(DEADLINE)?;
     let rule = format!("type='signal',sender='{SERVICE}',interface='{MANAGER}',member='{SIGNAL}'");
     call(&mut bus, standard_messages::add_match(&rule))?;
@@ -56,11 +56,11 @@ fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
             continue;
         }
         if signal.body.parser().get::<bool>()? {
-            told(Turn::Sleeps);
+            told(SleepEvent::Suspending);
             // Closed, it no longer keeps the system awake.
             lock = None;
         } else {
-            told(Turn::Wakes);
+            told(SleepEvent::Awake);
             lock.get_or_insert(self::lock(&mut bus)?);
         }
     }

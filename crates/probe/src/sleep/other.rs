@@ -1,4 +1,4 @@
-use super::Turn;
+use super::SleepEvent;
 
 /// Nobody tells.
-pub(super) fn watch(_told: impl FnMut(Turn)) {}
+pub(super) fn watch(_told: impl FnMut(SleepEvent)) {}

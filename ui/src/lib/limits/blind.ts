@@ -1,12 +1,12 @@
 /** Rules that need a signal which cannot be read on this machine. */
-import type { Blind, Sample, Status } from "../../api/types";
+import type { SignalKind, Sample, Status } from "../../api/types";
 import { valueOf } from "../settings";
 import { NONE, OFF } from "../value";
 import { keepsHours, waitsForIdle, whenOf } from "../when";
 import { mayBe } from "./bound";
 
 export interface Blindness {
-  signal: Blind;
+  signal: SignalKind;
   /** In the probe's words. */
   why: string;
   /** What turns the rule off; null where nothing does, or whoever manages the machine wants it on. */
@@ -18,7 +18,7 @@ type Read = { known: unknown } | { unknown: string };
 const why = (signal: Read | null): string | null => (signal !== null && "unknown" in signal ? signal.unknown : null);
 
 /** The rule of each key: what it needs, and the value with which it needs nothing. */
-const RULES: Record<string, { signal: Blind; off: string; reads: (sample: Sample) => string | null }> = {
+const RULES: Record<string, { signal: SignalKind; off: string; reads: (sample: Sample) => string | null }> = {
   "others-cpu": { signal: "cpu_load", off: OFF, reads: ({ cpu }) => why(cpu) },
   "others-gpu": {
     signal: "gpu_load",

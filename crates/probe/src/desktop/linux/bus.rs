@@ -55,7 +55,7 @@ impl Bus {
     }
 
     /// Goes on after a failure that was to be expected.
-    pub(super) fn forgive(&mut self) {
+    pub(super) fn clear_failure(&mut self) {
         self.failed = None;
     }
 

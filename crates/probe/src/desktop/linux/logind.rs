@@ -45,7 +45,7 @@ impl Logind {
                     Ok(session) => desktops.extend(session),
                     // It ended meanwhile.
                     Err(reason) if reason.contains("NoSuchSession") || reason.contains("UnknownObject") => {
-                        bus.forgive();
+                        bus.clear_failure();
                     }
                     Err(reason) => return Err(reason),
                 }

@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(terminals.idle(Instant::now()), Err("no terminal is open".into()));
         // A character device that every system has stands for a terminal.
         std::os::unix::fs::symlink("/dev/null", folder.path().join("pts/1")).unwrap();
-        terminals.newest.forget();
+        terminals.newest.invalidate();
         let read = Duration::from_secs(fs::metadata("/dev/null").unwrap().atime().unsigned_abs());
         let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - read;
         let idle = terminals.idle(Instant::now()).unwrap();

@@ -5,7 +5,7 @@ use std::{
     env,
     time::{Duration, Instant},
 };
-use stream::{Hurried, connect};
+use stream::{DeadlineStream, connect};
 use x11rb::{
     connection::Connection,
     errors::ReplyError,
@@ -31,7 +31,7 @@ pub(super) struct X11 {
 
 /// An open connection.
 struct Client {
-    connection: RustConnection<Hurried>,
+    connection: RustConnection<DeadlineStream>,
     root: Window,
     active_window: Atom,
     state: Atom,
@@ -56,9 +56,9 @@ impl X11 {
 
     /// Whether the window in front covers the screen.
     pub(super) fn full_screen(&mut self, now: Instant) -> Result<bool, String> {
-        let mut look = std::mem::replace(&mut self.full_screen, Periodic::new(FULL_SCREEN_INTERVAL));
-        let covered = look.get(now, || self.ask(now, Client::full_screen));
-        self.full_screen = look;
+        let mut covers = std::mem::replace(&mut self.full_screen, Periodic::new(FULL_SCREEN_INTERVAL));
+        let covered = covers.get(now, || self.ask(now, Client::full_screen));
+        self.full_screen = covers;
         covered
     }
 

@@ -36,7 +36,7 @@ impl LoadMeter {
         Self { load: Periodic::new(INTERVAL), total: Total::default(), own: VecDeque::new() }
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::new();
     }
 
