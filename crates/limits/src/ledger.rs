@@ -1,8 +1,12 @@
-//! Every byte of a device's memory, booked before it is allocated.
+//! Every byte of one memory, booked before it is allocated.
 //!
-//! A [`Reservation`] is held for as long as the memory is, and gives it back when it is dropped. The limit may be lowered
-//! below what is in use: then nothing more is reserved, [`Ledger::over`] says by how much it is over, and
-//! [`plan_shrink`] says what is best given up.
+//! A [`Reservation`] is held for as long as the memory is, and gives the bytes back when it is dropped. The limit may be
+//! lowered below what is in use: then nothing more is reserved, [`Ledger::over`] says by how much it is over, and
+//! [`plan_shrink`] says what to give up.
+//!
+//! A ledger covers one memory and knows nothing of others. A worker on the CPU has one, of main memory. A worker on a GPU
+//! has two: one of the GPU's memory, with the allowance's `gpu_memory` as its limit, and one of main memory, with its
+//! `memory`. Frames are read from the network into main memory, so [`Account::Frames`] is booked there on every machine.
 
 mod shrink;
 
@@ -24,6 +28,9 @@ pub enum Account {
     Kv,
     /// Activations of the step that is computed.
     Workspace,
+    /// Frames that were received and wait in a queue, in main memory. Booked when a frame is queued, given back when the
+    /// step that reads it begins. A frame that does not fit is not taken from the link: the sender waits.
+    Frames,
     /// What the device's runtime takes for itself: context, kernels, libraries.
     Runtime,
 }
@@ -34,6 +41,7 @@ impl fmt::Display for Account {
             Self::Weights => "weights",
             Self::Kv => "KV caches",
             Self::Workspace => "workspace",
+            Self::Frames => "queued frames",
             Self::Runtime => "the runtime",
         })
     }
@@ -48,6 +56,8 @@ pub struct Usage {
     pub kv: u64,
     /// Bytes of workspace.
     pub workspace: u64,
+    /// Bytes of queued frames.
+    pub frames: u64,
     /// Bytes of the device's runtime.
     pub runtime: u64,
     /// Bytes that all accounts may have together.
@@ -58,7 +68,8 @@ impl Usage {
     /// Bytes of all accounts.
     pub const fn total(&self) -> u64 {
         // The sum was within a limit when its last part was reserved: it fits.
-        self.weights.saturating_add(self.kv).saturating_add(self.workspace).saturating_add(self.runtime)
+        let sessions = self.kv.saturating_add(self.workspace).saturating_add(self.frames);
+        self.weights.saturating_add(sessions).saturating_add(self.runtime)
     }
 
     /// Bytes that can still be reserved.
@@ -76,6 +87,7 @@ impl Usage {
             Account::Weights => &mut self.weights,
             Account::Kv => &mut self.kv,
             Account::Workspace => &mut self.workspace,
+            Account::Frames => &mut self.frames,
             Account::Runtime => &mut self.runtime,
         }
     }
@@ -95,7 +107,7 @@ pub struct OverLimit {
     pub limit: u64,
 }
 
-/// The memory of one device. Clones are handles on the same ledger.
+/// The books of one memory. Clones are handles on the same ledger.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     // Held for a few additions, never across an allocation.
@@ -217,7 +229,7 @@ mod tests {
         let weights = another_handle.reserve(Account::Weights, 60).unwrap();
         let mut kv = ledger.reserve(Account::Kv, 10).unwrap();
         kv.grow(20).unwrap();
-        assert_eq!(ledger.usage(), Usage { weights: 60, kv: 30, workspace: 0, runtime: 0, limit: 100 });
+        assert_eq!(ledger.usage(), Usage { weights: 60, kv: 30, limit: 100, ..Usage::default() });
         let refused = OverLimit { account: Account::Kv, needed: 11, free: 10, limit: 100 };
         assert_eq!(kv.grow(11), Err(refused));
         assert_eq!(refused.to_string(), "11 bytes for KV caches do not fit: 10 of 100 bytes are free");
@@ -248,6 +260,28 @@ mod tests {
         assert_eq!(ledger.reserve(Account::Kv, 1).unwrap().bytes(), 1);
     }
 
+    #[test]
+    fn frames_that_wait_count_in_the_total_and_are_refused_when_memory_is_full() {
+        let ledger = Ledger::new(100);
+        let _weights = ledger.reserve(Account::Weights, 70).unwrap();
+        let queued = ledger.reserve(Account::Frames, 20).unwrap();
+        assert_eq!(ledger.usage(), Usage { weights: 70, frames: 20, limit: 100, ..Usage::default() });
+        let refused = ledger.reserve(Account::Frames, 11).unwrap_err();
+        assert_eq!(refused.to_string(), "11 bytes for queued frames do not fit: 10 of 100 bytes are free");
+        drop(queued);
+        assert_eq!((ledger.usage().frames, ledger.usage().free()), (0, 30));
+    }
+
+    #[test]
+    fn ledgers_of_two_memories_do_not_share_a_limit() {
+        let (gpu, host) = (Ledger::new(100), Ledger::new(10));
+        let _weights = gpu.reserve(Account::Weights, 100).unwrap();
+        let _frames = host.reserve(Account::Frames, 10).unwrap();
+        host.set_limit(5);
+        assert_eq!((gpu.over(), host.over()), (0, 5));
+        assert_eq!((gpu.usage().frames, host.usage().weights), (0, 0));
+    }
+
     #[rstest]
     #[case(0, 0, true)]
     #[case(0, 1, false)]
@@ -268,9 +302,12 @@ mod tests {
         assert_eq!(ledger.usage().total(), 0);
     }
 
+    const ACCOUNTS: [Account; 5] =
+        [Account::Weights, Account::Kv, Account::Workspace, Account::Frames, Account::Runtime];
+
     #[derive(Debug, Clone)]
     enum Event {
-        Reserve(u8, u64),
+        Reserve(usize, u64),
         Grow(prop::sample::Index, u64),
         Shrink(prop::sample::Index, u64),
         Drop(prop::sample::Index),
@@ -281,7 +318,7 @@ mod tests {
         let bytes = || prop_oneof![8 => 0u64..1000, 1 => Just(u64::MAX), 1 => any::<u64>()];
         let which = any::<prop::sample::Index>;
         prop_oneof![
-            4 => (0u8..4, bytes()).prop_map(|(account, bytes)| Event::Reserve(account, bytes)),
+            4 => (0..ACCOUNTS.len(), bytes()).prop_map(|(account, bytes)| Event::Reserve(account, bytes)),
             2 => (which(), bytes()).prop_map(|(which, bytes)| Event::Grow(which, bytes)),
             2 => (which(), bytes()).prop_map(|(which, bytes)| Event::Shrink(which, bytes)),
             2 => which().prop_map(Event::Drop),
@@ -303,8 +340,7 @@ mod tests {
                 let fits = |bytes: u64| before <= u128::from(limit) && before + u128::from(bytes) <= u128::from(limit);
                 match event {
                     Event::Reserve(account, bytes) => {
-                        let accounts = [Account::Weights, Account::Kv, Account::Workspace, Account::Runtime];
-                        let reserved = ledger.reserve(accounts[usize::from(account)], bytes);
+                        let reserved = ledger.reserve(ACCOUNTS[account], bytes);
                         prop_assert_eq!(reserved.is_ok(), fits(bytes));
                         held.extend(reserved);
                     }
@@ -330,6 +366,7 @@ mod tests {
                 prop_assert_eq!(usage.weights, of(Account::Weights));
                 prop_assert_eq!(usage.kv, of(Account::Kv));
                 prop_assert_eq!(usage.workspace, of(Account::Workspace));
+                prop_assert_eq!(usage.frames, of(Account::Frames));
                 prop_assert_eq!(usage.runtime, of(Account::Runtime));
                 prop_assert_eq!(u128::from(usage.total()), sum(&held));
                 prop_assert_eq!(u128::from(ledger.over()), sum(&held).saturating_sub(u128::from(limit)));
