@@ -24,7 +24,9 @@ mod tests;
 pub use file::PolicyError;
 
 use crate::{Key, Limits, LimitsError, Preset, Schedule, Totals, key::DEFAULT};
+use serde::Serialize;
 use std::collections::BTreeMap;
+use ts_rs::TS;
 
 /// Who manages the machine, where the policy does not say.
 const SOMEBODY: &str = "whoever manages this machine";
@@ -47,14 +49,16 @@ struct Rule {
     starts: bool,
 }
 
-/// How a policy writes the bound of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BoundKind {
-    /// Less is stricter.
+/// How a policy bounds a key. A policy may write `fixed` for the other two as well: the bound is then also the donor's
+/// first value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundKind {
+    /// The bound is the largest value: less is stricter.
     Most,
-    /// More is stricter.
+    /// The bound is the smallest value: more is stricter.
     Least,
-    /// A word or a flag. [`BoundKind::Fixed`] may stand for the others, too: then it is also where the donor starts.
+    /// The key has words or a flag, which have an order of their own.
     Fixed,
 }
 

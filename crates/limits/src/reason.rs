@@ -134,6 +134,32 @@ pub struct Moment {
     pub today: bool,
 }
 
+impl SignalKind {
+    /// Every signal.
+    pub const ALL: [Self; 7] = [
+        Self::UserIdle,
+        Self::CpuLoad,
+        Self::GpuLoad,
+        Self::Temperature,
+        Self::Power,
+        Self::FullScreen,
+        Self::Programs,
+    ];
+
+    /// The key of the rule that needs it.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::UserIdle => "idle-after",
+            Self::CpuLoad => "others-cpu",
+            Self::GpuLoad => "others-gpu",
+            Self::Temperature => "max-temperature",
+            Self::Power => "on-battery",
+            Self::FullScreen => "full-screen",
+            Self::Programs => "stop-for",
+        }
+    }
+}
+
 impl Reason {
     /// The name of the case, as in the JSON form's `kind`.
     pub const fn kind(&self) -> &'static str {

@@ -118,7 +118,7 @@ impl Key {
         match value {
             Value::String(text) => Ok(text.clone()),
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => Ok(value.to_string()),
-            Value::Array(list) if self.form == TomlKind::List => {
+            Value::Array(list) if self.values.toml() == TomlKind::List => {
                 let texts: Option<Vec<_>> = list.iter().map(Value::as_str).collect();
                 match texts {
                     Some(texts) if texts.is_empty() => Ok(NONE.into()),
@@ -135,7 +135,7 @@ impl Key {
     fn toml(&self, limits: &Limits) -> Value {
         let text = self.value(limits);
         let number = text.trim_end_matches(['%', '°', 'C']);
-        match self.form {
+        match self.values.toml() {
             TomlKind::List if text == NONE => Value::Array(vec![]),
             TomlKind::List => Value::Array(text.split(", ").map(Value::from).collect()),
             TomlKind::Flag => Value::Boolean(text == "true"),

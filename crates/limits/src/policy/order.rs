@@ -10,11 +10,11 @@
 //! | `stop-for` | more programs |
 //! | `preset`, `pause` | not ordered: they are the donor's alone |
 
-use crate::{Amount, Key, Limits, Preset, Schedule, Share, Totals, When, key::LEAST_IDLE};
+use crate::{Amount, Key, Limits, Preset, Schedule, Share, Totals, When, key::MIN_IDLE};
 
 impl Limits {
     /// No limits but those of the machine: nothing is laxer.
-    pub(super) const fn laxest() -> Self {
+    pub(crate) const fn laxest() -> Self {
         Self {
             preset: Preset::Full,
             cpu: Share::FULL,
@@ -27,7 +27,7 @@ impl Limits {
             disk: Amount::ALL,
             network: None,
             when: When::Always,
-            idle_after: LEAST_IDLE,
+            idle_after: MIN_IDLE,
             schedule: Schedule::ALWAYS,
             on_battery: true,
             max_celsius: None,
@@ -42,7 +42,7 @@ impl Limits {
     /// For each key the stricter of this value and the bound's. Programs to stop for may then be more than a donor can
     /// name: theirs and the bound's.
     #[must_use]
-    pub(super) fn within(&self, bound: &Self) -> Self {
+    pub(crate) fn within(&self, bound: &Self) -> Self {
         Self {
             preset: self.preset,
             cpu: self.cpu.min(bound.cpu),
