@@ -1,9 +1,12 @@
 //! Hard caps, which the system itself keeps: a net below the pacer and the ledger, should one of them fail.
 
+#[cfg(any(target_os = "linux", windows))]
 #[cfg_attr(target_os = "linux", path = "cap/linux.rs")]
 #[cfg_attr(windows, path = "cap/windows.rs")]
-#[cfg_attr(not(any(target_os = "linux", windows)), path = "cap/other.rs")]
 mod system;
+
+#[cfg(not(any(target_os = "linux", windows)))]
+use crate::unsupported as system;
 
 use gogrid_limits::Share;
 use std::io;

@@ -11,11 +11,9 @@
 
 #[cfg_attr(target_os = "linux", path = "cpu/linux.rs")]
 #[cfg_attr(windows, path = "cpu/windows.rs")]
-#[cfg_attr(not(any(target_os = "linux", windows)), path = "cpu/other.rs")]
+#[cfg_attr(not(any(target_os = "linux", windows)), path = "cpu/sysinfo.rs")]
 mod system;
 
-#[cfg(windows)]
-pub(crate) use system::duration;
 pub(crate) use system::{CpuMeter, SOURCE};
 
 #[cfg(any(target_os = "linux", windows))]

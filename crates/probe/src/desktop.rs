@@ -5,16 +5,14 @@
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
-#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
-mod other;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
+pub(crate) use crate::unsupported::Desktop;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::Desktop;
 #[cfg(target_os = "macos")]
 pub(crate) use macos::Desktop;
-#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
-pub(crate) use other::Desktop;
 #[cfg(windows)]
 pub(crate) use windows::Desktop;

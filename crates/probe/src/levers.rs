@@ -3,11 +3,14 @@
 //! Call [`background_process`] once, and [`background_thread`] on each thread that computes, before it starts others: on
 //! Linux these inherit it. Nothing is swallowed: a report says of each lever what was set, or why it was not.
 
+#[cfg(any(target_os = "linux", windows, target_os = "macos"))]
 #[cfg_attr(target_os = "linux", path = "levers/linux.rs")]
 #[cfg_attr(windows, path = "levers/windows.rs")]
 #[cfg_attr(target_os = "macos", path = "levers/macos.rs")]
-#[cfg_attr(not(any(target_os = "linux", windows, target_os = "macos")), path = "levers/other.rs")]
 mod system;
+
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
+use crate::unsupported as system;
 
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};

@@ -29,6 +29,7 @@ mod periodic;
 mod policy_file;
 mod power;
 mod probe;
+mod processes;
 mod programs;
 mod running;
 mod sleep;
@@ -38,6 +39,8 @@ mod system_bus;
 mod system_name;
 mod temperature;
 mod threads;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
 
 pub use cap::{CapError, HardCap};
 pub use clock::since_boot;

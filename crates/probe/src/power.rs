@@ -4,7 +4,7 @@
 //! looks at one battery at a time, and knows no mains.
 
 #[cfg_attr(target_os = "linux", path = "power/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "power/other.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "power/batteries.rs")]
 mod system;
 
 pub(crate) use system::SOURCE;

@@ -1,4 +1,4 @@
-use crate::periodic::Periodic;
+use crate::{periodic::Periodic, processes::Processes};
 use gogrid_limits::Signal;
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct ProgramFinder {
     wanted: Vec<String>,
     running: Periodic<Signal<Vec<String>>>,
-    processes: system::Processes,
+    processes: Processes,
 }
 
 impl ProgramFinder {
     pub(crate) fn new() -> Self {
-        Self { wanted: vec![], running: Periodic::new(INTERVAL), processes: system::Processes::new() }
+        Self { wanted: vec![], running: Periodic::new(INTERVAL), processes: Processes::new() }
     }
 
     /// Those of the programs that run, named as they were asked for.
@@ -63,71 +63,6 @@ fn plain_cut(wanted: &str) -> Option<&str> {
 fn plain(name: &str) -> String {
     let name = name.to_lowercase();
     name.strip_suffix(".exe").map_or_else(|| name.clone(), Into::into)
-}
-
-#[cfg(target_os = "linux")]
-mod system {
-    use std::{fs, io::Read, path::Path};
-
-    /// The processes in `/proc`.
-    ///
-    /// sysinfo reads several files for each process; the name needs one, and the program file's name another.
-    pub(super) struct Processes;
-
-    impl Processes {
-        pub(super) fn new() -> Self {
-            Self
-        }
-
-        /// Tells the name of each process, and where it may be known that of its program file.
-        pub(super) fn each_name(&mut self, mut tell: impl FnMut(&str)) -> Result<(), String> {
-            let entries = fs::read_dir("/proc").map_err(|error| format!("processes cannot be listed: {error}"))?;
-            // Processes that end meanwhile are skipped.
-            for entry in entries.flatten() {
-                if !entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit) {
-                    continue;
-                }
-                let path = entry.path();
-                // 15 bytes and a newline.
-                let mut name = [0; 32];
-                if let Ok(length) = fs::File::open(path.join("comm")).and_then(|mut file| file.read(&mut name)) {
-                    tell(String::from_utf8_lossy(&name[..length]).trim_end_matches('\n'));
-                }
-                if let Some(name) = fs::read_link(path.join("exe")).as_deref().ok().and_then(Path::file_name) {
-                    tell(&name.to_string_lossy());
-                }
-            }
-            Ok(())
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
-
-    /// The processes that sysinfo lists.
-    pub(super) struct Processes {
-        system: Result<System, String>,
-    }
-
-    impl Processes {
-        pub(super) fn new() -> Self {
-            Self { system: System::new().map_err(|error| format!("processes cannot be listed: {error}")) }
-        }
-
-        /// Tells the name of each process.
-        pub(super) fn each_name(&mut self, mut tell: impl FnMut(&str)) -> Result<(), String> {
-            let system = self.system.as_mut().map_err(|reason| reason.clone())?;
-            system.refresh_processes_specifics(
-                ProcessesToUpdate::All,
-                true,
-                ProcessRefreshKind::nothing().without_tasks(),
-            );
-            system.processes().values().for_each(|process| tell(&process.name().to_string_lossy()));
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! The programs that a donor can choose from, to stop the work while one of them runs.
 
-#[cfg_attr(target_os = "linux", path = "running/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "running/other.rs")]
-mod system;
-
+use crate::processes::user_programs;
 use gogrid_limits::{Limits, Preset};
 use std::{collections::BTreeSet, env};
 
@@ -18,7 +15,7 @@ const MOST: usize = 500;
 pub fn running_programs() -> Result<Vec<String>, String> {
     let own = env::current_exe().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     // A worker that stops for itself would never start again.
-    let names = system::names()?.into_iter().filter(|name| own.as_ref() != Some(name));
+    let names = user_programs()?.into_iter().filter(|name| own.as_ref() != Some(name));
     Ok(chosen(names))
 }
 

@@ -1,8 +1,11 @@
 //! The system's sleep: told before it begins, and after it is over.
 
-#[cfg_attr(target_os = "linux", path = "sleep/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "sleep/other.rs")]
+#[cfg(target_os = "linux")]
+#[path = "sleep/linux.rs"]
 mod system;
+
+#[cfg(not(target_os = "linux"))]
+use crate::unsupported as system;
 
 use std::{io, thread};
 

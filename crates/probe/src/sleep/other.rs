@@ -1,4 +1,0 @@
-use super::SleepEvent;
-
-/// Nobody tells.
-pub(super) fn watch(_told: impl FnMut(SleepEvent)) {}
