@@ -8,13 +8,10 @@ mod tests;
 pub use spec::{KeySpec, PresetValues};
 pub(crate) use table::KEYS;
 
-use crate::{Limits, SignalKind, policy::BoundKind, value::ValueError};
+use crate::{Limits, SignalKind, value::ValueError};
 use serde::Serialize;
-use std::time::Duration;
 use ts_rs::TS;
 
-/// Pauses in typing are shorter than this.
-pub(crate) const MIN_IDLE: Duration = Duration::from_secs(1);
 /// Goes back to the preset's value.
 pub(crate) const DEFAULT: &str = "default";
 
@@ -97,6 +94,19 @@ pub enum ValueKind {
     },
     /// The donor's pause: `on`, or the instant at which it ends.
     Pause,
+}
+
+/// How a policy bounds a key. A policy may write `fixed` for the other two as well: the bound is then also the donor's
+/// first value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundKind {
+    /// The bound is the largest value: less is stricter.
+    Most,
+    /// The bound is the smallest value: more is stricter.
+    Least,
+    /// The key has words or a flag, which have an order of their own.
+    Fixed,
 }
 
 /// What an amount is a share of. The names are those of the page's `Machine`.

@@ -51,6 +51,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The shortest `idle_after`. Pauses in typing are shorter.
+    pub(crate) const MIN_IDLE: Duration = Duration::from_secs(1);
+
     /// Whether a rule that is on needs this signal. If it cannot be read then, somebody counts as there.
     pub fn needs(&self, signal: SignalKind) -> bool {
         match signal {

@@ -1,6 +1,6 @@
 //! What whoever manages the machine allows at most. The donor may always be stricter, and pauses as they like.
 //!
-//! There is one rule: limits are ordered by how much they lend, and what holds is [the stricter](order) of the donor's
+//! There is one rule: limits are ordered by how much they lend, and what holds is [the stricter](crate::order) of the donor's
 //! value and the policy's, key by key. So a policy never lends more than the donor, and whatever word a bound is written
 //! with, it is the laxest value that is left.
 //!
@@ -17,16 +17,13 @@
 mod file;
 #[cfg(test)]
 mod laws;
-mod order;
 #[cfg(test)]
 mod tests;
 
 pub use file::PolicyError;
 
 use crate::{Key, Limits, LimitsError, Preset, Schedule, Totals, key::DEFAULT};
-use serde::Serialize;
 use std::collections::BTreeMap;
-use ts_rs::TS;
 
 /// Who manages the machine, where the policy does not say.
 const SOMEBODY: &str = "whoever manages this machine";
@@ -47,19 +44,6 @@ struct Rule {
     hidden: bool,
     /// Whether the donor starts from the bound.
     starts: bool,
-}
-
-/// How a policy bounds a key. A policy may write `fixed` for the other two as well: the bound is then also the donor's
-/// first value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
-#[serde(rename_all = "snake_case")]
-pub enum BoundKind {
-    /// The bound is the largest value: less is stricter.
-    Most,
-    /// The bound is the smallest value: more is stricter.
-    Least,
-    /// The key has words or a flag, which have an order of their own.
-    Fixed,
 }
 
 /// What the donor is shown of a bound.
@@ -132,13 +116,14 @@ impl Policy {
     }
 }
 
-/// Why a value is refused, in a sentence that fits the key.
-pub(crate) fn refusal(key: &str, value: &str, bound: &str, by: &str) -> String {
-    match Key::find(key).ok().and_then(|key| key.bound_kind) {
-        _ if key == "schedule" => format!("schedule = {value} has other hours than those that {by} allows: {bound}"),
-        _ if key == "stop-for" => format!("stop-for = {value} leaves out programs that {by} stops for: {bound}"),
-        Some(BoundKind::Most) => format!("{key} = {value} is more than the {bound} that {by} allows"),
-        Some(BoundKind::Least) => format!("{key} = {value} is less than the {bound} that {by} asks for"),
-        Some(BoundKind::Fixed) | None => format!("{key} = {value} goes beyond {key} = {bound}, which {by} has set"),
+impl Key {
+    /// Whether this key's value is laxer than the bound's.
+    fn exceeds(&self, limits: &Limits, bound: &Limits, totals: &Totals) -> bool {
+        match self.name {
+            "gpu-memory" => limits.gpu_memory.exceeds(bound.gpu_memory, totals.gpu_memory),
+            "memory" => limits.memory.exceeds(bound.memory, totals.memory),
+            "disk" => limits.disk.exceeds(bound.disk, totals.disk),
+            _ => self.value(&limits.within(bound)) != self.value(limits),
+        }
     }
 }

@@ -6,8 +6,7 @@
 
 use crate::{
     Limits, Preset,
-    key::{DEFAULT, KEYS, Key, TomlKind},
-    policy::refusal,
+    key::{BoundKind, DEFAULT, KEYS, Key, TomlKind},
     value::{NONE, ValueError},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -66,6 +65,17 @@ impl LimitsError {
             Self::Value { key, .. } | Self::Managed { key, .. } => Some(key),
             Self::Toml(_) => None,
         }
+    }
+}
+
+/// Why a value is refused, in a sentence that fits the key.
+fn refusal(key: &str, value: &str, bound: &str, by: &str) -> String {
+    match Key::find(key).ok().and_then(|key| key.bound_kind) {
+        _ if key == "schedule" => format!("schedule = {value} has other hours than those that {by} allows: {bound}"),
+        _ if key == "stop-for" => format!("stop-for = {value} leaves out programs that {by} stops for: {bound}"),
+        Some(BoundKind::Most) => format!("{key} = {value} is more than the {bound} that {by} allows"),
+        Some(BoundKind::Least) => format!("{key} = {value} is less than the {bound} that {by} asks for"),
+        Some(BoundKind::Fixed) | None => format!("{key} = {value} goes beyond {key} = {bound}, which {by} has set"),
     }
 }
 

@@ -1,5 +1,5 @@
-use super::{Key, ValueKind};
-use crate::{Limits, Preset, SignalKind, policy::BoundKind};
+use super::{BoundKind, Key, ValueKind};
+use crate::{Limits, Preset, SignalKind};
 use serde::Serialize;
 use ts_rs::TS;
 

@@ -1,8 +1,8 @@
 //! Every key: its text, its values, and how they are read and written.
 
-use super::{DEFAULT, Key, MIN_IDLE, Total, ValueKind};
+use super::{BoundKind, DEFAULT, Key, Total, ValueKind};
 use crate::{
-    policy::BoundKind,
+    Limits,
     value::{self as v, ValueError},
 };
 use std::time::Duration;
@@ -150,11 +150,11 @@ pub(crate) const KEYS: &[Key] = &[
         name: "idle-after",
         help: "Without input for so long the user counts as away",
         range: "1s to 24h, as in 90s, 3m or 1h 30m",
-        values: ValueKind::Duration { least: MIN_IDLE.as_secs(), most: MAX_IDLE.as_secs() },
+        values: ValueKind::Duration { least: Limits::MIN_IDLE.as_secs(), most: MAX_IDLE.as_secs() },
         off: None,
         bound_kind: Some(BoundKind::Least),
         get: |limits| v::duration_text(limits.idle_after),
-        set: |limits, text| v::duration(text, MIN_IDLE, MAX_IDLE).map(|value| limits.idle_after = value),
+        set: |limits, text| v::duration(text, Limits::MIN_IDLE, MAX_IDLE).map(|value| limits.idle_after = value),
     },
     Key {
         name: "schedule",

@@ -1,7 +1,7 @@
 //! A policy as TOML.
 
-use super::{BoundKind, Policy, Rule};
-use crate::{Key, LimitsError, Schedule, When};
+use super::{Policy, Rule};
+use crate::{BoundKind, Key, LimitsError, Schedule, When};
 use toml::{Table, Value};
 
 /// A longer name would not fit the line that shows it.

@@ -10,7 +10,7 @@
 //! | `stop-for` | more programs |
 //! | `preset`, `pause` | not ordered: they are the donor's alone |
 
-use crate::{Amount, Key, Limits, Preset, Schedule, Share, Totals, When, key::MIN_IDLE};
+use crate::{Amount, Limits, Preset, Schedule, Share, When};
 
 impl Limits {
     /// No limits but those of the machine: nothing is laxer.
@@ -27,7 +27,7 @@ impl Limits {
             disk: Amount::ALL,
             network: None,
             when: When::Always,
-            idle_after: MIN_IDLE,
+            idle_after: Self::MIN_IDLE,
             schedule: Schedule::ALWAYS,
             on_battery: true,
             max_celsius: None,
@@ -64,18 +64,6 @@ impl Limits {
             stop_for: both(&self.stop_for, &bound.stop_for),
             stop_for_full_screen: self.stop_for_full_screen || bound.stop_for_full_screen,
             pause: self.pause,
-        }
-    }
-}
-
-impl Key {
-    /// Whether this key's value is laxer than the bound's.
-    pub(super) fn exceeds(&self, limits: &Limits, bound: &Limits, totals: &Totals) -> bool {
-        match self.name {
-            "gpu-memory" => limits.gpu_memory.exceeds(bound.gpu_memory, totals.gpu_memory),
-            "memory" => limits.memory.exceeds(bound.memory, totals.memory),
-            "disk" => limits.disk.exceeds(bound.disk, totals.disk),
-            _ => self.value(&limits.within(bound)) != self.value(limits),
         }
     }
 }
