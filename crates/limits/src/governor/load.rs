@@ -1,31 +1,31 @@
 use crate::{Load, Signal};
 use std::{collections::VecDeque, time::Duration};
 
-/// Loads are judged by their mean over so long. A look after 50 ms counts in ticks of 10 ms, so one alone may be a
-/// fifth wrong, and every desktop has daemons that wake up for a moment. Load that stays shows within 150 ms at the
-/// latest, half of the 300 ms in which the allowance has to be down.
+/// Loads are judged by their mean over this window. The kernel counts in ticks of 10 ms, so one sample of 50 ms may be
+/// off by a fifth, and daemons wake up for a moment on every desktop. A load that stays shows within 150 ms, half of the
+/// 300 ms within which the allowance has to be down.
 const WINDOW: Duration = Duration::from_millis(150);
-/// Looks that follow closer count as this far apart, which bounds how many are kept.
+/// Samples closer together count as this far apart. Bounds how many are kept.
 const MIN_SPAN: Duration = Duration::from_millis(10);
 
-/// Other programs' load of one device over the last moments.
+/// Moving average of other programs' load on one device.
 #[derive(Debug)]
 pub(super) struct OthersLoad {
-    /// Spans, together about the window, oldest first, and the mean load of each.
+    /// Time spans and the mean load in each, oldest first, together as long as the window.
     samples: VecDeque<(Duration, f32)>,
     unknown: String,
 }
 
 impl OthersLoad {
     pub(super) fn new() -> Self {
-        Self { samples: VecDeque::new(), unknown: "nothing was looked at yet".into() }
+        Self { samples: VecDeque::new(), unknown: "no sample was taken yet".into() }
     }
 
     pub(super) fn reset(&mut self) {
         self.samples.clear();
     }
 
-    /// Takes a look at the load since the last one, `span` ago.
+    /// Takes the mean load since the sample before, `span` ago.
     pub(super) fn observe(&mut self, load: &Signal<Load>, span: Duration) {
         match load {
             Signal::Known(load) if load.others().is_finite() => {
@@ -51,7 +51,7 @@ impl OthersLoad {
         why.clone_into(&mut self.unknown);
     }
 
-    /// The mean, between 0 and 1; or why it is not known.
+    /// The mean, between 0 and 1, or why it is unknown.
     pub(super) fn mean(&self) -> Result<f32, &str> {
         let sum: f32 = self.samples.iter().map(|(span, _)| span.as_secs_f32()).sum();
         if sum == 0.0 {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn one_noisy_look_is_averaged_out_and_load_that_stays_shows_in_full() {
+    fn one_noisy_sample_is_averaged_out_and_load_that_stays_shows_in_full() {
         let mut window = OthersLoad::new();
         for _ in 0..5 {
             observe(&mut window, 50, 0.0);
@@ -81,14 +81,14 @@ mod tests {
         assert!(observe(&mut window, 50, 0.6) < 0.21);
         assert!(observe(&mut window, 50, 0.6) > 0.39);
         assert!(observe(&mut window, 50, 0.6) > 0.59);
-        // A long look is a mean by itself, and the first one counts at once.
+        // A long span is a mean by itself, and the first sample counts at once.
         assert!(observe(&mut window, 2000, 0.1) < 0.11);
         window.reset();
         assert!(observe(&mut window, 50, 0.7) > 0.69);
     }
 
     #[test]
-    fn what_cannot_be_read_is_unknown_and_is_not_averaged_with_what_was() {
+    fn an_unreadable_load_is_unknown_and_not_averaged_with_older_samples() {
         let mut window = OthersLoad::new();
         observe(&mut window, 100, 0.5);
         window.observe(&Signal::unknown("no such file"), Duration::from_millis(50));

@@ -1,21 +1,21 @@
 use std::time::Duration;
 
-/// Calm before more memory is taken again. Taking memory back means loading weights: dear, and worth only where the
-/// room stays.
+/// How long the level stays down. Taking memory back means loading weights, which is expensive and pays only if the
+/// memory stays available.
 const HOLD: Duration = Duration::from_secs(30);
-/// Time between two steps up, so that what one step loads is in the next look at free memory.
+/// Time between two steps up, so that the next sample of free memory includes what the last step loaded.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// One step up is this part of the limit.
 const STEPS: u64 = 8;
-/// The grain of the allowance is this part of the memory …
+/// The allowance changes in grains: this part of the memory …
 const GRAINS: u64 = 64;
-/// … and at most so many bytes: a layer of a mid-sized model, the least that is worth freeing.
+/// … and at most this many bytes: a layer of a mid-sized model, the least that is worth freeing.
 const MAX_GRAIN: u64 = 256 << 20;
 
-/// How much memory the machine has room for: down at once, up step by step after calm, in whole grains.
+/// The bytes that the machine can spare: down at once, up step by step after a hold, in whole grains.
 #[derive(Debug)]
 pub(super) struct MemoryRamp {
-    /// [`u64::MAX`]: the limit itself.
+    /// In bytes; [`u64::MAX`] if only the donor's limit applies.
     level: u64,
     /// When the next step up may come.
     next_step: Duration,
@@ -32,12 +32,12 @@ impl MemoryRamp {
         self.level
     }
 
-    /// Moves towards `room`, the bytes that we may have at most; `None`: it cannot be told, so nothing is raised.
-    pub(super) fn advance(&mut self, room: Option<u64>, limit: u64, now: Duration) {
-        let target = match room {
+    /// Moves towards `available`, the bytes that the machine can spare. `None` if that is unknown: nothing is raised.
+    pub(super) fn advance(&mut self, available: Option<u64>, limit: u64, now: Duration) {
+        let target = match available {
             None => self.level,
-            Some(room) if room >= limit => u64::MAX,
-            Some(room) => room - room % self.grain,
+            Some(available) if available >= limit => u64::MAX,
+            Some(available) => available - available % self.grain,
         };
         if target < self.level {
             self.level = target;
@@ -72,7 +72,7 @@ mod tests {
         let mut ramp = MemoryRamp::new(16 * GIB);
         ramp.advance(Some(3 * GIB + 1), 8 * GIB, at(0));
         assert_eq!(ramp.level(), 3 * GIB);
-        // A little more room is noise, not calm.
+        // A little more is noise, not calm.
         ramp.advance(Some(3 * GIB + 300 * (1 << 20)), 8 * GIB, at(10));
         ramp.advance(Some(12 * GIB), 8 * GIB, at(39));
         assert_eq!(ramp.level(), 3 * GIB);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn room_that_flutters_moves_nothing() {
+    fn small_fluctuations_move_nothing() {
         let mut ramp = MemoryRamp::new(16 * GIB);
         ramp.advance(Some(4 * GIB), 8 * GIB, at(0));
         for second in 1..1000 {
@@ -96,13 +96,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_has_more_than_there_is_room(
+        fn the_level_is_never_above_what_the_machine_can_spare(
             total in any::<u64>(),
-            looks in prop::collection::vec((prop::option::of(any::<u64>()), any::<u64>(), any::<u32>()), 1..50),
+            samples in prop::collection::vec((prop::option::of(any::<u64>()), any::<u64>(), any::<u32>()), 1..50),
         ) {
             let mut ramp = MemoryRamp::new(total);
             let mut now = Duration::ZERO;
-            for (bytes, limit, millis) in looks {
+            for (bytes, limit, millis) in samples {
                 now += Duration::from_millis(millis.into());
                 ramp.advance(bytes, limit, now);
                 if let Some(bytes) = bytes {

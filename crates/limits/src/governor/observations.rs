@@ -5,7 +5,7 @@ use super::{
 use crate::{Gpu, Limits, Sample, Signal};
 use std::time::Duration;
 
-/// What is remembered of the samples, because one alone says too little.
+/// State kept between samples, because one sample alone says too little.
 #[derive(Debug)]
 pub(super) struct Observations {
     /// Other programs' CPU load.
@@ -13,7 +13,7 @@ pub(super) struct Observations {
     gpu: OthersLoad,
     has_gpu: bool,
     pub(super) thermal_limiter: ThermalLimiter,
-    /// The hottest sensor that could be read, in °C, and what it means; `None` without a rule or a sensor.
+    /// The hottest readable sensor, in °C, and what it leaves; `None` without a rule or a sensor.
     pub(super) thermal: Option<(f32, ThermalState)>,
     /// Why a temperature could not be read.
     pub(super) temperature_error: Option<String>,
@@ -31,7 +31,7 @@ impl Observations {
         }
     }
 
-    /// Other programs' GPU load, or why it is not known; `None` where no GPU is lent.
+    /// Other programs' GPU load, or why it is unknown; `None` if no GPU is lent.
     pub(super) fn gpu_load(&self) -> Option<Result<f32, &str>> {
         self.has_gpu.then(|| self.gpu.mean())
     }
@@ -80,7 +80,7 @@ impl Observations {
         };
     }
 
-    /// What was seen before a long sleep says nothing about now.
+    /// Forgets the loads from before a gap.
     pub(super) fn reset_loads(&mut self) {
         self.cpu.reset();
         self.gpu.reset();

@@ -1,23 +1,24 @@
 use crate::Share;
 use std::time::Duration;
 
-/// Calm that is waited for after load, heat or a full screen. Long enough to bridge the pauses of a build between two
-/// files or of a call between two sentences.
+/// How long the level stays down after load, heat or a full screen. Bridges the pauses of a build between two files and
+/// of a call between two sentences.
 const HOLD: Duration = Duration::from_secs(5);
-/// The longest such wait, however often the evidence comes back: a machine that is calm for a minute may be used.
+/// The longest hold, however often the load comes back: a machine that is calm for a minute may be used.
 const MAX_HOLD: Duration = Duration::from_secs(60);
-/// Evidence that comes back within so long after a hold has ended ended it too early: the next hold is twice as long.
+/// A hold was too short if the load comes back within this time after its end: the next hold is twice as long.
 const RELAPSE_WINDOW: Duration = Duration::from_secs(60);
-/// One step upwards, in thousandths of the device: too small to be felt at once.
+/// One step up, in thousandths of the device: too small to be felt.
 const STEP: u16 = 100;
-/// Time between two steps: somebody disturbed by the last one shows before the next, also to a probe that looks once a
+/// Time between two steps. A user disturbed by the last step shows up in a sample before the next one, even at one sample a
 /// second. From nothing to everything takes 20 s.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How much of a device's time the rules leave: down at once, up step by step after calm.
+/// The part of a device's time that the rules leave, as a rate limiter with hysteresis: down at once, up step by step
+/// after a hold.
 ///
-/// A level of [`Share::FULL`] means that no rule takes anything. The donor's cap is applied outside, so that a change of
-/// it takes effect at once; a target at or above it is given as [`Share::FULL`].
+/// A level of [`Share::FULL`] means that no rule takes anything. The caller applies the donor's cap, so that a change of
+/// it takes effect at once; a target at or above the cap is passed as [`Share::FULL`].
 #[derive(Debug)]
 pub(super) struct Ramp {
     level: Share,
@@ -26,9 +27,9 @@ pub(super) struct Ramp {
     hold: Duration,
     /// When the hold ends.
     hold_until: Duration,
-    /// When something last spoke for staying at this level or going below it.
+    /// When a target was last at or below this level.
     last_demand: Option<Duration>,
-    /// Whether it went up since it last went down.
+    /// Whether the level rose since it last fell.
     raised: bool,
 }
 
@@ -42,17 +43,17 @@ impl Ramp {
         self.level
     }
 
-    /// Whether calm is still waited for, rather than a step.
+    /// Whether the hold is still running.
     pub(super) fn is_settling(&self, now: Duration) -> bool {
         now < self.hold_until
     }
 
-    /// Whether what the rules leave is not far above. A load that flutters is still the reason while calm is waited for.
+    /// Whether the target is at most one step above the level. A fluctuating load stays the reason during its hold.
     pub(super) fn is_near(&self, target: Share) -> bool {
         target < Share::FULL && target.per_mille() <= self.level.per_mille() + STEP
     }
 
-    /// Moves towards what the rules leave. From `cap`, the donor's, on there is nothing to climb to.
+    /// Moves towards the target. At `cap`, the donor's, the climb is over.
     pub(super) fn advance(&mut self, target: Share, cap: Share, now: Duration) {
         if target > self.level {
             if now >= self.next_step {
@@ -73,13 +74,12 @@ impl Ramp {
         }
     }
 
-    /// Nobody looked for a long time: what was seen before says nothing.
+    /// Starts again at `floor` or below, after a gap between samples.
     pub(super) fn reset(&mut self, floor: Share, now: Duration) {
         *self = Self::new(self.level.min(floor), now);
     }
 
-    /// The donor changed the limits, which moved what the rules leave and the floor from `old` to `new`: that takes
-    /// effect at once.
+    /// Applies a change of the donor's limits at once. It moved target and floor from `old` to `new`.
     pub(super) fn apply_change(&mut self, old: Levels, new: Levels) {
         if new.target > old.target {
             self.level = self.level.max(new.target);
@@ -92,12 +92,12 @@ impl Ramp {
     }
 }
 
-/// What limits make of the last sample.
+/// Target and floor of one device, under certain limits and the last sample.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Levels {
     /// What the rules leave.
     pub(super) target: Share,
-    /// What is left while somebody is there.
+    /// What is left while the user is present.
     pub(super) floor: Share,
 }
 
@@ -113,7 +113,7 @@ mod tests {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Runs from `from` to `to` in steps of 100 ms, returns how often the level changed.
+    /// Advances from second `from` to second `to` in steps of 100 ms; returns how often the level changed.
     fn run(ramp: &mut Ramp, from: u32, to: u32, target: impl Fn(f64) -> Share) -> usize {
         let mut changes = 0;
         for tick in from * 10..to * 10 {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_that_keeps_coming_back_lengthens_the_hold_up_to_a_bound_and_long_calm_forgets_it() {
+    fn load_that_keeps_coming_back_lengthens_the_hold_up_to_a_bound_and_long_calm_resets_it() {
         let mut ramp = Ramp::new(Share::FULL, at(0.0));
         // One second of load every eight: the first calm is cut short, the second hold is longer than the calm.
         let load = |now: f64| if now % 8.0 < 1.0 { FLOOR } else { Share::FULL };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_cap_nothing_is_left_to_climb_so_that_a_higher_cap_holds_at_once() {
+    fn the_climb_ends_at_the_cap_so_that_a_higher_cap_applies_at_once() {
         let mut ramp = Ramp::new(FLOOR, at(0.0));
         run(&mut ramp, 0, 11, |_| Share::FULL);
         assert_eq!(ramp.level(), Share::from_percent(40));

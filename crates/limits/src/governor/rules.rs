@@ -1,22 +1,22 @@
-//! What each rule leaves of the devices' time, judged from one sample and from what the observed remember.
+//! What each rule leaves of the devices' time, given one sample and the observations before it.
 //!
 //! | rule | leaves |
 //! |---|---|
 //! | a program to stop for, full screen, battery, too hot | nothing |
-//! | input, others' load above a ceiling, a signal that cannot be read | the floor: the donor's share while somebody is there |
-//! | others' load below its ceiling | what they leave, less some headroom; never below the floor |
-//! | close to the temperature | a part of the donor's cap |
+//! | input, others' load above its threshold, an unreadable signal | the floor: the donor's share while the user is present |
+//! | others' load below its threshold | what they leave, minus some headroom; never below the floor |
+//! | close to the temperature limit | a part of the donor's cap |
 
 use super::{observations::Observations, thermal::ThermalState};
 use crate::{Limits, Power, Reason, Sample, Share, Signal, reason::SignalKind};
 
-/// Beside others' load as much again is left free, at most so many thousandths: a program that wants a little more finds
-/// a part of the device idle, and need not wait for our slice to end. Nothing is left free for nobody.
+/// The headroom beside others' load is as large as that load, and at most this many thousandths. A program that needs a
+/// little more finds a part of the device idle and does not wait for our slice to end. No load, no headroom.
 const MAX_HEADROOM: u16 = 100;
-/// What others' load leaves is rounded to so many thousandths, so that it does not move with every look.
+/// What others' load leaves is rounded to this many thousandths, so that it does not move with every sample.
 const GRAIN: u16 = 50;
 
-/// What is left of one device's time, and the rule that takes most.
+/// The most that one device's rules leave of its time, and the strictest rule's reason.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ceiling {
     pub(super) share: Share,
@@ -35,7 +35,7 @@ impl Ceiling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Device {
     pub(super) cap: Share,
-    /// While somebody is there.
+    /// While the user is present.
     pub(super) floor: Share,
 }
 
@@ -44,13 +44,13 @@ impl Device {
         Self { cap, floor: in_use.min(cap) }
     }
 
-    /// [`Share::FULL`] for what does not go below the cap.
+    /// The share, or [`Share::FULL`] if it does not go below the cap.
     fn clamp(self, share: Share) -> Share {
         if share >= self.cap { Share::FULL } else { share }
     }
 }
 
-/// The donor's figures for both devices. A GPU that is not lent has a cap of nothing.
+/// The donor's figures for both devices. A GPU that is not lent has a cap of zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Devices {
     pub(super) cpu: Device,
@@ -64,13 +64,13 @@ impl Devices {
         Self { cpu: Device::new(limits.cpu, limits.cpu_in_use), gpu }
     }
 
-    /// What is left at most while the user is there; nothing for who lends only while they are away.
+    /// The floors of CPU and GPU while the user is present; zero for a donor who lends only while away.
     pub(super) fn while_user_is_present(self, limits: &Limits) -> (Share, Share) {
         if limits.when.is_idle_only() { (Share::ZERO, Share::ZERO) } else { (self.cpu.floor, self.gpu.floor) }
     }
 }
 
-/// What all rules leave. A share of [`Share::FULL`] with [`Reason::Free`] says that no rule takes anything.
+/// What all rules leave of each device. [`Share::FULL`] with [`Reason::Free`] if no rule takes anything.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ceilings {
     pub(super) cpu: Ceiling,
@@ -78,11 +78,11 @@ pub(super) struct Ceilings {
 }
 
 impl Ceilings {
-    /// Judges a sample under the donor's limits.
+    /// Applies all rules under the donor's limits.
     pub(super) fn evaluate(sample: &Sample, observed: &Observations, limits: &Limits, devices: Devices) -> Self {
         let free = Ceiling { share: Share::FULL, reason: Reason::Free };
         let mut evaluation = Evaluation { limits, devices, ceilings: Self { cpu: free.clone(), gpu: free } };
-        // Of rules that leave the same, the first is the reason: what is known goes before what is not.
+        // Of rules that leave the same the first is the reason, so rules about known signals come first.
         evaluation.stops(sample, observed);
         evaluation.presence(sample, observed);
         evaluation.unreadable_signals(sample, observed);
@@ -146,19 +146,19 @@ impl Evaluation<'_> {
             let (cpu, gpu) = self.devices.while_user_is_present(self.limits);
             self.leave(cpu, gpu, || Reason::InUse);
         }
-        if let (Some(ceiling), Ok(load)) = (self.limits.others_cpu, observed.cpu.mean())
-            && f64::from(load) > ceiling.fraction()
+        if let (Some(threshold), Ok(load)) = (self.limits.others_cpu, observed.cpu.mean())
+            && f64::from(load) > threshold.fraction()
         {
             self.floor(|| Reason::OthersCpu { load: percent(load) });
         }
-        if let (Some(ceiling), Some(Ok(load))) = (self.limits.others_gpu, observed.gpu_load())
-            && f64::from(load) > ceiling.fraction()
+        if let (Some(threshold), Some(Ok(load))) = (self.limits.others_gpu, observed.gpu_load())
+            && f64::from(load) > threshold.fraction()
         {
             self.floor(|| Reason::OthersGpu { load: percent(load) });
         }
     }
 
-    /// A signal that a rule needs and that cannot be read counts as somebody who is there.
+    /// A signal that a rule needs and that cannot be read counts as a present user.
     fn unreadable_signals(&mut self, sample: &Sample, observed: &Observations) {
         let limits = self.limits;
         if let (true, Signal::Unknown(why)) = (limits.needs(SignalKind::UserIdle), &sample.user_idle) {
@@ -176,7 +176,7 @@ impl Evaluation<'_> {
         unreadable(why(&sample.power), SignalKind::Power);
         unreadable(why(&sample.full_screen), SignalKind::FullScreen);
         unreadable(why(&sample.programs), SignalKind::Programs);
-        // A stop for heat is not lifted by a sensor that fell silent.
+        // A sensor that stops answering does not end a stop for heat.
         if let (true, None, Some(why)) =
             (observed.thermal_limiter.is_tripped(), observed.thermal, observed.temperature_error.as_deref())
         {
@@ -184,7 +184,7 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Others' load below its ceiling: ours and theirs leave headroom.
+    /// Others' load below its threshold: ours, theirs and some headroom share the device.
     fn share_with_others(&mut self, observed: &Observations) {
         let Devices { cpu, gpu } = self.devices;
         if let (true, Ok(load)) = (self.limits.others_cpu.is_some(), observed.cpu.mean()) {

@@ -1,31 +1,31 @@
 use crate::Share;
 
-/// How far it has to cool down after a stop, in °C: less would stop and start every few seconds.
+/// How far below the ceiling the machine has to cool after a stop, in °C. Less would stop and start every few seconds.
 const HYSTERESIS: u8 = 5;
-/// How far below the ceiling work begins to be lowered, in °C, a part less for every degree. A package follows its
-/// power within seconds, so that the ceiling itself is met only when something else heats the machine.
+/// Derating starts this far below the ceiling, in °C, and takes one part of the cap for every degree. A package follows
+/// its power within seconds, so the ceiling itself is reached only when something else heats the machine.
 const DERATING_RANGE: u8 = 5;
 
-/// The rule about temperature, with the memory that it needs.
+/// The temperature rule, with the hysteresis after a stop.
 #[derive(Debug, Default)]
 pub(super) struct ThermalLimiter {
     tripped: bool,
 }
 
-/// What a temperature means.
+/// What a temperature leaves of the cap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ThermalState {
-    /// Nothing is taken.
+    /// All of it.
     Normal,
-    /// So many parts of [`DERATING_RANGE`] are left.
+    /// A part of it: close to the ceiling.
     Derated(Derating),
-    /// Above the ceiling.
+    /// Nothing: above the ceiling.
     Tripped,
-    /// It was above the ceiling, and goes on at so many °C.
+    /// Nothing yet: it was above the ceiling, and work continues at this temperature in °C.
     Cooling(u8),
 }
 
-/// What is left of the donor's cap.
+/// What is left of the donor's cap: a number of parts out of [`DERATING_RANGE`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Derating(u8);
 
@@ -36,7 +36,7 @@ impl Derating {
 }
 
 impl ThermalLimiter {
-    /// Takes the hottest sensor's value, in °C, and the donor's ceiling.
+    /// Takes the hottest sensor's value and the donor's ceiling, both in °C.
     pub(super) fn observe(&mut self, celsius: f32, limit: u8) -> ThermalState {
         let below = f32::from(limit) - celsius;
         self.tripped = below < 0.0 || (self.tripped && below < f32::from(HYSTERESIS));
@@ -51,12 +51,12 @@ impl ThermalLimiter {
         }
     }
 
-    /// Whether it was too hot when last looked at, and has not cooled down since.
+    /// Whether the last temperature stopped the work.
     pub(super) fn is_tripped(&self) -> bool {
         self.tripped
     }
 
-    /// The donor moved the ceiling, or there is none.
+    /// Ends a stop, because the donor moved or removed the ceiling.
     pub(super) fn reset(&mut self) {
         self.tripped = false;
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lowers_by_degrees_stops_above_the_ceiling_and_goes_on_five_below() {
+    fn derates_by_degrees_stops_above_the_ceiling_and_continues_five_below() {
         let mut limiter = ThermalLimiter::default();
         let cap = Share::from_percent(50);
         let mut left = |celsius: f32| match limiter.observe(celsius, 85) {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ceiling_near_zero_and_an_endless_temperature_are_no_trouble() {
+    fn a_ceiling_near_zero_and_an_infinite_temperature_are_handled() {
         let mut limiter = ThermalLimiter::default();
         assert_eq!(limiter.observe(f32::INFINITY, 1), ThermalState::Tripped);
         assert_eq!(limiter.observe(0.0, 1), ThermalState::Cooling(0));
