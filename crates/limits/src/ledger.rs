@@ -47,7 +47,7 @@ impl fmt::Display for Account {
     }
 }
 
-/// Bytes that are reserved, by account, and how many may be.
+/// Reserved bytes by account, and the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Bytes of weights.
@@ -60,7 +60,7 @@ pub struct Usage {
     pub frames: u64,
     /// Bytes of the device's runtime.
     pub runtime: u64,
-    /// Bytes that all accounts may have together.
+    /// Bytes that all accounts may have together: the limit.
     pub limit: u64,
 }
 
@@ -93,13 +93,13 @@ impl Usage {
     }
 }
 
-/// Memory that is not to be had.
+/// A reservation that the limit does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{needed} bytes for {account} do not fit: {free} of {limit} bytes are free")]
 pub struct OverLimit {
-    /// What it was wanted for.
+    /// What it was for.
     pub account: Account,
-    /// Bytes that were wanted.
+    /// Bytes that were asked for.
     pub needed: u64,
     /// Bytes that are free.
     pub free: u64,
@@ -110,7 +110,7 @@ pub struct OverLimit {
 /// The books of one memory. Clones are handles on the same ledger.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    // Held for a few additions, never across an allocation.
+    // Locked for a few additions, never during an allocation.
     book: Arc<Mutex<Book>>,
 }
 
@@ -121,7 +121,7 @@ struct Book {
 }
 
 impl Ledger {
-    /// An empty ledger of so many bytes.
+    /// An empty ledger with a limit in bytes.
     pub fn new(limit: u64) -> Self {
         Self { book: Arc::new(Mutex::new(Book { usage: Usage { limit, ..Usage::default() }, peak: 0 })) }
     }
@@ -137,12 +137,12 @@ impl Ledger {
         self.book().usage.limit = bytes;
     }
 
-    /// Bytes above the limit: what must be given back before anything can be reserved.
+    /// Bytes above the limit. They have to be given back before anything can be reserved.
     pub fn over(&self) -> u64 {
         self.usage().over()
     }
 
-    /// What is reserved now.
+    /// What is reserved at the moment.
     pub fn usage(&self) -> Usage {
         self.book().usage
     }
@@ -153,7 +153,7 @@ impl Ledger {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // Each change is a single addition: whoever panics leaves the book as it was.
+        // Each change is a single addition, so a panic leaves the book consistent.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -175,7 +175,7 @@ impl Book {
     }
 }
 
-/// Bytes that are booked, until this is dropped. Drop the memory first.
+/// Booked bytes. They are given back on drop, so drop the memory first.
 #[derive(Debug)]
 #[must_use = "the bytes are given back when this is dropped"]
 pub struct Reservation {
@@ -195,14 +195,14 @@ impl Reservation {
         self.account
     }
 
-    /// Books so many bytes more; if they are refused the reservation stays as it is.
+    /// Books this many more bytes. If they are refused the reservation stays as it is.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OverLimit> {
         self.ledger.book().take(self.account, bytes)?;
         self.bytes += bytes;
         Ok(())
     }
 
-    /// Gives back all but so many bytes. Fewer than that stay as they are.
+    /// Gives back all bytes above this number, if it has more.
     pub fn shrink_to(&mut self, bytes: u64) {
         let left = self.bytes.min(bytes);
         self.ledger.book().give_back(self.account, self.bytes - left);

@@ -1,6 +1,6 @@
-//! What a donor lends, and how it is kept: limits, governor, pacer and memory ledger.
+//! What a donor lends and how that is enforced: limits, governor, pacer and memory ledger.
 //!
-//! Pure: `now` is an argument, nothing here reads a clock or does I/O.
+//! Pure: `now` is an argument; nothing here reads a clock or does I/O.
 //!
 //! ```text
 //! Limits ──▶ Policy ─┐

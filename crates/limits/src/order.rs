@@ -8,12 +8,12 @@
 //! | `schedule` | fewer hours |
 //! | `on-battery`, `full-screen` | `false`, `stop` |
 //! | `stop-for` | more programs |
-//! | `preset`, `pause` | not ordered: they are the donor's alone |
+//! | `preset`, `pause` | not ordered: the donor alone decides |
 
 use crate::{Amount, Limits, Preset, Schedule, Share, When};
 
 impl Limits {
-    /// No limits but those of the machine: nothing is laxer.
+    /// The laxest limits: those of the machine itself.
     pub(crate) const fn laxest() -> Self {
         Self {
             preset: Preset::Full,
@@ -39,8 +39,8 @@ impl Limits {
         }
     }
 
-    /// For each key the stricter of this value and the bound's. Programs to stop for may then be more than a donor can
-    /// name: theirs and the bound's.
+    /// For each key the stricter of this value and the bound's. Programs to stop for are united, so there may be more than
+    /// a donor can name.
     #[must_use]
     pub(crate) fn within(&self, bound: &Self) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Limits {
     }
 }
 
-/// No rule lends more than any.
+/// The smaller of both; a rule that is off is the laxest.
 fn less<T: Ord>(own: Option<T>, bound: Option<T>) -> Option<T> {
     own.into_iter().chain(bound).min()
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 /// A share of nothing is a pause, which has a key of its own.
 const MIN_PERCENT: u8 = 1;
-/// Somebody who is away for a day is away.
+/// A user who gave no input for a day is away.
 const MAX_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// More cores than a machine on somebody's desk has.
+/// More cores than any desktop machine has.
 const MAX_THREADS: u32 = 1024;
 /// A machine that stops below this would never work in a warm room.
 const MIN_CELSIUS: u32 = 40;
@@ -258,7 +258,7 @@ fn full_screen(text: &str) -> Result<bool, ValueError> {
 
 fn programs(text: &str) -> Result<Vec<String>, ValueError> {
     let mut programs: Vec<String> = vec![];
-    // A panel's empty field means none, too.
+    // The page's empty field means none, too.
     if matches!(text.trim(), "" | v::NONE) {
         return Ok(programs);
     }

@@ -99,7 +99,7 @@ fn a_signal_is_needed_only_while_the_rule_of_its_key_is_on() {
     for signal in SignalKind::ALL {
         let key = Key::find(signal.key()).unwrap();
         assert_eq!(key.signal(), Some(signal));
-        // Whether somebody is there is asked always.
+        // The user counts at any setting.
         assert_eq!(Limits::laxest().needs(signal), signal == SignalKind::UserIdle, "{signal:?}");
         let on = if signal == SignalKind::Programs { "blender".into() } else { key.spec().presets.quiet };
         assert!(Limits::laxest().with(&[(key.name, on)]).unwrap().needs(signal), "{signal:?}");
