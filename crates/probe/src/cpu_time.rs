@@ -1,8 +1,8 @@
 //! CPU time of this process and of the calling thread. Cheap: a system call of well below a microsecond, made before and
 //! after each slice of work.
 //!
-//! Linux and macOS count in nanoseconds. Windows charges a whole clock tick (about 16 ms) to whoever runs at its end, so
-//! a single slice of some milliseconds may show nothing or a whole tick there; sums over many slices are right.
+//! Linux and macOS count in nanoseconds. Windows charges a whole clock tick (about 16 ms) to the thread that runs at its
+//! end, so a single slice of some milliseconds may show nothing or a whole tick; sums over many slices are right.
 
 #[cfg(windows)]
 pub(crate) use system::filetime_span;

@@ -1,5 +1,4 @@
-//! What the desktop tells of its user: when they last touched a key or the pointer, and whether a program fills the
-//! screen.
+//! The desktop's signals about its user: the time since the last input, and whether a program fills the screen.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-/// A value that is dear to read: read again only when the last reading is older than its interval.
+/// A value that is expensive to read: read again only when the last reading is older than its interval.
 #[derive(Debug)]
 pub(crate) struct Periodic<T> {
     every: Duration,
@@ -8,12 +8,12 @@ pub(crate) struct Periodic<T> {
 }
 
 impl<T: Clone> Periodic<T> {
-    /// A value that holds for so long.
+    /// A value that is valid for `every`.
     pub(crate) fn new(every: Duration) -> Self {
         Self { every, last: None }
     }
 
-    /// The value, read again if its time is over.
+    /// The value, read again if it is too old.
     pub(crate) fn get(&mut self, now: Instant, read: impl FnOnce() -> T) -> T {
         match &self.last {
             Some((at, value)) if now.saturating_duration_since(*at) < self.every => value.clone(),
@@ -25,7 +25,7 @@ impl<T: Clone> Periodic<T> {
         }
     }
 
-    /// Read anew at the next look.
+    /// Makes the next [`get`](Self::get) read again.
     pub(crate) fn invalidate(&mut self) {
         self.last = None;
     }

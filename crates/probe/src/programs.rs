@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// A program starts in seconds; listing some hundred processes takes milliseconds.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Which of some programs run, by name. Case and `.exe` do not matter.
+/// Finds which of some programs run, by name. Case and `.exe` do not matter.
 pub(crate) struct ProgramFinder {
     wanted: Vec<String>,
     running: Periodic<Signal<Vec<String>>>,
@@ -17,7 +17,7 @@ impl ProgramFinder {
         Self { wanted: vec![], running: Periodic::new(INTERVAL), processes: Processes::new() }
     }
 
-    /// Those of the programs that run, named as they were asked for.
+    /// The programs that run, named as they were asked for.
     pub(crate) fn running(&mut self, now: Instant, wanted: &[String]) -> Signal<Vec<String>> {
         if wanted.is_empty() {
             return Signal::Known(vec![]);
@@ -43,7 +43,7 @@ impl ProgramFinder {
     }
 }
 
-/// Linux keeps so many bytes of a process' name.
+/// Linux keeps this many bytes of a process's name.
 const KERNEL_NAME_BYTES: usize = 15;
 
 /// Whether a process of this name is the wanted program.
@@ -59,7 +59,7 @@ fn plain_cut(wanted: &str) -> Option<&str> {
     (wanted.len() > KERNEL_NAME_BYTES).then(|| wanted.get(..KERNEL_NAME_BYTES)).flatten()
 }
 
-/// A name without what does not matter.
+/// A name in lower case and without `.exe`.
 fn plain(name: &str) -> String {
     let name = name.to_lowercase();
     name.strip_suffix(".exe").map_or_else(|| name.clone(), Into::into)

@@ -4,7 +4,7 @@ use crate::{Lever, LeverReport, Outcome};
 use std::{env, thread};
 use sysinfo::System;
 
-/// Cores of the machine; where that is not told, its logical cores.
+/// Physical cores of the machine; its logical cores if that is unknown.
 pub fn physical_cores() -> usize {
     System::physical_core_count().unwrap_or_else(|_| logical_cores()).max(1)
 }
@@ -68,7 +68,7 @@ fn ensure_single_threaded() -> Result<(), String> {
     #[expect(unsafe_code, reason = "a struct of plain numbers, of which all zeros is a value")]
     let mut info: libc::proc_taskinfo = unsafe { std::mem::zeroed() };
     let process = rustix::process::getpid().as_raw_pid();
-    #[expect(unsafe_code, reason = "nothing safe counts threads; the place is ours, and its size is told")]
+    #[expect(unsafe_code, reason = "no safe function counts threads; the place is ours and its size is passed")]
     let written = unsafe { libc::proc_pidinfo(process, libc::PROC_PIDTASKINFO, 0, (&raw mut info).cast(), size) };
     match info.pti_threadnum {
         1 if written == size => Ok(()),

@@ -16,12 +16,12 @@ pub(crate) struct CpuMeter {
 impl CpuMeter {
     pub(crate) fn new() -> Self {
         let mut meter = Self { cores: u32::try_from(logical_cores()).unwrap_or(1), window: Window::default() };
-        // So that the first look has something to look back on.
+        // A first reading for the first load to refer to.
         meter.load();
         meter
     }
 
-    /// The load since the newest look that is old enough.
+    /// The load since the newest reading that is old enough.
     pub(crate) fn load(&mut self) -> Signal<Load> {
         let own = process_cpu_time();
         let mut times = [FILETIME::default(); 3];

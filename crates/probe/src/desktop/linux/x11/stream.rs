@@ -13,11 +13,10 @@ use x11rb::{
     utils::RawFdContainer,
 };
 
-/// A server answers in some 20 µs. One that is stopped, or that another program holds for itself, must not stop our
-/// looks at the machine.
+/// A server answers in some 20 µs. One that is stopped, or grabbed by another program, must not block our samples.
 const DEADLINE: Duration = Duration::from_millis(50);
 
-/// A stream to an X server whose waits end.
+/// A stream to an X server with a deadline on every wait.
 pub(super) struct DeadlineStream(DefaultStream);
 
 /// Connects to a server on this machine.
