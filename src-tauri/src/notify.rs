@@ -3,7 +3,7 @@
 mod watch;
 
 use crate::{board::Board, worker::Orders};
-use gogrid_panel_api::{Event, Happening, Notify, Request, Response};
+use gogrid_panel_api::{Event, EventKind, Notify, Request, Response};
 use tauri::{AppHandle, Wry};
 use tauri_plugin_notification::NotificationExt;
 use watch::{Sign, Watch};
@@ -46,8 +46,8 @@ async fn news(sign: Sign, orders: &Orders) -> Option<News> {
 /// The reason, if the last change of membership was not the donor's.
 fn sent_away(events: &[Event]) -> Option<News> {
     events.iter().rev().find_map(|event| match &event.what {
-        Happening::Revoked { reason } => Some(Some(News::Revoked { reason: reason.clone() })),
-        Happening::Left | Happening::Joined => Some(None),
+        EventKind::Revoked { reason } => Some(Some(News::Revoked { reason: reason.clone() })),
+        EventKind::Left | EventKind::Joined => Some(None),
         _ => None,
     })?
 }
@@ -94,19 +94,19 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    fn event(what: Happening) -> Event {
+    fn event(what: EventKind) -> Event {
         Event { at_ms: 0, what }
     }
 
-    fn revoked() -> Happening {
-        Happening::Revoked { reason: "not a member".into() }
+    fn revoked() -> EventKind {
+        EventKind::Revoked { reason: "not a member".into() }
     }
 
     #[rstest]
-    #[case::sent_away(vec![Happening::Joined, Happening::Connected, revoked(), Happening::Disconnected], true)]
-    #[case::left(vec![revoked(), Happening::Joined, Happening::Left], false)]
-    #[case::nothing_known(vec![Happening::Connected], false)]
-    fn only_who_is_sent_away_is_told(#[case] happenings: Vec<Happening>, #[case] told: bool) {
+    #[case::sent_away(vec![EventKind::Joined, EventKind::Connected, revoked(), EventKind::Disconnected], true)]
+    #[case::left(vec![revoked(), EventKind::Joined, EventKind::Left], false)]
+    #[case::nothing_known(vec![EventKind::Connected], false)]
+    fn only_who_is_sent_away_is_told(#[case] happenings: Vec<EventKind>, #[case] told: bool) {
         let events: Vec<_> = happenings.into_iter().map(event).collect();
         assert_eq!(sent_away(&events).is_some(), told);
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_link::Transport;
-use gogrid_panel_api::{Connection, Happening, RequestError};
+use gogrid_panel_api::{Connection, EventKind, RequestError};
 use gogrid_wire::{InviteToken, JoinCode, PeerAddr, control::Refusal};
 use std::{
     path::PathBuf,
@@ -195,7 +195,7 @@ impl Grid {
             Wish::Join(code) => Ok(Place::Away(Goal::asked(*code, order.done, member))),
             Wish::Leave => {
                 // The coordinator is not there to be told: its allow list keeps the key.
-                let left = self.forget(Happening::Left);
+                let left = self.forget(EventKind::Left);
                 drop(order.done.send(Ok(())));
                 left
             }
@@ -204,7 +204,7 @@ impl Grid {
 
     fn let_in(&mut self, goal: Goal, joined: control::Joined) -> Result<Place, WorkerError> {
         if goal.token.is_some() {
-            self.shared.view.happened(Happening::Joined);
+            self.shared.view.happened(EventKind::Joined);
         }
         let asked = goal.asked.map(|asked| asked.done);
         Ok(Place::Inside(Box::new(Inside { coordinator: goal.member.coordinator, joined, asked })))
@@ -216,7 +216,7 @@ impl Grid {
             return Err(WorkerError::Refused(refusal.to_string()));
         }
         if goal.token.is_none() {
-            return self.forget(Happening::Revoked { reason: refusal.to_string() });
+            return self.forget(EventKind::Revoked { reason: refusal.to_string() });
         }
         Ok(goal.turned_back(RequestError::new(Some("code"), refusal.to_string())))
     }
@@ -229,7 +229,7 @@ impl Grid {
     }
 
     /// A member no longer.
-    fn forget(&mut self, why: Happening) -> Result<Place, WorkerError> {
+    fn forget(&mut self, why: EventKind) -> Result<Place, WorkerError> {
         Membership::forget(&self.data)?;
         self.shared.view.happened(why);
         Ok(Place::Outside)
@@ -252,7 +252,7 @@ impl Grid {
         match order {
             Some(Order { wish: Wish::Join(code), done }) => Ok(Place::Away(Goal::asked(*code, done, Some(member)))),
             Some(Order { wish: Wish::Leave, done }) => {
-                let left = self.forget(Happening::Left);
+                let left = self.forget(EventKind::Left);
                 drop(done.send(Ok(())));
                 left
             }

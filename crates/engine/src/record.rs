@@ -10,7 +10,7 @@ mod history;
 pub(crate) use days::Work;
 
 use days::Calendar;
-use gogrid_panel_api::{Day, Days, Event, Happening, History, Point, Range};
+use gogrid_panel_api::{Day, Days, Event, EventKind, History, Point, Range};
 use history::Series;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -84,7 +84,7 @@ impl Record {
     }
 
     /// Takes in an event.
-    pub(crate) fn happened(&self, what: Happening) {
+    pub(crate) fn happened(&self, what: EventKind) {
         let mut book = self.lock();
         book.events.push_back(Event { at_ms: now_ms(), what });
         if book.events.len() > EVENTS {
@@ -170,7 +170,7 @@ mod tests {
         for at in (0..=70).map(|step| step * 5_000) {
             record.saw(&Point { at_ms: at, cpu: Some(0.5), ..Point::default() }, "2026-11-25", &work);
         }
-        record.happened(Happening::Connected);
+        record.happened(EventKind::Connected);
         record.save();
 
         let again = Record::open(folder.path());
@@ -193,9 +193,9 @@ mod tests {
     fn the_oldest_events_are_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");
         let record = Record::open(folder.path());
-        (0..EVENTS).for_each(|_| record.happened(Happening::Connected));
-        record.happened(Happening::Left);
+        (0..EVENTS).for_each(|_| record.happened(EventKind::Connected));
+        record.happened(EventKind::Left);
         let events = record.events();
-        assert_eq!((events.len(), &events[EVENTS - 1].what), (EVENTS, &Happening::Left));
+        assert_eq!((events.len(), &events[EVENTS - 1].what), (EVENTS, &EventKind::Left));
     }
 }

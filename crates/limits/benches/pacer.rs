@@ -1,4 +1,4 @@
-//! What pacing costs a slice: one reservation and its settlement, nobody else on the pacer.
+//! What pacing costs a slice: one reservation and its settlement, with no other caller.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gogrid_limits::{Pacer, Share};

@@ -7,15 +7,15 @@ use ts_rs::TS;
 pub struct Allowance {
     /// Part of all cores' time.
     pub cpu: Share,
-    /// Part of the GPU's time; nothing where there is no GPU.
+    /// Part of the GPU's time; 0 without a GPU.
     pub gpu: Share,
     /// Main memory, in bytes.
     #[ts(type = "number")]
     pub memory: u64,
-    /// GPU memory, in bytes; 0 where there is no GPU.
+    /// GPU memory, in bytes; 0 without a GPU.
     #[ts(type = "number")]
     pub gpu_memory: u64,
-    /// What decided, of all the rules the one that takes most.
+    /// The rule that takes most.
     pub reason: Reason,
 }
 
@@ -23,18 +23,18 @@ pub struct Allowance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Everything that the limits lend.
+    /// All that the limits lend.
     Working,
-    /// Less than that, but something.
+    /// Less than that, but not nothing.
     Throttled,
-    /// Nothing, because the machine or its hours say so.
+    /// Nothing, because of a rule or the schedule.
     Stopped,
-    /// Nothing, because the donor said so.
+    /// Nothing, because the donor paused.
     Paused,
 }
 
 impl Allowance {
-    /// Whether nothing may be computed.
+    /// Whether nothing may be computed at all.
     pub const fn is_stopped(&self) -> bool {
         self.cpu.is_zero() && self.gpu.is_zero()
     }

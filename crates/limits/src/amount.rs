@@ -11,12 +11,12 @@ use std::{fmt, str::FromStr};
 /// are `60% up to 4GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
-    /// So many.
+    /// A number of bytes.
     Bytes(u64),
-    /// So much of the whole.
+    /// A share of the whole.
     Part(Share),
-    /// So much of the whole, and no more than so many. What comes of a donor who counts in one and a policy that counts
-    /// in the other: which is less only the machine's total tells.
+    /// A share of the whole, and at most a number of bytes. Results from a donor's limit in one unit and a policy's bound
+    /// in the other; the machine's total decides which of them is less.
     Least {
         /// Of the whole.
         part: Share,
@@ -38,7 +38,7 @@ impl Amount {
         }
     }
 
-    /// The less of both, of whatever total.
+    /// The smaller of both, for every total.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
         let ((part, bytes), (other_part, other_bytes)) = (self.bounds(), other.bounds());
@@ -50,8 +50,8 @@ impl Amount {
         }
     }
 
-    /// Whether it is more than `bound`. Where the total is not known, only parts are compared with parts and bytes with
-    /// bytes: of the others none is more.
+    /// Whether it is more than `bound`. If the total is unknown, shares are compared with shares and bytes with bytes; a
+    /// share is then never more than bytes, or the other way round.
     pub fn exceeds(self, bound: Self, total: Option<u64>) -> bool {
         if let Some(total) = total {
             return self.resolve(total) > bound.resolve(total);
@@ -61,7 +61,7 @@ impl Amount {
             || bytes.zip(most_bytes).is_some_and(|(bytes, most)| bytes > most)
     }
 
-    /// With one bound alone: of two, the one that decides on a machine with that total.
+    /// This amount with one bound: of two, the one that decides on a machine with this total.
     #[must_use]
     pub fn on(self, total: Option<u64>) -> Self {
         match (self, total) {
@@ -80,7 +80,7 @@ impl Amount {
     }
 }
 
-/// Between a part and the bytes that it may reach.
+/// Joins the share and the bytes of [`Amount::Least`] in its text.
 const UP_TO: &str = " up to ";
 
 impl FromStr for Amount {

@@ -1,48 +1,129 @@
-use crate::{Limits, policy::Word, value as v, value::ValueError};
-use std::time::Duration;
+//! The limits' keys: one table that settings files, the command line and the page all work from.
 
-/// Shorter than this no pause in typing is.
-pub(crate) const LEAST_IDLE: Duration = Duration::from_secs(1);
-/// Somebody who is away for a day is away.
-const MOST_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// More cores than any machine has that somebody lends.
-const MOST_THREADS: u32 = 1024;
-/// A machine that stops at less would never work in a warm room.
-const LEAST_CELSIUS: u32 = 40;
-/// No processor or graphics card stays on above that.
-const MOST_CELSIUS: u32 = 110;
-/// In bytes per second. With less, the smallest model would take days.
-const LEAST_SPEED: u64 = 1000;
-/// Every running process is compared with each of them every few seconds.
-const MOST_PROGRAMS: usize = 32;
-/// No program's file is called longer on any system.
-const LONGEST_PROGRAM_BYTES: usize = 255;
-/// Any number of threads.
-const ALL: &str = "all";
-const STOP: &str = "stop";
-const IGNORE: &str = "ignore";
+mod spec;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use spec::{KeySpec, PresetValues};
+pub(crate) use table::KEYS;
+
+use crate::{Limits, SignalKind, value::ValueError};
+use serde::Serialize;
+use ts_rs::TS;
+
 /// Goes back to the preset's value.
 pub(crate) const DEFAULT: &str = "default";
 
-/// One limit's name in settings, and its form there.
+/// One limit's name in settings, its values, and how to read and write them.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// As on the command line and in the settings file.
     pub name: &'static str,
     /// What it does, in a line.
     pub help: &'static str,
-    /// The values that it takes.
+    /// The values that it takes, for people.
     pub range: &'static str,
-    pub(crate) form: Form,
-    /// How a policy bounds it; `None`: the donor's alone.
-    pub(crate) word: Option<Word>,
+    /// The values that it takes.
+    pub values: ValueKind,
+    /// The word that turns the rule off or lifts the limit; `None` where no word does.
+    pub off: Option<&'static str>,
+    /// How a policy bounds it; `None`: the donor alone decides.
+    pub bound_kind: Option<BoundKind>,
     pub(crate) get: fn(&Limits) -> String,
     pub(crate) set: fn(&mut Limits, &str) -> Result<(), ValueError>,
 }
 
+/// What the values of a key are, with their range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ValueKind {
+    /// A share of a device's time, in percent, at most 100.
+    Percent {
+        /// The smallest.
+        least: u8,
+    },
+    /// A whole number.
+    Count {
+        /// The smallest.
+        least: u32,
+        /// The largest.
+        most: u32,
+    },
+    /// Bytes, or a share of a total.
+    Amount {
+        /// The total.
+        of: Total,
+    },
+    /// Bytes per second.
+    Speed {
+        /// The smallest.
+        #[ts(type = "number")]
+        least: u64,
+    },
+    /// Whole seconds.
+    Duration {
+        /// The shortest.
+        #[ts(type = "number")]
+        least: u64,
+        /// The longest.
+        #[ts(type = "number")]
+        most: u64,
+    },
+    /// Whole degrees Celsius.
+    Celsius {
+        /// The lowest.
+        least: u32,
+        /// The highest.
+        most: u32,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// One of some words.
+    Word {
+        /// All of them.
+        #[ts(type = "readonly string[]")]
+        words: &'static [&'static str],
+    },
+    /// Hours of the week.
+    Hours,
+    /// Names of programs.
+    Programs {
+        /// The longest list.
+        most: u32,
+    },
+    /// The donor's pause: `on`, or the instant at which it ends.
+    Pause,
+}
+
+/// How a policy bounds a key. A policy may write `fixed` for the other two as well: the bound is then also the donor's
+/// first value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundKind {
+    /// The bound is the largest value: less is stricter.
+    Most,
+    /// The bound is the smallest value: more is stricter.
+    Least,
+    /// The key has words or a flag, which have an order of their own.
+    Fixed,
+}
+
+/// What an amount is a share of. The names are those of the page's `Machine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Total {
+    /// The memory of the GPU that is lent.
+    GpuMemory,
+    /// Main memory.
+    Memory,
+    /// The disk that holds the weights.
+    Disk,
+}
+
 /// How TOML writes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum TomlKind {
     /// Text.
     Text,
     /// A number without its unit; text where it is a word.
@@ -51,6 +132,19 @@ pub(crate) enum Form {
     Flag,
     /// A list of texts.
     List,
+}
+
+impl ValueKind {
+    pub(crate) const fn toml(self) -> TomlKind {
+        match self {
+            Self::Percent { .. } | Self::Count { .. } | Self::Celsius { .. } => TomlKind::Number,
+            Self::Flag => TomlKind::Flag,
+            Self::Hours | Self::Programs { .. } => TomlKind::List,
+            Self::Amount { .. } | Self::Speed { .. } | Self::Duration { .. } | Self::Word { .. } | Self::Pause => {
+                TomlKind::Text
+            }
+        }
+    }
 }
 
 impl Key {
@@ -63,230 +157,9 @@ impl Key {
     pub fn is_changed(&self, limits: &Limits) -> bool {
         self.value(limits) != self.value(&Limits::of(limits.preset))
     }
-}
 
-/// Every key, in the order in which they are shown.
-pub(crate) const KEYS: &[Key] = &[
-    Key {
-        name: "preset",
-        help: "The limits to start from; choosing one undoes every change but a pause",
-        range: "quiet, balanced or full",
-        form: Form::Text,
-        word: None,
-        get: |limits| limits.preset.to_string(),
-        set: |limits, text| text.parse().map(|preset| limits.choose(preset)),
-    },
-    Key {
-        name: "cpu",
-        help: "Most of all cores' time",
-        range: "1 to 100 %",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| v::percent_text(limits.cpu),
-        set: |limits, text| v::percent(text, 1).map(|value| limits.cpu = value),
-    },
-    Key {
-        name: "cpu-threads",
-        help: "Most threads that compute",
-        range: "1 to 1024, or all",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| limits.cpu_threads.map_or_else(|| ALL.into(), |threads| threads.to_string()),
-        set: |limits, text| {
-            let threads = if text.trim() == ALL { Ok(None) } else { v::whole(text, 1, MOST_THREADS).map(Some) };
-            threads.map(|value| limits.cpu_threads = value)
-        },
-    },
-    Key {
-        name: "cpu-in-use",
-        help: "Most of all cores' time while somebody is there; never more than cpu",
-        range: "0 to 100 %",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| v::percent_text(limits.cpu_in_use),
-        set: |limits, text| v::percent(text, 0).map(|value| limits.cpu_in_use = value),
-    },
-    Key {
-        name: "gpu",
-        help: "Most of the GPU's time",
-        range: "1 to 100 %",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| v::percent_text(limits.gpu),
-        set: |limits, text| v::percent(text, 1).map(|value| limits.gpu = value),
-    },
-    Key {
-        name: "gpu-in-use",
-        help: "Most of the GPU's time while somebody is there; never more than gpu",
-        range: "0 to 100 %",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| v::percent_text(limits.gpu_in_use),
-        set: |limits, text| v::percent(text, 0).map(|value| limits.gpu_in_use = value),
-    },
-    Key {
-        name: "gpu-memory",
-        help: "Most GPU memory",
-        range: "0 to 100 % with its sign, or bytes as in 4GiB or 500MB",
-        form: Form::Text,
-        word: Some(Word::Most),
-        get: |limits| limits.gpu_memory.to_string(),
-        set: |limits, text| text.parse().map(|value| limits.gpu_memory = value),
-    },
-    Key {
-        name: "memory",
-        help: "Most main memory",
-        range: "0 to 100 % with its sign, or bytes as in 4GiB or 500MB",
-        form: Form::Text,
-        word: Some(Word::Most),
-        get: |limits| limits.memory.to_string(),
-        set: |limits, text| text.parse().map(|value| limits.memory = value),
-    },
-    Key {
-        name: "disk",
-        help: "Most of the disk, for weights",
-        range: "0 to 100 % with its sign, or bytes as in 40GiB or 100GB",
-        form: Form::Text,
-        word: Some(Word::Most),
-        get: |limits| limits.disk.to_string(),
-        set: |limits, text| text.parse().map(|value| limits.disk = value),
-    },
-    Key {
-        name: "network",
-        help: "Most network traffic for weights; off for no limit",
-        range: "1kB/s or more, as in 500kB/s or 10MB/s, or off",
-        form: Form::Text,
-        word: Some(Word::Most),
-        get: |limits| v::or_off(limits.network, v::speed_text),
-        set: |limits, text| v::unless_off(text, |text| v::speed(text, LEAST_SPEED)).map(|value| limits.network = value),
-    },
-    Key {
-        name: "when",
-        help: "When to work: always, only while nobody is there, in the hours of the schedule, or where both allow it",
-        range: "always, idle, schedule or idle-in-schedule",
-        form: Form::Text,
-        word: Some(Word::Fixed),
-        get: |limits| limits.when.to_string(),
-        set: |limits, text| text.parse().map(|value| limits.when = value),
-    },
-    Key {
-        name: "idle-after",
-        help: "Without input for so long the user counts as away",
-        range: "1s to 24h, as in 90s, 3m or 1h 30m",
-        form: Form::Text,
-        word: Some(Word::Least),
-        get: |limits| v::duration_text(limits.idle_after),
-        set: |limits, text| v::duration(text, LEAST_IDLE, MOST_IDLE).map(|value| limits.idle_after = value),
-    },
-    Key {
-        name: "schedule",
-        help: "The hours to work in if when names the schedule, in local time",
-        range: "days with or without hours, on the quarter, as in mon-fri 18:00-08:00, sat-sun; or none",
-        form: Form::List,
-        word: Some(Word::Most),
-        get: |limits| limits.schedule.to_string(),
-        set: |limits, text| text.parse().map(|value| limits.schedule = value),
-    },
-    Key {
-        name: "on-battery",
-        help: "Work while the machine runs on its battery",
-        range: "true or false",
-        form: Form::Flag,
-        word: Some(Word::Fixed),
-        get: |limits| limits.on_battery.to_string(),
-        set: |limits, text| v::flag(text).map(|value| limits.on_battery = value),
-    },
-    Key {
-        name: "max-temperature",
-        help: "Stop above this temperature of the CPU or GPU",
-        range: "40 to 110 °C, or off",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| v::or_off(limits.max_celsius, |celsius| format!("{celsius}°C")),
-        set: |limits, text| v::unless_off(text, celsius).map(|value| limits.max_celsius = value),
-    },
-    Key {
-        name: "others-cpu",
-        help: "Somebody counts as there while other programs use more of all cores' time",
-        range: "1 to 100 %, or off",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| v::or_off(limits.others_cpu, v::percent_text),
-        set: |limits, text| v::unless_off(text, |text| v::percent(text, 1)).map(|value| limits.others_cpu = value),
-    },
-    Key {
-        name: "others-gpu",
-        help: "Somebody counts as there while other programs use more of the GPU's time",
-        range: "1 to 100 %, or off",
-        form: Form::Number,
-        word: Some(Word::Most),
-        get: |limits| v::or_off(limits.others_gpu, v::percent_text),
-        set: |limits, text| v::unless_off(text, |text| v::percent(text, 1)).map(|value| limits.others_gpu = value),
-    },
-    Key {
-        name: "stop-for",
-        help: "Stop while one of these programs runs",
-        range: "up to 32 names with commas between, as in blender, steam; or none",
-        form: Form::List,
-        word: Some(Word::Least),
-        get: |limits| if limits.stop_for.is_empty() { v::NONE.into() } else { limits.stop_for.join(", ") },
-        set: |limits, text| programs(text).map(|value| limits.stop_for = value),
-    },
-    Key {
-        name: "full-screen",
-        help: "What to do while a program fills the screen",
-        range: "stop or ignore",
-        form: Form::Text,
-        word: Some(Word::Fixed),
-        get: |limits| if limits.stop_for_full_screen { STOP } else { IGNORE }.into(),
-        set: |limits, text| full_screen(text).map(|value| limits.stop_for_full_screen = value),
-    },
-    Key {
-        name: "pause",
-        help: "Compute nothing: on until it is turned off, or until an instant",
-        range: "off, on, or an instant with its offset, as in 2030-06-15T14:30:00+02:00",
-        form: Form::Text,
-        word: None,
-        get: |limits| v::or_off(limits.pause, |pause| pause.to_string()),
-        set: |limits, text| v::unless_off(text, str::parse).map(|value| limits.pause = value),
-    },
-];
-
-fn celsius(text: &str) -> Result<u8, ValueError> {
-    let text = text.trim();
-    let number = text.strip_suffix('C').map_or(text, |rest| rest.strip_suffix('°').unwrap_or(rest));
-    v::whole(number, LEAST_CELSIUS, MOST_CELSIUS).map(|celsius| celsius as u8)
-}
-
-fn full_screen(text: &str) -> Result<bool, ValueError> {
-    match text.trim() {
-        STOP => Ok(true),
-        IGNORE => Ok(false),
-        _ => Err(ValueError::UnknownWord),
+    /// The signal that its rule needs while it is on.
+    pub fn signal(&self) -> Option<SignalKind> {
+        SignalKind::ALL.into_iter().find(|signal| signal.key() == self.name)
     }
-}
-
-fn programs(text: &str) -> Result<Vec<String>, ValueError> {
-    let mut programs: Vec<String> = vec![];
-    // A panel's empty field means none, too.
-    if matches!(text.trim(), "" | v::NONE) {
-        return Ok(programs);
-    }
-    for name in text.split(',').map(str::trim) {
-        let wrong = match name {
-            "" => Some("a name is empty"),
-            v::NONE | DEFAULT => Some("none and default are no programs"),
-            _ if name.len() > LONGEST_PROGRAM_BYTES => Some("a name is longer than 255 bytes"),
-            _ if name.contains(char::is_control) => Some("a name has control characters"),
-            _ if name.contains(['/', '\\']) => Some("a name, not a path, is expected"),
-            _ => None,
-        };
-        if let Some(wrong) = wrong {
-            return Err(ValueError::Programs(wrong));
-        }
-        if !programs.iter().any(|known| known == name) {
-            programs.push(name.into());
-        }
-    }
-    if programs.len() > MOST_PROGRAMS { Err(ValueError::Programs("too many")) } else { Ok(programs) }
 }

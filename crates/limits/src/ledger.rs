@@ -1,8 +1,12 @@
-//! Every byte of a device's memory, booked before it is allocated.
+//! Every byte of one memory, booked before it is allocated.
 //!
-//! A [`Reservation`] is held for as long as the memory is, and gives it back when it is dropped. The limit may be lowered
-//! below what is in use: then nothing more is reserved, [`Ledger::over`] says by how much it is over, and
-//! [`plan_shrink`] says what is best given up.
+//! A [`Reservation`] is held for as long as the memory is, and gives the bytes back when it is dropped. The limit may be
+//! lowered below what is in use: then nothing more is reserved, [`Ledger::over`] says by how much it is over, and
+//! [`plan_shrink`] says what to give up.
+//!
+//! A ledger covers one memory and knows nothing of others. A worker on the CPU has one, of main memory. A worker on a GPU
+//! has two: one of the GPU's memory, with the allowance's `gpu_memory` as its limit, and one of main memory, with its
+//! `memory`. Frames are read from the network into main memory, so [`Account::Frames`] is booked there on every machine.
 
 mod shrink;
 
@@ -24,6 +28,9 @@ pub enum Account {
     Kv,
     /// Activations of the step that is computed.
     Workspace,
+    /// Frames that were received and wait in a queue, in main memory. Booked when a frame is queued, given back when the
+    /// step that reads it begins. A frame that does not fit is not taken from the link: the sender waits.
+    Frames,
     /// What the device's runtime takes for itself: context, kernels, libraries.
     Runtime,
 }
@@ -34,12 +41,13 @@ impl fmt::Display for Account {
             Self::Weights => "weights",
             Self::Kv => "KV caches",
             Self::Workspace => "workspace",
+            Self::Frames => "queued frames",
             Self::Runtime => "the runtime",
         })
     }
 }
 
-/// Bytes that are reserved, by account, and how many may be.
+/// Reserved bytes by account, and the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Bytes of weights.
@@ -48,9 +56,11 @@ pub struct Usage {
     pub kv: u64,
     /// Bytes of workspace.
     pub workspace: u64,
+    /// Bytes of queued frames.
+    pub frames: u64,
     /// Bytes of the device's runtime.
     pub runtime: u64,
-    /// Bytes that all accounts may have together.
+    /// Bytes that all accounts may have together: the limit.
     pub limit: u64,
 }
 
@@ -58,7 +68,8 @@ impl Usage {
     /// Bytes of all accounts.
     pub const fn total(&self) -> u64 {
         // The sum was within a limit when its last part was reserved: it fits.
-        self.weights.saturating_add(self.kv).saturating_add(self.workspace).saturating_add(self.runtime)
+        let sessions = self.kv.saturating_add(self.workspace).saturating_add(self.frames);
+        self.weights.saturating_add(sessions).saturating_add(self.runtime)
     }
 
     /// Bytes that can still be reserved.
@@ -76,18 +87,19 @@ impl Usage {
             Account::Weights => &mut self.weights,
             Account::Kv => &mut self.kv,
             Account::Workspace => &mut self.workspace,
+            Account::Frames => &mut self.frames,
             Account::Runtime => &mut self.runtime,
         }
     }
 }
 
-/// Memory that is not to be had.
+/// A reservation that the limit does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{needed} bytes for {account} do not fit: {free} of {limit} bytes are free")]
 pub struct OverLimit {
-    /// What it was wanted for.
+    /// What it was for.
     pub account: Account,
-    /// Bytes that were wanted.
+    /// Bytes that were asked for.
     pub needed: u64,
     /// Bytes that are free.
     pub free: u64,
@@ -95,10 +107,10 @@ pub struct OverLimit {
     pub limit: u64,
 }
 
-/// The memory of one device. Clones are handles on the same ledger.
+/// The books of one memory. Clones are handles on the same ledger.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    // Held for a few additions, never across an allocation.
+    // Locked for a few additions, never during an allocation.
     book: Arc<Mutex<Book>>,
 }
 
@@ -109,7 +121,7 @@ struct Book {
 }
 
 impl Ledger {
-    /// An empty ledger of so many bytes.
+    /// An empty ledger with a limit in bytes.
     pub fn new(limit: u64) -> Self {
         Self { book: Arc::new(Mutex::new(Book { usage: Usage { limit, ..Usage::default() }, peak: 0 })) }
     }
@@ -125,12 +137,12 @@ impl Ledger {
         self.book().usage.limit = bytes;
     }
 
-    /// Bytes above the limit: what must be given back before anything can be reserved.
+    /// Bytes above the limit. They have to be given back before anything can be reserved.
     pub fn over(&self) -> u64 {
         self.usage().over()
     }
 
-    /// What is reserved now.
+    /// What is reserved at the moment.
     pub fn usage(&self) -> Usage {
         self.book().usage
     }
@@ -141,7 +153,7 @@ impl Ledger {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // Each change is a single addition: whoever panics leaves the book as it was.
+        // Each change is a single addition, so a panic leaves the book consistent.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -163,7 +175,7 @@ impl Book {
     }
 }
 
-/// Bytes that are booked, until this is dropped. Drop the memory first.
+/// Booked bytes. They are given back on drop, so drop the memory first.
 #[derive(Debug)]
 #[must_use = "the bytes are given back when this is dropped"]
 pub struct Reservation {
@@ -183,14 +195,14 @@ impl Reservation {
         self.account
     }
 
-    /// Books so many bytes more; if they are refused the reservation stays as it is.
+    /// Books this many more bytes. If they are refused the reservation stays as it is.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OverLimit> {
         self.ledger.book().take(self.account, bytes)?;
         self.bytes += bytes;
         Ok(())
     }
 
-    /// Gives back all but so many bytes. Fewer than that stay as they are.
+    /// Gives back all bytes above this number, if it has more.
     pub fn shrink_to(&mut self, bytes: u64) {
         let left = self.bytes.min(bytes);
         self.ledger.book().give_back(self.account, self.bytes - left);
@@ -205,139 +217,4 @@ impl Drop for Reservation {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use rstest::rstest;
-
-    #[test]
-    fn reservations_are_booked_and_given_back() {
-        let ledger = Ledger::new(100);
-        let another_handle = ledger.clone();
-        let weights = another_handle.reserve(Account::Weights, 60).unwrap();
-        let mut kv = ledger.reserve(Account::Kv, 10).unwrap();
-        kv.grow(20).unwrap();
-        assert_eq!(ledger.usage(), Usage { weights: 60, kv: 30, workspace: 0, runtime: 0, limit: 100 });
-        let refused = OverLimit { account: Account::Kv, needed: 11, free: 10, limit: 100 };
-        assert_eq!(kv.grow(11), Err(refused));
-        assert_eq!(refused.to_string(), "11 bytes for KV caches do not fit: 10 of 100 bytes are free");
-        assert_eq!((kv.bytes(), kv.account()), (30, Account::Kv));
-        kv.shrink_to(40);
-        assert_eq!(kv.bytes(), 30);
-        kv.shrink_to(5);
-        drop(weights);
-        assert_eq!((ledger.usage().total(), ledger.usage().free(), ledger.peak()), (5, 95, 90));
-        drop(kv);
-        assert_eq!((ledger.usage(), ledger.peak()), (Usage { limit: 100, ..Usage::default() }, 90));
-    }
-
-    #[test]
-    fn a_limit_below_what_is_in_use_stops_all_until_it_is_back_below() {
-        let ledger = Ledger::new(100);
-        let mut workspace = ledger.reserve(Account::Workspace, 80).unwrap();
-        let _runtime = ledger.reserve(Account::Runtime, 10).unwrap();
-        ledger.set_limit(50);
-        assert_eq!(ledger.over(), 40);
-        let refused = OverLimit { account: Account::Kv, needed: 0, free: 0, limit: 50 };
-        assert_eq!(ledger.reserve(Account::Kv, 0).unwrap_err(), refused);
-        workspace.shrink_to(40);
-        assert_eq!(ledger.over(), 0);
-        assert_eq!(ledger.reserve(Account::Kv, 0).unwrap().bytes(), 0);
-        assert_eq!(ledger.reserve(Account::Kv, 1).unwrap_err().free, 0);
-        ledger.set_limit(51);
-        assert_eq!(ledger.reserve(Account::Kv, 1).unwrap().bytes(), 1);
-    }
-
-    #[rstest]
-    #[case(0, 0, true)]
-    #[case(0, 1, false)]
-    #[case(0, u64::MAX, false)]
-    #[case(1, 1, true)]
-    #[case(1, 2, false)]
-    #[case(u64::MAX, u64::MAX, true)]
-    fn edges(#[case] limit: u64, #[case] bytes: u64, #[case] fits: bool) {
-        let ledger = Ledger::new(limit);
-        let reserved = ledger.reserve(Account::Weights, bytes);
-        assert_eq!(reserved.is_ok(), fits);
-        if let Ok(mut reserved) = reserved {
-            assert_eq!(ledger.usage().free(), limit - bytes);
-            assert_eq!(reserved.grow(u64::MAX).is_ok(), limit - bytes == u64::MAX);
-            ledger.set_limit(0);
-            assert_eq!(ledger.over(), bytes);
-        }
-        assert_eq!(ledger.usage().total(), 0);
-    }
-
-    #[derive(Debug, Clone)]
-    enum Event {
-        Reserve(u8, u64),
-        Grow(prop::sample::Index, u64),
-        Shrink(prop::sample::Index, u64),
-        Drop(prop::sample::Index),
-        Limit(u64),
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        let bytes = || prop_oneof![8 => 0u64..1000, 1 => Just(u64::MAX), 1 => any::<u64>()];
-        let which = any::<prop::sample::Index>;
-        prop_oneof![
-            4 => (0u8..4, bytes()).prop_map(|(account, bytes)| Event::Reserve(account, bytes)),
-            2 => (which(), bytes()).prop_map(|(which, bytes)| Event::Grow(which, bytes)),
-            2 => (which(), bytes()).prop_map(|(which, bytes)| Event::Shrink(which, bytes)),
-            2 => which().prop_map(Event::Drop),
-            1 => bytes().prop_map(Event::Limit),
-        ]
-    }
-
-    proptest! {
-        /// Whatever is asked: the sum never passes the limit that it was booked under, and all of it comes back.
-        #[test]
-        fn what_is_booked_fits_and_comes_back(limit in 0u64..3000, events in prop::collection::vec(event(), 1..80)) {
-            let ledger = Ledger::new(limit);
-            let mut limit = limit;
-            let mut held: Vec<Reservation> = Vec::new();
-            let sum = |held: &[Reservation]| held.iter().map(|r| u128::from(r.bytes())).sum::<u128>();
-            let mut peak = 0;
-            for event in events {
-                let before = sum(&held);
-                let fits = |bytes: u64| before <= u128::from(limit) && before + u128::from(bytes) <= u128::from(limit);
-                match event {
-                    Event::Reserve(account, bytes) => {
-                        let accounts = [Account::Weights, Account::Kv, Account::Workspace, Account::Runtime];
-                        let reserved = ledger.reserve(accounts[usize::from(account)], bytes);
-                        prop_assert_eq!(reserved.is_ok(), fits(bytes));
-                        held.extend(reserved);
-                    }
-                    Event::Grow(which, bytes) if !held.is_empty() => {
-                        let at = which.index(held.len());
-                        prop_assert_eq!(held[at].grow(bytes).is_ok(), fits(bytes));
-                    }
-                    Event::Shrink(which, bytes) if !held.is_empty() => {
-                        let at = which.index(held.len());
-                        let left = held[at].bytes().min(bytes);
-                        held[at].shrink_to(bytes);
-                        prop_assert_eq!(held[at].bytes(), left);
-                    }
-                    Event::Drop(which) if !held.is_empty() => drop(held.swap_remove(which.index(held.len()))),
-                    Event::Limit(bytes) => {
-                        limit = bytes;
-                        ledger.set_limit(bytes);
-                    }
-                    _ => {}
-                }
-                let usage = ledger.usage();
-                let of = |account| held.iter().filter(|r| r.account() == account).map(Reservation::bytes).sum::<u64>();
-                prop_assert_eq!(usage.weights, of(Account::Weights));
-                prop_assert_eq!(usage.kv, of(Account::Kv));
-                prop_assert_eq!(usage.workspace, of(Account::Workspace));
-                prop_assert_eq!(usage.runtime, of(Account::Runtime));
-                prop_assert_eq!(u128::from(usage.total()), sum(&held));
-                prop_assert_eq!(u128::from(ledger.over()), sum(&held).saturating_sub(u128::from(limit)));
-                peak = peak.max(usage.total());
-                prop_assert_eq!(ledger.peak(), peak);
-            }
-            held.clear();
-            prop_assert_eq!(ledger.usage(), Usage { limit, ..Usage::default() });
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
-//! What a donor lends, and how it is kept: limits, governor, pacer and memory ledger.
+//! What a donor lends and how that is enforced: limits, governor, pacer and memory ledger.
 //!
-//! Pure: `now` is an argument, nothing here reads a clock or does I/O.
+//! Pure: `now` is an argument; nothing here reads a clock or does I/O.
 //!
 //! ```text
 //! Limits ──▶ Policy ─┐
@@ -16,6 +16,7 @@ mod governor;
 mod key;
 mod ledger;
 mod limits;
+mod order;
 mod pacer;
 mod pause;
 mod policy;
@@ -33,14 +34,14 @@ mod when;
 pub use allowance::{Allowance, State};
 pub use amount::Amount;
 pub use governor::{Governor, Machine, Now};
-pub use key::Key;
+pub use key::{BoundKind, Key, KeySpec, PresetValues, Total, ValueKind};
 pub use ledger::{Account, HeldSession, Holding, Ledger, OverLimit, Release, Reservation, Usage, plan_shrink};
 pub use limits::Limits;
 pub use pacer::{Grant, Paced, Pacer, PacerStats, RequestPacer};
 pub use pause::Pause;
 pub use policy::{Bound, Policy, PolicyError};
 pub use preset::Preset;
-pub use reason::{Blind, Moment, Reason};
+pub use reason::{Moment, Reason, SignalKind};
 pub use sample::{Gpu, Load, Memory, Power, Sample, Signal};
 pub use schedule::Schedule;
 pub use settings::LimitsError;

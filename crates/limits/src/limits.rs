@@ -1,36 +1,36 @@
-use crate::{Amount, Blind, Pause, Preset, Schedule, Share, When};
+use crate::{Amount, Pause, Preset, Schedule, Share, SignalKind, When};
 use std::time::Duration;
 
 /// What the donor lends, and when. Every rule that takes something away is a field; `None` turns the rule off.
 ///
-/// Starts as a [`Preset`] ([`Limits::of`]) and is changed by key ([`Limits::set`]), which checks every value; the ranges
+/// Start from a [`Preset`] ([`Limits::of`]) and change by key ([`Limits::set`]), which checks every value; the ranges
 /// below are those of the keys. Fields written directly are not checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// The values that everything not named in the settings file has.
+    /// Gives every key its value that the settings file does not name.
     pub preset: Preset,
     /// Most of all cores' time. 1 to 100 %.
     pub cpu: Share,
     /// Most threads that compute, 1 to 1024; `None`: as many as there are cores.
     pub cpu_threads: Option<u32>,
-    /// The CPU allowance while somebody is there. 0 to 100 %. More than `cpu` is not refused but counts as `cpu`: whoever
-    /// lowers `cpu` for an evening gets the old value back.
+    /// The CPU allowance while the user is present. 0 to 100 %. More than `cpu` is not refused but counts as `cpu`, so that
+    /// a donor who lowers `cpu` for an evening gets the old value back.
     pub cpu_in_use: Share,
     /// Most of the GPU's time. 1 to 100 %.
     pub gpu: Share,
-    /// The GPU allowance while somebody is there. 0 to 100 %; more than `gpu` counts as `gpu`.
+    /// The GPU allowance while the user is present. 0 to 100 %; more than `gpu` counts as `gpu`.
     pub gpu_in_use: Share,
     /// Most GPU memory.
     pub gpu_memory: Amount,
     /// Most main memory, for weights, KV caches and workspace of a stage on the CPU.
     pub memory: Amount,
-    /// Most of the disk that holds them, for weights.
+    /// Most of the disk, for weights.
     pub disk: Amount,
     /// Most network traffic for weights, in bytes per second, 1000 or more; `None`: no limit.
     pub network: Option<u64>,
     /// When to work at all.
     pub when: When,
-    /// Without input for so long the user counts as away. 1 s to 24 h, in whole seconds.
+    /// The user counts as away after this time without input. 1 s to 24 h, in whole seconds.
     pub idle_after: Duration,
     /// Hours of the week for [`When::Schedule`], in local time.
     pub schedule: Schedule,
@@ -38,9 +38,9 @@ pub struct Limits {
     pub on_battery: bool,
     /// Stop above this temperature of the CPU or GPU, 40 to 110 °C; `None`: no rule.
     pub max_celsius: Option<u8>,
-    /// Other programs' CPU load above which somebody counts as there, 1 to 100 %; `None`: no rule.
+    /// Other programs' CPU load above which the user counts as present, 1 to 100 %; `None`: no rule.
     pub others_cpu: Option<Share>,
-    /// Other programs' GPU load above which somebody counts as there, 1 to 100 %; `None`: no rule.
+    /// Other programs' GPU load above which the user counts as present, 1 to 100 %; `None`: no rule.
     pub others_gpu: Option<Share>,
     /// Programs that stop the work while they run, by name; 32 at most.
     pub stop_for: Vec<String>,
@@ -51,16 +51,19 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Whether a rule that is on needs this signal. If it cannot be read then, somebody counts as there.
-    pub fn needs(&self, signal: Blind) -> bool {
+    /// The shortest `idle_after`. Pauses in typing are shorter.
+    pub(crate) const MIN_IDLE: Duration = Duration::from_secs(1);
+
+    /// Whether a rule that is on needs this signal. If it cannot be read then, the user counts as present.
+    pub fn needs(&self, signal: SignalKind) -> bool {
         match signal {
-            Blind::UserIdle => !self.idle_after.is_zero(),
-            Blind::CpuLoad => self.others_cpu.is_some(),
-            Blind::GpuLoad => self.others_gpu.is_some(),
-            Blind::Temperature => self.max_celsius.is_some(),
-            Blind::Power => !self.on_battery,
-            Blind::FullScreen => self.stop_for_full_screen,
-            Blind::Programs => !self.stop_for.is_empty(),
+            SignalKind::UserIdle => !self.idle_after.is_zero(),
+            SignalKind::CpuLoad => self.others_cpu.is_some(),
+            SignalKind::GpuLoad => self.others_gpu.is_some(),
+            SignalKind::Temperature => self.max_celsius.is_some(),
+            SignalKind::Power => !self.on_battery,
+            SignalKind::FullScreen => self.stop_for_full_screen,
+            SignalKind::Programs => !self.stop_for.is_empty(),
         }
     }
 }

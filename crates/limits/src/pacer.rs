@@ -1,9 +1,9 @@
-//! Device time at a share of real time, reserved before it is used.
+//! Paces device time to a share of real time, by reserving it before use.
 //!
 //! The generic cell rate algorithm (<https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm>) on time instead of
-//! cells: a slice of busy time `b` at share `s` takes `b / s` of the time line, and the next slice starts behind it. The
-//! only state is the next free instant, and one compare-and-swap on it is the reservation: of a hundred callers at once
-//! each gets a stretch of its own. (To read the wait, sleep, and mark the time afterwards would let all of them start
+//! cells: a slice of busy time `b` at share `s` occupies `b / s` of the time line, and the next slice starts after it. The
+//! only state is the next free instant, and one compare-and-swap on it is the reservation: a hundred callers at once get
+//! a hundred disjoint stretches. (If callers read the wait, slept and marked the time afterwards, all would start
 //! together.)
 //!
 //! ```text
@@ -12,17 +12,16 @@
 //!    └──▶ Paced::Stopped: the share is 0
 //! ```
 //!
-//! **Late callers.** Timers oversleep. A caller that comes up to the tolerance late is reckoned from when it should have
-//! come, so that it loses nothing and the share is met in the long run: what it missed it catches up with at once, in
-//! slices without waits. Where such a burst disturbs somebody, the tolerance can be lowered for a while.
+//! **Late callers.** Timers oversleep. A caller that is late by up to the tolerance is charged as if it had been on time,
+//! so that it loses nothing and the share is met in the long run: it catches up at once, in slices without waits. If such
+//! a burst would disturb the user, the tolerance can be lowered for a while.
 //!
-//! **Bound.** While the share is at most `s`, what is charged and the slices that start within a window `w`, but the last
-//! of them, are busy for at most `s · (w + tolerance)`, plus what was reserved and not settled when the window began:
-//! nothing for a caller that settles each slice before it reserves the next. (Starts are those of the grants; a slice
-//! may start later.) Two things lie outside: busy time that the debt's cap forgives, and a share of 1, which never waits
-//! and bounds nothing.
+//! **Bound.** Take a window `w` in which the share is at most `s`. All charges, and all slices that start in it except the
+//! last, are busy for at most `s · (w + tolerance)`, plus what was reserved and not settled when the window began (zero
+//! for a caller that settles each slice before it reserves the next). Starts are those of the grants; a slice may start
+//! later. Two things are excluded: busy time beyond the cap on debt, and a share of 1, which never waits.
 //!
-//! Why: let `U` be the time line's worth of what is settled, `F` of what is reserved and not settled, and `X` how far the
+//! Proof: let `U` be the time line's worth of what is settled, `F` of what is reserved and not settled, and `X` how far the
 //! next free instant lies ahead of `now - tolerance` (0 if behind). A reservation adds the same to `F` and `X`; a charge
 //! or settlement moves `U + F` by no more than `X`; time takes from `X` no more than what passes. So `U + F - X` grows no
 //! faster than time, and `X` is at most the tolerance whenever a slice starts.
@@ -46,8 +45,8 @@ use free::{NextFree, nanos, scale};
 use stats::Counters;
 use std::time::Duration;
 
-/// How far off the next start can be moved by busy time that was not reserved. A cold slice of 3 s (a GPU loads its
-/// kernels) at a share of 10 % is paid off; a measurement across a suspended night does not stop the worker until noon.
+/// How far busy time that was not reserved can push the next start. A cold slice of 3 s (a GPU loads its kernels) at a
+/// share of 10 % is paid off in full; a measurement across a suspended night does not stop the worker until noon.
 const MAX_DEBT: Duration = Duration::from_secs(30);
 
 /// A pacer of one device's time. Lock-free; every `now` is the time since one fixed instant.
@@ -62,7 +61,7 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// At that share. A caller may come late by up to `tolerance` without losing time.
+    /// A pacer with this share. A caller may be late by up to `tolerance` without losing time.
     pub fn new(share: Share, tolerance: Duration) -> Self {
         Self {
             free: NextFree::new(),
@@ -72,31 +71,30 @@ impl Pacer {
         }
     }
 
-    /// Changes the share, from any thread; it holds from the next reservation on. What was reserved before keeps its
-    /// start and its price.
+    /// Changes the share, from any thread, from the next reservation on. Earlier reservations keep their start and price.
     pub fn set_share(&self, share: Share) {
         self.share.store(share.per_mille(), Ordering::Relaxed);
-        // For who stops the pacer and then looks whether a slice runs. The other side says that one runs, has a fence of
-        // its own, and then looks at the share: at least one sees the other.
+        // For a caller that stops the pacer and then checks whether a slice runs. The executor marks its slice as running,
+        // has a fence of its own and then reads the share: at least one side sees the other.
         fence(Ordering::SeqCst);
     }
 
-    /// Changes how late a caller may come without losing time, from any thread; it holds from the next reservation on.
+    /// Changes how late a caller may be without losing time, from any thread, from the next reservation on.
     pub fn set_tolerance(&self, tolerance: Duration) {
         self.tolerance.store(nanos(tolerance), Ordering::Relaxed);
     }
 
-    /// The earliest instant that time is reckoned from.
+    /// The earliest instant at which a reservation made now may begin.
     fn floor(&self, now: u64) -> u64 {
         now.saturating_sub(self.tolerance.load(Ordering::Relaxed))
     }
 
-    /// The share that holds now.
+    /// The current share.
     pub fn share(&self) -> Share {
         Share::from_per_mille(self.share.load(Ordering::Relaxed))
     }
 
-    /// Reserves the time for a slice of so much busy time, behind all that is reserved. The slice may run from the
+    /// Reserves time for a slice of `expected` busy time, after everything that is reserved. The slice may run from the
     /// grant's start on.
     pub fn reserve(&self, expected: Duration, now: Duration) -> Result<Grant, Paced> {
         let share = self.share();
@@ -115,8 +113,8 @@ impl Pacer {
         Ok(Grant { start, wait: start - now, expected, share, claimed })
     }
 
-    /// How long a slice that is reserved now would wait; `None`: it would be refused. Changes nothing, and promises
-    /// nothing: only a reservation does.
+    /// How long a slice reserved now would wait; `None` if it would be refused. Changes nothing and promises nothing: only a
+    /// reservation does.
     pub fn calculate_wait_time(&self, now: Duration) -> Option<Duration> {
         match self.share() {
             Share::ZERO => None,
@@ -125,7 +123,7 @@ impl Pacer {
         }
     }
 
-    /// Settles a slice. What it took above the reservation is paid off by later waits, what it left is given back.
+    /// Settles a slice. Busy time above the reservation is paid off by later waits; unused time is given back.
     #[expect(clippy::needless_pass_by_value, reason = "a grant is settled once")]
     pub fn mark_request_processed(&self, grant: Grant, measured: Duration, now: Duration) {
         let (busy, reserved) = (nanos(measured), grant.claimed.length);
@@ -140,8 +138,8 @@ impl Pacer {
         self.counters.add_busy(busy);
     }
 
-    /// Busy time up to now that nobody reserved, of the process' other threads: paid off by later waits. While the
-    /// pacer is stopped it counts once, as it passes.
+    /// Charges busy time up to now that was not reserved, such as that of the process's other threads. Later waits pay it
+    /// off. While the pacer is stopped it counts one to one.
     pub fn charge(&self, busy: Duration, now: Duration) {
         let busy = nanos(busy);
         let length = match self.share() {
@@ -154,7 +152,7 @@ impl Pacer {
         self.counters.add_busy(busy);
     }
 
-    /// Gives back a reservation whose slice does not run. It is counted nowhere.
+    /// Gives back a reservation whose slice does not run. Statistics leave it out.
     #[expect(clippy::needless_pass_by_value, reason = "a grant is settled once")]
     pub fn cancel(&self, grant: Grant) {
         if grant.claimed.length > 0 {
@@ -162,14 +160,14 @@ impl Pacer {
         }
     }
 
-    /// What was processed so far.
+    /// Statistics since the start.
     pub fn stats(&self) -> PacerStats {
         self.counters.snapshot()
     }
 }
 
-/// The time line's worth of busy time at a share above 0. All of a device's time is free of charge: to price it at one
-/// to one would make a slice wait for what two clocks differ by.
+/// The part of the time line that busy time occupies at a share above 0. At a share of 1 it is free: at a price of one to
+/// one, a slice would wait for the difference between two clocks.
 fn price(busy: u64, share: Share) -> u64 {
     match share {
         Share::FULL => 0,

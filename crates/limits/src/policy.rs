@@ -1,23 +1,22 @@
-//! What whoever manages the machine allows at most. The donor may always be stricter, and pauses as they like.
+//! The most that a machine's administrator allows. The donor may always be stricter, and may always pause.
 //!
-//! There is one rule: limits are ordered by how much they lend, and what holds is [the stricter](order) of the donor's
-//! value and the policy's, key by key. So a policy never lends more than the donor, and whatever word a bound is written
-//! with, it is the laxest value that is left.
+//! There is one rule: limits are ordered by how much they lend, and for each key the [stricter](crate::order) of the
+//! donor's value and the policy's applies. A policy never makes a machine lend more than its donor chose; a bound is the
+//! laxest value that the donor can still have.
 //!
 //! ```text
 //! donor's Limits (kept in their file) ─┐
-//! Policy ──────────────────────────────┴─ clamp ─▶ Limits that hold ─▶ governor, pacers, disk, network
-//! changes ── check ─▶ taken, or refused by name: the donor is told, not overruled in silence
+//! Policy ──────────────────────────────┴─ clamp ─▶ Limits in effect ─▶ governor, pacers, disk, network
+//! changes ── check ─▶ taken, or refused by name: the donor is told, never overruled silently
 //! ```
 //!
-//! Two things are no order by themselves:
+//! Two pairs of values have no order of their own:
 //! * An amount in bytes and one in percent: both are kept (`50% up to 6GiB`), and the machine's total decides.
-//! * `when = idle` and `when = schedule`: the stricter of both is `idle-in-schedule`.
+//! * `when = idle` and `when = schedule`: the stricter of the two is `idle-in-schedule`.
 
 mod file;
 #[cfg(test)]
 mod laws;
-mod order;
 #[cfg(test)]
 mod tests;
 
@@ -26,49 +25,38 @@ pub use file::PolicyError;
 use crate::{Key, Limits, LimitsError, Preset, Schedule, Totals, key::DEFAULT};
 use std::collections::BTreeMap;
 
-/// Who manages the machine, where the policy does not say.
-const SOMEBODY: &str = "whoever manages this machine";
+/// Who manages the machine, if the policy does not say.
+const UNNAMED: &str = "whoever manages this machine";
 
 /// What a policy does to limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     managed_by: Option<String>,
-    /// The laxest limits that are left.
+    /// The laxest limits that it leaves.
     bound: Limits,
-    /// What the policy names.
+    /// The keys that the policy names.
     rules: BTreeMap<&'static str, Rule>,
 }
 
-/// What a policy says of one key, beside its bound.
+/// What a policy says of one key besides its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Rule {
     hidden: bool,
-    /// Whether the donor starts from the bound.
+    /// Whether the bound is also the donor's first value.
     starts: bool,
 }
 
-/// How a policy writes the bound of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
-    /// Less is stricter.
-    Most,
-    /// More is stricter.
-    Least,
-    /// A word or a flag. [`Word::Fixed`] may stand for the others, too: then it is also where the donor starts.
-    Fixed,
-}
-
-/// What the donor is shown of a bound.
+/// A bound as the donor sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// The laxest value that is left, as `set` takes it.
+    /// The laxest value that the donor can have, as `set` takes it.
     pub text: String,
-    /// Whether the key is kept out of the donor's sight.
+    /// Whether the key is hidden from the donor.
     pub hidden: bool,
 }
 
 impl Policy {
-    /// Nobody manages the machine.
+    /// The policy of a machine that nobody manages.
     pub fn none() -> Self {
         Self { managed_by: None, bound: Limits::laxest(), rules: BTreeMap::new() }
     }
@@ -78,38 +66,38 @@ impl Policy {
         self.managed_by.as_deref()
     }
 
-    /// What is said of a key; nothing where the donor alone decides.
+    /// The bound of a key; `None` if the donor alone decides.
     pub fn managed(&self, key: &Key) -> Option<Bound> {
         let rule = self.rules.get(key.name)?;
         Some(Bound { text: key.value(&self.bound), hidden: rule.hidden })
     }
 
-    /// The limits that hold when the donor chose these: for each key the stricter of theirs and the policy's. Only these
-    /// go to the governor; only the donor's go to their file, so that a policy that is lifted leaves no trace.
+    /// The limits in effect when the donor chose these: for each key the stricter of theirs and the policy's. The governor
+    /// gets these. The donor's file keeps their own, so that lifting a policy leaves no trace.
     #[must_use]
     pub fn clamp(&self, limits: &Limits) -> Limits {
         let mut own = limits.clone();
         if self.bound.schedule != Schedule::ALWAYS && !own.when.keeps_hours() {
-            // Who lends at any hour lends in all those of the policy; a schedule of theirs is one that never held.
+            // A donor who lends at any hour lends in all hours of the policy. Their own schedule is not in effect.
             own.schedule = Schedule::ALWAYS;
         }
         own.within(&self.bound)
     }
 
-    /// What a donor starts with who has chosen nothing yet: the preset's limits, and what the policy has `fixed`. What
-    /// holds of it is [clamped](Self::clamp) like any choice.
+    /// The limits of a donor who has chosen nothing yet: the preset's, and what the policy has `fixed`. They are
+    /// [clamped](Self::clamp) like any choice.
     pub fn start(&self, preset: Preset) -> Limits {
         let starts = Limits::KEYS.iter().filter(|key| self.rules.get(key.name).is_some_and(|rule| rule.starts));
         let changes: Vec<_> = starts.map(|key| (key.name, key.value(&self.bound))).collect();
-        // A key takes every value that it gives. Were one refused, the preset would be within the policy all the same.
+        // A key takes every value that it writes. If one were refused, the preset would still be clamped.
         Limits::of(preset).with(&changes).unwrap_or_else(|_| Limits::of(preset))
     }
 
-    /// Whether the donor may make these changes, which [`Limits::with`] takes. What a preset or `default` brings is not
-    /// refused but clamped, as are limits that were chosen before there was a policy.
+    /// Whether the donor may make these changes, in the form that [`Limits::with`] takes. Values that come from a preset or
+    /// `default` are clamped, not refused, and so are limits from before the policy.
     ///
     /// # Errors
-    /// The first change that is laxer than the policy, with its bound; or is no change at all.
+    /// The first change that is laxer than the policy, with its bound, or that [`Limits::with`] refuses.
     pub fn check<K: AsRef<str>, V: AsRef<str>>(&self, changes: &[(K, V)], totals: &Totals) -> Result<(), LimitsError> {
         let asked = Limits::laxest().with(changes)?;
         for (key, value) in changes {
@@ -120,7 +108,7 @@ impl Policy {
                     key: key.name,
                     value: key.value(&asked),
                     bound: key.value(&self.bound),
-                    by: self.managed_by().unwrap_or(SOMEBODY).into(),
+                    by: self.managed_by().unwrap_or(UNNAMED).into(),
                 });
             }
         }
@@ -128,13 +116,14 @@ impl Policy {
     }
 }
 
-/// Why a value is refused, in a sentence that fits the key.
-pub(crate) fn refusal(key: &str, value: &str, bound: &str, by: &str) -> String {
-    match Key::find(key).ok().and_then(|key| key.word) {
-        _ if key == "schedule" => format!("schedule = {value} has other hours than those that {by} allows: {bound}"),
-        _ if key == "stop-for" => format!("stop-for = {value} leaves out programs that {by} stops for: {bound}"),
-        Some(Word::Most) => format!("{key} = {value} is more than the {bound} that {by} allows"),
-        Some(Word::Least) => format!("{key} = {value} is less than the {bound} that {by} asks for"),
-        Some(Word::Fixed) | None => format!("{key} = {value} goes beyond {key} = {bound}, which {by} has set"),
+impl Key {
+    /// Whether this key's value is laxer than the bound's.
+    fn exceeds(&self, limits: &Limits, bound: &Limits, totals: &Totals) -> bool {
+        match self.name {
+            "gpu-memory" => limits.gpu_memory.exceeds(bound.gpu_memory, totals.gpu_memory),
+            "memory" => limits.memory.exceeds(bound.memory, totals.memory),
+            "disk" => limits.disk.exceeds(bound.disk, totals.disk),
+            _ => self.value(&limits.within(bound)) != self.value(limits),
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::{fmt, str::FromStr, time::Duration};
 /// A set of limits to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Preset {
-    /// Not to be noticed: works only while nobody is there.
+    /// Unnoticeable: works only while the user is away.
     Quiet,
-    /// What the desktop program starts with: works beside its user.
+    /// The desktop app's first choice: works beside its user.
     Balanced,
-    /// For a server that somebody started for this: no rule but what keeps it alive.
+    /// For a server that was started for this: no rule except what protects the hardware.
     Full,
 }
 
@@ -72,7 +72,7 @@ impl Limits {
             // A GPU's fans start later than a CPU's.
             gpu: percent(40),
             gpu_in_use: Share::ZERO,
-            // What is kept while the user comes back must not be missed by a game or an editor that starts.
+            // It stays allocated when the user comes back, and a game or an editor must still be able to start.
             gpu_memory: part(50),
             memory: part(25),
             // Room for one small model, on a disk that is rather full.
@@ -86,7 +86,7 @@ impl Limits {
             on_battery: false,
             // Below what makes fans loud.
             max_celsius: Some(75),
-            // Nobody types, so load is something that the user waits for.
+            // Without a user, load is usually a job that the user waits for.
             others_cpu: Some(percent(10)),
             others_gpu: Some(percent(5)),
             stop_for: vec![],
@@ -139,12 +139,12 @@ impl Limits {
             gpu_in_use: Share::FULL,
             // The driver, its contexts and a console need some of it.
             gpu_memory: part(90),
-            // Where there is a GPU main memory serves as file cache for weights; without one half still is safe.
+            // Beside a GPU, main memory is the file cache for weights; without one, half is still safe.
             memory: part(50),
             disk: part(50),
             network: None,
             when: When::Always,
-            // Of effect only once an allowance in use is set lower.
+            // Takes effect only if an in-use allowance is set lower.
             idle_after: minutes(3),
             // A server has no nights.
             schedule: Schedule::ALWAYS,

@@ -10,33 +10,33 @@ use ts_rs::TS;
 pub enum Reason {
     /// Nobody needs the machine: the limits themselves hold.
     Free,
-    /// Nothing was looked at yet.
+    /// No sample was taken yet.
     Starting,
     /// The donor said so.
     Paused {
         /// The end of the pause; `None`: until the donor resumes.
         until: Option<Moment>,
     },
-    /// Outside the hours that the donor lends.
+    /// Outside the donor's schedule.
     OutsideSchedule,
     /// A key or the pointer moved.
     InUse,
-    /// Other programs' CPU load is above the ceiling.
+    /// Other programs' CPU load is above the donor's threshold.
     OthersCpu {
         /// Theirs, of all cores.
         load: Share,
     },
-    /// Other programs' GPU load is above the ceiling.
+    /// Other programs' GPU load is above the donor's threshold.
     OthersGpu {
         /// Theirs.
         load: Share,
     },
-    /// Other programs' CPU load is below the ceiling, and gets room.
+    /// Other programs' CPU load is below the threshold and gets its part.
     RoomCpu {
         /// Theirs, of all cores.
         load: Share,
     },
-    /// Other programs' GPU load is below the ceiling, and gets room.
+    /// Other programs' GPU load is below the threshold and gets its part.
     RoomGpu {
         /// Theirs.
         load: Share,
@@ -60,11 +60,11 @@ pub enum Reason {
         /// The donor's.
         limit: u8,
     },
-    /// It was too hot, and is not cool enough yet.
+    /// It was too hot and is not cool enough yet.
     Cooling {
         /// The hottest sensor.
         celsius: i16,
-        /// Where work goes on.
+        /// The temperature at which work continues.
         resumes: u8,
     },
     /// A program that the donor named is running.
@@ -74,14 +74,14 @@ pub enum Reason {
     },
     /// The window in front covers the screen.
     FullScreen,
-    /// A rule needs a signal that cannot be read: somebody may be there.
+    /// A rule needs a signal that cannot be read, so the user may be present.
     Unknown {
         /// What cannot be read.
-        signal: Blind,
-        /// Why, in the probe's words.
+        signal: SignalKind,
+        /// Why, as the probe says it.
         why: String,
     },
-    /// The machine was needed a moment ago, or nobody looked until now.
+    /// The machine was needed a moment ago, or no samples were taken for a while.
     Settling,
     /// The machine was needed a while ago; more is taken step by step.
     Climbing,
@@ -104,10 +104,10 @@ pub enum Reason {
     },
 }
 
-/// A signal that cannot be read.
+/// A signal that a rule needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
-pub enum Blind {
+pub enum SignalKind {
     /// The time since the last input.
     UserIdle,
     /// Other programs' CPU load.
@@ -130,8 +130,34 @@ pub struct Moment {
     /// In local time, to the minute.
     #[ts(type = "string")]
     pub at: civil::DateTime,
-    /// Whether it is today: then the time says enough.
+    /// Whether it is today; the date is then left out.
     pub today: bool,
+}
+
+impl SignalKind {
+    /// Every signal.
+    pub const ALL: [Self; 7] = [
+        Self::UserIdle,
+        Self::CpuLoad,
+        Self::GpuLoad,
+        Self::Temperature,
+        Self::Power,
+        Self::FullScreen,
+        Self::Programs,
+    ];
+
+    /// The key of the rule that needs it.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::UserIdle => "idle-after",
+            Self::CpuLoad => "others-cpu",
+            Self::GpuLoad => "others-gpu",
+            Self::Temperature => "max-temperature",
+            Self::Power => "on-battery",
+            Self::FullScreen => "full-screen",
+            Self::Programs => "stop-for",
+        }
+    }
 }
 
 impl Reason {
@@ -167,7 +193,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Free => f.write_str("Nobody needs the computer"),
-            Self::Starting => f.write_str("Starting: nothing was looked at yet"),
+            Self::Starting => f.write_str("Starting: the computer was not checked yet"),
             Self::Paused { until: Some(until) } => write!(f, "Paused until {until}"),
             Self::Paused { until: None } => f.write_str("Paused until you resume"),
             Self::OutsideSchedule => f.write_str("Outside the hours you lend"),
@@ -194,7 +220,7 @@ impl fmt::Display for Reason {
     }
 }
 
-impl fmt::Display for Blind {
+impl fmt::Display for SignalKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UserIdle => "whether somebody is there",
@@ -232,7 +258,7 @@ mod tests {
 
     #[rstest]
     #[case(Reason::Free, "free", "Nobody needs the computer")]
-    #[case(Reason::Starting, "starting", "Starting: nothing was looked at yet")]
+    #[case(Reason::Starting, "starting", "Starting: the computer was not checked yet")]
     #[case(Reason::Paused { until: None }, "paused", "Paused until you resume")]
     #[case(Reason::Paused { until: Some(moment(true)) }, "paused", "Paused until 14:30")]
     #[case(Reason::Paused { until: Some(moment(false)) }, "paused", "Paused until 14:30 on 7 November 2026")]
@@ -249,7 +275,7 @@ mod tests {
     #[case(Reason::Program { name: "blender".into() }, "program", "blender is running")]
     #[case(Reason::FullScreen, "full_screen", "A program fills the screen")]
     #[case(
-        Reason::Unknown { signal: Blind::UserIdle, why: "no display found".into() },
+        Reason::Unknown { signal: SignalKind::UserIdle, why: "no display found".into() },
         "unknown",
         "Cannot tell whether somebody is there: no display found"
     )]

@@ -1,4 +1,4 @@
-//! What a look at the machine shows. Made by `gogrid-probe`, read by the governor.
+//! A sample of the machine. Taken by `gogrid-probe`, read by the governor.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use ts_rs::TS;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal<T> {
-    /// Read.
+    /// The value.
     Known(T),
-    /// Not readable, with the reason, for people.
+    /// It cannot be read, for this reason; for people.
     Unknown(String),
 }
 
@@ -45,14 +45,14 @@ impl<T> Signal<T> {
     }
 }
 
-/// One look at the machine. Loads are means since the look before, between 0 and 1.
+/// One sample of the machine. Loads are means since the sample before, between 0 and 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Sample {
     /// CPU time, as a part of all cores.
     pub cpu: Signal<Load>,
     /// Main memory.
     pub memory: Signal<Memory>,
-    /// The GPU that the worker lends; `None` where it lends none, so that no rule about GPUs applies.
+    /// The GPU that the worker lends; `None` if it lends none, and no GPU rule applies.
     pub gpu: Option<Signal<Gpu>>,
     /// The hottest CPU sensor, in °C.
     pub cpu_celsius: Signal<f32>,
@@ -63,7 +63,7 @@ pub struct Sample {
     pub user_idle: Signal<Duration>,
     /// Whether the window in front covers the screen.
     pub full_screen: Signal<bool>,
-    /// Those of the programs to stop for that are running, by name.
+    /// The programs to stop for that are running, by name.
     pub programs: Signal<Vec<String>>,
 }
 
@@ -102,7 +102,7 @@ pub struct Memory {
 /// A GPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Gpu {
-    /// Its load, ours apart from others'.
+    /// Its load, ours and others'.
     pub load: Signal<Load>,
     /// Memory of the device, in bytes.
     #[ts(type = "number")]
@@ -117,7 +117,7 @@ pub struct Gpu {
     pub celsius: Signal<f32>,
     /// Power draw in watts.
     pub watts: Signal<f32>,
-    /// Whether other programs have it open, at work or not; `None` where the driver does not tell. For the worker alone.
+    /// Whether other programs have it open, busy or not; `None` if the driver does not say. Not sent to the page.
     #[serde(skip)]
     #[ts(skip)]
     pub shared: Option<bool>,
@@ -127,7 +127,7 @@ pub struct Gpu {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Power {
-    /// The mains, or no battery that could run the machine (a desktop, or a UPS or mouse that has one of its own).
+    /// The mains, or no battery that could run the machine (a desktop; a UPS or a mouse has a battery of its own).
     Mains,
     /// The machine's battery is being drained.
     Battery {

@@ -1,8 +1,8 @@
-//! The hours of a week in which a machine works, as a grid of quarters of an hour: what a panel paints.
+//! The hours of a week in which a machine works, as a grid of quarter hours, which the page paints.
 //!
 //! As text it is a list of entries `DAYS HOURS`: `mon-fri 18:00-08:00, sat-sun`. Hours that end before they begin end on
-//! the next day; without hours an entry means whole days. All is local time: a day on which clocks change is an hour
-//! shorter or longer, and an entry over the change is too.
+//! the next day; an entry without hours means whole days. All times are local: a day with a clock change is an hour
+//! shorter or longer, and so is an entry that spans the change.
 
 mod text;
 
@@ -28,7 +28,7 @@ impl Schedule {
     pub const ALWAYS: Self = Self { days: [WHOLE_DAY; 7] };
     /// No hour.
     pub const NEVER: Self = Self { days: [0; 7] };
-    /// Quarters of an hour in a day: the columns of a panel's grid.
+    /// Quarters of an hour in a day: the columns of the page's grid.
     pub const QUARTERS: u8 = QUARTERS;
 
     /// Every day from 22:00 to 07:00, when most people do not use a computer.
@@ -55,7 +55,7 @@ impl Schedule {
         Self { days: std::array::from_fn(|day| self.days[day] & other.days[day]) }
     }
 
-    /// Lends these quarters of a day, or takes them back.
+    /// Adds these quarters of a day, or removes them.
     pub fn paint(&mut self, day: Weekday, quarters: Range<u8>, lend: bool) {
         let mask = mask(&quarters);
         let day = &mut self.days[index(day)];

@@ -1,24 +1,23 @@
 //! Limits as settings: keys and values.
 //!
-//! A settings file, `gogrid limits set` and a panel speak the same language: a flat list of [`Key`]s with values as
-//! text, checked in one place. The file holds only what differs from the preset, so that a better preset in a later
-//! version reaches whoever did not change it; TOML's own numbers, flags and lists may stand for text in it.
+//! A settings file, `gogrid limits set` and the page use the same form: a flat list of [`Key`]s with values as text,
+//! checked in one place. The file holds only what differs from the preset, so that a better preset in a later version
+//! reaches every donor who did not change it. In the file, values may also be TOML's own numbers, flags and lists.
 
 use crate::{
     Limits, Preset,
-    key::{DEFAULT, Form, KEYS, Key},
-    policy::refusal,
+    key::{BoundKind, DEFAULT, KEYS, Key, TomlKind},
     value::{NONE, ValueError},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{collections::BTreeMap, fmt::Write as _};
 use toml::{Table, Value};
 
-/// Names more alike than this are offered for one that is not known: a letter more or less, two swapped, `_` for `-`
-/// (capitals do not count).
-const ALIKE: f64 = 0.85;
+/// An unknown name gets a suggestion that is at least this similar (Jaro-Winkler): a letter more or less, two swapped, `_`
+/// for `-`. Case does not count.
+const MIN_SIMILARITY: f64 = 0.85;
 
-/// Why limits are not taken.
+/// Why limits are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitsError {
     /// There is no such key.
@@ -29,7 +28,7 @@ pub enum LimitsError {
         /// The key that was probably meant.
         close: Option<&'static str>,
     },
-    /// The value is not one that the key takes.
+    /// The key does not take this value.
     #[error("{key} = {value} is {problem}: {range}")]
     Value {
         /// The key.
@@ -41,17 +40,17 @@ pub enum LimitsError {
         /// The values that the key takes.
         range: &'static str,
     },
-    /// The file is no TOML.
+    /// The file is not TOML.
     #[error("the settings are no TOML")]
     Toml(#[source] Box<toml::de::Error>),
-    /// Laxer than whoever manages the machine allows.
+    /// Laxer than the machine's administrator allows.
     #[error("{}", refusal(key, value, bound, by))]
     Managed {
         /// The key.
         key: &'static str,
         /// The value.
         value: String,
-        /// The laxest value that is left.
+        /// The laxest value that is allowed.
         bound: String,
         /// Who set it.
         by: String,
@@ -59,13 +58,24 @@ pub enum LimitsError {
 }
 
 impl LimitsError {
-    /// The key that is wrong, where it is one.
+    /// The wrong key, if the error is about one.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::UnknownKey { key, .. } => Some(key),
             Self::Value { key, .. } | Self::Managed { key, .. } => Some(key),
             Self::Toml(_) => None,
         }
+    }
+}
+
+/// Why a value is refused, in a sentence that fits the key.
+fn refusal(key: &str, value: &str, bound: &str, by: &str) -> String {
+    match Key::find(key).ok().and_then(|key| key.bound_kind) {
+        _ if key == "schedule" => format!("schedule = {value} has other hours than those that {by} allows: {bound}"),
+        _ if key == "stop-for" => format!("stop-for = {value} leaves out programs that {by} stops for: {bound}"),
+        Some(BoundKind::Most) => format!("{key} = {value} is more than the {bound} that {by} allows"),
+        Some(BoundKind::Least) => format!("{key} = {value} is less than the {bound} that {by} asks for"),
+        Some(BoundKind::Fixed) | None => format!("{key} = {value} goes beyond {key} = {bound}, which {by} has set"),
     }
 }
 
@@ -84,7 +94,7 @@ impl Key {
             let small = name.to_ascii_lowercase();
             let alike = |key: &Key| (strsim::jaro_winkler(key.name, &small), key.name);
             let closest = KEYS.iter().map(alike).max_by(|(a, _), (b, _)| a.total_cmp(b));
-            let close = closest.filter(|(alike, _)| *alike > ALIKE).map(|(_, name)| name);
+            let close = closest.filter(|(alike, _)| *alike > MIN_SIMILARITY).map(|(_, name)| name);
             LimitsError::UnknownKey { key: name.into(), close }
         })
     }
@@ -102,7 +112,7 @@ impl Key {
         result.map_err(|problem| self.refuse(value, problem))
     }
 
-    /// A value of a file that has no preset to fall back to.
+    /// Sets a value from a file that has no preset to fall back to.
     pub(crate) fn put_toml(&self, limits: &mut Limits, value: &Value) -> Result<(), LimitsError> {
         let text = self.text_of(value)?;
         (self.set)(limits, &text).map_err(|problem| self.refuse(text, problem))
@@ -112,13 +122,13 @@ impl Key {
         self.name == "preset"
     }
 
-    /// A TOML value as the text that it stands for.
+    /// A TOML value as text.
     fn text_of(&self, value: &Value) -> Result<String, LimitsError> {
         let of_kind = |kind| self.refuse(value.to_string(), ValueError::Kind(kind));
         match value {
             Value::String(text) => Ok(text.clone()),
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => Ok(value.to_string()),
-            Value::Array(list) if self.form == Form::List => {
+            Value::Array(list) if self.values.toml() == TomlKind::List => {
                 let texts: Option<Vec<_>> = list.iter().map(Value::as_str).collect();
                 match texts {
                     Some(texts) if texts.is_empty() => Ok(NONE.into()),
@@ -135,16 +145,16 @@ impl Key {
     fn toml(&self, limits: &Limits) -> Value {
         let text = self.value(limits);
         let number = text.trim_end_matches(['%', '°', 'C']);
-        match self.form {
-            Form::List if text == NONE => Value::Array(vec![]),
-            Form::List => Value::Array(text.split(", ").map(Value::from).collect()),
-            Form::Flag => Value::Boolean(text == "true"),
-            Form::Number => match (number.parse::<i64>(), number.parse::<f64>()) {
+        match self.values.toml() {
+            TomlKind::List if text == NONE => Value::Array(vec![]),
+            TomlKind::List => Value::Array(text.split(", ").map(Value::from).collect()),
+            TomlKind::Flag => Value::Boolean(text == "true"),
+            TomlKind::Number => match (number.parse::<i64>(), number.parse::<f64>()) {
                 (Ok(whole), _) => Value::Integer(whole),
                 (_, Ok(number)) => Value::Float(number),
                 _ => Value::String(text),
             },
-            Form::Text => Value::String(text),
+            TomlKind::Text => Value::String(text),
         }
     }
 }
@@ -153,22 +163,22 @@ impl Limits {
     /// Every key of the settings, in the order in which they are shown.
     pub const KEYS: &'static [Key] = KEYS;
 
-    /// Goes over to a preset. Only a pause stays: whoever paused wants silence, whatever comes after.
+    /// Switches to a preset. A pause stays: a donor who paused wants no work, whatever the preset.
     pub fn choose(&mut self, preset: Preset) {
         *self = Self { pause: self.pause.take(), ..Self::of(preset) };
     }
 
-    /// The value of a key, as [`Limits::set`] takes it; nothing if there is no such key.
+    /// The value of a key, as [`Limits::set`] takes it; `None` if there is no such key.
     pub fn get(&self, key: &str) -> Option<String> {
         Key::find(key).ok().map(|key| key.value(self))
     }
 
-    /// Sets the value of a key; `default` is the preset's. What is refused changes nothing.
+    /// Sets the value of a key; `default` means the preset's. A refused value changes nothing.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), LimitsError> {
         Key::find(key)?.put(self, value)
     }
 
-    /// These limits with changes, all of them or none. A preset among them is chosen first, wherever it stands.
+    /// These limits with all of these changes, or an error. A preset among them is applied first.
     pub fn with<K: AsRef<str>, V: AsRef<str>>(&self, changes: &[(K, V)]) -> Result<Self, LimitsError> {
         let mut limits = self.clone();
         let mut keys = Vec::with_capacity(changes.len());
@@ -182,7 +192,7 @@ impl Limits {
         Ok(limits)
     }
 
-    /// Reads a settings file. `default` is the preset where it names none.
+    /// Reads a settings file. `default` is the preset if the file names none.
     pub fn from_toml(text: &str, default: Preset) -> Result<Self, LimitsError> {
         let table: Table = text.parse().map_err(|error| LimitsError::Toml(Box::new(error)))?;
         let mut changes = Vec::with_capacity(table.len());
@@ -193,7 +203,7 @@ impl Limits {
         Self::of(default).with(&changes)
     }
 
-    /// The settings file of these limits: the preset and what differs from it.
+    /// The settings file of these limits: the preset and everything that differs from it.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         for key in KEYS.iter().filter(|key| key.is_preset() || key.is_changed(self)) {
@@ -211,7 +221,7 @@ impl Serialize for Limits {
     }
 }
 
-/// From such a map. The preset must be there; of the others those that are not have the preset's values.
+/// From such a map. It must have the preset; other missing keys get the preset's values.
 impl<'de> Deserialize<'de> for Limits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let map = BTreeMap::<String, String>::deserialize(deserializer)?;

@@ -13,12 +13,12 @@ impl Share {
     /// All of it.
     pub const FULL: Self = Self(1000);
 
-    /// So many thousandths; more than all is all.
+    /// From thousandths; more than 1000 counts as 1000.
     pub const fn from_per_mille(thousandths: u16) -> Self {
         Self(if thousandths > 1000 { 1000 } else { thousandths })
     }
 
-    /// So many hundredths; more than all is all.
+    /// From percent; more than 100 counts as 100.
     pub const fn from_percent(percent: u8) -> Self {
         Self::from_per_mille(percent as u16 * 10)
     }

@@ -1,4 +1,4 @@
-//! The atomics of the pacer: the standard library's, or loom's where loom tries out their interleavings.
+//! The pacer's atomics: the standard library's, or loom's when loom tests their interleavings.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU16, AtomicU64, Ordering, fence};

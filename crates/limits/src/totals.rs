@@ -1,19 +1,19 @@
 use crate::Limits;
 
-/// What amounts are parts of, in bytes, where it is known.
+/// The totals that amounts are shares of, in bytes, if known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Main memory.
     pub memory: Option<u64>,
     /// Memory of the GPU that is lent.
     pub gpu_memory: Option<u64>,
-    /// The disk that weights lie on.
+    /// The disk that holds the weights.
     pub disk: Option<u64>,
 }
 
 impl Limits {
-    /// As they read on a machine with these totals: of an amount with two bounds the one that decides. For showing;
-    /// they lend the same.
+    /// These limits as shown on a machine with these totals: an amount with two bounds becomes the one that decides. They
+    /// lend the same.
     #[must_use]
     pub fn on(&self, totals: &Totals) -> Self {
         Self {

@@ -1,25 +1,25 @@
-//! How single values are written and read. Everything here is plain text: the same on the command line, in the settings
-//! file (which also takes TOML's own numbers and lists) and on the way to a panel.
+//! How single values are written and read, as plain text: the same on the command line, in the settings file (which also
+//! takes TOML's own numbers and lists) and between worker and page.
 
 use crate::Share;
 use std::time::Duration;
 
-/// What is wrong with a value. The texts go on from "`cpu = 150` is …".
+/// What is wrong with a value. Each text continues "`cpu = 150` is …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// Smaller or larger than the limits of its key.
+    /// Outside the range of its key.
     #[error("out of range")]
     OutOfRange,
     /// Not one of the words that the key takes.
     #[error("not known")]
     UnknownWord,
-    /// Not a number, where one is expected.
+    /// Not a number, although one is expected.
     #[error("not a number")]
     NotANumber,
-    /// More digits behind the point than are kept.
+    /// More decimals than are kept.
     #[error("too fine")]
     TooFine,
-    /// A size, speed or time that does not say of what.
+    /// A size, speed or time without its unit.
     #[error("without a unit")]
     NoUnit,
     /// A unit that is not known.
@@ -28,7 +28,7 @@ pub enum ValueError {
     /// Not a duration.
     #[error("not a duration")]
     NotADuration,
-    /// Neither a word nor an instant that says its offset from universal time.
+    /// Neither a word nor an instant with its offset from universal time.
     #[error("not an instant")]
     NotAnInstant,
     /// Hours of the week that cannot be read.
@@ -45,7 +45,7 @@ pub enum ValueError {
     /// A TOML value of a kind that the key does not take.
     #[error("{0}, which is not expected here")]
     Kind(&'static str),
-    /// `default`, where there is none.
+    /// `default`, for a key that has none.
     #[error("without a default")]
     NoDefault,
 }
@@ -84,7 +84,7 @@ pub(crate) fn whole(text: &str, least: u32, most: u32) -> Result<u32, ValueError
     if (f64::from(least)..=f64::from(most)).contains(&number) { Ok(number as u32) } else { Err(ValueError::OutOfRange) }
 }
 
-/// A part of the whole, at least so many percent: `25`, `25%`, `25 %`. One digit behind the point, one sign.
+/// A share of the whole of at least `least` percent: `25`, `25%`, `25 %`. At most one decimal and one sign.
 pub(crate) fn percent(text: &str, least: u8) -> Result<Share, ValueError> {
     let text = text.trim();
     let number = number(text.strip_suffix('%').unwrap_or(text))?;
@@ -125,7 +125,7 @@ pub(crate) fn duration_text(duration: Duration) -> String {
     jiff::fmt::friendly::SpanPrinter::new().unsigned_duration_to_string(&duration)
 }
 
-/// Bytes with their unit, decimal (`500MB`) or binary (`4GiB`). What does not fit counts as the most that does.
+/// Bytes with their unit, decimal (`500MB`) or binary (`4GiB`). More than 64 bits hold counts as [`u64::MAX`].
 pub(crate) fn bytes(text: &str) -> Result<u64, ValueError> {
     let text = text.trim();
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
@@ -137,7 +137,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, ValueError> {
     }
 }
 
-/// As [`bytes`] reads it, to the byte: in the largest unit that divides it.
+/// As [`bytes`] reads it, exactly: in the largest unit that divides it.
 pub(crate) fn bytes_text(bytes: u64) -> String {
     const UNITS: [(u64, &str); 8] = [
         (bytesize::TIB, "TiB"),
@@ -155,7 +155,7 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
     }
 }
 
-/// Bytes per second, at least so many: `10MB/s`. A small `b` is refused: it would be taken for bits.
+/// Bytes per second, at least `least`: `10MB/s`. A small `b` is refused, because it usually means bits.
 pub(crate) fn speed(text: &str, least: u64) -> Result<u64, ValueError> {
     let text = text.trim();
     let size = text.strip_suffix("/s").ok_or(ValueError::NoUnit)?;

@@ -4,13 +4,13 @@ use std::{fmt, str::FromStr};
 /// When to work at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum When {
-    /// At any time; less while somebody is there.
+    /// At any time; less while the user is present.
     Always,
-    /// Only while nobody is there.
+    /// Only while the user is away.
     Idle,
-    /// Only in the hours of the schedule; less while somebody is there.
+    /// Only in the hours of the schedule; less while the user is present.
     Schedule,
-    /// Only while nobody is there, and only in the hours of the schedule.
+    /// Only while the user is away, and only in the hours of the schedule.
     IdleInSchedule,
 }
 
@@ -28,7 +28,7 @@ impl When {
         }
     }
 
-    /// Whether nothing is lent while somebody is there.
+    /// Whether nothing is lent while the user is present.
     pub const fn is_idle_only(self) -> bool {
         matches!(self, Self::Idle | Self::IdleInSchedule)
     }
@@ -38,7 +38,7 @@ impl When {
         matches!(self, Self::Schedule | Self::IdleInSchedule)
     }
 
-    /// Only when both lend.
+    /// Lends only when both do.
     #[must_use]
     pub const fn stricter(self, other: Self) -> Self {
         match (self.is_idle_only() || other.is_idle_only(), self.keeps_hours() || other.keeps_hours()) {

@@ -1,10 +1,10 @@
-//! What the desktop app's shell says to its page.
+//! What the desktop app's shell sends to its page.
 
 use crate::Status;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// All that the page shows all the time. The page gets it at every change, and once a second while it is open.
+/// The state that every page shows. Sent at every change, and once a second while the window is open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct AppState {
     /// The worker's process.
@@ -35,7 +35,7 @@ pub enum Process {
     Running {
         /// Which program: `cpu` or `cuda`.
         build: String,
-        /// Why it is not the faster build, where that could be wondered about.
+        /// Why it is not the faster build, if that needs an explanation.
         fallback: Option<String>,
     },
     /// It ended by itself and is started again.
@@ -44,7 +44,7 @@ pub enum Process {
         died: String,
         /// Milliseconds until it is started again.
         retry_in_ms: u32,
-        /// How often that happened since it last ran for a minute.
+        /// Ends since it last ran for a minute.
         times: u32,
     },
     /// It is not started, because the donor has to decide something first.
@@ -58,7 +58,7 @@ pub enum Process {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "store")]
 pub enum KeyStore {
-    /// It is being opened; that may wait for the donor to unlock it.
+    /// It is being opened, which may wait for the donor to unlock it.
     Opening,
     /// The system's key store.
     System,
@@ -76,7 +76,7 @@ pub enum KeyStore {
 /// Something to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Notice {
-    /// By which it is dismissed.
+    /// The id that dismisses it.
     pub id: u32,
     /// For people.
     pub text: String,
@@ -86,7 +86,7 @@ pub struct Notice {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 #[serde(default, deny_unknown_fields)]
 pub struct AppSettings {
-    /// Whether the first run's three steps are over.
+    /// Whether the first run's three steps are done.
     pub welcomed: bool,
     /// Whether the app starts at login.
     pub autostart: bool,
@@ -104,9 +104,9 @@ pub struct AppSettings {
 pub struct Notify {
     /// The machine joined a grid.
     pub joined: bool,
-    /// The coordinator does not let the machine in any more.
+    /// The coordinator revoked the machine.
     pub revoked: bool,
-    /// The GPU cannot be used any more.
+    /// The GPU is lost.
     pub gpu_lost: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker finds out about its machine when it is asked.
+//! What a worker finds out about its machine on request.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -19,7 +19,7 @@ pub struct Diagnosis {
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Device {
-    /// As `--device` spells it; null where no build could use it.
+    /// As `--device` spells it; null if no build can use it.
     pub device: Option<String>,
     /// Its name.
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Device {
     pub detail: String,
     /// Whether it is the one that is lent.
     pub lent: bool,
-    /// Why it cannot be lent; null where it can.
+    /// Why it cannot be lent; null if it can.
     pub why_not: Option<String>,
 }
 
@@ -36,11 +36,11 @@ pub struct Device {
 pub struct SignalSource {
     /// Which: `user_idle`, `full_screen`, `power`, `temperature`, `cpu`, `memory`, `gpu`.
     pub signal: String,
-    /// What it is read from; null where it cannot be read.
+    /// What it is read from; null if it cannot be read.
     pub source: Option<String>,
     /// Why it cannot be read.
     pub why_not: Option<String>,
-    /// Whether a rule that is on needs it: if it cannot be read then, somebody counts as there.
+    /// Whether a rule that is on needs it. If it cannot be read then, the user counts as present.
     pub needed: bool,
 }
 

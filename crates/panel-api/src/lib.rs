@@ -1,10 +1,10 @@
-//! What a worker says to the panel and to the command line, and takes from them.
+//! The contract between a worker and its clients: the desktop app and the command line.
 //!
-//! A worker listens on a local socket in its data folder ([`SOCKET`], for its owner alone; on Windows a named pipe).
-//! Both sides write JSON, one message a line. Every [`Request`] gets one [`Response`], in order; [`Request::Follow`]
-//! gets one [`Response::Status`] at once and another whenever the interval has passed or the allowance has changed,
-//! until the client sends its next request or goes. A line that is not a request gets [`Response::Refused`], and the
-//! connection stays.
+//! A worker listens on a local socket in its data folder ([`SOCKET`], accessible to its owner only; on Windows a named
+//! pipe). Both sides write JSON, one message a line. Every [`Request`] gets one [`Response`], in order. [`Request::Follow`]
+//! gets one [`Response::Status`] at once and another after each interval or change of the allowance, until the client
+//! sends its next request or disconnects. A line that is not a request gets [`Response::Refused`], and the connection
+//! stays open.
 //!
 //! ```text
 //! ▶ {"request":"pause","seconds":900}
@@ -19,14 +19,16 @@ mod diagnosis;
 mod pipe;
 mod record;
 mod request;
+mod setting;
 mod status;
 
 pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notify, Process};
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 #[cfg(windows)]
 pub use pipe::pipe_name;
-pub use record::{Day, Days, Event, Happening, History, Point, Range};
-pub use request::{FOLLOW_MS, Managed, PAUSE_SECONDS, PauseRequest, RequestError, Request, Response, Setting};
+pub use record::{Day, Days, Event, EventKind, History, Point, Range};
+pub use request::{FOLLOW_MS, PAUSE_SECONDS, PauseRequest, Request, RequestError, Response};
+pub use setting::{Managed, Setting};
 pub use status::{Connection, Contribution, LeverState, Machine, Stage, State, Status, Usage};
 
 /// The socket's name in the worker's data folder.

@@ -1,4 +1,4 @@
-//! What a worker remembers: charts, the timeline of reasons, and the work of each day.
+//! What a worker records: charts, the timeline of reasons, and the work of each day.
 
 use crate::State;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub enum Range {
     Day,
 }
 
-/// What charts show, oldest point first. Between two points lie `step_ms`; where the worker did not run there are none.
+/// The points of a chart, oldest first, `step_ms` apart. There are none for times at which the worker did not run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct History {
     /// Milliseconds between points.
@@ -57,20 +57,20 @@ pub struct Point {
     pub tokens_per_second: f32,
 }
 
-/// Something that the donor may wonder about, newest last in a list.
+/// An entry of the timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Event {
     /// In milliseconds since 1970.
     #[ts(type = "number")]
     pub at_ms: u64,
-    /// What.
-    pub what: Happening,
+    /// What happened.
+    pub what: EventKind,
 }
 
-/// What happened.
+/// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "event")]
-pub enum Happening {
+pub enum EventKind {
     /// The allowance changed.
     Allowance {
         /// What the worker does from now on: `working` (all of the limits), `throttled`, `stopped` or `paused`.
@@ -93,31 +93,31 @@ pub enum Happening {
         /// How long it took.
         seconds: f64,
     },
-    /// A stage is gone.
+    /// A stage is unloaded.
     Unloaded {
         /// The model's name.
         model: String,
         /// First layer, and the one after the last.
         layers: [u32; 2],
     },
-    /// The coordinator is reached.
+    /// The coordinator is connected.
     Connected,
-    /// It is not any more.
+    /// The connection is lost.
     Disconnected,
     /// The machine became a member of a grid.
     Joined,
     /// The machine left its grid.
     Left,
-    /// The coordinator does not let it in any more.
+    /// The coordinator revoked the machine.
     Revoked {
         /// Why, in the coordinator's words.
         reason: String,
     },
-    /// The file of the limits could not be used, so that those of the preset hold.
+    /// The file of the limits could not be used, so the preset's apply.
     LimitsReset {
-        /// What was wrong in it.
+        /// What was wrong with it.
         reason: String,
-        /// Where it is kept.
+        /// Where the file was moved to.
         kept: String,
     },
 }

@@ -1,4 +1,4 @@
-use crate::{Days, Diagnosis, Event, History, Range, SelfTest, Status};
+use crate::{Days, Diagnosis, Event, History, Range, SelfTest, Setting, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, ops::RangeInclusive};
@@ -11,25 +11,25 @@ pub const FOLLOW_MS: RangeInclusive<u32> = 100..=60_000;
 /// Seconds of a pause that ends by itself: at most a year of 366 days.
 pub const PAUSE_SECONDS: RangeInclusive<u64> = 1..=366 * 24 * 3600;
 
-/// What a worker is asked.
+/// A request to the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "request", deny_unknown_fields)]
 pub enum Request {
     /// The state, once.
     Status,
-    /// The state, again and again.
+    /// The state at once, and again after each interval or change.
     Follow {
-        /// Milliseconds between two, one of [`FOLLOW_MS`].
+        /// Milliseconds between two, within [`FOLLOW_MS`].
         every_ms: u32,
     },
     /// Every limit.
     Limits,
-    /// Changes limits. All of them are taken or none.
+    /// Changes limits: all of them or none.
     Set {
         /// Keys and values as `gogrid limits set` takes them.
         changes: Vec<(String, String)>,
     },
-    /// Goes over to a preset; only a pause stays.
+    /// Switches to a preset. A pause stays.
     Preset {
         /// `quiet`, `balanced` or `full`.
         name: String,
@@ -38,12 +38,12 @@ pub enum Request {
     Pause(PauseRequest),
     /// Ends a pause.
     Resume,
-    /// Joins the grid of this code, leaving the one before. Answered when the coordinator has let the machine in.
+    /// Joins the grid of this code and leaves the one before. Answered when the coordinator has admitted the machine.
     Join {
         /// What `gogrid invite` printed.
         code: String,
     },
-    /// Leaves the grid: answers under way are finished first, and the coordinator is told.
+    /// Leaves the grid. Answers under way are finished first, and the coordinator is informed.
     Leave,
     /// What charts show.
     History {
@@ -66,9 +66,10 @@ impl Request {
     /// Reads one line, without its end.
     ///
     /// # Errors
-    /// When it is not JSON, no request, has a field that the request does not have, or a value out of range.
+    /// If it is not JSON, not a request, has an unknown field, or a value out of range.
     pub fn from_line(line: &[u8]) -> Result<Self, RequestError> {
-        let value = serde_json::from_slice(line).map_err(|error| RequestError::new(None, format!("not JSON: {error}")))?;
+        let value =
+            serde_json::from_slice(line).map_err(|error| RequestError::new(None, format!("not JSON: {error}")))?;
         let Value::Object(fields) = value else {
             return Err(RequestError::new(None, "a request is an object, such as {\"request\":\"status\"}"));
         };
@@ -87,7 +88,7 @@ impl Request {
         serde_json::from_value(Value::Object(fields.clone()))
     }
 
-    /// Serde takes any field beside a request that has none.
+    /// A field that the request does not have. Serde accepts any for a request without fields.
     fn unknown<'a>(&self, fields: &'a Map<String, Value>) -> Option<&'a str> {
         let known = serde_json::to_value(self).ok()?;
         fields.keys().find(|name| known.get(name).is_none()).map(String::as_str)
@@ -104,8 +105,8 @@ impl Request {
     }
 }
 
-/// Serde says what is wrong but not where: it is the field that is missing, or the one without which the complaint is
-/// another. Without the request's name it always is, so that name comes last.
+/// The field that serde complains about, which it does not always name: the missing field, or the one whose removal
+/// changes the complaint. Removing the request's name always changes it, so that name is tried last.
 fn at_fault<'a>(fields: &'a Map<String, Value>, complaint: &'a str) -> Option<&'a str> {
     if let Some(missing) = complaint.strip_prefix("missing field `") {
         return missing.strip_suffix('`');
@@ -139,7 +140,7 @@ fn in_range<T: PartialOrd + fmt::Display>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
-    /// Seconds until it ends by itself, one of [`PAUSE_SECONDS`]; until it is resumed when not given.
+    /// Seconds until it ends by itself, within [`PAUSE_SECONDS`]; without it, the pause lasts until the donor resumes.
     #[serde(default)]
     #[ts(type = "number | null")]
     pub seconds: Option<u64>,
@@ -148,7 +149,7 @@ pub struct PauseRequest {
     pub after_answers: bool,
 }
 
-/// What the worker answers.
+/// The worker's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "response", content = "body")]
 pub enum Response {
@@ -168,49 +169,23 @@ pub enum Response {
     Programs(Vec<String>),
     /// What was measured.
     SelfTest(SelfTest),
-    /// Done. After a pause: nothing is computed any more (or the answers under way are the last).
+    /// Done. After a pause: computing has stopped, or stops after the answers under way.
     Done,
     /// Not done, and why.
     Refused(RequestError),
 }
 
-/// One limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct Setting {
-    /// Its key.
-    pub key: String,
-    /// Its value, as `set` takes it.
-    pub value: String,
-    /// Whether it differs from the preset's.
-    pub changed: bool,
-    /// What it does and which values it takes, for people.
-    pub help: String,
-    /// The preset's value.
-    pub default: String,
-    /// What whoever manages the machine says about it; null where the donor alone decides.
-    pub managed: Option<Managed>,
-}
-
-/// A limit that somebody else has bounded. The donor may always be stricter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct Managed {
-    /// The laxest value that is taken.
-    pub bound: String,
-    /// Whether it is shown to the donor.
-    pub hidden: bool,
-}
-
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RequestError {
-    /// The field that is wrong, where it is one.
+    /// The wrong field, if the error is about one.
     pub field: Option<String>,
     /// Why, for people.
     pub message: String,
 }
 
 impl RequestError {
-    /// For this field, where it is one, and this reason.
+    /// An error about this field, if it is about one, with this reason.
     pub fn new(field: Option<&str>, message: impl Into<String>) -> Self {
         Self { field: field.map(str::to_owned), message: message.into() }
     }
@@ -219,6 +194,7 @@ impl RequestError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Managed;
     use proptest::prelude::*;
     use rstest::rstest;
 

@@ -18,21 +18,21 @@ pub struct Status {
     pub state: State,
     /// Why, in a sentence.
     pub reason: String,
-    /// Whether it pauses once the answers under way are over.
+    /// Whether it pauses after the answers under way.
     pub pausing_after_answers: bool,
-    /// How it stands with its coordinator; null before the machine has joined a grid.
+    /// Its connection to the coordinator; null before the machine has joined a grid.
     pub connection: Option<Connection>,
-    /// What is lent of.
+    /// The totals of the machine.
     pub machine: Machine,
     /// What it may take now. `cpu` and `gpu` are in thousandths, memory in bytes.
     pub allowance: Allowance,
-    /// What it takes now.
+    /// What it uses now.
     pub usage: Usage,
     /// What the donor lends.
     pub limits: Vec<Setting>,
-    /// Who manages this machine's settings, where somebody does.
+    /// Who manages this machine's settings; null if nobody does.
     pub managed_by: Option<String>,
-    /// The last look at the machine; null before the first.
+    /// The last sample of the machine; null before the first.
     pub sample: Option<Sample>,
     /// Its stages.
     pub stages: Vec<Stage>,
@@ -40,7 +40,7 @@ pub struct Status {
     pub sessions: u32,
     /// What it has done since it was started.
     pub contribution: Contribution,
-    /// What was asked of the operating system to keep this program in the background.
+    /// The settings of the operating system that keep this program in the background.
     pub levers: Vec<LeverState>,
 }
 
@@ -51,13 +51,13 @@ impl Status {
     }
 }
 
-/// What a worker does, in a word.
+/// A worker's state, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// A member of no grid: it waits for a join code.
+    /// Not a member of a grid: it waits for a join code.
     NotJoined,
-    /// On its way to the coordinator.
+    /// Connecting to the coordinator.
     Connecting,
     /// Nothing to compute.
     Idle,
@@ -65,26 +65,26 @@ pub enum State {
     Working,
     /// Computing with less than the limits, for the reason given.
     Throttled,
-    /// Not computing, by a rule.
+    /// Not computing: a rule stopped it.
     Stopped,
-    /// Not computing, by the donor's wish.
+    /// Not computing: the donor paused it.
     Paused,
 }
 
-/// The coordinator's side.
+/// The connection to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Connection {
     /// The coordinator's key in hexadecimal.
     pub coordinator: String,
-    /// The grid's name, as its coordinator told it; empty before it did.
+    /// The grid's name, from its coordinator; empty before it is known.
     pub grid: String,
     /// Whether the link is up.
     pub connected: bool,
-    /// Why not, as far as it is known.
+    /// Why not, if known.
     pub problem: Option<String>,
 }
 
-/// What the limits are parts of.
+/// The totals of which the limits are parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Machine {
     /// Logical cores.
@@ -102,14 +102,14 @@ pub struct Machine {
     pub disk: Option<u64>,
 }
 
-/// What the worker takes, over the last second where it is a rate.
+/// What the worker uses; rates are over the last second.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Usage {
     /// Part of all cores' time, between 0 and 1, as the system counts it for this process.
     pub cpu: f32,
     /// Part of the GPU's time, between 0 and 1, by our own accounting; null without a GPU.
     pub gpu: Option<f32>,
-    /// Bytes that the ledger has given out.
+    /// Bytes reserved in the ledger.
     #[ts(type = "number")]
     pub ledger_bytes: u64,
     /// Of those, weights.
@@ -174,7 +174,7 @@ pub struct Contribution {
     pub longest_slice_ms: f64,
 }
 
-/// One thing that the operating system was asked for.
+/// One setting of the operating system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct LeverState {
     /// What: `scheduling class`, `io priority`, ...

@@ -1,12 +1,14 @@
-//! The page's types are made from these: `ui/src/api/types.ts` is written by `GOGRID_WRITE_TYPES=1 cargo test -p
-//! gogrid-panel-api --test typescript`, and this test fails where it is stale.
+//! What the page has from Rust: the types of the contract in `ui/src/api/types.ts`, and the limits' keys with their kinds,
+//! ranges and presets in `ui/src/api/limit-keys.ts`. `GOGRID_WRITE_TYPES=1 cargo test -p gogrid-panel-api --test
+//! typescript` writes both; without the variable the tests fail if a file is stale.
 
 use gogrid_limits as limits;
 use gogrid_panel_api as api;
-use std::{env, fs, path::Path};
+use std::{env, fmt::Write as _, fs};
 use ts_rs::{Config, TS};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/src/api/types.ts");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/src/api");
+const HEAD: &str = "// Made from crates/panel-api by its test `typescript`; do not edit.\n";
 
 macro_rules! declarations {
     ($($name:ty),* $(,)?) => {{
@@ -20,7 +22,6 @@ fn declaration(docs: &Option<String>, declaration: &str) -> String {
 }
 
 fn types() -> String {
-    let head = "// Made from crates/panel-api by its test `typescript`; do not edit.\n";
     let body = declarations![
         api::AppState,
         api::Process,
@@ -48,7 +49,7 @@ fn types() -> String {
         api::History,
         api::Point,
         api::Event,
-        api::Happening,
+        api::EventKind,
         api::Days,
         api::Day,
         api::Diagnosis,
@@ -58,7 +59,7 @@ fn types() -> String {
         limits::Allowance,
         limits::Share,
         limits::Reason,
-        limits::Blind,
+        limits::SignalKind,
         limits::Moment,
         limits::Signal<f64>,
         limits::Sample,
@@ -67,17 +68,41 @@ fn types() -> String {
         limits::Gpu,
         limits::Power,
     ];
-    format!("{head}{body}")
+    format!("{HEAD}{body}")
+}
+
+fn limit_keys() -> String {
+    let types =
+        declarations![limits::KeySpec, limits::ValueKind, limits::Total, limits::BoundKind, limits::PresetValues];
+    let mut keys = String::new();
+    for key in limits::Limits::KEYS {
+        let spec = serde_json::to_string_pretty(&key.spec()).expect("a spec is JSON").replace('\n', "\n  ");
+        writeln!(keys, "  {:?}: {spec},", key.name).expect("a string takes all text");
+    }
+    format!(
+        "{HEAD}import type {{ SignalKind }} from \"./types\";\n{types}\n\
+         /**\n * Every limit, in the order in which they are shown.\n */\n\
+         export const LIMIT_KEYS = {{\n{keys}}} as const satisfies Record<string, KeySpec>;\n"
+    )
+}
+
+/// Writes the file, if that is asked for, or compares it.
+fn check(name: &str, made: &str) {
+    let file = format!("{FOLDER}/{name}");
+    if env::var_os("GOGRID_WRITE_TYPES").is_some() {
+        fs::write(file, made).expect("the file can be written");
+        return;
+    }
+    let written = fs::read_to_string(file).expect("the file is there");
+    assert!(written == made, "ui/src/api/{name} is stale: see the head of {}", file!());
 }
 
 #[test]
 fn the_pages_types_are_those_of_the_contract() {
-    let types = types();
-    if env::var_os("GOGRID_WRITE_TYPES").is_some() {
-        fs::create_dir_all(Path::new(FILE).parent().expect("a folder")).expect("the folder can be made");
-        fs::write(FILE, types).expect("the file can be written");
-        return;
-    }
-    let written = fs::read_to_string(FILE).expect("ui/src/api/types.ts is there");
-    assert!(written == types, "ui/src/api/types.ts is stale: see the head of {}", file!());
+    check("types.ts", &types());
+}
+
+#[test]
+fn the_pages_limit_keys_are_those_of_the_worker() {
+    check("limit-keys.ts", &limit_keys());
 }

@@ -1,8 +1,11 @@
 //! CPU time of this process and of the calling thread. Cheap: a system call of well below a microsecond, made before and
 //! after each slice of work.
 //!
-//! Linux and macOS count in nanoseconds. Windows charges a whole clock tick (about 16 ms) to whoever runs at its end, so
-//! a single slice of some milliseconds may show nothing or a whole tick there; sums over many slices are right.
+//! Linux and macOS count in nanoseconds. Windows charges a whole clock tick (about 16 ms) to the thread that runs at its
+//! end, so a single slice of some milliseconds may show nothing or a whole tick; sums over many slices are right.
+
+#[cfg(windows)]
+pub(crate) use system::filetime_span;
 
 use std::time::Duration;
 
@@ -61,7 +64,12 @@ mod system {
 
     /// Kernel and user time. The calls cannot fail for a process or thread that asks about itself.
     fn sum(known: bool, [_, _, kernel, user]: [FILETIME; 4]) -> Duration {
-        if known { crate::cpu::duration(kernel) + crate::cpu::duration(user) } else { Duration::ZERO }
+        if known { filetime_span(kernel) + filetime_span(user) } else { Duration::ZERO }
+    }
+
+    /// A span of time, which Windows counts in 100 ns.
+    pub(crate) fn filetime_span(time: FILETIME) -> Duration {
+        Duration::from_nanos(((u64::from(time.dwHighDateTime) << 32) | u64::from(time.dwLowDateTime)) * 100)
     }
 }
 

@@ -1,20 +1,17 @@
-//! What the desktop tells of its user: when they last touched a key or the pointer, and whether a program fills the
-//! screen.
+//! The desktop's signals about its user: the time since the last input, and whether a program fills the screen.
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
-#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
-mod other;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
+pub(crate) use crate::unsupported::Desktop;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::Desktop;
 #[cfg(target_os = "macos")]
 pub(crate) use macos::Desktop;
-#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
-pub(crate) use other::Desktop;
 #[cfg(windows)]
 pub(crate) use windows::Desktop;

@@ -12,18 +12,18 @@ mod pci;
 /// A processor or a graphics card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundDevice {
-    /// As `--device` spells it; nothing where no build of the worker could use it.
+    /// As `--device` spells it; `None` if no build of the worker can use it.
     pub device: Option<String>,
     /// Its name.
     pub name: String,
-    /// What it has, for people; empty where nothing is known.
+    /// Its cores or memory, for people; empty if unknown.
     pub detail: String,
-    /// Why it cannot be lent; nothing where it can.
+    /// Why it cannot be lent; `None` if it can.
     pub why_not: Option<String>,
 }
 
-/// The CPU first, then the graphics cards; where there is none, why. Wakes a sleeping card, and takes up to a second for
-/// that: for somebody who asks, not for every look.
+/// The CPU first, then the graphics cards, or why there is none. Wakes a sleeping card, which takes up to a second: for
+/// requests by a user, not for every sample.
 pub fn devices() -> Vec<FoundDevice> {
     let mut devices = vec![cpu::found()];
     devices.extend(gpu::found());

@@ -3,7 +3,7 @@ use std::{io, path::Path};
 /// Bytes of the file system that holds this path.
 ///
 /// # Errors
-/// When the system does not tell.
+/// If the system does not say.
 #[cfg(unix)]
 pub fn disk_size(path: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(path)?;
@@ -13,7 +13,7 @@ pub fn disk_size(path: &Path) -> io::Result<u64> {
 /// Bytes of the file system that holds this path.
 ///
 /// # Errors
-/// When the system does not tell.
+/// If the system does not say.
 #[cfg(windows)]
 pub fn disk_size(path: &Path) -> io::Result<u64> {
     use std::os::windows::ffi::OsStrExt;
@@ -22,7 +22,7 @@ pub fn disk_size(path: &Path) -> io::Result<u64> {
     let mut total = 0u64;
     #[expect(
         unsafe_code,
-        reason = "nothing safe tells it; the name ends with a zero, and the only place written is ours"
+        reason = "no safe function returns it; the name ends with a zero, and the only place written is ours"
     )]
     let found =
         unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), std::ptr::null_mut(), &raw mut total, std::ptr::null_mut()) };

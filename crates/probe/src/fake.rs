@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-/// A machine at rest: nobody there, nothing running, 8 GiB of memory, on the mains.
+/// An idle machine: no user, nothing running, 8 GiB of memory, on the mains.
 pub fn calm_sample() -> Sample {
     const GIB: u64 = 1 << 30;
     Sample {
@@ -25,13 +25,13 @@ pub fn calm_sample() -> Sample {
     }
 }
 
-/// A probe for tests: shows what its [`FakeMachine`] was told.
+/// A probe for tests: returns the sample that its [`FakeMachine`] holds.
 #[derive(Debug)]
 pub struct FakeProbe {
     machine: FakeMachine,
 }
 
-/// The handle by which a test sets what a [`FakeProbe`] shows.
+/// The handle with which a test sets the samples of a [`FakeProbe`].
 #[derive(Debug, Clone)]
 pub struct FakeMachine {
     state: Arc<Mutex<State>>,
@@ -40,14 +40,14 @@ pub struct FakeMachine {
 #[derive(Debug)]
 struct State {
     sample: Sample,
-    looks: u64,
+    samples_taken: u64,
     watch: Option<Watch>,
 }
 
 impl FakeProbe {
-    /// A probe that shows this sample until its machine is told otherwise.
+    /// A probe that returns this sample until its machine is changed.
     pub fn new(sample: Sample) -> (Self, FakeMachine) {
-        let machine = FakeMachine { state: Arc::new(Mutex::new(State { sample, looks: 0, watch: None })) };
+        let machine = FakeMachine { state: Arc::new(Mutex::new(State { sample, samples_taken: 0, watch: None })) };
         (Self { machine: machine.clone() }, machine)
     }
 }
@@ -55,13 +55,13 @@ impl FakeProbe {
 impl Probe for FakeProbe {
     fn sample(&mut self, watch: &Watch) -> Sample {
         self.machine.with(|state| {
-            state.looks += 1;
+            state.samples_taken += 1;
             state.watch = Some(watch.clone());
             state.sample.clone()
         })
     }
 
-    /// What its machine was told to show comes from a test.
+    /// Every signal comes from the test.
     fn sources(&mut self) -> Vec<Source> {
         const FROM: &str = "a test";
         let sample = self.machine.with(|state| state.sample.clone());
@@ -78,23 +78,23 @@ impl Probe for FakeProbe {
 }
 
 impl FakeMachine {
-    /// Shows this from the next look on.
+    /// Returns this sample from now on.
     pub fn show(&self, sample: Sample) {
         self.with(|state| state.sample = sample);
     }
 
-    /// Changes a part of what is shown.
+    /// Changes a part of the sample.
     pub fn change(&self, change: impl FnOnce(&mut Sample)) {
         self.with(|state| change(&mut state.sample));
     }
 
-    /// How often the probe has looked. A test that waits for two more looks knows that its change was seen.
-    pub fn looks(&self) -> u64 {
-        self.with(|state| state.looks)
+    /// How many samples were taken. After two more, a change has been seen.
+    pub fn samples_taken(&self) -> u64 {
+        self.with(|state| state.samples_taken)
     }
 
-    /// What the last look was for.
-    pub fn watched(&self) -> Option<Watch> {
+    /// The watch of the last sample.
+    pub fn last_watch(&self) -> Option<Watch> {
         self.with(|state| state.watch.clone())
     }
 
@@ -119,12 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn the_probe_shows_what_its_machine_was_told() {
+    fn the_probe_returns_the_sample_of_its_machine() {
         let (mut probe, machine) = FakeProbe::new(calm_sample());
         let watch = Watch { programs: vec!["game".into()], ..Watch::default() };
         assert_eq!(probe.sample(&watch), calm_sample());
         machine.change(|sample| sample.power = Signal::Known(Power::Battery { charge: 0.5 }));
         assert_eq!(probe.sample(&watch).power, Signal::Known(Power::Battery { charge: 0.5 }));
-        assert_eq!((machine.looks(), machine.watched()), (2, Some(watch)));
+        assert_eq!((machine.samples_taken(), machine.last_watch()), (2, Some(watch)));
     }
 }

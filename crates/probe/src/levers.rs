@@ -1,46 +1,49 @@
-//! Soft levers: by system calls, the machine's other programs go first.
+//! Soft levers: system calls that let the machine's other programs go first.
 //!
-//! Call [`background_process`] once, and [`background_thread`] on each thread that computes, before it starts others: on
-//! Linux these inherit it. Nothing is swallowed: a report says of each lever what was set, or why it was not.
+//! Call [`background_process`] once, and [`background_thread`] on each thread that computes, before it starts other
+//! threads: on Linux they inherit the settings. A report says for each lever what was set, or why it was not.
 
+#[cfg(any(target_os = "linux", windows, target_os = "macos"))]
 #[cfg_attr(target_os = "linux", path = "levers/linux.rs")]
 #[cfg_attr(windows, path = "levers/windows.rs")]
 #[cfg_attr(target_os = "macos", path = "levers/macos.rs")]
-#[cfg_attr(not(any(target_os = "linux", windows, target_os = "macos")), path = "levers/other.rs")]
 mod system;
+
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
+use crate::unsupported as system;
 
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
 
-/// What was done to a lever.
+/// Whether a lever was set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It holds, with this value.
+    /// It was set to this value.
     Set(String),
     /// It was not set, for this reason.
     NotSet(String),
 }
 
-/// One lever, and what was done to it.
+/// One lever and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lever {
     /// Its name, as the system's manuals call it.
     pub name: &'static str,
-    /// What was done.
+    /// Whether it was set.
     pub outcome: Outcome,
 }
 
-/// What was done to some levers, for the log and the panel.
+/// The outcome of some levers, for the log and the page.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct LeverReport {
-    /// In the order in which they were pulled.
+    /// In the order in which they were set.
     pub levers: Vec<Lever>,
 }
 
 impl LeverReport {
-    /// Whether every lever holds.
+    /// Whether every lever was set.
     pub fn is_complete(&self) -> bool {
         self.levers.iter().all(|lever| matches!(lever.outcome, Outcome::Set(_)))
     }
@@ -68,16 +71,16 @@ impl fmt::Display for LeverReport {
     }
 }
 
-/// Puts the calling thread behind the machine's other programs, for CPU time and for the disk, and makes its short sleeps
-/// exact.
+/// Lowers the calling thread below the machine's other programs, for CPU time and for the disk, and makes its short
+/// sleeps exact.
 pub fn background_thread() -> LeverReport {
     let mut report = LeverReport::default();
     system::background_thread(&mut report);
     report
 }
 
-/// Does for the whole process what cannot be done for each thread: among others it is the first to go when memory runs
-/// out.
+/// Sets for the whole process what cannot be set for each thread. Among others, it is the first to be killed when memory
+/// runs out.
 pub fn background_process() -> LeverReport {
     let mut report = LeverReport::default();
     system::background_process(&mut report);

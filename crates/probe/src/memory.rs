@@ -3,7 +3,7 @@ use gogrid_limits::{Memory, Signal};
 use std::time::{Duration, Instant};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// A program that fills memory takes seconds; one look costs some 50 µs.
+/// Filling memory takes a program seconds; one sample costs some 50 µs.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// For people.
@@ -30,13 +30,13 @@ impl MemoryMeter {
 
     pub(crate) fn read(&mut self, now: Instant) -> Signal<Memory> {
         self.memory.get(now, || match &mut self.system {
-            Ok((system, own)) => look(system, *own),
+            Ok((system, own)) => sample(system, *own),
             Err(reason) => Signal::Unknown(reason.clone()),
         })
     }
 }
 
-fn look(system: &mut System, own: Pid) -> Signal<Memory> {
+fn sample(system: &mut System, own: Pid) -> Signal<Memory> {
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, kind);
@@ -48,7 +48,7 @@ fn look(system: &mut System, own: Pid) -> Signal<Memory> {
     }
     match system.process(own).map(sysinfo::Process::memory) {
         Some(own) if total > 0 => Signal::Known(Memory { total, available, own, pressure: pressure() }),
-        _ => Signal::unknown("the system does not tell its memory"),
+        _ => Signal::unknown("the system does not report its memory"),
     }
 }
 
@@ -59,13 +59,13 @@ fn pressure() -> Signal<f32> {
         Ok(text) => {
             some_avg10(&text).map_or_else(|| Signal::unknown(format!("{FILE} has an unknown form")), Signal::Known)
         }
-        Err(error) => Signal::unknown(format!("the kernel does not tell memory pressure ({FILE}: {error})")),
+        Err(error) => Signal::unknown(format!("the kernel does not report memory pressure ({FILE}: {error})")),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn pressure() -> Signal<f32> {
-    Signal::unknown("only Linux tells memory pressure")
+    Signal::unknown("only Linux reports memory pressure")
 }
 
 /// Of `some avg10=1.25 avg60=…`, the first number as a part.
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_large_allocation_shows() {
         let own = |meter: &mut MemoryMeter| {
-            meter.memory.forget();
+            meter.memory.invalidate();
             meter.read(Instant::now()).known().unwrap().own
         };
         let mut meter = MemoryMeter::new();

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-/// A value that is dear to read: read again only when the last reading is older than its interval.
+/// A value that is expensive to read: read again only when the last reading is older than its interval.
 #[derive(Debug)]
 pub(crate) struct Periodic<T> {
     every: Duration,
@@ -8,12 +8,12 @@ pub(crate) struct Periodic<T> {
 }
 
 impl<T: Clone> Periodic<T> {
-    /// A value that holds for so long.
+    /// A value that is valid for `every`.
     pub(crate) fn new(every: Duration) -> Self {
         Self { every, last: None }
     }
 
-    /// The value, read again if its time is over.
+    /// The value, read again if it is too old.
     pub(crate) fn get(&mut self, now: Instant, read: impl FnOnce() -> T) -> T {
         match &self.last {
             Some((at, value)) if now.saturating_duration_since(*at) < self.every => value.clone(),
@@ -25,8 +25,8 @@ impl<T: Clone> Periodic<T> {
         }
     }
 
-    /// Read anew at the next look.
-    pub(crate) fn forget(&mut self) {
+    /// Makes the next [`get`](Self::get) read again.
+    pub(crate) fn invalidate(&mut self) {
         self.last = None;
     }
 }
@@ -46,7 +46,7 @@ mod tests {
             })
         };
         assert_eq!([at(0), at(4999), at(5000), at(9999), at(10_000)], [1, 1, 2, 2, 3]);
-        value.forget();
+        value.invalidate();
         assert_eq!(value.get(start + Duration::from_secs(10), || 7), 7);
     }
 }

@@ -1,4 +1,4 @@
-//! The file by which whoever manages the machine bounds what is lent: where it lies, and whether it is theirs.
+//! The administrator's policy file: its path, and whether only an administrator can have written it.
 
 use std::{
     fs::{self, File},
@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A policy has some twenty rules of a line each.
+/// A policy has at most some twenty rules of one line each.
 const LARGEST_BYTES: u64 = 64 * 1024;
 
-/// Why a policy that is there is not taken.
+/// Why an existing policy is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyFileError {
-    /// The system said no.
+    /// The system refused to read it.
     #[error("the policy {path} cannot be read")]
     Read {
         /// Which file.
@@ -21,17 +21,17 @@ pub enum PolicyFileError {
         #[source]
         source: io::Error,
     },
-    /// Somebody else than the system's administrator could have written it.
+    /// Users other than the administrator could have written it.
     #[error("the policy {path} is not trusted: {what} {why}")]
-    Distrusted {
+    Untrusted {
         /// Which file.
         path: PathBuf,
         /// The file or its folder.
         what: PathBuf,
         /// What is wrong with its rights.
-        why: Distrust,
+        why: TrustProblem,
     },
-    /// No policy is as large.
+    /// It is too large for a policy.
     #[error("the policy {path} is larger than {LARGEST_BYTES} bytes")]
     TooLarge {
         /// Which file.
@@ -41,43 +41,44 @@ pub enum PolicyFileError {
 
 /// What is wrong with the rights of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Distrust {
-    /// It belongs to somebody else.
+pub enum TrustProblem {
+    /// It belongs to another user.
     #[error("belongs to user {0}, not to root")]
     Owner(u32),
-    /// Others than its owner may write it.
-    #[error("may be written by others than its owner (mode {0:03o})")]
+    /// Users other than its owner may write to it.
+    #[error("may be written by users other than its owner (mode {0:03o})")]
     Writable(u32),
-    /// A folder, a pipe, a device.
+    /// It is a folder, a pipe or a device.
     #[error("is not a file")]
-    Kind,
+    NotAFile,
 }
 
-/// Where the policy of this system lies.
+/// The path of this system's policy.
 #[cfg(all(unix, not(target_os = "macos")))]
 pub fn policy_path() -> PathBuf {
     "/etc/gogrid/policy.toml".into()
 }
 
-/// Where the policy of this system lies.
+/// The path of this system's policy.
 #[cfg(target_os = "macos")]
 pub fn policy_path() -> PathBuf {
     "/Library/Application Support/GoGrid/policy.toml".into()
 }
 
-/// Where the policy of this system lies.
+/// The path of this system's policy.
 #[cfg(windows)]
 pub fn policy_path() -> PathBuf {
     windows::program_data().join("GoGrid").join("policy.toml")
 }
 
-/// The text of a policy; nothing where there is none.
+/// The text of the policy; `None` if there is none.
 ///
-/// On Unix the file and its folder have to belong to root, and nobody else may write them. On Windows the rights of the
-/// folder are what its administrator made them.
+/// On Unix the file and its folder have to belong to root, and nobody else may write to them. On Windows the folder's
+/// permissions are not checked.
 ///
 /// # Errors
-/// When there is a policy that cannot be read or is not trusted. Whoever asks then lends nothing: it may forbid that.
+/// If there is a policy that cannot be read or is not trusted. The caller then has to lend nothing, because the policy
+/// may forbid it.
 pub fn read_policy(path: &Path) -> Result<Option<String>, PolicyFileError> {
     read_owned_by(path, 0)
 }
@@ -89,15 +90,15 @@ fn read_owned_by(path: &Path, owner: u32) -> Result<Option<String>, PolicyFileEr
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     }
-    // A link is followed, and where it leads is judged, too.
+    // A link is followed, and its target is checked as well.
     let file = fs::canonicalize(path).map_err(unreadable)?;
-    // Folders first: in one that is trusted nobody puts another file in place meanwhile.
+    // Folders first: in a trusted folder nobody can replace the file between the checks.
     for folder in [path.parent(), file.parent()].into_iter().flatten() {
         trust(path, folder, owner)?;
     }
     trust(path, &file, owner)?;
     if !fs::metadata(&file).map_err(unreadable)?.is_file() {
-        return Err(PolicyFileError::Distrusted { path: path.into(), what: file, why: Distrust::Kind });
+        return Err(PolicyFileError::Untrusted { path: path.into(), what: file, why: TrustProblem::NotAFile });
     }
     let mut text = String::new();
     let bytes = File::open(&file).and_then(|file| file.take(LARGEST_BYTES + 1).read_to_string(&mut text));
@@ -110,15 +111,15 @@ fn read_owned_by(path: &Path, owner: u32) -> Result<Option<String>, PolicyFileEr
 #[cfg(unix)]
 fn trust(path: &Path, what: &Path, owner: u32) -> Result<(), PolicyFileError> {
     use std::os::unix::fs::MetadataExt;
-    /// Rights of the group and of everybody to write.
+    /// Write permission of the group and of all others.
     const OTHERS_WRITE: u32 = 0o022;
     let found = fs::metadata(what).map_err(|source| PolicyFileError::Read { path: path.into(), source })?;
     let why = match (found.uid(), found.mode() & 0o777) {
-        (uid, _) if uid != owner => Distrust::Owner(uid),
-        (_, mode) if mode & OTHERS_WRITE != 0 => Distrust::Writable(mode),
+        (uid, _) if uid != owner => TrustProblem::Owner(uid),
+        (_, mode) if mode & OTHERS_WRITE != 0 => TrustProblem::Writable(mode),
         _ => return Ok(()),
     };
-    Err(PolicyFileError::Distrusted { path: path.into(), what: what.into(), why })
+    Err(PolicyFileError::Untrusted { path: path.into(), what: what.into(), why })
 }
 
 #[cfg(not(unix))]
@@ -134,7 +135,7 @@ mod windows {
         UI::Shell::{FOLDERID_ProgramData, KF_FLAG_DEFAULT, SHGetKnownFolderPath},
     };
 
-    /// Asked of the system: the variable `ProgramData` is whatever the user makes it.
+    /// From the system, because the user can set the variable `ProgramData`.
     pub(super) fn program_data() -> PathBuf {
         let (folder, mut text) = (FOLDERID_ProgramData, ptr::null_mut());
         #[expect(unsafe_code, reason = "std knows no such folder; the place written is ours, and the id is a constant")]
@@ -148,7 +149,7 @@ mod windows {
             };
             OsString::from_wide(wide).into()
         } else {
-            // Where every installation has it that nobody moved.
+            // The default, if nobody moved it.
             PathBuf::from(r"C:\ProgramData")
         };
         #[expect(unsafe_code, reason = "the text is ours to give back, once, also after a failure; null is allowed")]
@@ -185,18 +186,18 @@ mod tests {
     #[rstest]
     #[case(0o755, 0o644, None)]
     #[case(0o700, 0o600, None)]
-    #[case(0o755, 0o664, Some(Distrust::Writable(0o664)))]
-    #[case(0o755, 0o646, Some(Distrust::Writable(0o646)))]
-    #[case(0o777, 0o644, Some(Distrust::Writable(0o777)))]
-    #[case(0o775, 0o644, Some(Distrust::Writable(0o775)))]
+    #[case(0o755, 0o664, Some(TrustProblem::Writable(0o664)))]
+    #[case(0o755, 0o646, Some(TrustProblem::Writable(0o646)))]
+    #[case(0o777, 0o644, Some(TrustProblem::Writable(0o777)))]
+    #[case(0o775, 0o644, Some(TrustProblem::Writable(0o775)))]
     fn is_trusted_where_only_its_owner_may_write(
         #[case] folder: u32,
         #[case] file: u32,
-        #[case] distrust: Option<Distrust>,
+        #[case] problem: Option<TrustProblem>,
     ) {
-        match (read(folder, file), distrust) {
+        match (read(folder, file), problem) {
             (Ok(text), None) => assert_eq!(text.as_deref(), Some(TEXT)),
-            (Err(PolicyFileError::Distrusted { why, .. }), Some(expected)) => assert_eq!(why, expected),
+            (Err(PolicyFileError::Untrusted { why, .. }), Some(expected)) => assert_eq!(why, expected),
             (other, _) => panic!("{other:?}"),
         }
     }
@@ -221,7 +222,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         let refused = read_owned_by(&path, me());
-        assert!(matches!(refused, Err(PolicyFileError::Distrusted { why: Distrust::Kind, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(PolicyFileError::Untrusted { why: TrustProblem::NotAFile, .. })), "{refused:?}");
         fs::remove_dir(&path).unwrap();
         fs::write(&path, vec![b'#'; 1 + LARGEST_BYTES as usize]).unwrap();
         assert!(matches!(read_owned_by(&path, me()), Err(PolicyFileError::TooLarge { .. })));
@@ -237,6 +238,6 @@ mod tests {
         symlink(&target, &path).unwrap();
         assert_eq!(read_owned_by(&path, me()).unwrap().as_deref(), Some(TEXT));
         fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(read_owned_by(&path, me()), Err(PolicyFileError::Distrusted { .. })));
+        assert!(matches!(read_owned_by(&path, me()), Err(PolicyFileError::Untrusted { .. })));
     }
 }

@@ -1,10 +1,10 @@
 //! Where the machine's power comes from.
 //!
-//! On Linux the kernel's files are read, not starship-battery: it fails on a battery that does not tell its voltage,
-//! looks at one battery at a time, and knows no mains.
+//! On Linux the kernel's files are read directly. starship-battery fails on a battery without a voltage, reads one battery
+//! at a time and does not know the mains.
 
 #[cfg_attr(target_os = "linux", path = "power/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "power/other.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "power/batteries.rs")]
 mod system;
 
 pub(crate) use system::SOURCE;

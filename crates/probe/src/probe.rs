@@ -11,32 +11,32 @@ use crate::{
 use gogrid_limits::{Sample, Signal};
 use std::time::Instant;
 
-/// What to look for.
+/// What a sample should cover.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Watch {
-    /// Names of programs to stop for; nobody looks for programs if it is empty.
+    /// Names of programs to stop for. If empty, processes are not listed.
     pub programs: Vec<String>,
-    /// Whether to look at the GPU. Looking keeps a laptop's second GPU from sleeping, so only while it is lent.
+    /// Whether to read the GPU. Reading keeps a laptop's second GPU awake, so only while it is lent.
     pub gpu: bool,
-    /// The worker's own account of its GPU time since the look before, between 0 and 1. The driver does not always tell
-    /// processes apart (in a container, on Windows, or one that has done nothing yet), and its figures lag: give it
-    /// whenever the GPU is watched, also if it is zero.
+    /// The worker's own account of its GPU time since the sample before, between 0 and 1. The driver does not always tell
+    /// processes apart (in a container, on Windows, or a process that has done nothing yet), and its figures lag: set this
+    /// whenever the GPU is read, even to zero.
     pub own_gpu_busy: Option<f32>,
 }
 
-/// Looks at the machine.
+/// Takes samples of the machine.
 pub trait Probe: Send {
-    /// One look. Takes well below a millisecond as a rule; some looks, seconds apart, take a few.
+    /// One sample. Usually takes well below a millisecond; some samples, seconds apart, take a few.
     fn sample(&mut self, watch: &Watch) -> Sample;
 
-    /// Where each signal comes from, as this machine is now. Looks at all of them, a GPU that was named included.
+    /// Where each signal comes from on this machine at the moment. Reads all of them, including the GPU if there is one.
     fn sources(&mut self) -> Vec<Source>;
 }
 
-/// Looks at the machine that this process runs on.
+/// Takes samples of the machine that this process runs on.
 ///
-/// CPU times and input are read at each look. What is dear to read (sensors, battery, the list of processes) has an
-/// interval of its own; in between the last value holds.
+/// CPU times and input are read in each sample. Expensive signals (sensors, battery, the list of processes) have intervals
+/// of their own; in between, the last value is used.
 pub struct SystemProbe {
     cpu: CpuMeter,
     memory: MemoryMeter,
@@ -48,7 +48,7 @@ pub struct SystemProbe {
 }
 
 impl SystemProbe {
-    /// A probe that also looks at this GPU, if it is told to watch it.
+    /// A probe that can also read this GPU.
     pub fn new(device: Option<GpuIndex>) -> Self {
         Self {
             cpu: CpuMeter::new(),
@@ -71,10 +71,10 @@ impl Probe for SystemProbe {
             gpu: match &mut self.gpu {
                 Some(gpu) if watch.gpu => Some(gpu.read(now, watch.own_gpu_busy)),
                 Some(gpu) => {
-                    gpu.rest();
+                    gpu.release();
                     None
                 }
-                None if watch.gpu => Some(Signal::unknown("no GPU was named to look at")),
+                None if watch.gpu => Some(Signal::unknown("no GPU was chosen")),
                 None => None,
             },
             cpu_celsius: self.thermometer.cpu(now),
@@ -109,14 +109,14 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_look_at_this_machine_is_sound() {
+    fn a_sample_of_this_machine_is_plausible() {
         let mut probe = SystemProbe::new(None);
         let (first, start) = (probe.sample(&Watch::default()), Instant::now());
         assert_eq!(first.gpu, None);
         assert_eq!(first.programs, Signal::Known(vec![]));
-        let memory = first.memory.known().expect("every supported system tells its memory");
+        let memory = first.memory.known().expect("every supported system reports its memory");
         assert!(memory.own > 0 && memory.own < memory.total && memory.available <= memory.total);
-        // Works until there is a window to look back on.
+        // Keeps the CPU busy until the window is full.
         let load = loop {
             if let Some(load) = probe.sample(&Watch::default()).cpu.known() {
                 break *load;
@@ -127,12 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn each_signal_tells_where_it_comes_from_or_why_it_cannot() {
+    fn each_signal_has_a_source_or_a_reason() {
         let mut probe = SystemProbe::new(None);
         let sources = probe.sources();
         let signals: Vec<_> = sources.iter().map(|source| source.signal).collect();
         assert_eq!(signals, ["user_idle", "full_screen", "power", "temperature", "cpu", "memory", "gpu"]);
-        // What is told of a source is what a look shows.
+        // A source is known exactly if its signal is.
         let sample = probe.sample(&Watch::default());
         let known = [
             sample.user_idle.known().is_some(),

@@ -1,30 +1,30 @@
-use crate::periodic::Periodic;
+use crate::{periodic::Periodic, processes::Processes};
 use gogrid_limits::Signal;
 use std::time::{Duration, Instant};
 
 /// A program starts in seconds; listing some hundred processes takes milliseconds.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Which of some programs run, by name. Case and `.exe` do not matter.
+/// Finds which of some programs run, by name. Case and `.exe` do not matter.
 pub(crate) struct ProgramFinder {
     wanted: Vec<String>,
     running: Periodic<Signal<Vec<String>>>,
-    processes: system::Processes,
+    processes: Processes,
 }
 
 impl ProgramFinder {
     pub(crate) fn new() -> Self {
-        Self { wanted: vec![], running: Periodic::new(INTERVAL), processes: system::Processes::new() }
+        Self { wanted: vec![], running: Periodic::new(INTERVAL), processes: Processes::new() }
     }
 
-    /// Those of the programs that run, named as they were asked for.
+    /// The programs that run, named as they were asked for.
     pub(crate) fn running(&mut self, now: Instant, wanted: &[String]) -> Signal<Vec<String>> {
         if wanted.is_empty() {
             return Signal::Known(vec![]);
         }
         if self.wanted != wanted {
             self.wanted = wanted.to_vec();
-            self.running.forget();
+            self.running.invalidate();
         }
         self.running.get(now, || {
             let plain: Vec<_> = wanted.iter().map(|name| plain(name)).collect();
@@ -43,7 +43,7 @@ impl ProgramFinder {
     }
 }
 
-/// Linux keeps so many bytes of a process' name.
+/// Linux keeps this many bytes of a process's name.
 const KERNEL_NAME_BYTES: usize = 15;
 
 /// Whether a process of this name is the wanted program.
@@ -59,75 +59,10 @@ fn plain_cut(wanted: &str) -> Option<&str> {
     (wanted.len() > KERNEL_NAME_BYTES).then(|| wanted.get(..KERNEL_NAME_BYTES)).flatten()
 }
 
-/// A name without what does not matter.
+/// A name in lower case and without `.exe`.
 fn plain(name: &str) -> String {
     let name = name.to_lowercase();
     name.strip_suffix(".exe").map_or_else(|| name.clone(), Into::into)
-}
-
-#[cfg(target_os = "linux")]
-mod system {
-    use std::{fs, io::Read, path::Path};
-
-    /// The processes in `/proc`.
-    ///
-    /// sysinfo reads several files for each process; the name needs one, and the program file's name another.
-    pub(super) struct Processes;
-
-    impl Processes {
-        pub(super) fn new() -> Self {
-            Self
-        }
-
-        /// Tells the name of each process, and where it may be known that of its program file.
-        pub(super) fn each_name(&mut self, mut tell: impl FnMut(&str)) -> Result<(), String> {
-            let entries = fs::read_dir("/proc").map_err(|error| format!("processes cannot be listed: {error}"))?;
-            // Processes that end meanwhile are skipped.
-            for entry in entries.flatten() {
-                if !entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit) {
-                    continue;
-                }
-                let path = entry.path();
-                // 15 bytes and a newline.
-                let mut name = [0; 32];
-                if let Ok(length) = fs::File::open(path.join("comm")).and_then(|mut file| file.read(&mut name)) {
-                    tell(String::from_utf8_lossy(&name[..length]).trim_end_matches('\n'));
-                }
-                if let Some(name) = fs::read_link(path.join("exe")).as_deref().ok().and_then(Path::file_name) {
-                    tell(&name.to_string_lossy());
-                }
-            }
-            Ok(())
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
-
-    /// The processes that sysinfo lists.
-    pub(super) struct Processes {
-        system: Result<System, String>,
-    }
-
-    impl Processes {
-        pub(super) fn new() -> Self {
-            Self { system: System::new().map_err(|error| format!("processes cannot be listed: {error}")) }
-        }
-
-        /// Tells the name of each process.
-        pub(super) fn each_name(&mut self, mut tell: impl FnMut(&str)) -> Result<(), String> {
-            let system = self.system.as_mut().map_err(|reason| reason.clone())?;
-            system.refresh_processes_specifics(
-                ProcessesToUpdate::All,
-                true,
-                ProcessRefreshKind::nothing().without_tasks(),
-            );
-            system.processes().values().for_each(|process| tell(&process.name().to_string_lossy()));
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

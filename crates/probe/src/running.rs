@@ -1,24 +1,21 @@
 //! The programs that a donor can choose from, to stop the work while one of them runs.
 
-#[cfg_attr(target_os = "linux", path = "running/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "running/other.rs")]
-mod system;
-
+use crate::processes::user_programs;
 use gogrid_limits::{Limits, Preset};
 use std::{collections::BTreeSet, env};
 
-/// More than a desktop with everything open has; a longer list serves nobody.
+/// More than any desktop has; nobody reads a longer list.
 const MOST: usize = 500;
 
-/// The names of this user's programs that run now, in the order of the alphabet: each once, 500 at most, and only names
-/// that `stop-for` takes. Takes some milliseconds.
+/// The names of this user's running programs, sorted, each once, at most 500, and only names that `stop-for` takes. Takes
+/// some milliseconds.
 ///
 /// # Errors
-/// Why the system does not list its processes.
+/// If the system does not list its processes, with the reason.
 pub fn running_programs() -> Result<Vec<String>, String> {
     let own = env::current_exe().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     // A worker that stops for itself would never start again.
-    let names = system::names()?.into_iter().filter(|name| own.as_ref() != Some(name));
+    let names = user_programs()?.into_iter().filter(|name| own.as_ref() != Some(name));
     Ok(chosen(names))
 }
 
@@ -49,7 +46,7 @@ mod tests {
     fn another_program_of_this_user_is_listed_and_this_one_is_not() {
         let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        // Until it has become another program, it is a copy of this one. Some systems have one file for many programs.
+        // Before `exec` it is a copy of this program. Some systems have one file for many programs.
         let names = ["sleep", "busybox", "coreutils"];
         while !running_programs().unwrap().iter().any(|name| names.contains(&name.as_str())) {
             assert!(std::time::Instant::now() < deadline, "{:?}", running_programs());

@@ -1,25 +1,28 @@
-//! The system's sleep: told before it begins, and after it is over.
+//! The system's sleep: an event before it begins and one after it ends.
 
-#[cfg_attr(target_os = "linux", path = "sleep/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "sleep/other.rs")]
+#[cfg(target_os = "linux")]
+#[path = "sleep/linux.rs"]
 mod system;
+
+#[cfg(not(target_os = "linux"))]
+use crate::unsupported as system;
 
 use std::{io, thread};
 
-/// What the system does.
+/// A change between awake and asleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// It goes to sleep as soon as whoever is told has returned, or after some seconds (logind: five, as a rule).
-    Sleeps,
-    /// It is awake again, or did not go to sleep after all.
-    Wakes,
+pub enum SleepEvent {
+    /// The system goes to sleep when the callback has returned, or after some seconds (logind: usually five).
+    Suspending,
+    /// The system is awake again, or did not go to sleep after all.
+    Awake,
 }
 
-/// Tells of each sleep, from a thread of its own, for as long as the process runs. On Linux logind tells; on other
-/// systems, and where there is no logind, nobody does.
+/// Calls `on_event` at each sleep, on a thread of its own, until the process ends. The events come from logind; on other
+/// systems, and on Linux without logind, there are none.
 ///
 /// # Errors
-/// When the thread cannot be started.
-pub fn watch_sleep(told: impl FnMut(Turn) + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name("sleep".into()).spawn(|| system::watch(told)).map(drop)
+/// If the thread cannot be started.
+pub fn watch_sleep(on_event: impl FnMut(SleepEvent) + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name("sleep".into()).spawn(|| system::watch(on_event)).map(drop)
 }

@@ -4,7 +4,7 @@ use crate::{Lever, LeverReport, Outcome};
 use std::{env, thread};
 use sysinfo::System;
 
-/// Cores of the machine; where that is not told, its logical cores.
+/// Physical cores of the machine; its logical cores if that is unknown.
 pub fn physical_cores() -> usize {
     System::physical_core_count().unwrap_or_else(|_| logical_cores()).max(1)
 }
@@ -28,7 +28,7 @@ pub fn prepare_compute_threads(threads: Option<usize>, spin_limit: u32) -> Lever
         ("CANDLE_BARRIER_POOL_SPIN_LIMIT", Some(spin_limit.to_string())),
         ("CUDA_DEVICE_ORDER", Some("PCI_BUS_ID".into())),
     ];
-    let alone = is_alone();
+    let alone = ensure_single_threaded();
     let lever = |(name, value): (&'static str, Option<String>)| {
         let outcome = match (env::var_os(name), &alone) {
             (Some(users), _) => Outcome::Set(format!("{} (set by the user)", users.to_string_lossy())),
@@ -43,7 +43,7 @@ pub fn prepare_compute_threads(threads: Option<usize>, spin_limit: u32) -> Lever
 fn set(name: &str, value: String) -> Outcome {
     #[expect(
         unsafe_code,
-        reason = "libraries take these settings from the environment only; sound, as `is_alone` has seen that no other \
+        reason = "libraries take these settings from the environment only; sound, as `ensure_single_threaded` has seen that no other \
                   thread exists that could read the environment meanwhile (on Windows it is always sound)"
     )]
     unsafe {
@@ -54,7 +54,7 @@ fn set(name: &str, value: String) -> Outcome {
 
 /// Whether the calling thread is the process' only one.
 #[cfg(target_os = "linux")]
-fn is_alone() -> Result<(), String> {
+fn ensure_single_threaded() -> Result<(), String> {
     match std::fs::read_dir("/proc/self/task").map(Iterator::count) {
         Ok(1) => Ok(()),
         Ok(threads) => Err(format!("the process has {threads} threads already")),
@@ -63,12 +63,12 @@ fn is_alone() -> Result<(), String> {
 }
 
 #[cfg(target_os = "macos")]
-fn is_alone() -> Result<(), String> {
+fn ensure_single_threaded() -> Result<(), String> {
     let size = size_of::<libc::proc_taskinfo>() as libc::c_int;
     #[expect(unsafe_code, reason = "a struct of plain numbers, of which all zeros is a value")]
     let mut info: libc::proc_taskinfo = unsafe { std::mem::zeroed() };
     let process = rustix::process::getpid().as_raw_pid();
-    #[expect(unsafe_code, reason = "nothing safe counts threads; the place is ours, and its size is told")]
+    #[expect(unsafe_code, reason = "no safe function counts threads; the place is ours and its size is passed")]
     let written = unsafe { libc::proc_pidinfo(process, libc::PROC_PIDTASKINFO, 0, (&raw mut info).cast(), size) };
     match info.pti_threadnum {
         1 if written == size => Ok(()),
@@ -78,15 +78,13 @@ fn is_alone() -> Result<(), String> {
 }
 
 #[cfg(windows)]
-fn is_alone() -> Result<(), String> {
+fn ensure_single_threaded() -> Result<(), String> {
     // Windows guards the environment itself.
     Ok(())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
-fn is_alone() -> Result<(), String> {
-    Err("threads cannot be counted on this operating system".into())
-}
+use crate::unsupported::ensure_single_threaded;
 
 #[cfg(test)]
 mod tests {

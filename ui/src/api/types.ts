@@ -1,7 +1,7 @@
 // Made from crates/panel-api by its test `typescript`; do not edit.
 
 /**
- * All that the page shows all the time. The page gets it at every change, and once a second while it is open.
+ * The state that every page shows. Sent at every change, and once a second while the window is open.
  */
 export type AppState = { 
 /**
@@ -46,7 +46,7 @@ export type Process = { "process": "starting" } | { "process": "running",
  */
 build: string, 
 /**
- * Why it is not the faster build, where that could be wondered about.
+ * Why it is not the faster build, if that needs an explanation.
  */
 fallback: string | null, } | { "process": "waiting", 
 /**
@@ -58,7 +58,7 @@ died: string,
  */
 retry_in_ms: number, 
 /**
- * How often that happened since it last ran for a minute.
+ * Ends since it last ran for a minute.
  */
 times: number, } | { "process": "held", 
 /**
@@ -84,7 +84,7 @@ locked: boolean, };
  */
 export type Notice = { 
 /**
- * By which it is dismissed.
+ * The id that dismisses it.
  */
 id: number, 
 /**
@@ -97,7 +97,7 @@ text: string, };
  */
 export type AppSettings = { 
 /**
- * Whether the first run's three steps are over.
+ * Whether the first run's three steps are done.
  */
 welcomed: boolean, 
 /**
@@ -126,11 +126,11 @@ export type Notify = {
  */
 joined: boolean, 
 /**
- * The coordinator does not let the machine in any more.
+ * The coordinator revoked the machine.
  */
 revoked: boolean, 
 /**
- * The GPU cannot be used any more.
+ * The GPU is lost.
  */
 gpu_lost: boolean, };
 
@@ -193,15 +193,15 @@ state: State,
  */
 reason: string, 
 /**
- * Whether it pauses once the answers under way are over.
+ * Whether it pauses after the answers under way.
  */
 pausing_after_answers: boolean, 
 /**
- * How it stands with its coordinator; null before the machine has joined a grid.
+ * Its connection to the coordinator; null before the machine has joined a grid.
  */
 connection: Connection | null, 
 /**
- * What is lent of.
+ * The totals of the machine.
  */
 machine: Machine, 
 /**
@@ -209,7 +209,7 @@ machine: Machine,
  */
 allowance: Allowance, 
 /**
- * What it takes now.
+ * What it uses now.
  */
 usage: Usage, 
 /**
@@ -217,11 +217,11 @@ usage: Usage,
  */
 limits: Array<Setting>, 
 /**
- * Who manages this machine's settings, where somebody does.
+ * Who manages this machine's settings; null if nobody does.
  */
 managed_by: string | null, 
 /**
- * The last look at the machine; null before the first.
+ * The last sample of the machine; null before the first.
  */
 sample: Sample | null, 
 /**
@@ -237,17 +237,17 @@ sessions: number,
  */
 contribution: Contribution, 
 /**
- * What was asked of the operating system to keep this program in the background.
+ * The settings of the operating system that keep this program in the background.
  */
 levers: Array<LeverState>, };
 
 /**
- * What a worker does, in a word.
+ * A worker's state, in a word.
  */
 export type State = "not_joined" | "connecting" | "idle" | "working" | "throttled" | "stopped" | "paused";
 
 /**
- * The coordinator's side.
+ * The connection to the coordinator.
  */
 export type Connection = { 
 /**
@@ -255,7 +255,7 @@ export type Connection = {
  */
 coordinator: string, 
 /**
- * The grid's name, as its coordinator told it; empty before it did.
+ * The grid's name, from its coordinator; empty before it is known.
  */
 grid: string, 
 /**
@@ -263,12 +263,12 @@ grid: string,
  */
 connected: boolean, 
 /**
- * Why not, as far as it is known.
+ * Why not, if known.
  */
 problem: string | null, };
 
 /**
- * What the limits are parts of.
+ * The totals of which the limits are parts.
  */
 export type Machine = { 
 /**
@@ -293,7 +293,7 @@ gpu_memory: number | null,
 disk: number | null, };
 
 /**
- * What the worker takes, over the last second where it is a rate.
+ * What the worker uses; rates are over the last second.
  */
 export type Usage = { 
 /**
@@ -305,7 +305,7 @@ cpu: number,
  */
 gpu: number | null, 
 /**
- * Bytes that the ledger has given out.
+ * Bytes reserved in the ledger.
  */
 ledger_bytes: number, 
 /**
@@ -400,7 +400,7 @@ divisible_slice_p99_ms: number,
 longest_slice_ms: number, };
 
 /**
- * One thing that the operating system was asked for.
+ * One setting of the operating system.
  */
 export type LeverState = { 
 /**
@@ -413,11 +413,11 @@ name: string,
 result: { Ok: string } | { Err: string }, };
 
 /**
- * What a worker is asked.
+ * A request to the worker.
  */
 export type Request = { "request": "status" } | { "request": "follow", 
 /**
- * Milliseconds between two, one of [`FOLLOW_MS`].
+ * Milliseconds between two, within [`FOLLOW_MS`].
  */
 every_ms: number, } | { "request": "limits" } | { "request": "set", 
 /**
@@ -442,7 +442,7 @@ range: Range, } | { "request": "events" } | { "request": "days" } | { "request":
  */
 export type PauseRequest = { 
 /**
- * Seconds until it ends by itself, one of [`PAUSE_SECONDS`]; until it is resumed when not given.
+ * Seconds until it ends by itself, within [`PAUSE_SECONDS`]; without it, the pause lasts until the donor resumes.
  */
 seconds: number | null, 
 /**
@@ -451,7 +451,7 @@ seconds: number | null,
 after_answers: boolean, };
 
 /**
- * What the worker answers.
+ * The worker's answer.
  */
 export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": RequestError };
 
@@ -480,20 +480,20 @@ help: string,
  */
 default: string, 
 /**
- * What whoever manages the machine says about it; null where the donor alone decides.
+ * The bound of the machine's administrator; null if the donor alone decides.
  */
 managed: Managed | null, };
 
 /**
- * A limit that somebody else has bounded. The donor may always be stricter.
+ * An administrator's bound on a limit. The donor may always be stricter.
  */
 export type Managed = { 
 /**
- * The laxest value that is taken.
+ * The laxest value that is accepted.
  */
 bound: string, 
 /**
- * Whether it is shown to the donor.
+ * Whether the limit is hidden from the donor.
  */
 hidden: boolean, };
 
@@ -502,7 +502,7 @@ hidden: boolean, };
  */
 export type RequestError = { 
 /**
- * The field that is wrong, where it is one.
+ * The wrong field, if the error is about one.
  */
 field: string | null, 
 /**
@@ -516,7 +516,7 @@ message: string, };
 export type Range = "minute" | "ten_minutes" | "day";
 
 /**
- * What charts show, oldest point first. Between two points lie `step_ms`; where the worker did not run there are none.
+ * The points of a chart, oldest first, `step_ms` apart. There are none for times at which the worker did not run.
  */
 export type History = { 
 /**
@@ -579,7 +579,7 @@ memory_limit: number | null,
 tokens_per_second: number, };
 
 /**
- * Something that the donor may wonder about, newest last in a list.
+ * An entry of the timeline.
  */
 export type Event = { 
 /**
@@ -587,14 +587,14 @@ export type Event = {
  */
 at_ms: number, 
 /**
- * What.
- */
-what: Happening, };
-
-/**
  * What happened.
  */
-export type Happening = { "event": "allowance", 
+what: EventKind, };
+
+/**
+ * Something that happened.
+ */
+export type EventKind = { "event": "allowance", 
 /**
  * What the worker does from now on: `working` (all of the limits), `throttled`, `stopped` or `paused`.
  */
@@ -640,11 +640,11 @@ layers: [number, number], } | { "event": "connected" } | { "event": "disconnecte
  */
 reason: string, } | { "event": "limits_reset", 
 /**
- * What was wrong in it.
+ * What was wrong with it.
  */
 reason: string, 
 /**
- * Where it is kept.
+ * Where the file was moved to.
  */
 kept: string, };
 
@@ -708,7 +708,7 @@ signals: Array<SignalSource>, };
  */
 export type Device = { 
 /**
- * As `--device` spells it; null where no build could use it.
+ * As `--device` spells it; null if no build can use it.
  */
 device: string | null, 
 /**
@@ -724,7 +724,7 @@ detail: string,
  */
 lent: boolean, 
 /**
- * Why it cannot be lent; null where it can.
+ * Why it cannot be lent; null if it can.
  */
 why_not: string | null, };
 
@@ -737,7 +737,7 @@ export type SignalSource = {
  */
 signal: string, 
 /**
- * What it is read from; null where it cannot be read.
+ * What it is read from; null if it cannot be read.
  */
 source: string | null, 
 /**
@@ -745,7 +745,7 @@ source: string | null,
  */
 why_not: string | null, 
 /**
- * Whether a rule that is on needs it: if it cannot be read then, somebody counts as there.
+ * Whether a rule that is on needs it. If it cannot be read then, the user counts as present.
  */
 needed: boolean, };
 
@@ -779,7 +779,7 @@ export type Allowance = {
  */
 cpu: Share, 
 /**
- * Part of the GPU's time; nothing where there is no GPU.
+ * Part of the GPU's time; 0 without a GPU.
  */
 gpu: Share, 
 /**
@@ -787,11 +787,11 @@ gpu: Share,
  */
 memory: number, 
 /**
- * GPU memory, in bytes; 0 where there is no GPU.
+ * GPU memory, in bytes; 0 without a GPU.
  */
 gpu_memory: number, 
 /**
- * What decided, of all the rules the one that takes most.
+ * The rule that takes most.
  */
 reason: Reason, };
 
@@ -849,7 +849,7 @@ limit: number, } | { "kind": "cooling",
  */
 celsius: number, 
 /**
- * Where work goes on.
+ * The temperature at which work continues.
  */
 resumes: number, } | { "kind": "program", 
 /**
@@ -859,9 +859,9 @@ name: string, } | { "kind": "full_screen" } | { "kind": "unknown",
 /**
  * What cannot be read.
  */
-signal: Blind, 
+signal: SignalKind, 
 /**
- * Why, in the probe's words.
+ * Why, as the probe says it.
  */
 why: string, } | { "kind": "settling" } | { "kind": "climbing" } | { "kind": "memory_short", 
 /**
@@ -878,9 +878,9 @@ waiting: Share, } | { "kind": "gpu_memory_short",
 others: number, };
 
 /**
- * A signal that cannot be read.
+ * A signal that a rule needs.
  */
-export type Blind = "user_idle" | "cpu_load" | "gpu_load" | "temperature" | "power" | "full_screen" | "programs";
+export type SignalKind = "user_idle" | "cpu_load" | "gpu_load" | "temperature" | "power" | "full_screen" | "programs";
 
 /**
  * A time on the donor's clock.
@@ -891,7 +891,7 @@ export type Moment = {
  */
 at: string, 
 /**
- * Whether it is today: then the time says enough.
+ * Whether it is today; the date is then left out.
  */
 today: boolean, };
 
@@ -901,7 +901,7 @@ today: boolean, };
 export type Signal<T> = { "known": T } | { "unknown": string };
 
 /**
- * One look at the machine. Loads are means since the look before, between 0 and 1.
+ * One sample of the machine. Loads are means since the sample before, between 0 and 1.
  */
 export type Sample = { 
 /**
@@ -913,7 +913,7 @@ cpu: Signal<Load>,
  */
 memory: Signal<Memory>, 
 /**
- * The GPU that the worker lends; `None` where it lends none, so that no rule about GPUs applies.
+ * The GPU that the worker lends; `None` if it lends none, and no GPU rule applies.
  */
 gpu: Signal<Gpu> | null, 
 /**
@@ -933,7 +933,7 @@ user_idle: { known: { secs: number; nanos: number } } | { unknown: string },
  */
 full_screen: Signal<boolean>, 
 /**
- * Those of the programs to stop for that are running, by name.
+ * The programs to stop for that are running, by name.
  */
 programs: Signal<Array<string>>, };
 
@@ -976,7 +976,7 @@ pressure: Signal<number>, };
  */
 export type Gpu = { 
 /**
- * Its load, ours apart from others'.
+ * Its load, ours and others'.
  */
 load: Signal<Load>, 
 /**

@@ -1,5 +1,5 @@
 /** Events as a timeline for people: newest first, steps of one climb as one. */
-import type { Event, Happening } from "../api/types";
+import type { Event, EventKind } from "../api/types";
 import { words } from "../words";
 import { share } from "./units";
 
@@ -12,7 +12,7 @@ export interface Entry {
   why: string | null;
 }
 
-type Allowance = Extract<Happening, { event: "allowance" }>;
+type Allowance = Extract<EventKind, { event: "allowance" }>;
 
 export function timeline(events: readonly Event[]): Entry[] {
   const entries: Entry[] = [];
@@ -44,7 +44,7 @@ function change(now: Allowance, before: Allowance | null): string {
   return difference < 0 ? text.slowed(to) : text.raised(to);
 }
 
-function tell(what: Exclude<Happening, Allowance>): { what: string; why: string | null } {
+function tell(what: Exclude<EventKind, Allowance>): { what: string; why: string | null } {
   switch (what.event) {
     case "loaded":
       return { what: text.loaded(layers(what), seconds(what.seconds)), why: null };

@@ -1,6 +1,7 @@
 /** When to work at all: the values of `when`. */
+import { LIMIT_KEYS } from "../api/limit-keys";
 
-export const WHENS = ["always", "idle", "schedule", "idle-in-schedule"] as const;
+export const WHENS = LIMIT_KEYS.when.values.words;
 export type When = (typeof WHENS)[number];
 
 /** Whether nothing is lent while somebody is there. */

@@ -2,7 +2,7 @@
 
 use super::Who;
 use crate::lender::Lender;
-use gogrid_limits::{Blind, Limits};
+use gogrid_limits::{SignalKind, Limits};
 use gogrid_panel_api::{Device, Diagnosis, RequestError, SignalSource};
 use gogrid_probe::{FoundDevice, Source};
 use tokio::task::spawn_blocking;
@@ -35,12 +35,12 @@ fn device(found: FoundDevice, lent: &str) -> Device {
 
 fn signal(source: Source, limits: &Limits, gpu: bool) -> SignalSource {
     let needed = match source.signal {
-        "user_idle" => limits.needs(Blind::UserIdle),
-        "full_screen" => limits.needs(Blind::FullScreen),
-        "power" => limits.needs(Blind::Power),
-        "temperature" => limits.needs(Blind::Temperature),
-        "cpu" => limits.needs(Blind::CpuLoad),
-        "gpu" => gpu && limits.needs(Blind::GpuLoad),
+        "user_idle" => limits.needs(SignalKind::UserIdle),
+        "full_screen" => limits.needs(SignalKind::FullScreen),
+        "power" => limits.needs(SignalKind::Power),
+        "temperature" => limits.needs(SignalKind::Temperature),
+        "cpu" => limits.needs(SignalKind::CpuLoad),
+        "gpu" => gpu && limits.needs(SignalKind::GpuLoad),
         // Memory: no rule takes somebody for there because of it.
         _ => false,
     };

@@ -3,7 +3,7 @@
 
 use crate::record;
 use gogrid_limits::{Key, Limits, LimitsError, Policy, PolicyError, Preset, Totals};
-use gogrid_panel_api::{Happening, Managed, Setting};
+use gogrid_panel_api::{EventKind, Managed, Setting};
 use gogrid_probe::PolicyFileError;
 use std::{
     fs::{self, File},
@@ -114,7 +114,7 @@ impl Settings {
         preset: Preset,
         policy: Policy,
         totals: Totals,
-    ) -> Result<(Self, Option<Happening>), SettingsError> {
+    ) -> Result<(Self, Option<EventKind>), SettingsError> {
         let (path, reason) = match Self::load(data, None, preset, policy.clone(), totals) {
             Err(SettingsError::Limits { path, source }) => (path, source.to_string()),
             Err(SettingsError::Io { path, source }) if source.kind() == io::ErrorKind::InvalidData => {
@@ -127,7 +127,7 @@ impl Settings {
         let kept = kept.display().to_string();
         tracing::error!(reason, kept, "the limits are not usable; those of the preset hold");
         let settings = Self::load(data, None, preset, policy, totals)?;
-        Ok((settings, Some(Happening::LimitsReset { reason, kept })))
+        Ok((settings, Some(EventKind::LimitsReset { reason, kept })))
     }
 
     /// What the donor chose.
@@ -238,7 +238,7 @@ mod tests {
             };
             let (settings, happened) = load();
             assert_eq!(*settings.chosen(), Limits::of(Preset::Quiet));
-            let Some(Happening::LimitsReset { kept, .. }) = happened else { panic!("{happened:?}") };
+            let Some(EventKind::LimitsReset { kept, .. }) = happened else { panic!("{happened:?}") };
             assert_eq!(fs::read(kept).expect("kept"), broken);
             assert_eq!(load().1, None);
         }

@@ -1,7 +1,7 @@
 //! Before the system sleeps, the answers under way move to other machines, and it waits for that a moment.
 
 use super::{Lender, Order};
-use gogrid_probe::{Turn, watch_sleep};
+use gogrid_probe::{SleepEvent, watch_sleep};
 use std::time::Duration;
 
 /// The system waits so long for answers to move: less than the five seconds that logind gives, and no longer than
@@ -15,10 +15,10 @@ const TURNS: usize = 4;
 /// Stops the work while the system sleeps.
 pub(crate) async fn follow(lender: Lender) {
     let (turns, mut told) = tokio::sync::mpsc::channel(TURNS);
-    let tell = move |turn| {
+    let tell = move |event| {
         // Nothing is sent: it is dropped when the system may go on.
         let (done, wait) = std::sync::mpsc::sync_channel::<()>(0);
-        if turns.try_send((turn, done)).is_ok() {
+        if turns.try_send((event, done)).is_ok() {
             let _ = wait.recv_timeout(2 * MOVED_WITHIN);
         }
     };
@@ -26,8 +26,8 @@ pub(crate) async fn follow(lender: Lender) {
         tracing::warn!(%error, "nobody tells when the system sleeps");
         return;
     }
-    while let Some((turn, done)) = told.recv().await {
-        let sleeps = turn == Turn::Sleeps;
+    while let Some((event, done)) = told.recv().await {
+        let sleeps = event == SleepEvent::Suspending;
         tracing::info!(sleeps, "the system turns");
         if lender.order(Order::Sleep(sleeps)).await.is_ok() && sleeps {
             // Those that have nowhere to go do not keep the system awake.

@@ -121,8 +121,8 @@ async fn a_long_pause_gives_everything_back_once_and_a_short_one_nothing() {
     bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
     bench.lender.look();
     assert_eq!(bench.executor.freed_all().await, Some(true));
-    let looks = bench.machine.looks();
-    while bench.machine.looks() < looks + 3 {
+    let looks = bench.machine.samples_taken();
+    while bench.machine.samples_taken() < looks + 3 {
         bench.lender.order(Order::Look).await.expect("looked");
     }
     drop(bench.lender);

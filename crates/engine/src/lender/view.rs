@@ -3,7 +3,7 @@
 use super::Settings;
 use crate::{executor::StageGauge, pace::Paced, record::Record};
 use gogrid_limits::{Allowance, Sample};
-use gogrid_panel_api::{Connection, Happening, State as PanelState};
+use gogrid_panel_api::{Connection, EventKind, State as PanelState};
 use gogrid_probe::Lever;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -156,9 +156,9 @@ impl View {
         }
     }
 
-    fn event(&self, allowance: &Allowance) -> Happening {
+    fn event(&self, allowance: &Allowance) -> EventKind {
         use gogrid_limits::State as Governed;
-        Happening::Allowance {
+        EventKind::Allowance {
             state: match allowance.state() {
                 Governed::Working => PanelState::Working,
                 Governed::Throttled => PanelState::Throttled,
@@ -192,15 +192,15 @@ impl View {
         state.place = place;
         drop(state);
         match (before, now) {
-            (false, true) => self.happened(Happening::Connected),
-            (true, false) => self.happened(Happening::Disconnected),
+            (false, true) => self.happened(EventKind::Connected),
+            (true, false) => self.happened(EventKind::Disconnected),
             _ => self.changed(),
         }
     }
 
     /// Keeps an event, and tells whoever follows.
-    pub(crate) fn happened(&self, what: Happening) {
-        if let Happening::Revoked { reason } = &what {
+    pub(crate) fn happened(&self, what: EventKind) {
+        if let EventKind::Revoked { reason } = &what {
             self.lock().revoked = Some(reason.clone());
         }
         self.record.happened(what);
@@ -211,7 +211,7 @@ impl View {
         let event = match &stage {
             Some(StageView { model, layers, since, loaded: Some(_) }) => {
                 let seconds = since.elapsed().as_secs_f64();
-                Some(Happening::Loaded { model: model.clone(), layers: *layers, seconds })
+                Some(EventKind::Loaded { model: model.clone(), layers: *layers, seconds })
             }
             _ => None,
         };
@@ -222,7 +222,7 @@ impl View {
             }
             None => self.lock().stages.remove(&epoch).filter(|stage| stage.loaded.is_some()),
         };
-        let gone = before.map(|StageView { model, layers, .. }| Happening::Unloaded { model, layers });
+        let gone = before.map(|StageView { model, layers, .. }| EventKind::Unloaded { model, layers });
         if let Some(event) = event.or(gone) {
             self.record.happened(event);
         }

@@ -1,12 +1,13 @@
-use super::Now;
+use super::input::Now;
 use crate::{Pause, reason::Moment};
 use jiff::{SignedDuration, Unit};
 use std::time::Duration;
 
-/// The donor's pause, with the memory that a moved clock needs.
+/// The donor's pause, robust against a wall clock that is set back or forward.
 ///
-/// A pause ends when the wall clock reaches its end or when the time it had to run when first seen is over, whichever
-/// comes first: a clock set back does not make it longer, and it never comes back once it is over.
+/// A pause ends when the wall clock reaches its end or when its length, as computed when it was first seen, has passed on
+/// the monotonic clock, whichever comes first. A clock set back does not make it longer, and a pause that is over stays
+/// over.
 #[derive(Debug, Default)]
 pub(super) struct PauseClock {
     seen: Option<Pause>,
@@ -15,15 +16,15 @@ pub(super) struct PauseClock {
     over: bool,
 }
 
-/// A pause that holds.
+/// A pause in effect.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Paused {
     pub(super) until: Option<Moment>,
 }
 
 impl PauseClock {
-    /// Whether `pause` holds.
-    pub(super) fn look(&mut self, pause: Option<&Pause>, now: &Now) -> Option<Paused> {
+    /// The pause that is in effect now, if any.
+    pub(super) fn check(&mut self, pause: Option<&Pause>, now: &Now) -> Option<Paused> {
         if self.seen.as_ref() != pause {
             self.seen = pause.copied();
             self.over = false;
@@ -43,7 +44,7 @@ impl PauseClock {
     }
 }
 
-/// The minute that lies `left` ahead; `None` where the calendar ends before.
+/// The minute that is `left` ahead; `None` past the end of the calendar.
 fn moment(left: SignedDuration, now: &Now) -> Option<Moment> {
     let at = now.local.checked_add(left).and_then(|at| at.round(Unit::Minute)).ok()?;
     Some(Moment { at, today: at.date() == now.local.date() })
@@ -56,7 +57,7 @@ mod tests {
 
     const START: i64 = 1_800_000_000;
 
-    /// `elapsed` seconds after the start by the monotonic clock, with a wall clock that is `ahead` by so many seconds.
+    /// `elapsed` seconds after the start on the monotonic clock, with a wall clock that is `ahead` seconds ahead of it.
     fn now(elapsed: i64, ahead: i64) -> Now {
         let local = civil::date(2026, 11, 25).at(14, 0, 0, 0) + SignedDuration::from_secs(elapsed + ahead);
         Now {
@@ -73,32 +74,32 @@ mod tests {
     #[test]
     fn ends_at_its_time_and_says_it_in_local_time() {
         let (mut clock, pause) = (PauseClock::default(), until(1800));
-        let paused = clock.look(Some(&pause), &now(0, 0)).unwrap();
+        let paused = clock.check(Some(&pause), &now(0, 0)).unwrap();
         assert_eq!(paused.until.unwrap().to_string(), "14:30");
-        assert!(clock.look(Some(&pause), &now(1799, 0)).is_some());
-        assert!(clock.look(Some(&pause), &now(1800, 0)).is_none());
+        assert!(clock.check(Some(&pause), &now(1799, 0)).is_some());
+        assert!(clock.check(Some(&pause), &now(1800, 0)).is_none());
         let tomorrow = until(86_400);
-        let paused = clock.look(Some(&tomorrow), &now(1801, -1)).unwrap();
+        let paused = clock.check(Some(&tomorrow), &now(1801, -1)).unwrap();
         assert_eq!(paused.until.unwrap().to_string(), "14:00 on 26 November 2026");
     }
 
     #[test]
     fn a_clock_set_back_neither_lengthens_it_nor_brings_it_back() {
         let (mut clock, pause) = (PauseClock::default(), until(1800));
-        assert!(clock.look(Some(&pause), &now(0, 0)).is_some());
-        assert!(clock.look(Some(&pause), &now(600, -3600)).is_some());
-        assert!(clock.look(Some(&pause), &now(1800, -3600)).is_none());
-        assert!(clock.look(Some(&pause), &now(1801, -7200)).is_none());
+        assert!(clock.check(Some(&pause), &now(0, 0)).is_some());
+        assert!(clock.check(Some(&pause), &now(600, -3600)).is_some());
+        assert!(clock.check(Some(&pause), &now(1800, -3600)).is_none());
+        assert!(clock.check(Some(&pause), &now(1801, -7200)).is_none());
     }
 
     #[test]
     fn a_clock_set_forward_ends_it_and_a_new_pause_starts_anew() {
         let (mut clock, pause) = (PauseClock::default(), until(1800));
-        assert!(clock.look(Some(&pause), &now(0, 0)).is_some());
-        assert!(clock.look(Some(&pause), &now(1, 3600)).is_none());
-        assert!(clock.look(Some(&pause), &now(2, 0)).is_none());
-        assert!(clock.look(None, &now(3, 0)).is_none());
-        assert!(clock.look(Some(&pause), &now(4, 0)).is_some());
-        assert_eq!(clock.look(Some(&Pause::Indefinitely), &now(1 << 33, 0)), Some(Paused { until: None }));
+        assert!(clock.check(Some(&pause), &now(0, 0)).is_some());
+        assert!(clock.check(Some(&pause), &now(1, 3600)).is_none());
+        assert!(clock.check(Some(&pause), &now(2, 0)).is_none());
+        assert!(clock.check(None, &now(3, 0)).is_none());
+        assert!(clock.check(Some(&pause), &now(4, 0)).is_some());
+        assert_eq!(clock.check(Some(&Pause::Indefinitely), &now(1 << 33, 0)), Some(Paused { until: None }));
     }
 }

@@ -1,29 +1,29 @@
-//! What each rule leaves of the devices' time, judged from one sample and from what the senses remember.
+//! What each rule leaves of the devices' time, given one sample and the observations before it.
 //!
 //! | rule | leaves |
 //! |---|---|
 //! | a program to stop for, full screen, battery, too hot | nothing |
-//! | input, others' load above a ceiling, a signal that cannot be read | the floor: the donor's share while somebody is there |
-//! | others' load below its ceiling | what they leave, less some headroom; never below the floor |
-//! | close to the temperature | a part of the donor's cap |
+//! | input, others' load above its threshold, an unreadable signal | the floor: the donor's share while the user is present |
+//! | others' load below its threshold | what they leave, minus some headroom; never below the floor |
+//! | close to the temperature limit | a part of the donor's cap |
 
-use super::{heat::Warmth, senses::Senses};
-use crate::{Limits, Power, Reason, Sample, Share, Signal, reason::Blind};
+use super::{observations::Observations, thermal::ThermalState};
+use crate::{Limits, Power, Reason, Sample, Share, Signal, reason::SignalKind};
 
-/// Beside others' load as much again is left free, at most so many thousandths: a program that wants a little more finds
-/// a part of the device idle, and need not wait for our slice to end. Nothing is left free for nobody.
+/// The headroom beside others' load is as large as that load, and at most this many thousandths. A program that needs a
+/// little more finds a part of the device idle and does not wait for our slice to end. No load, no headroom.
 const MAX_HEADROOM: u16 = 100;
-/// What others' load leaves is rounded to so many thousandths, so that it does not move with every look.
+/// What others' load leaves is rounded to this many thousandths, so that it does not move with every sample.
 const GRAIN: u16 = 50;
 
-/// What is left of one device's time, and the rule that takes most.
+/// The most that one device's rules leave of its time, and the strictest rule's reason.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bound {
+pub(super) struct Ceiling {
     pub(super) share: Share,
     pub(super) reason: Reason,
 }
 
-impl Bound {
+impl Ceiling {
     fn lower(&mut self, share: Share, reason: &dyn Fn() -> Reason) {
         if share < self.share {
             *self = Self { share, reason: reason() };
@@ -35,7 +35,7 @@ impl Bound {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Device {
     pub(super) cap: Share,
-    /// While somebody is there.
+    /// While the user is present.
     pub(super) floor: Share,
 }
 
@@ -44,13 +44,13 @@ impl Device {
         Self { cap, floor: in_use.min(cap) }
     }
 
-    /// [`Share::FULL`] for what does not go below the cap.
+    /// The share, or [`Share::FULL`] if it does not go below the cap.
     fn clamp(self, share: Share) -> Share {
         if share >= self.cap { Share::FULL } else { share }
     }
 }
 
-/// The donor's figures for both devices. A GPU that is not lent has a cap of nothing.
+/// The donor's figures for both devices. A GPU that is not lent has a cap of zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Devices {
     pub(super) cpu: Device,
@@ -64,45 +64,45 @@ impl Devices {
         Self { cpu: Device::new(limits.cpu, limits.cpu_in_use), gpu }
     }
 
-    /// What is left at most while the user is there; nothing for who lends only while they are away.
-    pub(super) fn while_user_is_there(self, limits: &Limits) -> (Share, Share) {
+    /// The floors of CPU and GPU while the user is present; zero for a donor who lends only while away.
+    pub(super) fn while_user_is_present(self, limits: &Limits) -> (Share, Share) {
         if limits.when.is_idle_only() { (Share::ZERO, Share::ZERO) } else { (self.cpu.floor, self.gpu.floor) }
     }
 }
 
-/// What all rules leave. A share of [`Share::FULL`] with [`Reason::Free`] says that no rule takes anything.
+/// What all rules leave of each device. [`Share::FULL`] with [`Reason::Free`] if no rule takes anything.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Verdict {
-    pub(super) cpu: Bound,
-    pub(super) gpu: Bound,
+pub(super) struct Ceilings {
+    pub(super) cpu: Ceiling,
+    pub(super) gpu: Ceiling,
 }
 
-impl Verdict {
-    /// Judges a sample under the donor's limits.
-    pub(super) fn of(sample: &Sample, senses: &Senses, limits: &Limits, devices: Devices) -> Self {
-        let free = Bound { share: Share::FULL, reason: Reason::Free };
-        let mut judge = Judge { limits, devices, verdict: Self { cpu: free.clone(), gpu: free } };
-        // Of rules that leave the same, the first is the reason: what is known goes before what is not.
-        judge.stops(sample, senses);
-        judge.presence(sample, senses);
-        judge.blindness(sample, senses);
-        judge.room(senses);
-        judge.verdict.cpu.share = devices.cpu.clamp(judge.verdict.cpu.share);
-        judge.verdict.gpu.share = devices.gpu.clamp(judge.verdict.gpu.share);
-        judge.verdict
+impl Ceilings {
+    /// Applies all rules under the donor's limits.
+    pub(super) fn evaluate(sample: &Sample, observed: &Observations, limits: &Limits, devices: Devices) -> Self {
+        let free = Ceiling { share: Share::FULL, reason: Reason::Free };
+        let mut evaluation = Evaluation { limits, devices, ceilings: Self { cpu: free.clone(), gpu: free } };
+        // Of rules that leave the same the first is the reason, so rules about known signals come first.
+        evaluation.stops(sample, observed);
+        evaluation.presence(sample, observed);
+        evaluation.unreadable_signals(sample, observed);
+        evaluation.share_with_others(observed);
+        evaluation.ceilings.cpu.share = devices.cpu.clamp(evaluation.ceilings.cpu.share);
+        evaluation.ceilings.gpu.share = devices.gpu.clamp(evaluation.ceilings.gpu.share);
+        evaluation.ceilings
     }
 }
 
-struct Judge<'a> {
+struct Evaluation<'a> {
     limits: &'a Limits,
     devices: Devices,
-    verdict: Verdict,
+    ceilings: Ceilings,
 }
 
-impl Judge<'_> {
+impl Evaluation<'_> {
     fn leave(&mut self, cpu: Share, gpu: Share, reason: impl Fn() -> Reason) {
-        self.verdict.cpu.lower(cpu, &reason);
-        self.verdict.gpu.lower(gpu, &reason);
+        self.ceilings.cpu.lower(cpu, &reason);
+        self.ceilings.gpu.lower(gpu, &reason);
     }
 
     fn stop(&mut self, reason: impl Fn() -> Reason) {
@@ -113,7 +113,7 @@ impl Judge<'_> {
         self.leave(self.devices.cpu.floor, self.devices.gpu.floor, reason);
     }
 
-    fn stops(&mut self, sample: &Sample, senses: &Senses) {
+    fn stops(&mut self, sample: &Sample, observed: &Observations) {
         if let (false, Signal::Known(running)) = (self.limits.stop_for.is_empty(), &sample.programs)
             && let Some(name) = running.first()
         {
@@ -125,71 +125,73 @@ impl Judge<'_> {
         if let (false, Signal::Known(Power::Battery { charge })) = (self.limits.on_battery, &sample.power) {
             self.stop(|| Reason::Battery { charge: percent(*charge) });
         }
-        if let (Some(limit), Some((celsius, warmth))) = (self.limits.max_celsius, senses.warmth) {
+        if let (Some(limit), Some((celsius, thermal))) = (self.limits.max_celsius, observed.thermal) {
             let celsius = celsius.round() as i16;
-            match warmth {
-                Warmth::Cool => {}
-                Warmth::Warm(part) => {
+            match thermal {
+                ThermalState::Normal => {}
+                ThermalState::Derated(part) => {
                     let (cpu, gpu) = (part.of(self.devices.cpu.cap), part.of(self.devices.gpu.cap));
                     self.leave(cpu, gpu, || Reason::Warm { celsius, limit });
                 }
-                Warmth::TooHot => self.stop(|| Reason::TooHot { celsius, limit }),
-                Warmth::Cooling(resumes) => self.stop(|| Reason::Cooling { celsius, resumes }),
+                ThermalState::Tripped => self.stop(|| Reason::TooHot { celsius, limit }),
+                ThermalState::Cooling(resumes) => self.stop(|| Reason::Cooling { celsius, resumes }),
             }
         }
     }
 
-    fn presence(&mut self, sample: &Sample, senses: &Senses) {
+    fn presence(&mut self, sample: &Sample, observed: &Observations) {
         if let Some(idle) = sample.user_idle.known()
             && *idle < self.limits.idle_after
         {
-            let (cpu, gpu) = self.devices.while_user_is_there(self.limits);
+            let (cpu, gpu) = self.devices.while_user_is_present(self.limits);
             self.leave(cpu, gpu, || Reason::InUse);
         }
-        if let (Some(ceiling), Ok(load)) = (self.limits.others_cpu, senses.cpu.mean())
-            && f64::from(load) > ceiling.fraction()
+        if let (Some(threshold), Ok(load)) = (self.limits.others_cpu, observed.cpu.mean())
+            && f64::from(load) > threshold.fraction()
         {
             self.floor(|| Reason::OthersCpu { load: percent(load) });
         }
-        if let (Some(ceiling), Some(Ok(load))) = (self.limits.others_gpu, senses.gpu_load())
-            && f64::from(load) > ceiling.fraction()
+        if let (Some(threshold), Some(Ok(load))) = (self.limits.others_gpu, observed.gpu_load())
+            && f64::from(load) > threshold.fraction()
         {
             self.floor(|| Reason::OthersGpu { load: percent(load) });
         }
     }
 
-    /// A signal that a rule needs and that cannot be read counts as somebody who is there.
-    fn blindness(&mut self, sample: &Sample, senses: &Senses) {
+    /// A signal that a rule needs and that cannot be read counts as a present user.
+    fn unreadable_signals(&mut self, sample: &Sample, observed: &Observations) {
         let limits = self.limits;
-        if let (true, Signal::Unknown(why)) = (limits.needs(Blind::UserIdle), &sample.user_idle) {
-            let (cpu, gpu) = self.devices.while_user_is_there(limits);
-            self.leave(cpu, gpu, || Reason::Unknown { signal: Blind::UserIdle, why: why.clone() });
+        if let (true, Signal::Unknown(why)) = (limits.needs(SignalKind::UserIdle), &sample.user_idle) {
+            let (cpu, gpu) = self.devices.while_user_is_present(limits);
+            self.leave(cpu, gpu, || Reason::Unknown { signal: SignalKind::UserIdle, why: why.clone() });
         }
-        let mut blind = |why: Option<&str>, signal: Blind| {
+        let mut unreadable = |why: Option<&str>, signal: SignalKind| {
             if let (true, Some(why)) = (limits.needs(signal), why) {
                 self.floor(|| Reason::Unknown { signal, why: why.into() });
             }
         };
-        blind(senses.cpu.mean().err(), Blind::CpuLoad);
-        blind(senses.gpu_load().and_then(Result::err), Blind::GpuLoad);
-        blind(senses.no_temperature.as_deref(), Blind::Temperature);
-        blind(why(&sample.power), Blind::Power);
-        blind(why(&sample.full_screen), Blind::FullScreen);
-        blind(why(&sample.programs), Blind::Programs);
-        // A stop for heat is not lifted by a sensor that fell silent.
-        if let (true, None, Some(why)) = (senses.heat.is_stopped(), senses.warmth, senses.no_temperature.as_deref()) {
-            self.stop(|| Reason::Unknown { signal: Blind::Temperature, why: why.into() });
+        unreadable(observed.cpu.mean().err(), SignalKind::CpuLoad);
+        unreadable(observed.gpu_load().and_then(Result::err), SignalKind::GpuLoad);
+        unreadable(observed.temperature_error.as_deref(), SignalKind::Temperature);
+        unreadable(why(&sample.power), SignalKind::Power);
+        unreadable(why(&sample.full_screen), SignalKind::FullScreen);
+        unreadable(why(&sample.programs), SignalKind::Programs);
+        // A sensor that stops answering does not end a stop for heat.
+        if let (true, None, Some(why)) =
+            (observed.thermal_limiter.is_tripped(), observed.thermal, observed.temperature_error.as_deref())
+        {
+            self.stop(|| Reason::Unknown { signal: SignalKind::Temperature, why: why.into() });
         }
     }
 
-    /// Others' load below its ceiling: ours and theirs leave headroom.
-    fn room(&mut self, senses: &Senses) {
+    /// Others' load below its threshold: ours, theirs and some headroom share the device.
+    fn share_with_others(&mut self, observed: &Observations) {
         let Devices { cpu, gpu } = self.devices;
-        if let (true, Ok(load)) = (self.limits.others_cpu.is_some(), senses.cpu.mean()) {
-            self.verdict.cpu.lower(beside(load).max(cpu.floor), &|| Reason::RoomCpu { load: percent(load) });
+        if let (true, Ok(load)) = (self.limits.others_cpu.is_some(), observed.cpu.mean()) {
+            self.ceilings.cpu.lower(left_by(load).max(cpu.floor), &|| Reason::RoomCpu { load: percent(load) });
         }
-        if let (true, Some(Ok(load))) = (self.limits.others_gpu.is_some(), senses.gpu_load()) {
-            self.verdict.gpu.lower(beside(load).max(gpu.floor), &|| Reason::RoomGpu { load: percent(load) });
+        if let (true, Some(Ok(load))) = (self.limits.others_gpu.is_some(), observed.gpu_load()) {
+            self.ceilings.gpu.lower(left_by(load).max(gpu.floor), &|| Reason::RoomGpu { load: percent(load) });
         }
     }
 }
@@ -202,7 +204,7 @@ fn why<T>(signal: &Signal<T>) -> Option<&str> {
 }
 
 /// What others' load leaves, in whole grains.
-fn beside(load: f32) -> Share {
+fn left_by(load: f32) -> Share {
     let load = (load.clamp(0.0, 1.0) * 1000.0).round() as u16;
     let left = 1000_u16.saturating_sub(load).saturating_sub(load.min(MAX_HEADROOM));
     Share::from_per_mille((left + GRAIN / 2) / GRAIN * GRAIN)

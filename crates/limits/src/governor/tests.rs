@@ -1,5 +1,6 @@
 use super::*;
-use crate::{Amount, Load, Pause, Power, Preset, Schedule, reason::Blind};
+use crate::{Amount, Load, Pause, Power, Preset, Schedule, reason::SignalKind};
+use jiff::Timestamp;
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -7,8 +8,8 @@ const GIB: u64 = 1 << 30;
 const MACHINE: Machine = Machine { cores: 8, memory: 16 * GIB, gpu_memory: Some(8 * GIB) };
 const FLOOR: Share = Share::from_percent(10);
 
-/// Looked at every 50 ms, as while working.
-const LOOK: Duration = Duration::from_millis(50);
+/// Sampled every 50 ms, as while working.
+const STEP: Duration = Duration::from_millis(50);
 
 fn now(monotonic: Duration) -> Now {
     let wall = Timestamp::from_second(1_800_000_000 + monotonic.as_secs() as i64).unwrap();
@@ -19,7 +20,7 @@ fn load(others: f32) -> Signal<Load> {
     Signal::Known(Load { total: others + 0.1, own: 0.1 })
 }
 
-/// Nobody is there, nothing is short.
+/// Nobody is at the machine, nothing is short.
 fn calm() -> Sample {
     let memory = Memory { total: 16 * GIB, available: 12 * GIB, own: GIB, pressure: Signal::Known(0.0) };
     let gpu = Gpu {
@@ -49,7 +50,7 @@ fn after_calm(limits: Limits) -> (Governor, Duration) {
     let mut at = Duration::from_secs(100);
     for _ in 0..1200 {
         governor.update(&calm(), now(at));
-        at += LOOK;
+        at += STEP;
     }
     assert_eq!(governor.allowance().reason, Reason::Free);
     (governor, at)
@@ -61,8 +62,8 @@ fn nothing_is_allowed_before_the_first_look() {
     let starting = governor.allowance().clone();
     assert_eq!((starting.cpu, starting.memory, starting.reason), (Share::ZERO, 0, Reason::Starting));
     let limits = Limits::of(Preset::Full);
-    assert_eq!(governor.set_limits(limits, now(LOOK)).reason, Reason::Starting);
-    assert_eq!(governor.update(&calm(), now(LOOK)).cpu, Share::FULL);
+    assert_eq!(governor.set_limits(limits, now(STEP)).reason, Reason::Starting);
+    assert_eq!(governor.update(&calm(), now(STEP)).cpu, Share::FULL);
 }
 
 #[rstest]
@@ -85,7 +86,7 @@ fn evidence_is_answered_within_so_many_looks(
     evidence(&mut sample);
     let needed = (1..=10).find(|_| {
         let down = governor.update(&sample, now(at)).cpu <= FLOOR;
-        at += LOOK;
+        at += STEP;
         down
     });
     assert_eq!(needed, Some(looks));
@@ -100,18 +101,18 @@ fn edit_gpu(sample: &mut Sample, edit: impl FnOnce(&mut Gpu)) {
 
 /// A rule that is off needs no signal; one that is on and blind says what it misses.
 #[rstest]
-#[case("idle-after", None, |s: &mut Sample| s.user_idle = Signal::unknown("gone"), Blind::UserIdle)]
-#[case("others-cpu", Some("off"), |s: &mut Sample| s.cpu = Signal::unknown("gone"), Blind::CpuLoad)]
-#[case("others-gpu", Some("off"), |s: &mut Sample| edit_gpu(s, |g| g.load = Signal::unknown("gone")), Blind::GpuLoad)]
-#[case("max-temperature", Some("off"), |s: &mut Sample| s.cpu_celsius = Signal::unknown("gone"), Blind::Temperature)]
-#[case("on-battery", Some("true"), |s: &mut Sample| s.power = Signal::unknown("gone"), Blind::Power)]
-#[case("full-screen", Some("ignore"), |s: &mut Sample| s.full_screen = Signal::unknown("gone"), Blind::FullScreen)]
-#[case("stop-for", Some("none"), |s: &mut Sample| s.programs = Signal::unknown("gone"), Blind::Programs)]
+#[case("idle-after", None, |s: &mut Sample| s.user_idle = Signal::unknown("gone"), SignalKind::UserIdle)]
+#[case("others-cpu", Some("off"), |s: &mut Sample| s.cpu = Signal::unknown("gone"), SignalKind::CpuLoad)]
+#[case("others-gpu", Some("off"), |s: &mut Sample| edit_gpu(s, |g| g.load = Signal::unknown("gone")), SignalKind::GpuLoad)]
+#[case("max-temperature", Some("off"), |s: &mut Sample| s.cpu_celsius = Signal::unknown("gone"), SignalKind::Temperature)]
+#[case("on-battery", Some("true"), |s: &mut Sample| s.power = Signal::unknown("gone"), SignalKind::Power)]
+#[case("full-screen", Some("ignore"), |s: &mut Sample| s.full_screen = Signal::unknown("gone"), SignalKind::FullScreen)]
+#[case("stop-for", Some("none"), |s: &mut Sample| s.programs = Signal::unknown("gone"), SignalKind::Programs)]
 fn an_unknown_signal_counts_for_the_rule_that_needs_it(
     #[case] key: &str,
     #[case] off: Option<&str>,
     #[case] hide: fn(&mut Sample),
-    #[case] signal: Blind,
+    #[case] signal: SignalKind,
 ) {
     let mut limits = Limits::of(Preset::Balanced);
     limits.set("stop-for", "blender").unwrap();
@@ -137,9 +138,9 @@ fn a_sensor_that_falls_silent_does_not_lift_a_stop() {
     edit_gpu(&mut sample, |gpu| gpu.celsius = Signal::unknown("no sensor"));
     assert!(governor.update(&sample, now(at)).is_stopped());
     sample.cpu_celsius = Signal::unknown("no sensor");
-    assert!(governor.update(&sample, now(at + LOOK)).is_stopped());
+    assert!(governor.update(&sample, now(at + STEP)).is_stopped());
     sample.cpu_celsius = Signal::Known(f32::NAN);
-    assert!(governor.update(&sample, now(at + LOOK * 2)).is_stopped());
+    assert!(governor.update(&sample, now(at + STEP * 2)).is_stopped());
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn figures_in_a_reason_are_renewed_once_a_second() {
         let mut sample = calm();
         sample.cpu = load(0.8 + f32::from(look) / 400.0);
         texts.push(governor.update(&sample, now(at)).reason.to_string());
-        at += LOOK;
+        at += STEP;
     }
     texts.dedup();
     assert_eq!(texts.len(), 2);
@@ -163,7 +164,7 @@ fn gpu_memory_of_our_own_never_looks_like_others_even_if_the_driver_hides_it() {
     let mut look = |used: u64| {
         let mut sample = calm();
         edit_gpu(&mut sample, |gpu| (gpu.memory_used, gpu.memory_own) = (used, Signal::unknown("hidden")));
-        at += LOOK;
+        at += STEP;
         governor.update(&sample, now(at)).gpu_memory
     };
     assert_eq!(look(limit), limit);
@@ -176,8 +177,8 @@ fn without_a_gpu_none_is_lent_and_its_rules_do_not_apply() {
     let mut governor = Governor::new(Limits::of(Preset::Balanced), Machine { gpu_memory: None, ..MACHINE });
     let mut sample = calm();
     sample.gpu = Some(Signal::unknown("no driver"));
-    governor.update(&sample, now(LOOK));
-    let allowance = governor.update(&sample, now(LOOK * 2));
+    governor.update(&sample, now(STEP));
+    let allowance = governor.update(&sample, now(STEP * 2));
     assert_eq!((allowance.gpu, allowance.gpu_memory), (Share::ZERO, 0));
     assert_eq!(allowance.reason, Reason::Settling);
 }
@@ -292,7 +293,7 @@ proptest! {
             if governor.update(&sample, now(at)).cpu == FLOOR {
                 break;
             }
-            (since, at) = (since + LOOK, at + LOOK);
+            (since, at) = (since + STEP, at + STEP);
             prop_assert!(since <= Duration::from_millis(300));
         }
     }

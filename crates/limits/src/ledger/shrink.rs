@@ -1,12 +1,12 @@
-//! What is given up when the ledger is over its limit. Pure: it says what, others do it.
+//! Chooses what to give up when the ledger is over its limit. Pure: the caller carries it out.
 //!
-//! In this order, each only if all before it are not enough:
-//! 1. **Parked stages.** Nobody computes on them; what is lost is the time to load them again.
-//! 2. **Sessions**, those with the fewest cached tokens first. The coordinator goes on with them elsewhere, and what that
-//!    costs is prefill of just these tokens: the user with the shortest sequence waits least for it.
-//! 3. **Whole stages.** Every request of the pipeline waits for a new plan and a load of weights.
+//! In this order, each only if everything before it is not enough:
+//! 1. **Parked stages.** They serve no request; the cost is the time to load them again.
+//! 2. **Sessions**, those with the fewest cached tokens first. The coordinator continues them elsewhere at the cost of a
+//!    prefill of these tokens, so the shortest sequence waits least.
+//! 3. **Whole stages.** Every request of the pipeline waits for a new plan and for weights to load.
 //!
-//! And as few as possible: of what is chosen nothing could be kept.
+//! The choice is minimal: no item of it could be kept.
 
 use std::cmp::Reverse;
 
@@ -15,9 +15,9 @@ use std::cmp::Reverse;
 pub struct Holding<P, S> {
     /// The stage.
     pub stage: P,
-    /// Bytes that end with the stage, besides its sessions': weights, workspace.
+    /// Bytes of weights and workspace, which go with the stage. Those of its sessions are not included.
     pub bytes: u64,
-    /// Kept only in case that it is wanted again.
+    /// Loaded but serving nothing, in case it is needed again.
     pub parked: bool,
     /// Its sessions.
     pub sessions: Vec<HeldSession<S>>,
@@ -30,7 +30,7 @@ pub struct HeldSession<S> {
     pub id: S,
     /// Bytes of its KV cache.
     pub kv_bytes: u64,
-    /// Tokens that are cached: what has to be prefilled again.
+    /// Cached tokens, which have to be prefilled again.
     pub tokens: u64,
 }
 
@@ -70,8 +70,7 @@ struct Choice<P, S> {
     release: Release<P, S>,
 }
 
-/// What to release to free at least `over` bytes; everything that holds bytes, if that is not enough. In the order in
-/// which it should go.
+/// What to release to free at least `over` bytes, in order; everything that holds bytes, if that is not enough.
 pub fn plan_shrink<P: Clone, S: Clone>(over: u64, holdings: &[Holding<P, S>]) -> Vec<Release<P, S>> {
     let over = u128::from(over);
     let (parked, serving): (Vec<_>, Vec<_>) = holdings.iter().partition(|holding| holding.parked);
@@ -106,7 +105,7 @@ pub fn plan_shrink<P: Clone, S: Clone>(over: u64, holdings: &[Holding<P, S>]) ->
     without_needless(over, choices.collect())
 }
 
-/// As few as possible that make up `need`: the largest, and for the last one whichever is enough and costs least.
+/// As few as possible that add up to `need`: the largest first; the last one is the cheapest that is enough.
 fn fewest<'a, T, C: Ord>(
     need: u128,
     from: &[&'a T],
@@ -126,7 +125,7 @@ fn fewest<'a, T, C: Ord>(
     chosen
 }
 
-/// Drops what is not needed, the dearest first.
+/// Drops choices that are not needed, the most expensive first.
 fn without_needless<P, S>(need: u128, choices: Vec<Choice<P, S>>) -> Vec<Release<P, S>> {
     let mut freed: u128 = choices.iter().map(|choice| choice.bytes).sum();
     let mut needed: Vec<_> = choices

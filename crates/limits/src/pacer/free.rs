@@ -1,17 +1,18 @@
 use crate::sync::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The next free instant, in nanoseconds. It is the only state of a reservation, so that one compare-and-swap claims the
-/// time. Nothing else is read through it: relaxed accesses are enough, since all threads see one order of its values.
+/// The next free instant, in nanoseconds (GCRA's theoretical arrival time). It is the only state of a reservation, so one
+/// compare-and-swap claims the time. It guards no other data and all threads see its values in one order, so relaxed
+/// accesses are enough.
 #[derive(Debug)]
 pub(super) struct NextFree(AtomicU64);
 
-/// A stretch of time that belongs to one reservation alone.
+/// A stretch of time that belongs to one reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Claimed {
     /// Its first nanosecond.
     pub(super) from: u64,
-    /// Its length in nanoseconds: what was asked for, but at the end of time.
+    /// Its length in nanoseconds, as asked for except at the end of 64 bits.
     pub(super) length: u64,
 }
 
@@ -24,7 +25,7 @@ impl NextFree {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes so much time, from the next free instant or from `floor` on: what lies before that is lost.
+    /// Claims `length`, starting at the next free instant or at `floor`, whichever is later. Free time before `floor` is lost.
     pub(super) fn claim(&self, length: u64, floor: u64) -> Claimed {
         let mut claimed = Claimed { from: 0, length: 0 };
         self.update(|free| {
@@ -41,7 +42,7 @@ impl NextFree {
         self.update(|free| free.saturating_sub(length));
     }
 
-    /// Moves the instant on, from `floor` at least, but not past `latest` by this.
+    /// Moves the instant forward, from `floor` at least. This call does not move it past `latest`.
     pub(super) fn charge(&self, length: u64, floor: u64, latest: u64) {
         self.update(|free| free.max(floor).saturating_add(length).min(latest.max(free)));
     }
@@ -63,10 +64,10 @@ pub(super) fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }
 
-/// `amount` · `by` / `parts`, rounded up, and at most all there is.
+/// `amount` · `by` / `parts`, rounded up, at most [`u64::MAX`].
 pub(super) fn scale(amount: u64, by: u64, parts: u64) -> u64 {
     match amount.checked_mul(by) {
-        // 64 bits hold the product of all but absurd values, and are divided several times as fast.
+        // 64 bits hold the product of all realistic values and divide several times as fast.
         Some(product) => product.div_ceil(parts),
         None => u64::try_from((u128::from(amount) * u128::from(by)).div_ceil(u128::from(parts))).unwrap_or(u64::MAX),
     }

@@ -2,30 +2,30 @@ use super::free::Claimed;
 use crate::Share;
 use std::time::Duration;
 
-/// Time that is reserved for one slice. It is settled once: with what the slice took, or as not used.
+/// Time reserved for one slice. It is settled once, with the time that the slice took, or cancelled.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "reserved time that is neither settled nor cancelled is lost to everybody"]
 pub struct Grant {
     pub(super) start: Duration,
     pub(super) wait: Duration,
     pub(super) expected: Duration,
-    /// What busy time costs: a share that changes later does not change the price.
+    /// The share at the time of the reservation: later changes do not change its price.
     pub(super) share: Share,
     pub(super) claimed: Claimed,
 }
 
 impl Grant {
-    /// When the slice may start, on the clock of the `now` that it was reserved with, and never before that.
+    /// When the slice may start, on the clock of the `now` that it was reserved with. Never before that `now`.
     pub const fn start(&self) -> Duration {
         self.start
     }
 
-    /// From the reservation until the start.
+    /// Time from the reservation to the start.
     pub const fn wait(&self) -> Duration {
         self.wait
     }
 
-    /// The busy time that is reserved.
+    /// The reserved busy time.
     pub const fn expected(&self) -> Duration {
         self.expected
     }

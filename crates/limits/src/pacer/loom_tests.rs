@@ -86,7 +86,7 @@ fn a_lowered_share_holds_from_the_next_reservation_on() {
         let asked = pacer.clone();
         let asking = thread::spawn(move || [reserve(&asked, 10), reserve(&asked, 10)]);
         lowering.join().unwrap();
-        // Whatever the other one saw: who knows that the share is lower gets the lower one.
+        // Whatever the other thread saw: a caller that knows of the lower share gets it.
         assert_eq!(reserve(&pacer, 10).length, 100);
         let lengths = asking.join().unwrap().map(|claimed| claimed.length);
         assert!([[20, 20], [20, 100], [100, 100]].contains(&lengths), "{lengths:?}");

@@ -6,10 +6,10 @@ use super::{
 use crate::sync::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// At most so many requests per interval, evenly spaced; or bytes, for a network limit. Lock-free, like
-/// [`Pacer`](super::Pacer), by the same rule: a request takes `interval / n` of the time line.
+/// Limits requests per interval, or bytes for a network limit, evenly spaced. Lock-free like [`Pacer`](super::Pacer), by
+/// the same rule: each of `n` requests per interval occupies `interval / n` of the time line.
 ///
-/// In a window `w` at most `n · (w + tolerance) / interval` requests start, and one call's more.
+/// At most `n · (w + tolerance) / interval` requests start in a window `w`, plus those of one call.
 #[derive(Debug)]
 pub struct RequestPacer {
     free: NextFree,
@@ -21,7 +21,7 @@ pub struct RequestPacer {
 }
 
 impl RequestPacer {
-    /// `requests` per `interval`. A caller may come late by up to `tolerance` without losing its turn.
+    /// `requests` per `interval`. A caller may be late by up to `tolerance` without losing its turn.
     pub fn new(requests: u64, interval: Duration, tolerance: Duration) -> Self {
         Self {
             free: NextFree::new(),
@@ -32,7 +32,7 @@ impl RequestPacer {
         }
     }
 
-    /// Changes how many an interval takes; it holds from the next reservation on.
+    /// Changes the requests per interval, from the next reservation on.
     pub fn set_requests(&self, requests: u64) {
         self.requests.store(requests, Ordering::Relaxed);
     }
@@ -42,13 +42,12 @@ impl RequestPacer {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Reserves a turn; gives the instant at which it comes, never before `now`.
+    /// Reserves a turn and returns its instant, never before `now`.
     pub fn reserve(&self, now: Duration) -> Result<Duration, Paced> {
         self.reserve_many(1, now)
     }
 
-    /// Reserves a turn for `count` requests together; those that come behind wait for all of them. Gives the instant at
-    /// which the turn comes.
+    /// Reserves one turn for `count` requests and returns its instant. Later turns wait for all of them.
     pub fn reserve_many(&self, count: u64, now: Duration) -> Result<Duration, Paced> {
         let requests = self.requests();
         if requests == 0 {
@@ -61,12 +60,12 @@ impl RequestPacer {
         Ok(start)
     }
 
-    /// How long a request that is reserved now would wait; `None`: it would be refused. Changes nothing.
+    /// How long a request reserved now would wait; `None` if it would be refused. Changes nothing.
     pub fn calculate_wait_time(&self, now: Duration) -> Option<Duration> {
         (self.requests() > 0).then(|| Duration::from_nanos(self.free.get()).saturating_sub(now))
     }
 
-    /// What was reserved so far.
+    /// Statistics since the start.
     pub fn stats(&self) -> PacerStats {
         self.counters.snapshot()
     }
@@ -128,7 +127,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes when: no window holds more than its part, the tolerance's, and the last call's.
+        /// For any arrivals, no window holds more than its part, the tolerance's and the last call's.
         #[test]
         fn no_window_holds_more_than_its_part(
             requests in 1u64..1000,

@@ -190,7 +190,7 @@ fn check_windows(all: &[Busy]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// One caller at a time, who does anything: no window holds more than its share, the tolerance's and a last slice.
+    /// One caller with any behavior: no window holds more than its share, the tolerance's and a last slice.
     #[test]
     fn no_window_holds_more_than_its_share(events in prop::collection::vec(event(), 1..120), percent in 1u8..100) {
         let pacer = pacer(percent);
@@ -260,7 +260,7 @@ proptest! {
         }
     }
 
-    /// A caller who always has work, whose timers oversleep and whose guesses are off, gets its share all the same.
+    /// A caller that always has work, oversleeps and guesses wrong still gets its share.
     #[test]
     fn the_share_is_met_in_the_long_run(
         slices in prop::collection::vec((1000u64..9000, 1000u64..9000, 0u64..10_000), 1000),

@@ -1,23 +1,23 @@
 //! A policy as TOML.
 
-use super::{Policy, Rule, Word};
-use crate::{Key, LimitsError, Schedule, When};
+use super::{Policy, Rule};
+use crate::{BoundKind, Key, LimitsError, Schedule, When};
 use toml::{Table, Value};
 
-/// A longer name would not fit the line that shows it.
+/// A longer name does not fit the line that shows it.
 const LONGEST_NAME_BYTES: usize = 100;
 const HIDDEN: &str = "hidden";
 
-/// Why a policy is not taken. Its text names the key, the value and what is expected.
+/// Why a policy is refused. Its text names the key, the value and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// The file is no TOML.
+    /// The file is not TOML.
     #[error("the policy is no TOML")]
     Toml(#[source] Box<toml::de::Error>),
-    /// There is no such field outside the limits.
+    /// No such field outside the limits.
     #[error("there is no field {0:?}; a policy has managed-by and limits")]
     UnknownField(String),
-    /// A field of another kind, or a name that cannot be shown.
+    /// A field of the wrong type, or a name that cannot be shown.
     #[error("{field} is not usable: {expected} is expected")]
     Field {
         /// Which.
@@ -25,7 +25,7 @@ pub enum PolicyError {
         /// What it should be.
         expected: &'static str,
     },
-    /// There is no such limit, or its value is none.
+    /// No such limit, or a value that it does not take.
     #[error(transparent)]
     Limit(#[from] LimitsError),
     /// A key that is the donor's alone.
@@ -36,20 +36,20 @@ pub enum PolicyError {
         /// Why.
         why: &'static str,
     },
-    /// A rule that says nothing, says it in other words, or twice.
+    /// A rule with no bound, an unknown field, or two bounds.
     #[error("{key} = {rule} is no rule: {expected} is expected")]
     Rule {
         /// The key.
         key: &'static str,
-        /// What stands there.
+        /// The rule as written.
         rule: String,
-        /// What may stand there.
+        /// The form that is expected.
         expected: String,
     },
 }
 
 impl PolicyError {
-    /// The key or field that is wrong, where it is one.
+    /// The wrong key or field, if the error is about one.
     pub fn key(&self) -> Option<&str> {
         match self {
             Self::Toml(_) => None,
@@ -61,7 +61,7 @@ impl PolicyError {
     }
 }
 
-impl Word {
+impl BoundKind {
     const fn name(self) -> &'static str {
         match self {
             Self::Most => "most",
@@ -82,7 +82,7 @@ impl Policy {
     /// Reads a policy.
     ///
     /// # Errors
-    /// When anything in it is not understood: half of a policy is none.
+    /// If any part of it is not understood. A policy never applies in part.
     pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
         let table: Table = text.parse().map_err(|error| PolicyError::Toml(Box::new(error)))?;
         let mut policy = Self::none();
@@ -103,22 +103,22 @@ impl Policy {
     }
 
     fn manage(&mut self, key: &'static Key, value: &Value) -> Result<(), PolicyError> {
-        let word = key.word.ok_or(PolicyError::DonorsAlone { key: key.name, why: why_not(key) })?;
-        let wrong = || PolicyError::Rule { key: key.name, rule: value.to_string(), expected: word.expected() };
+        let bound_kind = key.bound_kind.ok_or(PolicyError::DonorsAlone { key: key.name, why: why_not(key) })?;
+        let wrong = || PolicyError::Rule { key: key.name, rule: value.to_string(), expected: bound_kind.expected() };
         let Value::Table(fields) = value else { return Err(wrong()) };
         let (mut rule, mut bounds) = (Rule::default(), 0);
         for (field, value) in fields {
             match value {
                 Value::Boolean(hidden) if field == HIDDEN => rule.hidden = *hidden,
-                bound if field == word.name() || field == Word::Fixed.name() => {
+                bound if field == bound_kind.name() || field == BoundKind::Fixed.name() => {
                     key.put_toml(&mut self.bound, bound)?;
-                    rule.starts = field == Word::Fixed.name();
+                    rule.starts = field == BoundKind::Fixed.name();
                     bounds += 1;
                 }
                 _ => return Err(wrong()),
             }
         }
-        // To hide alone is a rule: the donor's value then is the preset's.
+        // `hidden` alone is a rule: the donor's value is then the preset's.
         if bounds > 1 || (bounds == 0 && !rule.hidden) {
             return Err(wrong());
         }
@@ -126,7 +126,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Hours that hold only where somebody turned them on would bound nothing, so that bounding them turns them on.
+    /// A bound on the hours has no effect unless `when` follows the schedule, so it turns that on.
     fn turn_hours_on(&mut self) {
         if let Some(rule) = self.rules.get("schedule").copied()
             && self.bound.schedule != Schedule::ALWAYS

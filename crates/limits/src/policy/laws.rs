@@ -35,7 +35,7 @@ fn lends_no_more(a: &Limits, b: &Limits, totals: [u64; 3]) -> bool {
 fn policies() -> impl Strategy<Value = Policy> {
     (limits(), any::<u32>()).prop_map(|(bound, chosen)| {
         let rules = Limits::KEYS.iter().enumerate().filter(|(index, _)| chosen >> index & 1 == 1);
-        let rules = rules.filter(|(_, key)| key.word.is_some());
+        let rules = rules.filter(|(_, key)| key.bound_kind.is_some());
         let text: String = rules
             .map(|(_, key)| {
                 let value = toml::Value::String(key.value(&bound));
@@ -82,7 +82,7 @@ proptest! {
     ) {
         let known = Totals { gpu_memory: Some(totals[0]), memory: Some(totals[1]), disk: Some(totals[2]) };
         // Hours are compared as they stand: whether they are turned on is another key's matter.
-        for key in Limits::KEYS.iter().filter(|key| key.word.is_some() && key.name != "schedule") {
+        for key in Limits::KEYS.iter().filter(|key| key.bound_kind.is_some() && key.name != "schedule") {
             let base = Limits { schedule: Schedule::NEVER, ..Limits::laxest() };
             let alone = |limits| base.with(&[(key.name, key.value(limits))]).unwrap();
             let within = lends_no_more(&alone(&donor), &alone(&policy.bound), totals);

@@ -82,7 +82,7 @@ pub(crate) struct Segment {
     /// The machine sleeps: no samples, but time goes on.
     #[serde(default)]
     pub(crate) asleep: bool,
-    /// The wall clock is moved by so many seconds when the segment begins.
+    /// Seconds by which the wall clock is moved when the segment begins.
     #[serde(default)]
     pub(crate) clock: i64,
     /// The donor changes settings when the segment begins.

@@ -76,7 +76,7 @@ impl Cap {
                 self.before.extend(before.map(|before| (field, before)));
                 Ok(())
             }
-            Err(source) => Err(CapError::Refused { field, value, source }),
+            Err(source) => Err(CapError::NotApplied { field, value, source }),
         }
     }
 }
@@ -152,7 +152,7 @@ mod tests {
         let folder = group("", &[MEMORY]);
         let mut cap = Cap::at(folder.path().into()).unwrap();
         let error = cap.set_cpu(Share::FULL).unwrap_err();
-        assert!(matches!(error, CapError::Refused { field: CPU, .. }), "{error:?}");
+        assert!(matches!(error, CapError::NotApplied { field: CPU, .. }), "{error:?}");
         cap.set_memory(1 << 30).unwrap();
         let neither = Cap::at(group("", &[]).path().into()).unwrap_err().to_string();
         assert!(neither.contains("neither cpu.max") && neither.contains("memory.max"), "{neither}");

@@ -39,7 +39,7 @@ impl Cap {
     pub(super) fn set_cpu(&mut self, share: Share) -> Result<(), CapError> {
         let flags = JOB_OBJECT_CPU_RATE_CONTROL_ENABLE | JOB_OBJECT_CPU_RATE_CONTROL_HARD_CAP;
         // In ten-thousandths of all cores.
-        self.set_rate(flags, u32::from(share.per_mille()) * 10).map_err(|source| CapError::Refused {
+        self.set_rate(flags, u32::from(share.per_mille()) * 10).map_err(|source| CapError::NotApplied {
             field: "CPU rate",
             value: share.to_string(),
             source,
@@ -48,7 +48,7 @@ impl Cap {
 
     pub(super) fn set_memory(&mut self, bytes: u64) -> Result<(), CapError> {
         let limit = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.set_limits(JOB_OBJECT_LIMIT_PROCESS_MEMORY, limit).map_err(|source| CapError::Refused {
+        self.set_limits(JOB_OBJECT_LIMIT_PROCESS_MEMORY, limit).map_err(|source| CapError::NotApplied {
             field: "process memory",
             value: bytes.to_string(),
             source,

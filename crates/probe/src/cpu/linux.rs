@@ -32,12 +32,12 @@ impl CpuMeter {
             tick_nanos: 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1),
             window: Window::default(),
         };
-        // So that the first look has something to look back on.
+        // A first reading for the first load to refer to.
         meter.load();
         meter
     }
 
-    /// The load since the newest look that is old enough.
+    /// The load since the newest reading that is old enough.
     pub(crate) fn load(&mut self) -> Signal<Load> {
         match self.read() {
             Ok(reading) => self.window.load(reading),

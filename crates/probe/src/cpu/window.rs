@@ -9,16 +9,16 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Core time of the shortest window: a tick of 10 ms is then 2.5 % of it, below every threshold for other programs.
 const CORE_TIME: Duration = Duration::from_millis(400);
 
-/// What the counters said at one moment.
+/// The counters at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
     pub(crate) at: Instant,
     pub(crate) cores: u32,
-    /// Time that all cores together had.
+    /// Time of all cores together.
     pub(crate) capacity: Duration,
-    /// Time in which they had nothing to do.
+    /// Time in which they were not busy.
     pub(crate) spare: Duration,
-    /// Time that this process took.
+    /// Time of this process.
     pub(crate) own: Duration,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Takes a reading and tells the load up to it.
+    /// Takes a reading and returns the load up to it.
     pub(crate) fn load(&mut self, now: Reading) -> Signal<Load> {
         // Cores that come or go change what the counters mean.
         self.readings.retain(|reading| reading.cores == now.cores);
@@ -42,7 +42,7 @@ impl Window {
             Some(then) => Signal::Known(between(then, &now)),
             None => Signal::unknown(format!("CPU times were watched for less than {} ms", length.as_millis())),
         };
-        // Looks that are closer than a tenth of the window bring nothing: at most eleven readings are kept.
+        // Readings closer together than a tenth of the window are dropped, so at most eleven are kept.
         if self.readings.back().is_none_or(|last| now.at.saturating_duration_since(last.at) >= length / 10) {
             self.readings.push_back(now);
         }
@@ -54,7 +54,7 @@ fn between(then: &Reading, now: &Reading) -> Load {
     let capacity = now.capacity.saturating_sub(then.capacity).as_secs_f32().max(f32::MIN_POSITIVE);
     let spare = now.spare.saturating_sub(then.spare).as_secs_f32();
     let own = (now.own.saturating_sub(then.own).as_secs_f32() / capacity).min(1.0);
-    // By rounding to ticks, spare time may look a little too long: what we took was taken.
+    // Rounded to ticks, spare time may seem too long; our own time is exact.
     Load { total: (1.0 - spare / capacity).clamp(own, 1.0), own }
 }
 
@@ -65,7 +65,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(10);
 
-    /// Readings of a machine of so many cores that is always this busy, with spare time in whole ticks.
+    /// Readings of a machine with constant loads and spare time in whole ticks.
     fn reading(start: Instant, millis: u64, cores: u32, total: f64, own: f64) -> Reading {
         let capacity = Duration::from_millis(millis) * cores;
         let spare = capacity.mul_f64(1.0 - total);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_looks_say_for_how_long_to_wait() {
+    fn the_first_readings_say_how_long_to_wait() {
         let (start, mut window) = (Instant::now(), Window::default());
         let reason = window.load(reading(start, 0, 1, 0.0, 0.0));
         assert_eq!(reason, Signal::unknown("CPU times were watched for less than 400 ms"));
@@ -116,8 +116,8 @@ mod tests {
         ) {
             let others = others.min(1.0 - own);
             let (start, mut window) = (Instant::now(), Window::default());
-            for look in 0..200 {
-                let load = window.load(reading(start, look * period, cores, own + others, own));
+            for at in 0..200 {
+                let load = window.load(reading(start, at * period, cores, own + others, own));
                 prop_assert!(window.readings.len() <= 12);
                 if let Some(load) = load.known() {
                     prop_assert!(0.0 <= load.own && load.own <= load.total && load.total <= 1.0);

@@ -1,7 +1,7 @@
 use super::window::{Reading, Window};
-use crate::{logical_cores, process_cpu_time};
+use crate::{cpu_time::filetime_span, logical_cores, process_cpu_time};
 use gogrid_limits::{Load, Signal};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use windows_sys::Win32::{Foundation::FILETIME, System::Threading::GetSystemTimes};
 
 /// For people.
@@ -16,12 +16,12 @@ pub(crate) struct CpuMeter {
 impl CpuMeter {
     pub(crate) fn new() -> Self {
         let mut meter = Self { cores: u32::try_from(logical_cores()).unwrap_or(1), window: Window::default() };
-        // So that the first look has something to look back on.
+        // A first reading for the first load to refer to.
         meter.load();
         meter
     }
 
-    /// The load since the newest look that is old enough.
+    /// The load since the newest reading that is old enough.
     pub(crate) fn load(&mut self) -> Signal<Load> {
         let own = process_cpu_time();
         let mut times = [FILETIME::default(); 3];
@@ -31,14 +31,9 @@ impl CpuMeter {
         if !known {
             return Signal::unknown(format!("the system's times cannot be read: {}", std::io::Error::last_os_error()));
         }
-        let [idle, kernel, user] = times.map(duration);
+        let [idle, kernel, user] = times.map(filetime_span);
         // The kernel's time includes idle time.
         let capacity = kernel + user;
         self.window.load(Reading { at: Instant::now(), cores: self.cores, capacity, spare: idle, own })
     }
-}
-
-/// A span of time, which Windows counts in 100 ns.
-pub(crate) fn duration(time: FILETIME) -> Duration {
-    Duration::from_nanos(((u64::from(time.dwHighDateTime) << 32) | u64::from(time.dwLowDateTime)) * 100)
 }

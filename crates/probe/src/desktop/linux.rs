@@ -21,7 +21,7 @@ use x11::X11;
 /// A server starts in seconds.
 const X11_SERVERS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The desktop of Linux: there is none that can be asked, but many, so all of them are.
+/// Linux has many desktops and no common interface, so every source is asked.
 pub(crate) struct Desktop {
     /// Whether this process was started within a Wayland session.
     wayland: bool,
@@ -44,12 +44,12 @@ impl Desktop {
         }
     }
 
-    /// Time since the last key or pointer event, as the source tells that saw the newest.
+    /// Time since the last key or pointer event, from the source that saw the newest.
     pub(crate) fn user_idle(&mut self, now: Instant) -> Signal<Duration> {
         self.evidence(now).user_idle()
     }
 
-    /// What tells of input, or why nothing does that could be relied upon.
+    /// The sources of input times, or why none is reliable.
     pub(crate) fn user_idle_source(&mut self, now: Instant) -> Result<String, String> {
         self.evidence(now).sources().map(|sources| sources.join(", "))
     }
@@ -77,19 +77,19 @@ impl Desktop {
         }
     }
 
-    /// What tells of windows, or why nothing does.
+    /// The source of window states, or why there is none.
     pub(crate) fn full_screen_source(&mut self, now: Instant) -> Result<String, String> {
         self.covered(now).map(|(_, source)| source.into())
     }
 
-    /// Whether the window in front covers the screen, and who says so.
+    /// Whether the window in front covers the screen, and the source.
     fn covered(&mut self, now: Instant) -> Result<(bool, &'static str), String> {
         const X11_WINDOWS: &str = "X11's window in front";
         match (self.wayland, self.x11.is_named().then(|| self.x11.full_screen(now))) {
             (false, Some(covered)) => return covered.map(|covered| (covered, X11_WINDOWS)),
-            // Games and players mostly come through Xwayland. What it sees is so, but it does not see all.
+            // Games and players mostly run in Xwayland. A yes from it is reliable, a no is not.
             (true, Some(Ok(true))) => return Ok((true, X11_WINDOWS)),
-            (true, _) => return Err("Wayland does not tell of other programs' windows".into()),
+            (true, _) => return Err("Wayland does not show other programs' windows".into()),
             (false, None) => {}
         }
         match self.logind.desktops(now) {
@@ -101,7 +101,7 @@ impl Desktop {
     }
 }
 
-/// Whether some X server runs, be it ours or not.
+/// Whether any X server runs, ours or not.
 fn x11_servers() -> bool {
     fs::read_dir("/tmp/.X11-unix").is_ok_and(|mut sockets| sockets.next().is_some())
 }

@@ -6,7 +6,7 @@ const HID_SYSTEM_STATE: i32 = 1;
 /// `kCGAnyInputEventType`.
 const ANY_INPUT: u32 = u32::MAX;
 
-const NOT_LOOKED_FOR: &str = "full-screen programs are not looked for on macOS";
+const NOT_DETECTED: &str = "full-screen programs cannot be detected on macOS";
 
 #[expect(unsafe_code, reason = "one function of a system framework; its signature is that of CGEventSource.h")]
 #[link(name = "CoreGraphics", kind = "framework")]
@@ -29,18 +29,18 @@ impl Desktop {
             .map_or_else(|_| Signal::unknown(format!("macOS says {seconds} s since the last input")), Signal::Known)
     }
 
-    /// What tells of input, or why nothing does.
+    /// The source of input times, or why there is none.
     pub(crate) fn user_idle_source(&mut self, now: Instant) -> Result<String, String> {
         self.user_idle(now).into_result().map(|_| "the system's event source".into())
     }
 
-    /// Nothing does.
+    /// There is none.
     pub(crate) fn full_screen_source(&mut self, _now: Instant) -> Result<String, String> {
-        Err(NOT_LOOKED_FOR.into())
+        Err(NOT_DETECTED.into())
     }
 
-    /// Unknown.
+    /// Always unknown.
     pub(crate) fn full_screen(&mut self, _now: Instant) -> Signal<bool> {
-        Signal::unknown(NOT_LOOKED_FOR)
+        Signal::unknown(NOT_DETECTED)
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn found() -> Vec<FoundDevice> {
     all(driver, others)
 }
 
-/// Never empty: where nothing is found, the reason stands for it.
+/// Never empty: without a card, one entry has the reason.
 fn all(driver: Result<Vec<nvidia::Card>, String>, others: Vec<FoundDevice>) -> Vec<FoundDevice> {
     let (cards, why) = match driver {
         Ok(cards) => (cards, "NVIDIA's driver lists no card".into()),

@@ -10,7 +10,7 @@ pub(super) fn found() -> FoundDevice {
     FoundDevice { device: Some("cpu".into()), name: name(), detail: detail.join(", "), why_not: None }
 }
 
-/// What its maker calls it. Many ARM processors do not tell.
+/// Its maker's name for it. Many ARM processors report none.
 fn name() -> String {
     let told = System::new().ok().and_then(|mut system| {
         system.refresh_cpu_list(CpuRefreshKind::nothing());

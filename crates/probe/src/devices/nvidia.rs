@@ -39,7 +39,7 @@ fn card(index: u32, device: &Device<'_>, driver: Option<&str>, visible: Option<&
     Ok(Card { bus: device.pci_info()?.bus_id, found })
 }
 
-/// The number by which CUDA knows a card, where `CUDA_VISIBLE_DEVICES` names some by index or the beginning of their id.
+/// A card's CUDA index. `CUDA_VISIBLE_DEVICES` names some cards by index or by the beginning of their id.
 fn cuda_index(index: u32, uuid: &str, visible: Option<&str>) -> Option<usize> {
     let Some(visible) = visible else { return usize::try_from(index).ok() };
     let is_it = |name: &str| name.parse() == Ok(index) || (name.starts_with("GPU-") && uuid.starts_with(name));

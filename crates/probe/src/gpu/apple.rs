@@ -2,9 +2,9 @@ use crate::GpuIndex;
 use gogrid_limits::{Gpu, Signal};
 use std::time::Instant;
 
-const NOT_TOLD: &str = "macOS tells the load of a GPU only to programs that run as root";
+const NOT_READABLE: &str = "macOS shows the load of a GPU only to programs that run as root";
 
-/// The GPU of a Mac, of which nothing is told.
+/// The GPU of a Mac, which shows no load.
 pub(crate) struct GpuMeter;
 
 impl GpuMeter {
@@ -13,12 +13,12 @@ impl GpuMeter {
     }
 
     pub(crate) fn read(&mut self, _now: Instant, _own_busy: Option<f32>) -> Signal<Gpu> {
-        Signal::unknown(NOT_TOLD)
+        Signal::unknown(NOT_READABLE)
     }
 
     pub(crate) fn source(&mut self, _now: Instant) -> Result<String, String> {
-        Err(NOT_TOLD.into())
+        Err(NOT_READABLE.into())
     }
 
-    pub(crate) fn rest(&mut self) {}
+    pub(crate) fn release(&mut self) {}
 }

@@ -11,11 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Memory that another program takes matters at once, but each answer takes the driver some 0.1 ms.
+/// Other programs' memory matters at once, but each answer takes the driver some 0.1 ms.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(500);
 /// A GPU warms up over seconds.
 const SENSOR_INTERVAL: Duration = Duration::from_secs(2);
-/// A driver that is not there, or is being replaced, is looked for again so seldom that it costs nothing.
+/// How often a missing driver, or one that is being replaced, is tried again: rarely enough to cost nothing.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// An NVIDIA GPU, through the driver's own library, which is loaded at run time.
@@ -75,7 +75,7 @@ impl GpuMeter {
                 self.driver = Some(driver);
                 Signal::Known(sample)
             }
-            // The driver is opened anew: it may have been replaced, or have lost the GPU.
+            // The driver is opened again: it may have been replaced or have lost the GPU.
             Err(reason) => {
                 self.failed = Some((now, reason.clone()));
                 Signal::Unknown(reason)
@@ -83,7 +83,7 @@ impl GpuMeter {
         }
     }
 
-    /// Which driver tells, or why none does.
+    /// The driver that is read, or why there is none.
     pub(crate) fn source(&mut self, now: Instant) -> Result<String, String> {
         let driver = self.driver(now)?;
         let found = self.target.as_ref().map_err(Clone::clone).and_then(|target| target.find(&driver)).map(drop);
@@ -92,12 +92,12 @@ impl GpuMeter {
         found.map(|()| format!("NVIDIA driver{version} (NVML)"))
     }
 
-    /// Lets the driver go, so that the GPU may sleep.
-    pub(crate) fn rest(&mut self) {
+    /// Closes the driver, so that the GPU may sleep.
+    pub(crate) fn release(&mut self) {
         self.driver = None;
-        self.memory.forget();
-        self.sensors.forget();
-        self.load.forget();
+        self.memory.invalidate();
+        self.sensors.invalidate();
+        self.load.reset();
     }
 
     fn driver(&mut self, now: Instant) -> Result<Nvml, String> {
@@ -116,7 +116,7 @@ impl GpuMeter {
 }
 
 fn memory(device: &Device<'_>) -> Result<Memory, String> {
-    let memory = device.memory_info().map_err(|error| format!("the GPU does not tell its memory: {error}"))?;
+    let memory = device.memory_info().map_err(|error| format!("the GPU does not report its memory: {error}"))?;
     let own = match device.running_compute_processes() {
         Ok(processes) => {
             match processes.iter().find(|listed| listed.pid == process::id()).map(|own| &own.used_gpu_memory) {
@@ -132,8 +132,8 @@ fn memory(device: &Device<'_>) -> Result<Memory, String> {
     Ok(Memory { total: memory.total, used: memory.used, own, shared: shared(device) })
 }
 
-/// Whether the driver lists other processes. (Those of a machine outside a container count, too, and so do we where the
-/// container has numbers of its own for processes.)
+/// Whether the driver lists other processes. Inside a container those of the host count as well, and so does this process
+/// if the container numbers its processes differently.
 fn shared(device: &Device<'_>) -> Option<bool> {
     let lists = [device.running_compute_processes(), device.running_graphics_processes()];
     let others = lists.iter().flatten().flatten().any(|listed| listed.pid != process::id());
@@ -143,7 +143,7 @@ fn shared(device: &Device<'_>) -> Option<bool> {
 fn sensors(device: &Device<'_>) -> (Signal<f32>, Signal<f32>) {
     fn signal(value: Result<u32, NvmlError>, unit: f32) -> Signal<f32> {
         value.map_or_else(
-            |error| Signal::unknown(format!("the GPU does not tell: {error}")),
+            |error| Signal::unknown(format!("the GPU does not report it: {error}")),
             |value| Signal::Known(value as f32 * unit),
         )
     }
@@ -159,7 +159,7 @@ enum Target {
 }
 
 impl Target {
-    /// The GPU that CUDA counts so, where `CUDA_VISIBLE_DEVICES` may leave out some and change their order.
+    /// The GPU with this CUDA index. `CUDA_VISIBLE_DEVICES` may leave out some and change their order.
     fn new(GpuIndex(index): GpuIndex, visible: Option<&str>) -> Result<Self, String> {
         let Some(visible) = visible else { return Ok(Self::Index(index)) };
         let position = usize::try_from(index).unwrap_or(usize::MAX);

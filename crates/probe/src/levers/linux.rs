@@ -9,7 +9,7 @@ use std::{fs, io, num::NonZeroU64};
 const LOWEST: i32 = 19;
 /// `IOPRIO_WHO_PROCESS` of linux/ioprio.h: one thread.
 const IOPRIO_WHO_THREAD: libc::c_int = 1;
-/// `IOPRIO_CLASS_IDLE`, in the bits of the class: the disk is ours when nobody else has used it for a moment.
+/// `IOPRIO_CLASS_IDLE`, in the bits of the class: we get the disk when no other program has used it for a moment.
 const IOPRIO_IDLE: libc::c_int = 3 << 13;
 /// The kernel may delay the end of a sleep by 50 µs to save power. The pacer's sleeps are short and must be exact.
 const TIMER_SLACK_NANOS: NonZeroU64 = NonZeroU64::MIN;

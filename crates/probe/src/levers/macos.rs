@@ -6,7 +6,7 @@ const LOWEST: i32 = 19;
 
 pub(super) fn background_thread(report: &mut LeverReport) {
     // Not QOS_CLASS_BACKGROUND: it delays timers by some 100 ms, which the pacer's sleeps cannot bear, and keeps the
-    // thread from the fast cores even when nobody else wants them. UTILITY gives way to whatever the user waits for.
+    // thread from the fast cores even when they are idle. UTILITY gives way to everything that the user waits for.
     report.add("QoS class", "utility", utility());
 }
 

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// For people, and where to look.
+/// For people; also the folder that is read.
 pub(crate) const SOURCE: &str = "/sys/class/power_supply";
 
 /// The kernel's power supplies, a folder each.
@@ -40,11 +40,11 @@ impl Source {
                 _ => {}
             }
         }
-        // Some batteries tell no state while they are drained.
+        // Some batteries report no state while they are drained.
         let unplugged = !mains.is_empty() && !mains.contains(&true) && !charges.is_empty();
         match charges.len() {
             _ if !drained && !unplugged => Signal::Known(Power::Mains),
-            0 => Signal::unknown("the battery is drained, but does not tell its charge"),
+            0 => Signal::unknown("the battery is drained, but does not report its charge"),
             batteries => Signal::Known(Power::Battery { charge: charges.iter().sum::<f32>() / batteries as f32 }),
         }
     }

@@ -1,7 +1,7 @@
-//! logind asks everybody who holds a delay lock before it sleeps, and waits until the locks are closed: see "Inhibitor
-//! Locks" of systemd.
+//! Before it sleeps, logind signals every holder of a delay lock and waits until the locks are closed: see systemd's
+//! "Inhibitor Locks".
 
-use super::Turn;
+use super::SleepEvent;
 use crate::system_bus;
 use nix::errno::Errno;
 use rustbus::{
@@ -13,41 +13,41 @@ use rustbus::{
 };
 use std::{io, thread, time::Duration};
 
-/// A bus that is not there, or has no logind, is tried again so seldom that it costs nothing.
+/// How often a missing bus or logind is tried again: rarely enough to cost nothing.
 const RETRY: Duration = Duration::from_secs(30);
-/// Who answers does so within a millisecond; a system that starts is slower.
+/// logind answers within a millisecond, and slower while the system starts.
 const DEADLINE: Timeout = Timeout::Duration(Duration::from_secs(1));
-/// Awake for so long after it said that it would sleep, the system has changed its mind. (Time asleep does not count.)
+/// A system that is still awake this long after it announced sleep has changed its mind. Time asleep does not count.
 const STILL_AWAKE: Timeout = Timeout::Duration(Duration::from_secs(60));
 const SERVICE: &str = "org.freedesktop.login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const SIGNAL: &str = "PrepareForSleep";
 
 #[expect(clippy::disallowed_methods, reason = "a thread of its own, with nothing to wait for")]
-pub(super) fn watch(mut told: impl FnMut(Turn)) {
+pub(super) fn watch(mut on_event: impl FnMut(SleepEvent)) {
     loop {
         let mut asleep = false;
-        // Why it ends does not matter: there is nobody to ask, or nobody any more.
-        let _: Result<(), Error> = follow(|turn| {
-            asleep = turn == Turn::Sleeps;
-            told(turn);
+        // The reason does not matter: there is no logind, or it is gone.
+        let _: Result<(), Error> = follow(|event| {
+            asleep = event == SleepEvent::Suspending;
+            on_event(event);
         });
         if asleep {
-            told(Turn::Wakes);
+            on_event(SleepEvent::Awake);
         }
         thread::sleep(RETRY);
     }
 }
 
-/// Tells of sleeps until the bus fails, or does not tell of their end.
-fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
+/// Follows sleeps until the bus fails or does not report the end of one.
+fn follow(mut on_event: impl FnMut(SleepEvent)) -> Result<(), Error> {
     let mut bus = system_bus::connect(DEADLINE)?;
     let rule = format!("type='signal',sender='{SERVICE}',interface='{MANAGER}',member='{SIGNAL}'");
     call(&mut bus, standard_messages::add_match(&rule))?;
     let mut lock = Some(lock(&mut bus)?);
     loop {
         let signal = match bus.wait_signal(if lock.is_some() { Timeout::Infinite } else { STILL_AWAKE }) {
-            // A wait with a deadline ends where the process was stopped and goes on.
+            // A wait with a deadline is interrupted when the process is stopped and continued.
             Err(error) if is_interrupted(&error) => continue,
             signal => signal?,
         };
@@ -56,11 +56,11 @@ fn follow(mut told: impl FnMut(Turn)) -> Result<(), Error> {
             continue;
         }
         if signal.body.parser().get::<bool>()? {
-            told(Turn::Sleeps);
-            // Closed, it no longer keeps the system awake.
+            on_event(SleepEvent::Suspending);
+            // Closing it lets the system sleep.
             lock = None;
         } else {
-            told(Turn::Wakes);
+            on_event(SleepEvent::Awake);
             lock.get_or_insert(self::lock(&mut bus)?);
         }
     }

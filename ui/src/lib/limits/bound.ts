@@ -2,44 +2,39 @@
 import type { Machine, Status } from "../../api/types";
 import { emptyWeek, parseSchedule, within } from "../schedule";
 import { settingOf } from "../settings";
-import { NONE, parsePrograms } from "../value";
+import { parsePrograms } from "../value";
 import { keepsHours, waitsForIdle } from "../when";
-import { isSlider, rank } from "./steps";
+import { specOf } from "./keys";
+import { isSlider, moreIsStricter, rank } from "./steps";
 
-/** The laxest values of what is no figure: such a bound leaves every choice. */
-const LAXEST: Record<string, string> = {
-  "on-battery": "true",
-  "full-screen": "ignore",
-  when: "always",
-  "stop-for": NONE,
-};
-
+/** Whether a bound leaves every choice. */
 export function leavesAll(key: string, bound: string): boolean {
-  return LAXEST[key] === bound;
+  return specOf(key)?.laxest === bound;
 }
 
 /** Whether a value is as strict as the bound of its key. What cannot be compared here is the worker's to judge. */
 export function allows(bound: string, key: string, value: string, machine: Machine): boolean {
   if (value === bound || leavesAll(key, bound)) return true;
-  switch (key) {
-    case "on-battery":
-    case "full-screen":
-      return value !== LAXEST[key];
-    case "when":
-      return (!waitsForIdle(bound) || waitsForIdle(value)) && (!keepsHours(bound) || keepsHours(value));
-    case "stop-for":
+  if (isSlider(key)) {
+    const [own, most] = [rank(key, value, machine), rank(key, bound, machine)];
+    if (own === null || most === null) return true;
+    return moreIsStricter(key) ? own >= most : own <= most;
+  }
+  if (key === "when") {
+    return (!waitsForIdle(bound) || waitsForIdle(value)) && (!keepsHours(bound) || keepsHours(value));
+  }
+  switch (specOf(key)?.values.kind) {
+    case "flag":
+    case "word":
+      return !leavesAll(key, value);
+    case "programs":
       return parsePrograms(bound).every((name) => isNamed(value, name));
-    case "schedule": {
+    case "hours": {
       const [hours, most] = [parseSchedule(value), parseSchedule(bound)];
       return !hours || !most || within(hours, most).every((day, at) => day.join() === (hours[at] ?? []).join());
     }
-    default: {
-      if (!isSlider(key)) return true;
-      const [own, most] = [rank(key, value, machine), rank(key, bound, machine)];
-      if (own === null || most === null) return true;
-      // To wait longer is stricter; everywhere else less is.
-      return key === "idle-after" ? own >= most : own <= most;
-    }
+    default:
+      return true;
   }
 }
 

@@ -6,6 +6,7 @@ import { diskOf, memoryOf, THIN } from "../units";
 import { ALL, NONE, OFF, parseAmount, parsePrograms, pretty, resolve } from "../value";
 import { leavesAll } from "./bound";
 import { duration } from "./example";
+import { specOf } from "./keys";
 import { wholeOf } from "./steps";
 
 const text = words.limits;
@@ -34,19 +35,16 @@ export function written(key: string, value: string): string {
 /** What a bound of whoever manages the machine leaves. */
 export function boundText(key: string, bound: string, machine: Machine): string {
   if (leavesAll(key, bound)) return text.bounds.free;
-  switch (key) {
-    case "when":
-      return text.bounds.when[bound] ?? bound;
-    case "schedule":
+  const spec = specOf(key);
+  switch (spec?.values.kind) {
+    case "hours":
       return text.bounds.hours(bound);
-    case "stop-for":
+    case "programs":
       return text.bounds.programs(words.list(parsePrograms(bound)));
-    case "idle-after":
-      return text.bounds.least(shown(key, bound, machine));
-    case "on-battery":
-    case "full-screen":
-      return text.bounds.fixed(shown(key, bound, machine));
+    case "flag":
+    case "word":
+      return text.bounds.when[bound] ?? text.bounds.fixed(shown(key, bound, machine));
     default:
-      return text.bounds.most(shown(key, bound, machine));
+      return text.bounds[spec?.bound === "least" ? "least" : "most"](shown(key, bound, machine));
   }
 }

@@ -1,23 +1,15 @@
 /** Where sliders stop: sensible values of each limit, as the worker takes them, from the left to the right. */
+import { LIMIT_KEYS } from "../../api/limit-keys";
 import type { Machine } from "../../api/types";
 import { parseDuration } from "../duration";
 import { ALL, OFF, parseAmount, parseCelsius, parsePercent, parseSpeed } from "../value";
+import { specOf, type KeyOf } from "./keys";
+
+/** Kinds of values that have an order, so that a slider can show them. */
+const ORDERED = ["percent", "count", "amount", "speed", "duration", "celsius"] as const;
 
 /** Limits with a slider. */
-export type SliderKey =
-  | "cpu"
-  | "cpu-threads"
-  | "cpu-in-use"
-  | "gpu"
-  | "gpu-in-use"
-  | "gpu-memory"
-  | "memory"
-  | "disk"
-  | "network"
-  | "idle-after"
-  | "max-temperature"
-  | "others-cpu"
-  | "others-gpu";
+export type SliderKey = KeyOf<(typeof ORDERED)[number]>;
 
 function range(first: number, last: number, step: number, unit: string): string[] {
   return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, at) => `${first + at * step}${unit}`);
@@ -51,43 +43,47 @@ const STEPS: Record<Exclude<SliderKey, "cpu-threads">, readonly string[]> = {
 };
 
 export function isSlider(key: string): key is SliderKey {
-  return key === "cpu-threads" || key in STEPS;
+  const kind = specOf(key)?.values.kind;
+  return ORDERED.some((ordered) => ordered === kind);
+}
+
+/** Whether the larger of two values is the stricter one. */
+export function moreIsStricter(key: SliderKey): boolean {
+  return LIMIT_KEYS[key].bound === "least";
 }
 
 /** Bytes that a limit is a part of; null where they are not known. */
 export function wholeOf(key: string, machine: Machine): number | null {
-  const wholes: Record<string, number | null> = {
-    "gpu-memory": machine.gpu_memory,
-    memory: machine.memory,
-    disk: machine.disk,
-  };
-  return wholes[key] ?? null;
+  const values = specOf(key)?.values;
+  return values?.kind === "amount" ? machine[values.of] : null;
 }
 
 /** A value's place among others of its key: no limit is the most. Null where it cannot be compared. */
 export function rank(key: SliderKey, value: string, machine: Machine): number | null {
-  if (value === OFF || value === ALL) return Infinity;
-  switch (key) {
-    case "network":
-      return parseSpeed(value);
-    case "idle-after":
-      return parseDuration(value);
-    case "max-temperature":
-      return parseCelsius(value);
-    case "cpu-threads":
-      return Number.parseInt(value, 10);
-    case "gpu-memory":
-    case "memory":
-    case "disk": {
-      const amount = parseAmount(value);
-      if (amount === null) return null;
-      const whole = wholeOf(key, machine);
-      if (whole === null) return Number.isFinite(amount.bytes) ? null : amount.part;
-      return Math.min(amount.part, amount.bytes / whole);
-    }
-    default:
+  const { values, off } = LIMIT_KEYS[key];
+  if (value === off) return Infinity;
+  switch (values.kind) {
+    case "percent":
       return parsePercent(value);
+    case "count":
+      return Number.parseInt(value, 10);
+    case "amount":
+      return shareOf(value, wholeOf(key, machine));
+    case "speed":
+      return parseSpeed(value);
+    case "duration":
+      return parseDuration(value);
+    case "celsius":
+      return parseCelsius(value);
   }
+}
+
+/** An amount as a share of the whole. Bytes cannot be compared where the whole is not known. */
+function shareOf(value: string, whole: number | null): number | null {
+  const amount = parseAmount(value);
+  if (amount === null) return null;
+  if (whole === null) return Number.isFinite(amount.bytes) ? null : amount.part;
+  return Math.min(amount.part, amount.bytes / whole);
 }
 
 /** The slider's stops. Where somebody else has set a bound they end there. */
@@ -96,8 +92,7 @@ export function steps(key: SliderKey, machine: Machine, bound: string | null): r
   const end = bound === null ? null : rank(key, bound, machine);
   if (bound === null || end === null) return all;
   const of = (step: string) => rank(key, step, machine) ?? 0;
-  // To wait longer is stricter; everywhere else less is.
-  if (key === "idle-after") return [bound, ...all.filter((step) => of(step) > end)];
+  if (moreIsStricter(key)) return [bound, ...all.filter((step) => of(step) > end)];
   return [...all.filter((step) => of(step) < end), bound];
 }
 

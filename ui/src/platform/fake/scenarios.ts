@@ -124,7 +124,7 @@ export const SCENARIOS = {
     title: "Joined a moment ago",
     works: false,
     hasHistory: false,
-    phases: [{ ago: 2, state: "idle", kind: "starting", reason: "Starting: nothing was looked at yet" }],
+    phases: [{ ago: 2, state: "idle", kind: "starting", reason: "Starting: the computer was not checked yet" }],
   },
   "not-joined": {
     ...usual,

@@ -6,9 +6,9 @@ use rustbus::{
 };
 use std::time::{Duration, Instant};
 
-/// A service that answers does so within a millisecond; looks at the machine must not wait longer.
+/// A healthy service answers within a millisecond; samples must not wait much longer.
 const DEADLINE: Duration = Duration::from_millis(100);
-/// A bus that is not there, or does not answer, is tried again so seldom that it costs nothing.
+/// How often a missing or silent bus is tried again: rarely enough to cost nothing.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Which bus.
@@ -18,7 +18,7 @@ pub(super) enum Kind {
     System,
 }
 
-/// A D-Bus connection that opens when it is needed, and never makes its user wait for long.
+/// A D-Bus connection that opens on demand and never blocks its user for long.
 ///
 /// rustbus, not zbus: it is synchronous, takes a deadline with each call and starts no thread, and it builds in a third
 /// of the time.
@@ -33,7 +33,7 @@ impl Bus {
         Self { kind, connection: None, failed: None }
     }
 
-    /// Calls a method whose arguments are strings, and gives what `read` takes from the answer.
+    /// Calls a method with string arguments and returns what `read` takes from the answer.
     pub(super) fn call<T>(
         &mut self,
         now: Instant,
@@ -54,8 +54,8 @@ impl Bus {
         answer
     }
 
-    /// Goes on after a failure that was to be expected.
-    pub(super) fn forgive(&mut self) {
+    /// Clears an expected failure, so that the next call is not delayed.
+    pub(super) fn clear_failure(&mut self) {
         self.failed = None;
     }
 
@@ -78,7 +78,7 @@ impl Bus {
         let serial =
             connection.send_message(&mut message).map_err(reason)?.write(timeout).map_err(force_finish_on_error);
         let answer = connection.wait_response(serial.map_err(reason)?, timeout).map_err(reason)?;
-        // Kept only if it answered: a late answer would stay in it for ever.
+        // Kept only after an answer: a late one would be taken for the answer to a later call.
         self.connection = Some(connection);
         Ok(answer)
     }
@@ -90,7 +90,7 @@ fn connect(kind: Kind) -> Result<RpcConn, Error> {
         Kind::Session => RpcConn::connect_to_path(get_session_bus_path()?, timeout)?,
         Kind::System => system_bus::connect(timeout)?,
     };
-    // What nobody asked for is not kept.
+    // Signals and calls are dropped: only answers are read.
     connection.set_filter(Box::new(|message| matches!(message.typ, MessageType::Reply | MessageType::Error)));
     Ok(connection)
 }

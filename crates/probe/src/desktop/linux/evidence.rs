@@ -2,17 +2,17 @@ use super::logind::DesktopSession;
 use gogrid_limits::Signal;
 use std::time::Duration;
 
-/// What the sources tell of the user. The newest input counts; but where a screen is lit whose input nobody can tell,
-/// the answer is that it is unknown, however old the input is that the others saw.
+/// What the sources say about the user's input. The newest input counts. If a desktop is on a screen and no source sees its
+/// input, the answer is unknown, however old the input of the other sources.
 #[derive(Debug, Clone)]
 pub(super) struct Evidence {
     /// Whether this process was started within a Wayland session: X11 then sees only some of the input.
     pub(super) wayland: bool,
-    /// Whether this process was told of a display.
+    /// Whether the environment names a display.
     pub(super) display_named: bool,
     pub(super) x11: Result<Duration, String>,
     pub(super) mutter: Result<Duration, String>,
-    /// Desktops that somebody is logged in to and that are on a screen.
+    /// Desktops with a logged-in user, shown on a screen.
     pub(super) sessions: Result<Vec<DesktopSession>, String>,
     pub(super) terminals: Result<Duration, String>,
     /// Whether some X server runs.
@@ -23,7 +23,7 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Whose word counts, the newest input of all of them; or why it is not enough.
+    /// The sources that gave an input time, or why they are not enough.
     pub(super) fn sources(&self) -> Result<Vec<&'static str>, String> {
         self.user_idle().into_result()?;
         let hinted = self.sessions.iter().flatten().any(|session| session.idle.is_some());
@@ -33,8 +33,8 @@ impl Evidence {
             (hinted, "login sessions (logind)"),
             (self.terminals.is_ok(), "terminals"),
         ];
-        let told: Vec<_> = sources.into_iter().filter(|(told, _)| *told).map(|(_, source)| source).collect();
-        Ok(if told.is_empty() { vec!["time since the start: nobody has logged in (logind)"] } else { told })
+        let known: Vec<_> = sources.into_iter().filter(|(known, _)| *known).map(|(_, source)| source).collect();
+        Ok(if known.is_empty() { vec!["time since the start: nobody has logged in (logind)"] } else { known })
     }
 
     /// Time since the last input.
@@ -57,7 +57,7 @@ impl Evidence {
                 None if is_own && self.display_named => {}
                 None => {
                     return Signal::unknown(format!(
-                        "user {} has a desktop open that does not tell when it was last used",
+                        "user {} has a desktop open that does not say when it was last used",
                         session.user
                     ));
                 }
@@ -68,7 +68,7 @@ impl Evidence {
             && !own_desktop_told
         {
             return match self.wayland {
-                true => Signal::unknown(format!("this Wayland desktop does not tell when it was last used ({reason})")),
+                true => Signal::unknown(format!("this Wayland desktop does not say when it was last used ({reason})")),
                 false => Signal::Unknown(reason.clone()),
             };
         }
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(desktop.user_idle(), Signal::unknown("no X11"));
         // X11 sees only part of what happens on Wayland.
         let wayland = Evidence { wayland: true, x11: seconds(9000), ..desktop };
-        let reason = "this Wayland desktop does not tell when it was last used (no Mutter)";
+        let reason = "this Wayland desktop does not say when it was last used (no Mutter)";
         assert_eq!(wayland.user_idle(), Signal::unknown(reason));
         assert_eq!(idle(&Evidence { mutter: seconds(5), ..wayland.clone() }), Some(5));
         // logind's word is enough.

@@ -6,19 +6,19 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// People log in, switch users and lock screens in seconds; a look costs a call for each session.
+/// People take seconds to log in, switch users and lock screens; an update costs a call for each session.
 const INTERVAL: Duration = Duration::from_secs(5);
 const SERVICE: &str = "org.freedesktop.login1";
 
-/// A desktop that somebody is logged in to and that is on a screen.
+/// A desktop with a logged-in user, shown on a screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DesktopSession {
     pub(super) user: u32,
-    /// Time since the desktop said that it is idle; `None` if it did not. (Many never do.)
+    /// Time since the desktop reported that it is idle; `None` if it did not. Many never do.
     pub(super) idle: Option<Duration>,
 }
 
-/// systemd's login manager (or elogind): who is logged in, where, and which desktops said that they are idle.
+/// systemd's login manager (or elogind): the logged-in users, their sessions, and the idle desktops.
 pub(super) struct Logind {
     bus: Bus,
     desktops: Periodic<Result<Vec<DesktopSession>, String>>,
@@ -43,9 +43,9 @@ impl Logind {
                 });
                 match session {
                     Ok(session) => desktops.extend(session),
-                    // It ended meanwhile.
+                    // The session ended between the two calls.
                     Err(reason) if reason.contains("NoSuchSession") || reason.contains("UnknownObject") => {
-                        bus.forgive();
+                        bus.clear_failure();
                     }
                     Err(reason) => return Err(reason),
                 }
@@ -55,7 +55,7 @@ impl Logind {
     }
 }
 
-/// A line of the list of sessions, in the order in which it comes.
+/// An entry of the list of sessions; the order of its fields matters.
 #[derive(rustbus::Signature, rustbus::Unmarshal)]
 struct Listed {
     _id: String,

@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// The kernel itself notes input on a terminal only every 8 s, so that its time does not betray what is typed.
+/// The kernel itself updates a terminal's input time only every 8 s, so that it does not reveal keystrokes.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Terminals: the kernel notes when a program last read input from each. (Output does not count: a log that scrolls is
-/// no user.)
+/// Terminals: the kernel records when a program last read input from each. Output does not count: a scrolling log is not a
+/// user.
 pub(super) struct Terminals {
     devices: PathBuf,
-    /// When it was looked for, and how long ago the newest input was then.
+    /// When it was read, and the age of the newest input at that time.
     newest: Periodic<Result<(Instant, Duration), String>>,
 }
 
@@ -22,15 +22,15 @@ impl Terminals {
         Self { devices: "/dev".into(), newest: Periodic::new(INTERVAL) }
     }
 
-    /// Time since somebody last typed into a terminal, known to 8 s.
+    /// Time since the last input on a terminal, exact to 8 s.
     pub(super) fn idle(&mut self, now: Instant) -> Result<Duration, String> {
-        let look = || {
+        let read = || {
             let newest = consoles(&self.devices).chain(remote(&self.devices)).filter_map(|path| last_read(&path)).max();
             let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             newest.map(|newest| (now, clock.saturating_sub(newest))).ok_or_else(|| "no terminal is open".into())
         };
-        let (looked, idle) = self.newest.get(now, look)?;
-        Ok(idle + now.saturating_duration_since(looked))
+        let (read_at, idle) = self.newest.get(now, read)?;
+        Ok(idle + now.saturating_duration_since(read_at))
     }
 }
 
@@ -62,9 +62,9 @@ mod tests {
         fs::write(folder.path().join("pts/0"), "no device").unwrap();
         let mut terminals = Terminals { devices: folder.path().into(), ..Terminals::new() };
         assert_eq!(terminals.idle(Instant::now()), Err("no terminal is open".into()));
-        // A character device that every system has stands for a terminal.
+        // A character device that every system has, used as a terminal.
         std::os::unix::fs::symlink("/dev/null", folder.path().join("pts/1")).unwrap();
-        terminals.newest.forget();
+        terminals.newest.invalidate();
         let read = Duration::from_secs(fs::metadata("/dev/null").unwrap().atime().unsigned_abs());
         let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - read;
         let idle = terminals.idle(Instant::now()).unwrap();

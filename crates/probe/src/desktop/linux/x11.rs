@@ -5,7 +5,7 @@ use std::{
     env,
     time::{Duration, Instant},
 };
-use stream::{Hurried, connect};
+use stream::{DeadlineStream, connect};
 use x11rb::{
     connection::Connection,
     errors::ReplyError,
@@ -16,7 +16,7 @@ use x11rb::{
     rust_connection::RustConnection,
 };
 
-/// A server that is not there, or hangs, is tried again so seldom that it costs nothing.
+/// How often a missing or hanging server is tried again: rarely enough to cost nothing.
 const RETRY: Duration = Duration::from_secs(5);
 /// Three to five round trips of some 20 µs each.
 const FULL_SCREEN_INTERVAL: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ pub(super) struct X11 {
 
 /// An open connection.
 struct Client {
-    connection: RustConnection<Hurried>,
+    connection: RustConnection<DeadlineStream>,
     root: Window,
     active_window: Atom,
     state: Atom,
@@ -44,7 +44,7 @@ impl X11 {
         Self { display, client: None, failed: None, full_screen: Periodic::new(FULL_SCREEN_INTERVAL) }
     }
 
-    /// Whether this process was told of a server.
+    /// Whether the environment names a server.
     pub(super) fn is_named(&self) -> bool {
         self.display.is_some()
     }
@@ -56,9 +56,9 @@ impl X11 {
 
     /// Whether the window in front covers the screen.
     pub(super) fn full_screen(&mut self, now: Instant) -> Result<bool, String> {
-        let mut look = std::mem::replace(&mut self.full_screen, Periodic::new(FULL_SCREEN_INTERVAL));
-        let covered = look.get(now, || self.ask(now, Client::full_screen));
-        self.full_screen = look;
+        let mut covers = std::mem::replace(&mut self.full_screen, Periodic::new(FULL_SCREEN_INTERVAL));
+        let covered = covers.get(now, || self.ask(now, Client::full_screen));
+        self.full_screen = covers;
         covered
     }
 
@@ -69,7 +69,7 @@ impl X11 {
         {
             return Err(reason.clone());
         }
-        // Dropped after a failure: an answer that comes late would be taken for a later one's.
+        // Dropped after a failure: a late answer would be taken for the answer to a later question.
         let answer = match self.client.take().map_or_else(|| Client::new(display), Ok) {
             Ok(client) => question(&client).map(|answer| (answer, client)).map_err(|error| error.to_string()),
             Err(reason) => Err(reason),
@@ -109,8 +109,8 @@ impl Client {
         Ok(Duration::from_millis(info.ms_since_user_input.into()))
     }
 
-    /// Where a window manager tells which window is in front, that window's state decides. Where none does (no manager,
-    /// or a game that goes round it), a window that has the keyboard and is as large as the screen does.
+    /// If a window manager says which window is in front, that window's state decides. Otherwise (no manager, or a game
+    /// that bypasses it) a window that has the keyboard focus and is as large as the screen counts.
     fn full_screen(&self) -> Result<bool, ReplyError> {
         let active =
             self.connection.get_property(false, self.root, self.active_window, AtomEnum::WINDOW, 0, 1)?.reply()?;
@@ -128,7 +128,7 @@ impl Client {
 
     fn focus_covers_screen(&self) -> Result<bool, ReplyError> {
         let focus = self.connection.get_input_focus()?.reply()?.focus;
-        // None, or wherever the pointer is.
+        // No focus, or focus follows the pointer.
         if focus <= 1 || focus == self.root {
             return Ok(false);
         }
@@ -138,7 +138,7 @@ impl Client {
     }
 }
 
-/// A window that went away between two questions covers nothing.
+/// A window that disappeared between two questions covers nothing.
 fn gone(answer: Result<bool, ReplyError>) -> Result<bool, ReplyError> {
     match answer {
         Err(ReplyError::X11Error(_)) => Ok(false),

@@ -12,22 +12,21 @@ use std::{
 
 /// The driver's own period is 1/6 to 1/5 s.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// The driver's figures lag by up to a second. Our own part is taken as the largest of so long, or our own work would look
-/// like other programs' after each start and stop of it.
+/// The driver's figures lag by up to a second. Our own part is the largest value within that time; otherwise our work
+/// would look like other programs' after it starts or stops.
 const LAG: Duration = Duration::from_secs(1);
 
-/// No older samples of the driver's are asked for: it keeps some of the last quarter of a minute.
+/// The oldest samples that are asked for: the driver keeps those of some 15 s.
 const OLDEST: Duration = Duration::from_secs(1);
 
-/// How far back the driver is asked for the parts of processes, of which it gives the mean: two of its periods, so that
-/// there is one.
+/// How far back the driver's figures by process are asked for: two of its periods, so that there is at least one.
 const RECENT: Duration = Duration::from_millis(333);
 
 /// The load of a GPU, ours apart from others'.
 pub(super) struct LoadMeter {
     load: Periodic<Signal<Load>>,
     total: Total,
-    /// Our part of the GPU's time, as told or seen, over the last second.
+    /// Our part of the GPU's time over the last second, by our own account or the driver's.
     own: VecDeque<(Instant, f32)>,
 }
 
@@ -36,7 +35,7 @@ impl LoadMeter {
         Self { load: Periodic::new(INTERVAL), total: Total::default(), own: VecDeque::new() }
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Self::new();
     }
 
@@ -45,9 +44,9 @@ impl LoadMeter {
         self.load.get(now, || {
             let total = match self.total.read(device) {
                 Ok(total) => total,
-                Err(error) => return Signal::unknown(format!("the GPU does not tell its load: {error}")),
+                Err(error) => return Signal::unknown(format!("the GPU does not report its load: {error}")),
             };
-            // Asking by process is dear (some 1 ms), and idle hands are nobody's.
+            // Asking by process is expensive (some 1 ms), and an idle GPU has no load to divide.
             let own = if total > 0.0 { own_by_driver(device) } else { Some(0.0) };
             self.own.extend(own.map(|own| (now, own)));
             load(total, recent_own(&mut self.own, now))
@@ -55,9 +54,8 @@ impl LoadMeter {
     }
 }
 
-/// The load of all programs. The driver keeps it in samples, each the mean of the time since the one before, and shows
-/// one figure besides, which says nothing of when it was true. So all samples since the last look are taken, and what
-/// was looked at hides nothing in between.
+/// The load of all programs. The driver keeps samples, each the mean since the one before, and also shows one figure
+/// without a time. All samples since the last reading are used, so that nothing in between is missed.
 #[derive(Debug, Default)]
 struct Total {
     /// Of the newest sample, in microseconds since 1970.
@@ -71,7 +69,7 @@ impl Total {
         let gauge = device.utilization_rates()?.gpu as f32 / 100.0;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        // Samples are dear (some 2 ms), and a device that rests is as the figure says.
+        // Samples are expensive (some 2 ms); for an idle device the figure is enough.
         if gauge <= 0.0 && self.load <= 0.0 {
             self.seen = micros(now);
             return Ok(0.0);
@@ -87,7 +85,7 @@ impl Total {
         Ok(self.load)
     }
 
-    /// Takes in samples, by their time, in parts of it.
+    /// Takes in samples with their time and load, between 0 and 1.
     fn take(&mut self, samples: impl Iterator<Item = (u64, f32)>) {
         let (seen, mut count, mut sum) = (self.seen, 0, 0.0);
         for (at, load) in samples.filter(|(at, _)| *at > seen) {
@@ -107,7 +105,7 @@ fn percent(sample: &Sample) -> Option<(u64, f32)> {
     }
 }
 
-/// Our part as the driver tells it; `None` where it does not tell processes apart.
+/// Our part as the driver reports it; `None` if it does not tell processes apart.
 fn own_by_driver(device: &Device<'_>) -> Option<f32> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(RECENT)?;
     let samples = device.process_utilization_stats(u64::try_from(since.as_micros()).ok()?).ok()?;
@@ -122,7 +120,7 @@ fn recent_own(own: &mut VecDeque<(Instant, f32)>, now: Instant) -> Option<f32> {
 
 fn load(total: f32, own: Option<f32>) -> Signal<Load> {
     match own {
-        // The total is the driver's own figure; where it has not noticed our work yet, all of it is ours.
+        // The total lags: if it is below our own part, all of it is ours.
         Some(own) => Signal::Known(Load { total, own: own.clamp(0.0, total) }),
         None if total <= 0.0 => Signal::Known(Load { total: 0.0, own: 0.0 }),
         None => Signal::unknown("the driver does not tell processes apart, and the worker gave no account of its own"),
@@ -142,7 +140,7 @@ mod tests {
         let load_at =
             |own: &mut VecDeque<_>, millis, total| load(total, recent_own(own, start + Duration::from_millis(millis)));
         assert_eq!(load_at(&mut own, 500, 0.8), Signal::Known(Load { total: 0.8, own: 0.8 }));
-        // A second later it is somebody else's.
+        // A second later it belongs to another program.
         assert_eq!(load_at(&mut own, 1200, 0.8), Signal::Known(Load { total: 0.8, own: 0.0 }));
     }
 

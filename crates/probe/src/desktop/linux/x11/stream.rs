@@ -13,15 +13,14 @@ use x11rb::{
     utils::RawFdContainer,
 };
 
-/// A server answers in some 20 µs. One that is stopped, or that another program holds for itself, must not stop our
-/// looks at the machine.
+/// A server answers in some 20 µs. One that is stopped, or grabbed by another program, must not block our samples.
 const DEADLINE: Duration = Duration::from_millis(50);
 
-/// A stream to an X server whose waits end.
-pub(super) struct Hurried(DefaultStream);
+/// A stream to an X server with a deadline on every wait.
+pub(super) struct DeadlineStream(DefaultStream);
 
 /// Connects to a server on this machine.
-pub(super) fn connect(display: &str) -> Result<(RustConnection<Hurried>, usize), String> {
+pub(super) fn connect(display: &str) -> Result<(RustConnection<DeadlineStream>, usize), String> {
     let display = parse_display(Some(display)).map_err(|error| error.to_string())?;
     if !display.host.is_empty() && display.host != "unix" {
         return Err("it is another machine's".into());
@@ -38,14 +37,14 @@ pub(super) fn connect(display: &str) -> Result<(RustConnection<Hurried>, usize),
         };
         // Without a cookie the server may let us in by our user.
         let (name, data) = get_auth(family, &peer, display.display).ok().flatten().unwrap_or_default();
-        return RustConnection::connect_to_stream_with_auth_info(Hurried(stream), screen, name, data)
+        return RustConnection::connect_to_stream_with_auth_info(DeadlineStream(stream), screen, name, data)
             .map(|connection| (connection, screen))
             .map_err(|error| error.to_string());
     }
     Err(failure)
 }
 
-impl Stream for Hurried {
+impl Stream for DeadlineStream {
     fn poll(&self, mode: PollMode) -> io::Result<()> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, mode.readable());

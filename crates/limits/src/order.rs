@@ -8,13 +8,13 @@
 //! | `schedule` | fewer hours |
 //! | `on-battery`, `full-screen` | `false`, `stop` |
 //! | `stop-for` | more programs |
-//! | `preset`, `pause` | not ordered: they are the donor's alone |
+//! | `preset`, `pause` | not ordered: the donor alone decides |
 
-use crate::{Amount, Key, Limits, Preset, Schedule, Share, Totals, When, key::LEAST_IDLE};
+use crate::{Amount, Limits, Preset, Schedule, Share, When};
 
 impl Limits {
-    /// No limits but those of the machine: nothing is laxer.
-    pub(super) const fn laxest() -> Self {
+    /// The laxest limits: those of the machine itself.
+    pub(crate) const fn laxest() -> Self {
         Self {
             preset: Preset::Full,
             cpu: Share::FULL,
@@ -27,7 +27,7 @@ impl Limits {
             disk: Amount::ALL,
             network: None,
             when: When::Always,
-            idle_after: LEAST_IDLE,
+            idle_after: Self::MIN_IDLE,
             schedule: Schedule::ALWAYS,
             on_battery: true,
             max_celsius: None,
@@ -39,10 +39,10 @@ impl Limits {
         }
     }
 
-    /// For each key the stricter of this value and the bound's. Programs to stop for may then be more than a donor can
-    /// name: theirs and the bound's.
+    /// For each key the stricter of this value and the bound's. Programs to stop for are united, so there may be more than
+    /// a donor can name.
     #[must_use]
-    pub(super) fn within(&self, bound: &Self) -> Self {
+    pub(crate) fn within(&self, bound: &Self) -> Self {
         Self {
             preset: self.preset,
             cpu: self.cpu.min(bound.cpu),
@@ -68,19 +68,7 @@ impl Limits {
     }
 }
 
-impl Key {
-    /// Whether this key's value is laxer than the bound's.
-    pub(super) fn exceeds(&self, limits: &Limits, bound: &Limits, totals: &Totals) -> bool {
-        match self.name {
-            "gpu-memory" => limits.gpu_memory.exceeds(bound.gpu_memory, totals.gpu_memory),
-            "memory" => limits.memory.exceeds(bound.memory, totals.memory),
-            "disk" => limits.disk.exceeds(bound.disk, totals.disk),
-            _ => self.value(&limits.within(bound)) != self.value(limits),
-        }
-    }
-}
-
-/// No rule lends more than any.
+/// The smaller of both; a rule that is off is the laxest.
 fn less<T: Ord>(own: Option<T>, bound: Option<T>) -> Option<T> {
     own.into_iter().chain(bound).min()
 }

@@ -1,0 +1,31 @@
+use jiff::{Timestamp, Zoned, civil};
+use std::time::Duration;
+
+/// The machine's totals, of which the limits are parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Logical cores.
+    pub cores: u32,
+    /// Main memory, in bytes.
+    pub memory: u64,
+    /// Memory of the GPU that is lent, in bytes; `None` if none is lent.
+    pub gpu_memory: Option<u64>,
+}
+
+/// One instant, on every clock that a rule needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since some fixed instant, time asleep included.
+    pub monotonic: Duration,
+    /// Local time, for the schedule.
+    pub local: civil::DateTime,
+    /// Universal time, for the end of a pause.
+    pub timestamp: Timestamp,
+}
+
+impl Now {
+    /// The instant of a monotonic and of a wall clock.
+    pub fn new(monotonic: Duration, wall: &Zoned) -> Self {
+        Self { monotonic, local: wall.datetime(), timestamp: wall.timestamp() }
+    }
+}

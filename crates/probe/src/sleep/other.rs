@@ -1,4 +1,0 @@
-use super::Turn;
-
-/// Nobody tells.
-pub(super) fn watch(_told: impl FnMut(Turn)) {}
