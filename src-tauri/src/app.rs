@@ -3,9 +3,9 @@
 mod start;
 
 use crate::{
+    app_handles::Desk,
     arguments::Arguments,
     commands,
-    desk::Desk,
     join_link::{LinkError, OfferedCode},
     window,
 };

@@ -3,12 +3,12 @@
 #![expect(clippy::needless_pass_by_value, reason = "Tauri hands a command its arguments by value")]
 
 use crate::{
-    desk::Desk,
+    app_handles::Desk,
     export, log_lines,
     report::{self, System},
     worker::Order,
 };
-use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, RequestError, Request, Response};
+use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, Request, RequestError, Response};
 use jiff::Zoned;
 use tauri::{AppHandle, Manager, State, Wry, async_runtime::spawn_blocking, ipc::Channel};
 

@@ -9,19 +9,19 @@
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod app;
+mod app_handles;
+mod app_state;
 mod arguments;
-mod board;
 mod commands;
-mod desk;
-mod drawing;
+mod desired_state;
 mod export;
 mod folders;
 mod join_link;
-mod launching;
 mod log_lines;
 mod logging;
 mod notify;
 mod redact;
+mod rendering;
 mod report;
 mod secrets;
 mod settings;
@@ -43,7 +43,7 @@ const THREADS: usize = 2;
 const BLOCKING_THREADS: usize = 8;
 
 fn main() -> ExitCode {
-    drawing::by_the_processor();
+    rendering::by_the_processor();
     let arguments = Arguments::read(std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()));
     match run(arguments) {
         Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),

@@ -1,12 +1,12 @@
 //! Notifications: only for what needs the donor, and each kind can be turned off.
 
-mod watch;
+mod change_detector;
 
-use crate::{board::Board, worker::Orders};
+use crate::{app_state::Board, worker::Orders};
+use change_detector::{Sign, Watch};
 use gogrid_panel_api::{Event, Happening, Notify, Request, Response};
 use tauri::{AppHandle, Wry};
 use tauri_plugin_notification::NotificationExt;
-use watch::{Sign, Watch};
 
 /// What needs the donor.
 #[derive(Debug, Clone, PartialEq, Eq)]

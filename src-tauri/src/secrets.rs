@@ -4,12 +4,12 @@
 //! say no. So it is asked on a thread of its own ([`Keeper`]), and the app says after a deadline what it waits for. The
 //! way out is a file that only this user can read, made by the worker, if the donor agrees to it.
 
-mod keeper;
 mod key;
+mod key_loader;
 mod system;
 mod vault;
 
-pub(crate) use keeper::{Keeper, KeyAnswer, KeyDesk};
 pub(crate) use key::MachineKey;
+pub(crate) use key_loader::{Keeper, KeyAnswer, KeyDesk};
 pub(crate) use system::SystemVault;
 pub(crate) use vault::{Vault, VaultError};

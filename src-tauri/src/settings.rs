@@ -1,11 +1,11 @@
 //! The app's settings: `settings.toml` in its data folder.
 
 mod atomic;
-mod form;
 mod name;
+mod schema;
 
-pub(crate) use form::{Settings, Updater};
 pub(crate) use name::check as check_name;
+pub(crate) use schema::{Settings, Updater};
 
 use jiff::{Timestamp, tz::TimeZone};
 use std::{

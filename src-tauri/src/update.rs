@@ -3,7 +3,7 @@
 //! The signature is of the whole package and of the version in it, and is checked before anything is installed,
 //! whatever the endpoint says.
 
-use crate::{board::Board, settings::Updater};
+use crate::{app_state::Board, settings::Updater};
 use std::{
     fs, io,
     path::{Path, PathBuf},

@@ -10,26 +10,26 @@
 //! A pause has a connection of its own that is kept open, so that it never waits behind a slow order, such as a join.
 
 mod backoff;
-mod brake;
 mod cause;
 mod child;
+mod commands;
 mod connection;
 mod driver;
 #[cfg(test)]
 #[cfg(unix)]
 mod fake;
-mod link;
-mod orders;
+mod pause_channel;
 mod program;
+mod status_follower;
 mod stderr;
 #[cfg_attr(unix, path = "worker/stream/unix.rs")]
 #[cfg_attr(windows, path = "worker/stream/windows.rs")]
 mod stream;
 mod supervisor;
 
-pub(crate) use brake::Brake;
+pub(crate) use commands::Orders;
 pub(crate) use driver::Driver;
-pub(crate) use link::Pace;
-pub(crate) use orders::Orders;
+pub(crate) use pause_channel::Brake;
 pub(crate) use program::Programs;
+pub(crate) use status_follower::Pace;
 pub(crate) use supervisor::{Launch, Order, Supervisor, Wanted};

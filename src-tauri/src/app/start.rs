@@ -1,10 +1,11 @@
 //! Starts the app's parts, the tray first.
 
 use crate::{
-    board::Board,
-    desk::{Desk, machine_name, starts_at_login},
+    app_handles::{Desk, machine_name, starts_at_login},
+    app_state::Board,
+    desired_state,
     folders::Folders,
-    launching, logging, notify,
+    logging, notify,
     secrets::{Keeper, SystemVault},
     settings::SettingsFile,
     tray::{self, Click, Tray},
@@ -90,7 +91,7 @@ pub(crate) fn start(app: &AppHandle<Wry>) -> Result<Running> {
     let key_file = folders.worker.join(KEY_FILE);
     let (keeper, keys) = Keeper::new(Arc::new(SystemVault), board.clone(), key_file, file_allowed);
     let wanted = watch::Sender::new(Wanted::Hold(String::new()));
-    spawn(launching::follow(keys.answer(), name.subscribe(), wanted.clone()));
+    spawn(desired_state::follow(keys.answer(), name.subscribe(), wanted.clone()));
     spawn(keeper.run());
     let supervisor = Supervisor {
         programs: Programs::beside_this(Driver::find()).context("it is not known where the app's programs are")?,

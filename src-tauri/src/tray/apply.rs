@@ -3,7 +3,7 @@ use super::{
     icon::{TEMPLATE, folder},
     view::{Action, Icon, View, view},
 };
-use crate::board::Board;
+use crate::app_state::Board;
 use gogrid_panel_api::Request;
 use jiff::Zoned;
 use std::{

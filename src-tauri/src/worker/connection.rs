@@ -1,5 +1,5 @@
 use super::stream::{Stream, connect};
-use gogrid_panel_api::{RequestError, Request, Response};
+use gogrid_panel_api::{Request, RequestError, Response};
 use std::{io, path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},

@@ -13,10 +13,10 @@ use super::{
     backoff::Backoff,
     child::Child,
     connection::Connection,
-    link::{Link, Pace},
     program::{Build, Program, Programs},
+    status_follower::{Link, Pace},
 };
-use crate::{board::Board, secrets::MachineKey};
+use crate::{app_state::Board, secrets::MachineKey};
 use gogrid_panel_api::Process;
 use std::{io, path::PathBuf, time::Duration};
 use tokio::{

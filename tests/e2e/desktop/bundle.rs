@@ -1,6 +1,6 @@
 //! The Debian package: installed, started, used, removed, and nothing of it is left.
 
-use super::seat::{NOT_JOINED, Seat, wait_line};
+use super::session::{NOT_JOINED, Seat, wait_line};
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{SOON, desktop::App};
 use std::{

@@ -1,6 +1,6 @@
 //! The whole story: installed, joined, lent, watched, limited, paused, ended.
 
-use super::seat::{NOT_JOINED, Seat, empty_grid, keep_answering, wait_line};
+use super::session::{NOT_JOINED, Seat, empty_grid, keep_answering, wait_line};
 use anyhow::{Context, Result, bail, ensure};
 use gogrid_panel_api::{State, Status};
 use gogrid_testkit::{

@@ -1,6 +1,6 @@
 //! A key store that is missing, locked or says no holds up the machine's key, and nothing else.
 
-use super::seat::{NOT_JOINED, Seat, wait_line};
+use super::session::{NOT_JOINED, Seat, wait_line};
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{
     SOON,

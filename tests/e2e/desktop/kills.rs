@@ -1,6 +1,6 @@
 //! Whatever is killed, nothing is left behind and the tray tells the truth.
 
-use super::seat::{NOT_JOINED, Seat, wait_line};
+use super::session::{NOT_JOINED, Seat, wait_line};
 use anyhow::Result;
 use gogrid_testkit::{SOON, Signal, desktop::App, wait_until};
 use std::time::Duration;

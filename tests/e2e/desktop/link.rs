@@ -1,6 +1,6 @@
 //! A link offers a code, whoever sent it; the donor decides.
 
-use super::seat::{NOT_JOINED, Seat, empty_grid, wait_line};
+use super::session::{NOT_JOINED, Seat, empty_grid, wait_line};
 use anyhow::{Result, ensure};
 use gogrid_testkit::{
     MODEL, SOON,

@@ -10,7 +10,7 @@ mod key_store;
 mod kills;
 mod link;
 mod pause;
-mod seat;
+mod session;
 mod settings;
 mod starts;
 

@@ -2,7 +2,7 @@
 
 use super::{
     figures_count,
-    seat::{Seat, empty_grid, join, keep_answering},
+    session::{Seat, empty_grid, join, keep_answering},
 };
 use anyhow::{Result, bail};
 use gogrid_panel_api::{Request, State, Status};

@@ -1,6 +1,6 @@
 //! A settings file that is broken costs a donor nothing but the settings.
 
-use super::seat::{NOT_JOINED, Seat, wait_line};
+use super::session::{NOT_JOINED, Seat, wait_line};
 use anyhow::{Context, Result};
 use gogrid_testkit::{
     SOON,

@@ -1,6 +1,6 @@
 //! One app per desktop: a second start shows the first.
 
-use super::seat::Seat;
+use super::session::Seat;
 use anyhow::Result;
 use gogrid_testkit::{SOON, wait_until};
 

@@ -1,7 +1,7 @@
 //! What the page asks of the worker.
 
 use super::{Brake, connection::Connection};
-use gogrid_panel_api::{RequestError, Request, Response};
+use gogrid_panel_api::{Request, RequestError, Response};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 

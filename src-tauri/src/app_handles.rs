@@ -1,7 +1,7 @@
 //! What the commands work with: handles to the app's parts.
 
 use crate::{
-    board::Board,
+    app_state::Board,
     folders::Folders,
     redact::Private,
     secrets::KeyDesk,

@@ -1,5 +1,5 @@
 use super::{
-    super::{fake::FakeWorker, orders::Orders},
+    super::{commands::Orders, fake::FakeWorker},
     *,
 };
 use gogrid_panel_api::PauseRequest;

@@ -1,7 +1,7 @@
 //! Follows the worker's status for as long as the worker runs.
 
 use super::connection::{Connection, ConnectionError};
-use crate::board::Board;
+use crate::app_state::Board;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_panel_api::{Process, Request, Response, Status};
 use std::{path::PathBuf, time::Duration};

@@ -11,7 +11,7 @@
 //! A machine whose key is in a file already stays with it: another key would be another machine.
 
 use super::{MachineKey, Vault, VaultError};
-use crate::board::Board;
+use crate::app_state::Board;
 use gogrid_panel_api::KeyStore;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{

@@ -1,7 +1,7 @@
 //! Pause and resume, on a connection of their own that is kept open.
 
 use super::connection::{Connection, ConnectionError};
-use gogrid_panel_api::{RequestError, Request, Response};
+use gogrid_panel_api::{Request, RequestError, Response};
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,7 +29,9 @@ impl Brake {
     pub(crate) async fn press(&self, request: Request) -> Result<Response, RequestError> {
         let (sender, answer) = oneshot::channel();
         let click = (request, sender);
-        self.0.try_send(click).map_err(|_| RequestError::new(None, "the engine is still busy with the clicks before"))?;
+        self.0
+            .try_send(click)
+            .map_err(|_| RequestError::new(None, "the engine is still busy with the clicks before"))?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
