@@ -3,7 +3,7 @@
 mod start;
 
 use crate::{
-    app_handles::Desk,
+    app_handles::AppHandles,
     arguments::Arguments,
     commands,
     join_link::{LinkError, OfferedCode},
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
             window::closing(app);
         }
         RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if window::is_open(app, &label) => {
-            app.state::<Desk>().stop_following();
+            app.state::<AppHandles>().stop_following();
             window::closed(app);
         }
         // The last window was closed; the tray stays.
@@ -107,7 +107,7 @@ fn ready(app: &AppHandle<Wry>, arguments: Arguments) -> Option<Running> {
 /// Somebody has started the app a second time: they want to see it.
 fn started_again(app: &AppHandle<Wry>, arguments: &[String]) {
     // Before the first has started there is nothing to raise.
-    if app.try_state::<Desk>().is_none() {
+    if app.try_state::<AppHandles>().is_none() {
         return;
     }
     let Arguments { window, link } = Arguments::read(arguments);
@@ -121,12 +121,12 @@ fn started_again(app: &AppHandle<Wry>, arguments: &[String]) {
 
 /// Somebody has opened a link; the page asks whether the code is wanted.
 fn offer(app: &AppHandle<Wry>, link: Result<OfferedCode, LinkError>) {
-    let board = &app.state::<Desk>().board;
+    let app_state = &app.state::<AppHandles>().app_state;
     match link {
-        Ok(code) => board.change(|state| state.offered_code = Some(code.into_code())),
+        Ok(code) => app_state.update(|state| state.offered_code = Some(code.into_code())),
         Err(error) => {
             tracing::warn!("a link was refused: {error}");
-            board.notice(format!("A link could not be used: {error}."));
+            app_state.notice(format!("A link could not be used: {error}."));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What the commands work with: handles to the app's parts.
 
 use crate::{
-    app_state::Board,
+    app_state::AppStateStore,
     folders::Folders,
-    redact::Private,
-    secrets::KeyDesk,
+    redact::Redactor,
+    secrets::KeyStoreHandle,
     settings::{Settings, SettingsFile, check_name},
     update::{Source, UpdateError},
-    worker::{Order, Orders},
+    worker::{SupervisorCommand, WorkerCommands},
 };
 use gogrid_panel_api::{AppSettings, AppState, RequestError};
 use std::{
@@ -26,11 +26,11 @@ use tokio::{
 const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
 /// Handles to the app's parts.
-pub(crate) struct Desk {
-    pub(crate) board: Board,
-    pub(crate) orders: Orders,
-    pub(crate) keys: KeyDesk,
-    pub(crate) supervisor: mpsc::Sender<Order>,
+pub(crate) struct AppHandles {
+    pub(crate) app_state: AppStateStore,
+    pub(crate) commands: WorkerCommands,
+    pub(crate) keys: KeyStoreHandle,
+    pub(crate) supervisor: mpsc::Sender<SupervisorCommand>,
     pub(crate) folders: Folders,
     pub(crate) settings: Mutex<SettingsFile>,
     pub(crate) name: watch::Sender<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Desk {
     pub(crate) page: Mutex<Option<AbortHandle>>,
 }
 
-impl Desk {
+impl AppHandles {
     /// Takes settings over. Waits for the disk.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Desk {
         let mut file = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         start_at_login(app, page.autostart)?;
         let settings = file.current().with(page);
-        file.keep(settings.clone()).map_err(|error| RequestError::new(None, error.to_string()))?;
+        file.save(settings.clone()).map_err(|error| RequestError::new(None, error.to_string()))?;
         drop(file);
         self.keys.allow_file(settings.key_file);
         let name = machine_name(&settings);
@@ -58,13 +58,13 @@ impl Desk {
                 true
             }
         });
-        self.board.change(|state| state.settings = settings.for_page(starts_at_login(app)));
-        Ok(self.board.copy())
+        self.app_state.update(|state| state.settings = settings.for_page(starts_at_login(app)));
+        Ok(self.app_state.snapshot())
     }
 
     /// Sends the state to the page: at once, at every change, and at least once a second, until the page is gone.
     pub(crate) fn follow(&self, page: Channel<AppState>) {
-        let mut states = self.board.follow();
+        let mut states = self.app_state.subscribe();
         let task = tauri::async_runtime::spawn(async move {
             loop {
                 let state = states.borrow_and_update().clone();
@@ -100,8 +100,8 @@ impl Desk {
     }
 
     /// What is private on this computer.
-    pub(crate) fn private(&self, home: Option<String>) -> Private {
-        Private::of_this_computer(home, [self.name.borrow().clone(), host_name()])
+    pub(crate) fn redactor(&self, home: Option<String>) -> Redactor {
+        Redactor::of_this_computer(home, [self.name.borrow().clone(), host_name()])
     }
 }
 

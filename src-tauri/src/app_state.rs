@@ -13,12 +13,12 @@ const NOTICES: usize = 20;
 
 /// A handle to what the app knows.
 #[derive(Debug, Clone)]
-pub(crate) struct Board {
+pub(crate) struct AppStateStore {
     state: watch::Sender<AppState>,
     last_notice: Arc<AtomicU32>,
 }
 
-impl Board {
+impl AppStateStore {
     /// What is known at the start.
     pub(crate) fn new(version: String, settings: AppSettings) -> Self {
         let state = AppState {
@@ -35,22 +35,22 @@ impl Board {
     }
 
     /// Changes it, and wakes whoever follows.
-    pub(crate) fn change(&self, apply: impl FnOnce(&mut AppState)) {
+    pub(crate) fn update(&self, apply: impl FnOnce(&mut AppState)) {
         self.state.send_modify(apply);
     }
 
     /// Looks at it. Short: nobody can change it meanwhile.
-    pub(crate) fn look<T>(&self, at: impl FnOnce(&AppState) -> T) -> T {
+    pub(crate) fn read<T>(&self, at: impl FnOnce(&AppState) -> T) -> T {
         at(&self.state.borrow())
     }
 
     /// A copy.
-    pub(crate) fn copy(&self) -> AppState {
+    pub(crate) fn snapshot(&self) -> AppState {
         self.state.borrow().clone()
     }
 
     /// Follows it. What is there now counts as not seen yet.
-    pub(crate) fn follow(&self) -> watch::Receiver<AppState> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<AppState> {
         let mut follower = self.state.subscribe();
         follower.mark_changed();
         follower
@@ -74,7 +74,7 @@ impl Board {
 
     /// Takes a notice away; one that is not there any more is no error.
     pub(crate) fn dismiss(&self, id: u32) {
-        self.change(|state| state.notices.retain(|notice| notice.id != id));
+        self.update(|state| state.notices.retain(|notice| notice.id != id));
     }
 }
 
@@ -82,33 +82,36 @@ impl Board {
 mod tests {
     use super::*;
 
-    fn texts(board: &Board) -> Vec<String> {
-        board.look(|state| state.notices.iter().map(|notice| notice.text.clone()).collect())
+    fn texts(app_state: &AppStateStore) -> Vec<String> {
+        app_state.read(|state| state.notices.iter().map(|notice| notice.text.clone()).collect())
     }
 
     #[test]
     fn notices_are_told_once_and_dismissed_by_their_number() {
-        let board = Board::new("1".into(), AppSettings::default());
-        board.notice("a");
-        board.notice("a");
-        board.notice("b");
-        assert_eq!(texts(&board), ["a", "b"]);
-        let first = board.look(|state| state.notices[0].id);
-        board.dismiss(first);
-        board.dismiss(first);
-        assert_eq!(texts(&board), ["b"]);
-        board.notice("a");
-        assert_eq!(texts(&board), ["b", "a"]);
-        assert!(board.look(|state| state.notices.iter().all(|notice| notice.id != first)), "a number names one notice");
+        let app_state = AppStateStore::new("1".into(), AppSettings::default());
+        app_state.notice("a");
+        app_state.notice("a");
+        app_state.notice("b");
+        assert_eq!(texts(&app_state), ["a", "b"]);
+        let first = app_state.read(|state| state.notices[0].id);
+        app_state.dismiss(first);
+        app_state.dismiss(first);
+        assert_eq!(texts(&app_state), ["b"]);
+        app_state.notice("a");
+        assert_eq!(texts(&app_state), ["b", "a"]);
+        assert!(
+            app_state.read(|state| state.notices.iter().all(|notice| notice.id != first)),
+            "a number names one notice"
+        );
     }
 
     #[test]
     fn old_notices_go() {
-        let board = Board::new("1".into(), AppSettings::default());
+        let app_state = AppStateStore::new("1".into(), AppSettings::default());
         for number in 0..NOTICES + 2 {
-            board.notice(number.to_string());
+            app_state.notice(number.to_string());
         }
-        assert_eq!(texts(&board).len(), NOTICES);
-        assert_eq!(texts(&board)[0], "2");
+        assert_eq!(texts(&app_state).len(), NOTICES);
+        assert_eq!(texts(&app_state)[0], "2");
     }
 }

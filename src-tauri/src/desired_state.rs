@@ -1,8 +1,8 @@
-//! What is wanted of the worker's supervisor: follows from the machine's key and its name.
+//! What is desired of the worker's supervisor: follows from the machine's key and its name.
 
 use crate::{
-    secrets::KeyAnswer,
-    worker::{Launch, Wanted},
+    secrets::KeyState,
+    worker::{DesiredState, LaunchOptions},
 };
 use tokio::sync::watch;
 
@@ -11,18 +11,18 @@ const UNDECIDED: &str = "The key store cannot be used: open GoGrid to choose whe
 
 /// Keeps it up to date, until the app ends.
 pub(crate) async fn follow(
-    mut key: watch::Receiver<KeyAnswer>,
+    mut key: watch::Receiver<KeyState>,
     mut name: watch::Receiver<String>,
-    wanted: watch::Sender<Wanted>,
+    desired: watch::Sender<DesiredState>,
 ) {
     loop {
         let next = decide(&key.borrow_and_update(), &name.borrow_and_update());
-        let over = !wanted.send_if_modified(|now| {
-            *now != Wanted::End && *now != next && {
+        let over = !desired.send_if_modified(|now| {
+            *now != DesiredState::Stop && *now != next && {
                 *now = next;
                 true
             }
-        }) && *wanted.borrow() == Wanted::End;
+        }) && *desired.borrow() == DesiredState::Stop;
         if over {
             return;
         }
@@ -38,13 +38,13 @@ pub(crate) async fn follow(
     }
 }
 
-fn decide(key: &KeyAnswer, name: &str) -> Wanted {
-    let launch = |key| Wanted::Run(Launch { name: name.to_owned(), key });
+fn decide(key: &KeyState, name: &str) -> DesiredState {
+    let launch = |key| DesiredState::Run(LaunchOptions { name: name.to_owned(), key });
     match key {
-        KeyAnswer::Waiting => Wanted::Hold(OPENING.to_owned()),
-        KeyAnswer::Missing => Wanted::Hold(UNDECIDED.to_owned()),
-        KeyAnswer::Key(key) => launch(Some(key.clone())),
-        KeyAnswer::File => launch(None),
+        KeyState::Waiting => DesiredState::Hold(OPENING.to_owned()),
+        KeyState::Missing => DesiredState::Hold(UNDECIDED.to_owned()),
+        KeyState::Key(key) => launch(Some(key.clone())),
+        KeyState::File => launch(None),
     }
 }
 
@@ -57,36 +57,36 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(10);
 
-    async fn becomes(wanted: &watch::Sender<Wanted>, what: &Wanted) {
-        timeout(SOON, wanted.subscribe().wait_for(|now| now == what)).await.expect("in time").unwrap();
+    async fn becomes(desired: &watch::Sender<DesiredState>, what: &DesiredState) {
+        timeout(SOON, desired.subscribe().wait_for(|now| now == what)).await.expect("in time").unwrap();
     }
 
     #[tokio::test]
     async fn a_worker_is_wanted_once_there_is_a_key() {
-        let key = watch::Sender::new(KeyAnswer::Waiting);
+        let key = watch::Sender::new(KeyState::Waiting);
         let name = watch::Sender::new("a".to_owned());
-        let wanted = watch::Sender::new(Wanted::Hold(String::new()));
-        let task = tokio::spawn(follow(key.subscribe(), name.subscribe(), wanted.clone()));
-        becomes(&wanted, &Wanted::Hold(OPENING.into())).await;
-        key.send_replace(KeyAnswer::Missing);
-        becomes(&wanted, &Wanted::Hold(UNDECIDED.into())).await;
+        let desired = watch::Sender::new(DesiredState::Hold(String::new()));
+        let task = tokio::spawn(follow(key.subscribe(), name.subscribe(), desired.clone()));
+        becomes(&desired, &DesiredState::Hold(OPENING.into())).await;
+        key.send_replace(KeyState::Missing);
+        becomes(&desired, &DesiredState::Hold(UNDECIDED.into())).await;
         let secret = MachineKey::generate().unwrap();
-        key.send_replace(KeyAnswer::Key(secret.clone()));
-        becomes(&wanted, &Wanted::Run(Launch { name: "a".into(), key: Some(secret.clone()) })).await;
+        key.send_replace(KeyState::Key(secret.clone()));
+        becomes(&desired, &DesiredState::Run(LaunchOptions { name: "a".into(), key: Some(secret.clone()) })).await;
         drop(key);
         name.send_replace("b".to_owned());
-        becomes(&wanted, &Wanted::Run(Launch { name: "b".into(), key: Some(secret) })).await;
+        becomes(&desired, &DesiredState::Run(LaunchOptions { name: "b".into(), key: Some(secret) })).await;
         drop(name);
         timeout(SOON, task).await.expect("nobody can change it any more").unwrap();
     }
 
     #[tokio::test]
     async fn nothing_is_wanted_after_the_end() {
-        let key = watch::Sender::new(KeyAnswer::File);
+        let key = watch::Sender::new(KeyState::File);
         let name = watch::Sender::new("a".to_owned());
-        let wanted = watch::Sender::new(Wanted::End);
-        let task = tokio::spawn(follow(key.subscribe(), name.subscribe(), wanted.clone()));
+        let desired = watch::Sender::new(DesiredState::Stop);
+        let task = tokio::spawn(follow(key.subscribe(), name.subscribe(), desired.clone()));
         timeout(SOON, task).await.expect("it sees the end").unwrap();
-        assert_eq!(*wanted.borrow(), Wanted::End);
+        assert_eq!(*desired.borrow(), DesiredState::Stop);
     }
 }

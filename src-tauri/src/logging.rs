@@ -7,7 +7,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 /// The files' first name: `app.2026-11-25.log`.
 pub(crate) const NAME: &str = "app";
 /// Files that are kept, one for each day on which the app ran: two weeks are enough to look into a complaint.
-const KEPT: usize = 14;
+const MAX_FILES: usize = 14;
 /// Our own steps, and what libraries find wrong.
 const DEFAULT_FILTER: &str = "warn,gogrid_desktop=info";
 
@@ -21,7 +21,7 @@ pub(crate) fn start(folder: &Path) -> Option<WorkerGuard> {
         .rotation(Rotation::DAILY)
         .filename_prefix(NAME)
         .filename_suffix("log")
-        .max_log_files(KEPT)
+        .max_log_files(MAX_FILES)
         .build(folder)
         .map(tracing_appender::non_blocking);
     let (writer, guard, failed) = match file {

@@ -1,8 +1,8 @@
 //! The desktop app: a tray icon, a window when it is wanted, and the worker as a child process. It links no model code.
 //!
 //! ```text
-//!             board (what the app knows)
-//!  settings ───►│◄─── key store           tray, page, notifications: follow the board
+//!             app state (what the app knows)
+//!  settings ───►│◄─── key store           tray, page, notifications: follow the app state
 //!  supervisor ─►│────► tray, page, news   clicks and commands: go to the worker's socket
 //! ```
 
@@ -43,7 +43,7 @@ const THREADS: usize = 2;
 const BLOCKING_THREADS: usize = 8;
 
 fn main() -> ExitCode {
-    rendering::by_the_processor();
+    rendering::use_software();
     let arguments = Arguments::read(std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()));
     match run(arguments) {
         Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),

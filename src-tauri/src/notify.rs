@@ -2,41 +2,41 @@
 
 mod change_detector;
 
-use crate::{app_state::Board, worker::Orders};
-use change_detector::{Sign, Watch};
+use crate::{app_state::AppStateStore, worker::WorkerCommands};
+use change_detector::{Change, ChangeDetector};
 use gogrid_panel_api::{Event, Happening, Notify, Request, Response};
 use tauri::{AppHandle, Wry};
 use tauri_plugin_notification::NotificationExt;
 
 /// What needs the donor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum News {
+enum Notification {
     Joined { grid: String },
     Revoked { reason: String },
     GpuLost { why: String },
 }
 
-/// Watches the board and notifies, until the app ends.
-pub(crate) async fn follow(app: AppHandle<Wry>, board: Board, orders: Orders) {
-    let mut states = board.follow();
-    let mut watch = Watch::default();
+/// Watches the app_state and notifies, until the app ends.
+pub(crate) async fn follow(app: AppHandle<Wry>, app_state: AppStateStore, commands: WorkerCommands) {
+    let mut states = app_state.subscribe();
+    let mut changes = ChangeDetector::default();
     while states.changed().await.is_ok() {
-        let signs = watch.look(&states.borrow_and_update());
-        for sign in signs {
-            let Some(news) = news(sign, &orders).await else { continue };
-            if board.look(|state| wanted(&news, &state.settings.notify)) {
-                show(&app, &news);
+        let observed = changes.observe(&states.borrow_and_update());
+        for change in observed {
+            let Some(notification) = notification(change, &commands).await else { continue };
+            if app_state.read(|state| wanted(&notification, &state.settings.notify)) {
+                show(&app, &notification);
             }
         }
     }
 }
 
-/// What a sign means. Whether a machine left or was sent away is in the worker's record.
-async fn news(sign: Sign, orders: &Orders) -> Option<News> {
-    match sign {
-        Sign::Joined { grid } => Some(News::Joined { grid }),
-        Sign::GpuLost { why } => Some(News::GpuLost { why }),
-        Sign::Outside => match orders.ask(Request::Events).await {
+/// What a change means. Whether a machine left or was sent away is in the worker's record.
+async fn notification(change: Change, commands: &WorkerCommands) -> Option<Notification> {
+    match change {
+        Change::Joined { grid } => Some(Notification::Joined { grid }),
+        Change::GpuLost { why } => Some(Notification::GpuLost { why }),
+        Change::Outside => match commands.ask(Request::Events).await {
             Ok(Response::Events(events)) => sent_away(&events),
             _ => None,
         },
@@ -44,28 +44,30 @@ async fn news(sign: Sign, orders: &Orders) -> Option<News> {
 }
 
 /// The reason, if the last change of membership was not the donor's.
-fn sent_away(events: &[Event]) -> Option<News> {
+fn sent_away(events: &[Event]) -> Option<Notification> {
     events.iter().rev().find_map(|event| match &event.what {
-        Happening::Revoked { reason } => Some(Some(News::Revoked { reason: reason.clone() })),
+        Happening::Revoked { reason } => Some(Some(Notification::Revoked { reason: reason.clone() })),
         Happening::Left | Happening::Joined => Some(None),
         _ => None,
     })?
 }
 
-const fn wanted(news: &News, notify: &Notify) -> bool {
-    match news {
-        News::Joined { .. } => notify.joined,
-        News::Revoked { .. } => notify.revoked,
-        News::GpuLost { .. } => notify.gpu_lost,
+const fn wanted(notification: &Notification, notify: &Notify) -> bool {
+    match notification {
+        Notification::Joined { .. } => notify.joined,
+        Notification::Revoked { .. } => notify.revoked,
+        Notification::GpuLost { .. } => notify.gpu_lost,
     }
 }
 
-fn words(news: &News) -> (String, String) {
-    match news {
-        News::Joined { grid } if grid.is_empty() => ("This computer joined a grid".into(), QUIET.into()),
-        News::Joined { grid } => (format!("This computer joined {grid}"), QUIET.into()),
-        News::Revoked { reason } => ("The grid does not let this computer in any more".into(), sentence(reason)),
-        News::GpuLost { why } => ("The graphics card cannot be used any more".into(), sentence(why)),
+fn words(notification: &Notification) -> (String, String) {
+    match notification {
+        Notification::Joined { grid } if grid.is_empty() => ("This computer joined a grid".into(), QUIET.into()),
+        Notification::Joined { grid } => (format!("This computer joined {grid}"), QUIET.into()),
+        Notification::Revoked { reason } => {
+            ("The grid does not let this computer in any more".into(), sentence(reason))
+        }
+        Notification::GpuLost { why } => ("The graphics card cannot be used any more".into(), sentence(why)),
     }
 }
 
@@ -81,8 +83,8 @@ fn sentence(text: &str) -> String {
     }
 }
 
-fn show(app: &AppHandle<Wry>, news: &News) {
-    let (title, body) = words(news);
+fn show(app: &AppHandle<Wry>, notification: &Notification) {
+    let (title, body) = words(notification);
     tracing::info!("notification: {title}");
     if let Err(error) = app.notification().builder().title(title).body(body).show() {
         tracing::warn!("no notification can be shown: {error}");
@@ -114,9 +116,9 @@ mod tests {
     #[test]
     fn each_kind_can_be_turned_off() {
         let all = [
-            News::Joined { grid: String::new() },
-            News::Revoked { reason: String::new() },
-            News::GpuLost { why: String::new() },
+            Notification::Joined { grid: String::new() },
+            Notification::Revoked { reason: String::new() },
+            Notification::GpuLost { why: String::new() },
         ];
         let on = Notify::default();
         let off = [
@@ -124,20 +126,20 @@ mod tests {
             Notify { revoked: false, ..Notify::default() },
             Notify { gpu_lost: false, ..Notify::default() },
         ];
-        for (number, news) in all.iter().enumerate() {
-            assert!(wanted(news, &on));
+        for (number, notification) in all.iter().enumerate() {
+            assert!(wanted(notification, &on));
             for (other, off) in off.iter().enumerate() {
-                assert_eq!(wanted(news, off), number != other);
+                assert_eq!(wanted(notification, off), number != other);
             }
         }
     }
 
     #[test]
     fn the_words_are_sentences() {
-        let (title, body) = words(&News::Revoked { reason: "this machine is not a member".into() });
+        let (title, body) = words(&Notification::Revoked { reason: "this machine is not a member".into() });
         assert_eq!(title, "The grid does not let this computer in any more");
         assert_eq!(body, "This machine is not a member.");
-        assert_eq!(words(&News::Joined { grid: "Example".into() }).0, "This computer joined Example");
+        assert_eq!(words(&Notification::Joined { grid: "Example".into() }).0, "This computer joined Example");
         assert_eq!(sentence(" "), "");
     }
 }

@@ -12,9 +12,9 @@ const SHORTEST_NAME: usize = 3;
 
 /// What is private here beside keys and codes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Private(Vec<(String, &'static str)>);
+pub(crate) struct Redactor(Vec<(String, &'static str)>);
 
-impl Private {
+impl Redactor {
     /// The owner's folder and name, and the machine's names.
     pub(crate) fn of_this_computer(home: Option<String>, machine_names: impl IntoIterator<Item = String>) -> Self {
         let user = home.as_deref().and_then(|home| home.rsplit(['/', '\\']).next()).map(str::to_owned);
@@ -22,19 +22,22 @@ impl Private {
         let names = machines.chain(user.map(|user| (user, "[user]")));
         let mut words: Vec<_> = home.map(|home| (home, "~")).into_iter().chain(names).collect();
         // `root` and the like are no names, and parts of many words.
-        words.retain(|(word, stands)| word.chars().count() >= SHORTEST_NAME && (*stands == "~" || word != "root"));
+        words.retain(|(word, placeholder)| {
+            word.chars().count() >= SHORTEST_NAME && (*placeholder == "~" || word != "root")
+        });
         Self(words)
     }
 
     /// The text without it.
-    pub(crate) fn cut(&self, text: &str) -> String {
-        let text = self.0.iter().fold(text.to_owned(), |text, (word, stands)| text.replace(word.as_str(), stands));
-        cut_secrets(&text)
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let text =
+            self.0.iter().fold(text.to_owned(), |text, (word, placeholder)| text.replace(word.as_str(), placeholder));
+        redact_secrets(&text)
     }
 }
 
 /// Goes through the runs of letters and digits.
-fn cut_secrets(text: &str) -> String {
+fn redact_secrets(text: &str) -> String {
     let mut cut = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
@@ -46,7 +49,7 @@ fn cut_secrets(text: &str) -> String {
             continue;
         }
         let word = &rest[..run];
-        cut.push_str(stand_in(word, &cut).unwrap_or(word));
+        cut.push_str(placeholder(word, &cut).unwrap_or(word));
         rest = &rest[run..];
     }
     cut
@@ -56,8 +59,8 @@ const fn in_run(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '+' | '_')
 }
 
-/// What stands for a run that may be a secret, after what comes before it.
-fn stand_in(run: &str, before: &str) -> Option<&'static str> {
+/// The placeholder of a run that may be a secret, given the text before it.
+fn placeholder(run: &str, before: &str) -> Option<&'static str> {
     let is_code = before.strip_suffix('-').is_some_and(ends_with_code)
         || before.ends_with("gogrid://join/") && !run.eq_ignore_ascii_case(CODE);
     if is_code {
@@ -85,8 +88,8 @@ mod tests {
     const HEX_KEY: &str = "3f2a91c0de3f2a91c0de3f2a91c0de3f2a91c0de3f2a91c0de3f2a91c0de3f2a";
     const BASE64_KEY: &str = "RWRtaW5pc2lnbiBwdWJsaWMga2V5OiA3NjM0NTY3ODkwMTIzNDU2Nzg5MA";
 
-    fn private() -> Private {
-        Private::of_this_computer(Some("/home/anna".into()), ["annas-laptop".to_owned(), String::new()])
+    fn redactor() -> Redactor {
+        Redactor::of_this_computer(Some("/home/anna".into()), ["annas-laptop".to_owned(), String::new()])
     }
 
     #[rstest]
@@ -110,25 +113,25 @@ mod tests {
     #[case::user("user anna", "user [user]")]
     #[case::not_ascii("wäre 60 °C …", "wäre 60 °C …")]
     fn what_is_private_is_cut_out(#[case] text: &str, #[case] cut: &str) {
-        assert_eq!(private().cut(text), cut);
+        assert_eq!(redactor().redact(text), cut);
     }
 
     #[test]
     fn root_is_nobodys_name() {
-        let private = Private::of_this_computer(Some("/root".into()), []);
-        assert_eq!(private.cut("/root/x of the root stage"), "~/x of the root stage");
+        let redactor = Redactor::of_this_computer(Some("/root".into()), []);
+        assert_eq!(redactor.redact("/root/x of the root stage"), "~/x of the root stage");
     }
 
     proptest! {
         #[test]
         fn no_key_stays_whatever_stands_around_it(before in "\\PC{0,20}", after in "\\PC{0,20}") {
             let text = format!("{before} {HEX_KEY} {after}");
-            prop_assert!(!private().cut(&text).contains(&HEX_KEY[..32]));
+            prop_assert!(!redactor().redact(&text).contains(&HEX_KEY[..32]));
         }
 
         #[test]
         fn text_without_secrets_stays(text in "[a-z ]{0,60}") {
-            prop_assert_eq!(Private::default().cut(&text), text);
+            prop_assert_eq!(Redactor::default().redact(&text), text);
         }
     }
 }

@@ -4,12 +4,12 @@
 
 /// What GTK and WebKit read when they start. Where somebody has set them, theirs hold.
 #[cfg(target_os = "linux")]
-const BY_THE_PROCESSOR: [(&str, &str); 2] = [("GDK_GL", "disable"), ("WEBKIT_DISABLE_DMABUF_RENDERER", "1")];
+const SOFTWARE: [(&str, &str); 2] = [("GDK_GL", "disable"), ("WEBKIT_DISABLE_DMABUF_RENDERER", "1")];
 
 /// Has everything drawn by the processor. Before any thread is started: the environment is every thread's.
 #[cfg(target_os = "linux")]
-pub(crate) fn by_the_processor() {
-    for (name, value) in BY_THE_PROCESSOR {
+pub(crate) fn use_software() {
+    for (name, value) in SOFTWARE {
         if let Err(error) = glib::setenv(name, value, false) {
             eprintln!("warning: {name} cannot be set: {error}");
         }
@@ -18,4 +18,4 @@ pub(crate) fn by_the_processor() {
 
 /// Elsewhere the system draws, and loads no driver into the app.
 #[cfg(not(target_os = "linux"))]
-pub(crate) const fn by_the_processor() {}
+pub(crate) const fn use_software() {}

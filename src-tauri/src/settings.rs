@@ -66,7 +66,7 @@ impl SettingsFile {
     ///
     /// # Errors
     /// When they cannot be written; then the old ones hold.
-    pub(crate) fn keep(&mut self, settings: Settings) -> Result<(), SettingsError> {
+    pub(crate) fn save(&mut self, settings: Settings) -> Result<(), SettingsError> {
         if settings == self.current {
             return Ok(());
         }
@@ -116,7 +116,7 @@ mod tests {
         let (mut file, notices) = SettingsFile::load(path.clone());
         assert!(notices.is_empty());
         let settings = Settings { welcomed: true, ..Settings::default() };
-        file.keep(settings.clone()).unwrap();
+        file.save(settings.clone()).unwrap();
         let (file, notices) = SettingsFile::load(path);
         assert_eq!(file.current(), &settings);
         assert!(notices.is_empty());
@@ -134,7 +134,7 @@ mod tests {
         let [aside] = aside.as_slice() else { panic!("{aside:?}") };
         assert_eq!(fs::read(aside).unwrap(), content);
         assert!(notices[0].contains(&aside.display().to_string()), "{notices:?}");
-        file.keep(Settings { welcomed: true, ..Settings::default() }).unwrap();
+        file.save(Settings { welcomed: true, ..Settings::default() }).unwrap();
         assert_eq!(fs::read(aside).unwrap(), content);
     }
 
@@ -151,7 +151,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("settings.toml");
         let (mut file, _) = SettingsFile::load(path);
-        let error = file.keep(Settings { welcomed: true, ..Settings::default() }).unwrap_err();
+        let error = file.save(Settings { welcomed: true, ..Settings::default() }).unwrap_err();
         assert!(error.to_string().contains("settings.toml"), "{error}");
         assert!(!file.current().welcomed);
     }

@@ -3,7 +3,7 @@
 //! The signature is of the whole package and of the version in it, and is checked before anything is installed,
 //! whatever the endpoint says.
 
-use crate::{app_state::Board, settings::Updater};
+use crate::{app_state::AppStateStore, settings::Updater};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -18,9 +18,9 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 /// A start is busy enough.
 const AFTER_START: Duration = Duration::from_secs(60);
 /// A look is one small file.
-const LOOK_WITHIN: Duration = Duration::from_secs(30);
+const CHECK_WITHIN: Duration = Duration::from_secs(30);
 /// Of which the date of the last look is that of its change.
-const STAMP: &str = "update-looked-at";
+const LAST_CHECK: &str = "update-looked-at";
 
 /// Where updates come from.
 #[derive(Debug, Clone)]
@@ -62,9 +62,9 @@ impl Source {
         }
     }
 
-    async fn look(&self, app: &AppHandle<Wry>) -> Result<Option<Update>, UpdateError> {
+    async fn check(&self, app: &AppHandle<Wry>) -> Result<Option<Update>, UpdateError> {
         let updater = app.updater_builder().endpoints(vec![self.endpoint.clone()])?.pubkey(&self.pubkey);
-        Ok(updater.timeout(LOOK_WITHIN).build()?.check().await?)
+        Ok(updater.timeout(CHECK_WITHIN).build()?.check().await?)
     }
 
     /// Fetches the newest version, checks it and installs it. The app has to be started anew after it.
@@ -72,30 +72,35 @@ impl Source {
     /// # Errors
     /// When there is none, or it is not signed as it should be.
     pub(crate) async fn install(&self, app: &AppHandle<Wry>) -> Result<(), UpdateError> {
-        let update = self.look(app).await?.ok_or(UpdateError::Newest)?;
+        let update = self.check(app).await?.ok_or(UpdateError::Newest)?;
         tracing::info!("installing version {}", update.version);
         update.download_and_install(|_, _| {}, || {}).await?;
         Ok(())
     }
 }
 
-/// Looks for updates once a day, and says on the board which it found. Returns at once where updates are off.
-pub(crate) async fn follow(app: AppHandle<Wry>, board: Board, source: Result<Source, UpdateError>, data: PathBuf) {
+/// Looks for updates once a day, and says on the app_state which it found. Returns at once where updates are off.
+pub(crate) async fn follow(
+    app: AppHandle<Wry>,
+    app_state: AppStateStore,
+    source: Result<Source, UpdateError>,
+    data: PathBuf,
+) {
     let source = match source {
         Ok(source) => source,
         Err(UpdateError::Off) => return,
-        Err(error) => return board.notice(error.to_string()),
+        Err(error) => return app_state.notice(error.to_string()),
     };
-    let stamp = data.join(STAMP);
+    let stamp = data.join(LAST_CHECK);
     sleep(AFTER_START).await;
     loop {
         sleep(due(&stamp, SystemTime::now())).await;
-        if let Err(error) = looked(&stamp) {
+        if let Err(error) = mark_checked(&stamp) {
             // Without it every start would look.
             tracing::warn!("the date of the last look for updates cannot be kept: {error}");
         }
-        match source.look(&app).await {
-            Ok(update) => board.change(|state| state.update = update.map(|update| update.version)),
+        match source.check(&app).await {
+            Ok(update) => app_state.update(|state| state.update = update.map(|update| update.version)),
             Err(error) => tracing::warn!("{error}"),
         }
     }
@@ -109,7 +114,7 @@ fn due(stamp: &Path, now: SystemTime) -> Duration {
     since.map_or(Duration::ZERO, |since| A_DAY.saturating_sub(since))
 }
 
-fn looked(stamp: &Path) -> io::Result<()> {
+fn mark_checked(stamp: &Path) -> io::Result<()> {
     fs::write(stamp, "")
 }
 
@@ -145,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_once_a_day() {
+    fn it_checks_once_a_day() {
         let folder = tempfile::tempdir().unwrap();
-        let stamp = folder.path().join(STAMP);
+        let stamp = folder.path().join(LAST_CHECK);
         let now = SystemTime::now();
         assert_eq!(due(&stamp, now), Duration::ZERO);
-        looked(&stamp).unwrap();
+        mark_checked(&stamp).unwrap();
         let due_in = due(&stamp, now + A_DAY / 2);
         assert!(due_in <= A_DAY / 2 + Duration::from_secs(60) && due_in >= A_DAY / 2 - Duration::from_secs(60));
         assert_eq!(due(&stamp, now + 2 * A_DAY), Duration::ZERO);

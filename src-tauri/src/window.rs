@@ -3,7 +3,7 @@
 
 mod phase;
 
-use crate::worker::Pace;
+use crate::worker::StatusInterval;
 use phase::{Open, Phase};
 use std::sync::{
     Mutex, PoisonError,
@@ -25,13 +25,13 @@ const LEAST: (f64, f64) = (900.0, 640.0);
 
 /// The window's life.
 #[derive(Debug, Default)]
-pub(crate) struct Life {
+pub(crate) struct Lifecycle {
     phase: Mutex<Phase>,
     /// How many were made.
     made: AtomicU64,
 }
 
-impl Life {
+impl Lifecycle {
     fn step<T>(&self, step: impl FnOnce(&mut Phase) -> T) -> T {
         step(&mut self.phase.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -44,17 +44,17 @@ impl Life {
 
 /// Whether this is the name of the window that is open, or was until now.
 pub(crate) fn is_open(app: &AppHandle<Wry>, name: &str) -> bool {
-    app.state::<Life>().name() == name
+    app.state::<Lifecycle>().name() == name
 }
 
 /// Shows the window, in front.
 pub(crate) fn open(app: &AppHandle<Wry>) {
-    match app.state::<Life>().step(Phase::open) {
+    match app.state::<Lifecycle>().step(Phase::open) {
         Open::Make => {
             let app = app.clone();
             // Not in an event's handler: on Windows a window that is made there waits for the event's end.
             tauri::async_runtime::spawn(async move {
-                app.state::<watch::Sender<Pace>>().send_replace(Pace::Window);
+                app.state::<watch::Sender<StatusInterval>>().send_replace(StatusInterval::Window);
                 if let Err(error) = make(&app) {
                     tracing::error!("the window cannot be opened: {error}");
                     closed(&app);
@@ -68,27 +68,27 @@ pub(crate) fn open(app: &AppHandle<Wry>) {
 
 /// The donor closes it; it is there for a moment yet.
 pub(crate) fn closing(app: &AppHandle<Wry>) {
-    app.state::<Life>().step(Phase::closing);
+    app.state::<Lifecycle>().step(Phase::closing);
 }
 
 /// It is gone, and nobody looks at figures.
 pub(crate) fn closed(app: &AppHandle<Wry>) {
-    app.state::<watch::Sender<Pace>>().send_replace(Pace::Tray);
-    if app.state::<Life>().step(Phase::closed) {
+    app.state::<watch::Sender<StatusInterval>>().send_replace(StatusInterval::Tray);
+    if app.state::<Lifecycle>().step(Phase::closed) {
         open(app);
     }
 }
 
 fn raise(app: &AppHandle<Wry>) {
     // One that is being made is about to be in front by itself.
-    let Some(window) = app.get_webview_window(&app.state::<Life>().name()) else { return };
+    let Some(window) = app.get_webview_window(&app.state::<Lifecycle>().name()) else { return };
     if let Err(error) = window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus()) {
         tracing::warn!("the window cannot be raised: {error}");
     }
 }
 
 fn make(app: &AppHandle<Wry>) -> tauri::Result<()> {
-    let life = app.state::<Life>();
+    let life = app.state::<Lifecycle>();
     life.made.fetch_add(1, Ordering::Relaxed);
     WebviewWindowBuilder::new(app, life.name(), WebviewUrl::default())
         .title(TITLE)

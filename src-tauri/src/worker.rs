@@ -4,7 +4,7 @@
 //! key, name ──► Supervisor ── starts, restarts, ends ──► gogrid worker
 //!                  │ while it runs                          ▲  ▲  ▲
 //!                  ├── link: follows the status ────────────┘  │  │
-//!                  └── brake: pause and resume ────────────────┘  │
+//!                  └── pause_channel: pause and resume ────────────────┘  │
 //! the page's orders: a connection each ───────────────────────────┘
 //! ```
 //! A pause has a connection of its own that is kept open, so that it never waits behind a slow order, such as a join.
@@ -27,9 +27,9 @@ mod stderr;
 mod stream;
 mod supervisor;
 
-pub(crate) use commands::Orders;
+pub(crate) use commands::WorkerCommands;
 pub(crate) use driver::Driver;
-pub(crate) use pause_channel::Brake;
+pub(crate) use pause_channel::PauseChannel;
 pub(crate) use program::Programs;
-pub(crate) use status_follower::Pace;
-pub(crate) use supervisor::{Launch, Order, Supervisor, Wanted};
+pub(crate) use status_follower::StatusInterval;
+pub(crate) use supervisor::{DesiredState, LaunchOptions, Supervisor, SupervisorCommand};

@@ -2,7 +2,7 @@ use gogrid_panel_api::{AppState, Process, State, Status};
 
 /// A change that may need the donor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(super) enum Change {
     /// The machine became a member of a grid.
     Joined { grid: String },
     /// It is a member of none any more.
@@ -13,20 +13,20 @@ pub(super) enum Sign {
 
 /// What was seen before.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct ChangeDetector {
     /// Whether the machine is a member of a grid, as far as it was seen.
     member: Option<bool>,
     gpu: bool,
 }
 
-impl Watch {
+impl ChangeDetector {
     /// Looks at a state. While the worker does not answer nothing is known, and nothing has changed.
-    pub(super) fn look(&mut self, state: &AppState) -> Vec<Sign> {
+    pub(super) fn observe(&mut self, state: &AppState) -> Vec<Change> {
         let Some(status) = &state.status else { return Vec::new() };
         self.membership(status).into_iter().chain(self.gpu(&state.worker, status)).collect()
     }
 
-    fn membership(&mut self, status: &Status) -> Option<Sign> {
+    fn membership(&mut self, status: &Status) -> Option<Change> {
         let connection = status.connection.as_ref();
         let now = match (status.state, connection) {
             (State::NotJoined, _) | (_, None) => false,
@@ -36,19 +36,19 @@ impl Watch {
         };
         match (self.member.replace(now), now) {
             (Some(false), true) => {
-                Some(Sign::Joined { grid: connection.map(|to| to.grid.clone()).unwrap_or_default() })
+                Some(Change::Joined { grid: connection.map(|to| to.grid.clone()).unwrap_or_default() })
             }
-            (Some(true), false) => Some(Sign::Outside),
+            (Some(true), false) => Some(Change::Outside),
             _ => None,
         }
     }
 
-    fn gpu(&mut self, worker: &Process, status: &Status) -> Option<Sign> {
+    fn gpu(&mut self, worker: &Process, status: &Status) -> Option<Change> {
         let now = status.machine.gpu_name.is_some();
         let lost = std::mem::replace(&mut self.gpu, now) && !now;
         lost.then(|| match worker {
-            Process::Running { fallback: Some(why), .. } => Sign::GpuLost { why: why.clone() },
-            _ => Sign::GpuLost { why: "The driver does not show it any more".to_owned() },
+            Process::Running { fallback: Some(why), .. } => Change::GpuLost { why: why.clone() },
+            _ => Change::GpuLost { why: "The driver does not show it any more".to_owned() },
         })
     }
 }
@@ -58,9 +58,9 @@ mod tests {
     use super::*;
     use crate::testing::{app, running, status};
 
-    fn seen(states: impl IntoIterator<Item = AppState>) -> Vec<Sign> {
-        let mut watch = Watch::default();
-        states.into_iter().flat_map(|state| watch.look(&state)).collect()
+    fn seen(states: impl IntoIterator<Item = AppState>) -> Vec<Change> {
+        let mut changes = ChangeDetector::default();
+        states.into_iter().flat_map(|state| changes.observe(&state)).collect()
     }
 
     fn says(state: State) -> AppState {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_join_is_told_once_when_the_coordinator_is_reached() {
-        let joined = Sign::Joined { grid: "Example".into() };
+        let joined = Change::Joined { grid: "Example".into() };
         let states = [State::NotJoined, State::Connecting, State::Idle, State::Working].map(says);
         assert_eq!(seen(states), [joined]);
     }
@@ -90,9 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn who_is_outside_now_is_looked_at() {
-        assert_eq!(seen([State::Idle, State::NotJoined, State::NotJoined].map(says)), [Sign::Outside]);
-        assert_eq!(seen([State::Connecting, State::NotJoined].map(says)), [Sign::Outside], "while it was off");
+    fn a_machine_that_is_outside_now_is_asked_about() {
+        assert_eq!(seen([State::Idle, State::NotJoined, State::NotJoined].map(says)), [Change::Outside]);
+        assert_eq!(seen([State::Connecting, State::NotJoined].map(says)), [Change::Outside], "while it was off");
     }
 
     #[test]
@@ -108,8 +108,8 @@ mod tests {
         let before = app(cuda, Some(with_gpu));
         let fallen = Process::Running { build: "cpu".into(), fallback: Some("no CUDA device".into()) };
         let after = app(fallen, Some(status(State::Idle, "")));
-        let lost = Sign::GpuLost { why: "no CUDA device".into() };
+        let lost = Change::GpuLost { why: "no CUDA device".into() };
         assert_eq!(seen([before.clone(), silent(), after.clone(), after]), [lost]);
-        assert!(matches!(seen([before, says(State::Idle)])[..], [Sign::GpuLost { .. }]));
+        assert!(matches!(seen([before, says(State::Idle)])[..], [Change::GpuLost { .. }]));
     }
 }

@@ -11,7 +11,7 @@
 //! A machine whose key is in a file already stays with it: another key would be another machine.
 
 use super::{MachineKey, Vault, VaultError};
-use crate::app_state::Board;
+use crate::app_state::AppStateStore;
 use gogrid_panel_api::KeyStore;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -32,7 +32,7 @@ const LOCKED: &str = "The key store is locked. Unlock it where it asks for its p
 
 /// What the worker is started with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum KeyAnswer {
+pub(crate) enum KeyState {
     /// Not known yet; the key store is asked.
     #[default]
     Waiting,
@@ -44,15 +44,15 @@ pub(crate) enum KeyAnswer {
     File,
 }
 
-/// How to speak with the keeper.
+/// How to speak with the key_loader.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyDesk {
+pub(crate) struct KeyStoreHandle {
     tries: mpsc::Sender<()>,
     file_allowed: watch::Sender<bool>,
-    answer: watch::Receiver<KeyAnswer>,
+    answer: watch::Receiver<KeyState>,
 }
 
-impl KeyDesk {
+impl KeyStoreHandle {
     /// Asks the key store again.
     pub(crate) fn try_again(&self) {
         // A full queue has what is wanted.
@@ -65,47 +65,52 @@ impl KeyDesk {
     }
 
     /// What the worker is started with, as it becomes known.
-    pub(crate) fn answer(&self) -> watch::Receiver<KeyAnswer> {
+    pub(crate) fn answer(&self) -> watch::Receiver<KeyState> {
         self.answer.clone()
     }
 }
 
 /// Gets the key.
-pub(crate) struct Keeper {
+pub(crate) struct KeyLoader {
     vault: Arc<dyn Vault>,
-    board: Board,
+    app_state: AppStateStore,
     file: PathBuf,
     /// After so long the app says that it waits.
     patience: Duration,
     tries: mpsc::Receiver<()>,
     file_allowed: watch::Receiver<bool>,
-    answer: watch::Sender<KeyAnswer>,
+    answer: watch::Sender<KeyState>,
     /// Threads that ask the key store.
     asked: JoinSet<Result<MachineKey, VaultError>>,
 }
 
-impl Keeper {
+impl KeyLoader {
     /// For this vault, and the file in which a worker keeps its own key.
-    pub(crate) fn new(vault: Arc<dyn Vault>, board: Board, file: PathBuf, file_allowed: bool) -> (Self, KeyDesk) {
+    pub(crate) fn new(
+        vault: Arc<dyn Vault>,
+        app_state: AppStateStore,
+        file: PathBuf,
+        file_allowed: bool,
+    ) -> (Self, KeyStoreHandle) {
         let (tries_sender, tries) = mpsc::channel(TRIES);
         let allowed = watch::Sender::new(file_allowed);
-        let answer = watch::Sender::new(KeyAnswer::Waiting);
-        let desk = KeyDesk { tries: tries_sender, file_allowed: allowed.clone(), answer: answer.subscribe() };
+        let answer = watch::Sender::new(KeyState::Waiting);
+        let handle = KeyStoreHandle { tries: tries_sender, file_allowed: allowed.clone(), answer: answer.subscribe() };
         let (file_allowed, asked) = (allowed.subscribe(), JoinSet::new());
-        (Self { vault, board, file, patience: ANSWERS_WITHIN, tries, file_allowed, answer, asked }, desk)
+        (Self { vault, app_state, file, patience: ANSWERS_WITHIN, tries, file_allowed, answer, asked }, handle)
     }
 
     /// Runs until there is a key or a file, for good.
     pub(crate) async fn run(mut self) {
         if *self.file_allowed.borrow() && self.file.exists() {
-            return self.settle(KeyStore::File, KeyAnswer::File);
+            return self.settle(KeyStore::File, KeyState::File);
         }
         // While it is being opened; afterwards the donor may decide.
         let mut deadline = Some(self.open());
         loop {
             tokio::select! {
                 Some(answer) = self.asked.join_next() => match answer {
-                    Ok(Ok(key)) => return self.settle(KeyStore::System, KeyAnswer::Key(key)),
+                    Ok(Ok(key)) => return self.settle(KeyStore::System, KeyState::Key(key)),
                     // The others may still win.
                     _ if !self.asked.is_empty() => {}
                     Ok(Err(error)) => {
@@ -122,7 +127,7 @@ impl Keeper {
                     self.unavailable(LOCKED.into(), true);
                 }
                 true = agreed(&mut self.file_allowed), if deadline.is_none() => {
-                    return self.settle(KeyStore::File, KeyAnswer::File);
+                    return self.settle(KeyStore::File, KeyState::File);
                 }
                 again = self.tries.recv() => match again {
                     Some(()) => deadline = Some(self.open()),
@@ -135,7 +140,7 @@ impl Keeper {
 
     /// Asks, and says until when it is patient.
     fn open(&mut self) -> Instant {
-        self.settle(KeyStore::Opening, KeyAnswer::Waiting);
+        self.settle(KeyStore::Opening, KeyState::Waiting);
         if self.asked.len() < ASKED {
             self.ask();
         }
@@ -163,11 +168,11 @@ impl Keeper {
     }
 
     fn unavailable(&self, why: String, locked: bool) {
-        self.settle(KeyStore::Unavailable { why, locked }, KeyAnswer::Missing);
+        self.settle(KeyStore::Unavailable { why, locked }, KeyState::Missing);
     }
 
-    fn settle(&self, store: KeyStore, answer: KeyAnswer) {
-        self.board.change(|state| state.key_store = store);
+    fn settle(&self, store: KeyStore, answer: KeyState) {
+        self.app_state.update(|state| state.key_store = store);
         self.answer.send_replace(answer);
     }
 }

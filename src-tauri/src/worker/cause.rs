@@ -13,7 +13,7 @@ const LONGEST: usize = 300;
 
 /// Its last words where it had some, or else what the system says.
 pub(super) fn cause(status: Option<ExitStatus>, last_lines: &[String]) -> String {
-    let words = last_words(last_lines).unwrap_or_else(|| match status {
+    let words = last_error(last_lines).unwrap_or_else(|| match status {
         Some(status) => ended(status),
         None => "it cannot be seen any more".to_owned(),
     });
@@ -23,7 +23,7 @@ pub(super) fn cause(status: Option<ExitStatus>, last_lines: &[String]) -> String
     }
 }
 
-fn last_words(lines: &[String]) -> Option<String> {
+fn last_error(lines: &[String]) -> Option<String> {
     let at = lines
         .iter()
         .rposition(|line| [FATAL, USAGE].iter().any(|start| line.starts_with(start)) || line.contains(PANIC))?;

@@ -1,4 +1,4 @@
-use super::{cause::cause, program::Program, stderr::Tail, supervisor::Launch};
+use super::{cause::cause, program::Program, stderr::StderrTail, supervisor::LaunchOptions};
 use crate::secrets::MachineKey;
 use std::{
     io,
@@ -26,7 +26,7 @@ const FIRST_PRESET: &str = "balanced";
 pub(super) struct Child {
     process: process::Child,
     input: ChildStdin,
-    tail: Tail,
+    tail: StderrTail,
 }
 
 impl Child {
@@ -34,7 +34,7 @@ impl Child {
     ///
     /// # Errors
     /// When the program is not there or cannot be run.
-    pub(super) async fn start(program: &Program, data: &Path, launch: &Launch) -> io::Result<Self> {
+    pub(super) async fn start(program: &Program, data: &Path, launch: &LaunchOptions) -> io::Result<Self> {
         let mut command = Command::new(&program.path);
         command.arg("worker").arg("--data").arg(data).arg("--parent").args(["--preset", FIRST_PRESET]);
         // One argument: a name may begin with a dash.
@@ -52,7 +52,7 @@ impl Child {
         let first_line = first_line(launch.key.as_ref());
         // A worker that has ended already says why by itself.
         let _ = input.write_all(first_line.as_bytes()).await;
-        Ok(Self { process, input, tail: Tail::of(stderr) })
+        Ok(Self { process, input, tail: StderrTail::of(stderr) })
     }
 
     /// The process, for the log.

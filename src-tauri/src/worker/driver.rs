@@ -7,7 +7,7 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
     /// Its library is there.
-    There,
+    Found,
     /// It is not.
     Missing {
         /// Although there is a card of theirs.
@@ -18,7 +18,7 @@ pub(crate) enum Driver {
 impl Driver {
     /// Looks for it.
     pub(crate) fn find() -> Self {
-        if library_is_there() { Self::There } else { Self::Missing { card: card_is_there() } }
+        if library_is_there() { Self::Found } else { Self::Missing { card: card_is_there() } }
     }
 }
 

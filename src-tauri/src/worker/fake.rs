@@ -48,7 +48,7 @@ impl FakeWorker {
     }
 
     /// The next request that is no wish to follow.
-    pub(crate) async fn next_order(&mut self) -> Request {
+    pub(crate) async fn next_command(&mut self) -> Request {
         loop {
             match self.requests.recv().await.unwrap() {
                 Request::Follow { .. } => {}

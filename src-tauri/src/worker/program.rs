@@ -76,8 +76,8 @@ impl Programs {
             (Driver::Missing { card: true }, _) => {
                 Some(format!("There is an NVIDIA card, but its driver's library {LIBRARY} was not found"))
             }
-            (Driver::There, Some(failed)) => Some(format!("The build for NVIDIA cards does not run here: {failed}")),
-            (Driver::There, None) => {
+            (Driver::Found, Some(failed)) => Some(format!("The build for NVIDIA cards does not run here: {failed}")),
+            (Driver::Found, None) => {
                 let path = self.path(Build::Cuda);
                 if path.is_file() {
                     return Program { path, build: Build::Cuda, fallback: None };
@@ -104,9 +104,9 @@ mod tests {
     #[rstest]
     #[case::no_card(NO_CARD, true, None, Build::Cpu, None)]
     #[case::card_without_driver(NO_DRIVER, true, None, Build::Cpu, Some("driver's library"))]
-    #[case::all_there(Driver::There, true, None, Build::Cuda, None)]
-    #[case::not_installed(Driver::There, false, None, Build::Cpu, Some("not installed"))]
-    #[case::failed(Driver::There, true, Some("no CUDA device"), Build::Cpu, Some("does not run here: no CUDA device"))]
+    #[case::all_there(Driver::Found, true, None, Build::Cuda, None)]
+    #[case::not_installed(Driver::Found, false, None, Build::Cpu, Some("not installed"))]
+    #[case::failed(Driver::Found, true, Some("no CUDA device"), Build::Cpu, Some("does not run here: no CUDA device"))]
     fn the_fastest_that_can_work_is_chosen(
         #[case] driver: Driver,
         #[case] installed: bool,

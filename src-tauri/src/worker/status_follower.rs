@@ -1,7 +1,7 @@
 //! Follows the worker's status for as long as the worker runs.
 
 use super::connection::{Connection, ConnectionError};
-use crate::app_state::Board;
+use crate::app_state::AppStateStore;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_panel_api::{Process, Request, Response, Status};
 use std::{path::PathBuf, time::Duration};
@@ -12,14 +12,14 @@ use tokio::{
 
 /// How closely the worker is followed. It pushes every change of its allowance at once, whichever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum StatusInterval {
     /// Nobody looks but at the icon.
     Tray,
     /// Somebody looks at figures.
     Window,
 }
 
-impl Pace {
+impl StatusInterval {
     const fn every(self) -> Duration {
         match self {
             // What is not pushed, as that work begins, may be this late. Parsing a status takes a fraction of a
@@ -36,34 +36,35 @@ impl Pace {
 
 /// After so much more than the interval a worker that is silent counts as one that hangs.
 const SILENT: Duration = Duration::from_secs(10);
-/// Between two tries to connect: short at first, as a worker that starts needs a moment.
-const FIRST_TRY: Duration = Duration::from_millis(20);
-const LATER_TRIES: Duration = Duration::from_millis(500);
+/// Between two retries to connect: short at first, as a worker that starts needs a moment.
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const MAX_RETRY: Duration = Duration::from_millis(500);
 
 /// What follows the worker.
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(super) struct StatusFollower {
     pub(super) data: PathBuf,
-    pub(super) board: Board,
-    pub(super) pace: watch::Receiver<Pace>,
+    pub(super) app_state: AppStateStore,
+    pub(super) interval: watch::Receiver<StatusInterval>,
     /// Whether the worker answers, for whoever has another connection.
     pub(super) up: watch::Sender<bool>,
 }
 
-impl Link {
+impl StatusFollower {
     /// Connects, and connects again, until it is dropped. `running` is shown while the worker answers.
     pub(super) async fn follow(mut self, running: Process) {
-        let tries = ExponentialBuilder::new().with_min_delay(FIRST_TRY).with_max_delay(LATER_TRIES).without_max_times();
-        let mut waits = tries.build();
+        let retries =
+            ExponentialBuilder::new().with_min_delay(FIRST_RETRY).with_max_delay(MAX_RETRY).without_max_times();
+        let mut waits = retries.build();
         loop {
             let mut answered = false;
             let error = self.one_connection(&running, &mut answered).await;
             if answered {
                 tracing::warn!("lost the worker: {error}");
-                waits = tries.build();
+                waits = retries.build();
                 self.down();
             }
-            sleep(waits.next().unwrap_or(LATER_TRIES)).await;
+            sleep(waits.next().unwrap_or(MAX_RETRY)).await;
         }
     }
 
@@ -73,15 +74,15 @@ impl Link {
             Err(error) => return error,
         };
         loop {
-            let pace = *self.pace.borrow_and_update();
-            if let Err(error) = connection.send(&pace.request()).await {
+            let interval = *self.interval.borrow_and_update();
+            if let Err(error) = connection.send(&interval.request()).await {
                 return error;
             }
             loop {
                 let next = tokio::select! {
-                    next = timeout(pace.every() + SILENT, connection.next()) => next,
-                    // The app ends when nobody can change the pace any more; until then the worker is followed.
-                    Ok(()) = self.pace.changed() => break,
+                    next = timeout(interval.every() + SILENT, connection.next()) => next,
+                    // The app ends when nobody can change the interval any more; until then the worker is followed.
+                    Ok(()) = self.interval.changed() => break,
                 };
                 match next {
                     Ok(Ok(Response::Status(status))) => {
@@ -90,14 +91,14 @@ impl Link {
                     }
                     Ok(Ok(other)) => return unexpected(&other),
                     Ok(Err(error)) => return error,
-                    Err(_) => return ConnectionError::Late(pace.every() + SILENT),
+                    Err(_) => return ConnectionError::Late(interval.every() + SILENT),
                 }
             }
         }
     }
 
     fn show(&self, running: &Process, status: Status) {
-        self.board.change(|state| {
+        self.app_state.update(|state| {
             if state.worker != *running {
                 state.worker = running.clone();
             }
@@ -108,7 +109,7 @@ impl Link {
 
     fn down(&self) {
         self.up.send_if_modified(|up| std::mem::replace(up, false));
-        self.board.change(|state| {
+        self.app_state.update(|state| {
             state.worker = Process::Starting;
             state.status = None;
         });

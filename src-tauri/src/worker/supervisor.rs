@@ -7,16 +7,16 @@
 //!                   ▲   │     │
 //!                   └ waiting ┘      it ended by itself: backoff
 //! ```
-//! Whatever is wanted next comes over a watch value, so a change ends every state at once.
+//! Whatever is desired next comes over a watch value, so a change ends every state at once.
 
 use super::{
     backoff::Backoff,
     child::Child,
     connection::Connection,
     program::{Build, Program, Programs},
-    status_follower::{Link, Pace},
+    status_follower::{StatusFollower, StatusInterval},
 };
-use crate::{app_state::Board, secrets::MachineKey};
+use crate::{app_state::AppStateStore, secrets::MachineKey};
 use gogrid_panel_api::Process;
 use std::{io, path::PathBuf, time::Duration};
 use tokio::{
@@ -25,29 +25,29 @@ use tokio::{
 };
 
 /// A build for a device that ends sooner did not get along with this machine.
-const AT_ONCE: Duration = Duration::from_secs(10);
+const EARLY: Duration = Duration::from_secs(10);
 /// So often in a row it may; the first time can be a driver that is being updated.
-const AT_ONCE_TIMES: u32 = 2;
+const EARLY_FAILURES: u32 = 2;
 /// The countdown that the page shows.
 const COUNTDOWN: Duration = Duration::from_secs(1);
 /// A worker of an app that was killed is gone after 2 s.
-const FORMER_ENDS_WITHIN: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const PREVIOUS_ENDS_WITHIN: Duration = Duration::from_secs(3);
+const PROBE_EVERY: Duration = Duration::from_millis(50);
 
-/// What is wanted.
+/// What is desired.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum DesiredState {
     /// No worker, for this reason.
     Hold(String),
     /// A worker.
-    Run(Launch),
+    Run(LaunchOptions),
     /// No worker any more: the app ends.
-    End,
+    Stop,
 }
 
 /// With what a worker is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Launch {
+pub(crate) struct LaunchOptions {
     /// The machine's name.
     pub(crate) name: String,
     /// Its key; without one the worker keeps its own in a file.
@@ -56,7 +56,7 @@ pub(crate) struct Launch {
 
 /// What can be ordered of the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum SupervisorCommand {
     /// Starts the worker anew, without the waits and doubts that have built up.
     Restart,
 }
@@ -66,36 +66,36 @@ pub(crate) struct Supervisor {
     pub(crate) programs: Programs,
     /// The worker's data folder.
     pub(crate) data: PathBuf,
-    pub(crate) board: Board,
-    pub(crate) wanted: watch::Receiver<Wanted>,
-    pub(crate) orders: mpsc::Receiver<Order>,
-    pub(crate) pace: watch::Receiver<Pace>,
+    pub(crate) app_state: AppStateStore,
+    pub(crate) desired: watch::Receiver<DesiredState>,
+    pub(crate) commands: mpsc::Receiver<SupervisorCommand>,
+    pub(crate) interval: watch::Receiver<StatusInterval>,
     /// Whether the worker answers.
     pub(crate) up: watch::Sender<bool>,
 }
 
 /// What the states share.
-struct Life {
+struct SupervisorTask {
     parts: Supervisor,
     backoff: Backoff,
-    cuda: Doubts,
+    cuda: CudaFailures,
 }
 
 /// Whether the build for NVIDIA cards works here.
 #[derive(Debug, Default)]
-struct Doubts {
-    ended_at_once: u32,
+struct CudaFailures {
+    early_failures: u32,
     last: String,
 }
 
-impl Doubts {
+impl CudaFailures {
     fn failed(&self) -> Option<&str> {
-        (self.ended_at_once >= AT_ONCE_TIMES).then_some(self.last.as_str())
+        (self.early_failures >= EARLY_FAILURES).then_some(self.last.as_str())
     }
 
     fn saw(&mut self, build: Build, ran: Duration, cause: &str) {
         if build == Build::Cuda {
-            self.ended_at_once = if ran < AT_ONCE { self.ended_at_once + 1 } else { 0 };
+            self.early_failures = if ran < EARLY { self.early_failures + 1 } else { 0 };
             cause.clone_into(&mut self.last);
         }
     }
@@ -104,27 +104,27 @@ impl Doubts {
 /// How a worker came to its end.
 enum Ended {
     /// We ended it.
-    Wanted,
+    Stopped,
     /// By itself.
     Died { cause: String, ran: Duration },
 }
 
 impl Supervisor {
-    /// Runs until [`Wanted::End`]; then no worker is left.
+    /// Runs until [`DesiredState::Stop`]; then no worker is left.
     pub(crate) async fn run(self) {
-        Life { parts: self, backoff: Backoff::new(), cuda: Doubts::default() }.run().await;
+        SupervisorTask { parts: self, backoff: Backoff::new(), cuda: CudaFailures::default() }.run().await;
     }
 }
 
-impl Life {
+impl SupervisorTask {
     async fn run(mut self) {
-        self.former_ends().await;
+        self.wait_for_previous_worker().await;
         loop {
-            let wanted = self.parts.wanted.borrow_and_update().clone();
-            match wanted {
-                Wanted::End => return,
-                Wanted::Hold(why) => self.held(why).await,
-                Wanted::Run(launch) => {
+            let desired = self.parts.desired.borrow_and_update().clone();
+            match desired {
+                DesiredState::Stop => return,
+                DesiredState::Hold(why) => self.held(why).await,
+                DesiredState::Run(launch) => {
                     if let Ended::Died { cause, ran } = self.running(&launch).await {
                         self.waiting(cause, ran).await;
                     }
@@ -134,22 +134,22 @@ impl Life {
     }
 
     /// After a kill of the app its worker may still be about to end, and holds the folder until then.
-    async fn former_ends(&mut self) {
-        let deadline = Instant::now() + FORMER_ENDS_WITHIN;
+    async fn wait_for_previous_worker(&mut self) {
+        let deadline = Instant::now() + PREVIOUS_ENDS_WITHIN;
         while Instant::now() < deadline && Connection::open(&self.parts.data).await.is_ok() {
-            sleep(LOOK_AGAIN).await;
+            sleep(PROBE_EVERY).await;
         }
     }
 
     async fn held(&mut self, why: String) {
         self.show(Process::Held { why });
         tokio::select! {
-            () = changed(&mut self.parts.wanted) => {}
-            () = restart(&mut self.parts.orders) => {}
+            () = changed(&mut self.parts.desired) => {}
+            () = restart(&mut self.parts.commands) => {}
         }
     }
 
-    async fn running(&mut self, launch: &Launch) -> Ended {
+    async fn running(&mut self, launch: &LaunchOptions) -> Ended {
         self.show(Process::Starting);
         let program = self.parts.programs.choose(self.cuda.failed());
         let started = Instant::now();
@@ -165,9 +165,9 @@ impl Life {
         let status = tokio::select! {
             status = child.ended() => Some(status),
             () = link => None,
-            () = changed(&mut self.parts.wanted) => None,
-            () = restart(&mut self.parts.orders) => {
-                self.forget();
+            () = changed(&mut self.parts.desired) => None,
+            () = restart(&mut self.parts.commands) => {
+                self.reset();
                 None
             }
         };
@@ -181,7 +181,7 @@ impl Life {
             None => {
                 child.stop().await;
                 tracing::info!("ended process {id} after {} s", ran.as_secs());
-                Ended::Wanted
+                Ended::Stopped
             }
         }
     }
@@ -204,26 +204,26 @@ impl Life {
             self.show(Process::Waiting { died: died.clone(), retry_in_ms, times });
             tokio::select! {
                 () = sleep_until(end.min(Instant::now() + COUNTDOWN)) => {}
-                () = changed(&mut self.parts.wanted) => return,
-                () = restart(&mut self.parts.orders) => return self.forget(),
+                () = changed(&mut self.parts.desired) => return,
+                () = restart(&mut self.parts.commands) => return self.reset(),
             }
         }
     }
 
     /// Who restarts it by hand has changed something.
-    fn forget(&mut self) {
+    fn reset(&mut self) {
         self.backoff = Backoff::new();
-        self.cuda = Doubts::default();
+        self.cuda = CudaFailures::default();
     }
 
-    fn link(&self) -> Link {
-        let Supervisor { data, board, pace, up, .. } = &self.parts;
-        Link { data: data.clone(), board: board.clone(), pace: pace.clone(), up: up.clone() }
+    fn link(&self) -> StatusFollower {
+        let Supervisor { data, app_state, interval, up, .. } = &self.parts;
+        StatusFollower { data: data.clone(), app_state: app_state.clone(), interval: interval.clone(), up: up.clone() }
     }
 
     /// Shows a state in which no worker answers.
     fn show(&self, process: Process) {
-        self.parts.board.change(|state| {
+        self.parts.app_state.update(|state| {
             state.worker = process;
             state.status = None;
         });
@@ -238,17 +238,17 @@ fn not_started(program: &Program, error: &io::Error) -> String {
     }
 }
 
-/// Something else is wanted. Never, once nobody can want anything else.
-async fn changed(wanted: &mut watch::Receiver<Wanted>) {
-    if wanted.changed().await.is_err() {
+/// Something else is desired. Never, once nobody can want anything else.
+async fn changed(desired: &mut watch::Receiver<DesiredState>) {
+    if desired.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
 /// A restart was ordered. Never, once nobody can order one.
-async fn restart(orders: &mut mpsc::Receiver<Order>) {
-    match orders.recv().await {
-        Some(Order::Restart) => {}
+async fn restart(commands: &mut mpsc::Receiver<SupervisorCommand>) {
+    match commands.recv().await {
+        Some(SupervisorCommand::Restart) => {}
         None => std::future::pending::<()>().await,
     }
 }

@@ -1,6 +1,6 @@
 //! The Debian package: installed, started, used, removed, and nothing of it is left.
 
-use super::session::{NOT_JOINED, Seat, wait_line};
+use super::session::{DesktopSession, NOT_JOINED, wait_line};
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{SOON, desktop::App};
 use std::{
@@ -34,13 +34,13 @@ async fn the_package_installs_runs_and_leaves_nothing() -> Result<()> {
         installed.files()?.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "png")).count();
     ensure!(icons >= 3, "icons of {icons} sizes");
 
-    let seat = Seat::new().await?;
-    let mut app = App::start_installed(&seat.desktop, Path::new(FILES[0]), &["--background"])?;
-    wait_line(&seat.tray.item(SOON).await?, NOT_JOINED).await?;
+    let session = DesktopSession::new().await?;
+    let mut app = App::start_installed(&session.desktop, Path::new(FILES[0]), &["--background"])?;
+    wait_line(&session.tray.item(SOON).await?, NOT_JOINED).await?;
     let worker = fs::read_link(format!("/proc/{}/exe", app.worker()?.pid))?;
     assert_eq!(worker, Path::new(FILES[1]));
 
-    let somebody = Somebody::new(seat.desktop.scratch())?;
+    let somebody = Somebody::new(session.desktop.scratch())?;
     let (own, other) = (somebody.autostart("GoGrid", FILES[0])?, somebody.autostart("Other", "/usr/bin/other")?);
     let files = installed.files()?;
     installed.remove()?;

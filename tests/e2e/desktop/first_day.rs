@@ -1,6 +1,6 @@
 //! The whole story: installed, joined, lent, watched, limited, paused, ended.
 
-use super::session::{NOT_JOINED, Seat, empty_grid, keep_answering, wait_line};
+use super::session::{DesktopSession, NOT_JOINED, empty_grid, keep_answering, wait_line};
 use anyhow::{Context, Result, bail, ensure};
 use gogrid_panel_api::{State, Status};
 use gogrid_testkit::{
@@ -26,16 +26,16 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 #[tokio::test]
 async fn a_machine_joins_by_its_window_answers_and_obeys_tray_and_page() -> Result<()> {
-    let (seat, mut cluster) = (Seat::new().await?, empty_grid().await?);
+    let (session, mut cluster) = (DesktopSession::new().await?, empty_grid().await?);
     // The first start shows the window by itself.
-    let mut app = App::start_driven(&seat.desktop, &[])?;
-    let item = seat.tray.item(SOON).await?;
+    let mut app = App::start_driven(&session.desktop, &[])?;
+    let item = session.tray.item(SOON).await?;
     wait_line(&item, NOT_JOINED).await?;
-    let driver = WebDriver::start(&seat.desktop, &app).await?;
+    let driver = WebDriver::start(&session.desktop, &app).await?;
     let page = driver.page().await?;
 
     welcome(&page, &cluster.invite(&[]).await?).await?;
-    let entry = seat.desktop.home().join(".config/autostart/GoGrid.desktop");
+    let entry = session.desktop.home().join(".config/autostart/GoGrid.desktop");
     let entry = fs::read_to_string(entry).context("the entry for the login")?;
     ensure!(entry.contains("--background") && entry.contains("gogrid-desktop"), "{entry}");
 

@@ -1,6 +1,6 @@
 //! A key store that is missing, locked or says no holds up the machine's key, and nothing else.
 
-use super::session::{NOT_JOINED, Seat, wait_line};
+use super::session::{DesktopSession, NOT_JOINED, wait_line};
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{
     SOON,
@@ -64,10 +64,10 @@ async fn a_locked_key_store_is_waited_for_without_holding_up_anything() -> Resul
 
 #[tokio::test]
 async fn the_key_is_in_the_key_store_and_nowhere_else() -> Result<()> {
-    let seat = Seat::new().await?;
-    let (app, item) = seat.app().await?;
+    let session = DesktopSession::new().await?;
+    let (app, item) = session.app().await?;
     let key =
-        seat.desktop.run("secret-tool", ["lookup", "service", "org.gogrid.desktop", "username", "machine-key"])?;
+        session.desktop.run("secret-tool", ["lookup", "service", "org.gogrid.desktop", "username", "machine-key"])?;
     let key = key.trim();
     ensure!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "the key store has no key");
     for process in app.running() {

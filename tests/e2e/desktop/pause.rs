@@ -2,7 +2,7 @@
 
 use super::{
     figures_count,
-    session::{Seat, empty_grid, join, keep_answering},
+    session::{DesktopSession, empty_grid, join, keep_answering},
 };
 use anyhow::{Result, bail};
 use gogrid_panel_api::{Request, State, Status};
@@ -24,8 +24,8 @@ const BOUND: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn a_click_in_the_tray_stops_sixteen_answers_at_once() -> Result<()> {
-    let (seat, mut cluster) = (Seat::new().await?, empty_grid().await?);
-    let (app, item) = seat.app().await?;
+    let (session, mut cluster) = (DesktopSession::new().await?, empty_grid().await?);
+    let (app, item) = session.app().await?;
     let mut control = join(&app, &mut cluster).await?;
     let answering = (0..SESSIONS).map(|_| keep_answering(cluster.api()));
     let mut took = tokio::select! {

@@ -15,14 +15,14 @@ pub(super) const NOT_JOINED: &str = "Not joined to a grid yet";
 const STORY: usize = 960;
 
 /// A desktop whose key store is open.
-pub(super) struct Seat {
+pub(super) struct DesktopSession {
     // In this order they end.
     pub(super) tray: TrayHost,
     _key_ring: KeyRing,
     pub(super) desktop: Desktop,
 }
 
-impl Seat {
+impl DesktopSession {
     pub(super) async fn new() -> Result<Self> {
         let desktop = Desktop::start().await?;
         let key_ring = KeyRing::unlocked(&desktop).await?;

@@ -26,16 +26,16 @@ impl Vault for FakeVault {
     }
 }
 
-struct Story {
+struct Fixture {
     vault: Arc<FakeVault>,
     answers: blocking::SyncSender<Result<MachineKey, VaultError>>,
-    board: Board,
-    desk: KeyDesk,
+    app_state: AppStateStore,
+    handle: KeyStoreHandle,
     file: PathBuf,
     _folder: TempDir,
 }
 
-impl Story {
+impl Fixture {
     /// With a key file that is there already, or not.
     fn start(file_allowed: bool, file_there: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -45,22 +45,22 @@ impl Story {
         }
         let (answers, receiver) = blocking::sync_channel(4);
         let vault = Arc::new(FakeVault { answers: Mutex::new(receiver), asked: AtomicUsize::new(0) });
-        let board = Board::new("1".into(), AppSettings::default());
+        let app_state = AppStateStore::new("1".into(), AppSettings::default());
         let dynamic: Arc<dyn Vault> = vault.clone();
-        let (mut keeper, desk) = Keeper::new(dynamic, board.clone(), file.clone(), file_allowed);
-        keeper.patience = PATIENCE;
-        tokio::spawn(keeper.run());
-        Self { vault, answers, board, desk, file, _folder: folder }
+        let (mut key_loader, handle) = KeyLoader::new(dynamic, app_state.clone(), file.clone(), file_allowed);
+        key_loader.patience = PATIENCE;
+        tokio::spawn(key_loader.run());
+        Self { vault, answers, app_state, handle, file, _folder: folder }
     }
 
-    async fn answer(&self, wanted: impl Fn(&KeyAnswer) -> bool) -> KeyAnswer {
-        let mut answer = self.desk.answer();
+    async fn answer(&self, wanted: impl Fn(&KeyState) -> bool) -> KeyState {
+        let mut answer = self.handle.answer();
         timeout(SOON, answer.wait_for(|answer| wanted(answer))).await.expect("in time").unwrap().clone()
     }
 
     async fn store(&self, wanted: impl Fn(&KeyStore) -> bool) -> KeyStore {
-        let mut board = self.board.follow();
-        timeout(SOON, board.wait_for(|state| wanted(&state.key_store)))
+        let mut app_state = self.app_state.subscribe();
+        timeout(SOON, app_state.wait_for(|state| wanted(&state.key_store)))
             .await
             .expect("in time")
             .unwrap()
@@ -79,101 +79,101 @@ fn key() -> MachineKey {
 
 #[tokio::test]
 async fn an_open_store_gives_the_key() {
-    let story = Story::start(false, false);
-    story.answers.send(Ok(key())).unwrap();
-    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Key(key()));
-    assert_eq!(story.store(|store| *store != KeyStore::Opening).await, KeyStore::System);
+    let fixture = Fixture::start(false, false);
+    fixture.answers.send(Ok(key())).unwrap();
+    assert_eq!(fixture.answer(|answer| *answer != KeyState::Waiting).await, KeyState::Key(key()));
+    assert_eq!(fixture.store(|store| *store != KeyStore::Opening).await, KeyStore::System);
 }
 
 #[tokio::test]
 async fn a_locked_store_is_said_to_be_locked_and_may_still_win() {
-    let story = Story::start(false, false);
+    let fixture = Fixture::start(false, false);
     let asked = Instant::now();
-    let store = story.store(unavailable).await;
+    let store = fixture.store(unavailable).await;
     assert!(matches!(store, KeyStore::Unavailable { locked: true, .. }), "{store:?}");
     assert!(asked.elapsed() >= PATIENCE, "an answer that takes a moment is no lock");
-    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Missing);
-    story.answers.send(Ok(key())).unwrap();
-    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Missing).await, KeyAnswer::Key(key()));
-    assert_eq!(story.board.copy().key_store, KeyStore::System);
+    assert_eq!(fixture.answer(|answer| *answer != KeyState::Waiting).await, KeyState::Missing);
+    fixture.answers.send(Ok(key())).unwrap();
+    assert_eq!(fixture.answer(|answer| *answer != KeyState::Missing).await, KeyState::Key(key()));
+    assert_eq!(fixture.app_state.snapshot().key_store, KeyStore::System);
 }
 
 #[tokio::test]
 async fn a_locked_store_that_has_forgotten_the_question_is_asked_again() {
-    let story = Story::start(false, false);
-    story.store(unavailable).await;
-    story.desk.try_again();
-    story.store(|store| *store == KeyStore::Opening).await;
-    assert_eq!(story.answer(|_| true).await, KeyAnswer::Waiting);
-    story.store(unavailable).await;
-    story.answers.send(Ok(key())).unwrap();
-    story.answer(|answer| *answer == KeyAnswer::Key(key())).await;
+    let fixture = Fixture::start(false, false);
+    fixture.store(unavailable).await;
+    fixture.handle.try_again();
+    fixture.store(|store| *store == KeyStore::Opening).await;
+    assert_eq!(fixture.answer(|_| true).await, KeyState::Waiting);
+    fixture.store(unavailable).await;
+    fixture.answers.send(Ok(key())).unwrap();
+    fixture.answer(|answer| *answer == KeyState::Key(key())).await;
 }
 
 #[tokio::test]
 async fn many_clicks_ask_a_few_times() {
-    let story = Story::start(false, false);
+    let fixture = Fixture::start(false, false);
     for _ in 0..2 * ASKED {
-        story.store(unavailable).await;
-        story.desk.try_again();
-        story.store(|store| *store == KeyStore::Opening).await;
+        fixture.store(unavailable).await;
+        fixture.handle.try_again();
+        fixture.store(|store| *store == KeyStore::Opening).await;
     }
-    assert!(story.vault.asked.load(Ordering::SeqCst) <= ASKED);
+    assert!(fixture.vault.asked.load(Ordering::SeqCst) <= ASKED);
 }
 
 #[tokio::test]
 async fn a_denied_store_can_be_tried_again() {
-    let story = Story::start(false, false);
-    story.answers.send(Err(VaultError::Denied("dismissed".into()))).unwrap();
-    let store = story.store(unavailable).await;
+    let fixture = Fixture::start(false, false);
+    fixture.answers.send(Err(VaultError::Denied("dismissed".into()))).unwrap();
+    let store = fixture.store(unavailable).await;
     let KeyStore::Unavailable { why, locked: true } = store else { panic!("{store:?}") };
     assert!(why.contains("dismissed"), "{why}");
-    story.desk.try_again();
-    story.answers.send(Ok(key())).unwrap();
-    story.answer(|answer| *answer == KeyAnswer::Key(key())).await;
-    assert_eq!(story.vault.asked.load(Ordering::SeqCst), 2);
+    fixture.handle.try_again();
+    fixture.answers.send(Ok(key())).unwrap();
+    fixture.answer(|answer| *answer == KeyState::Key(key())).await;
+    assert_eq!(fixture.vault.asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
 async fn without_a_store_the_donor_decides() {
-    let story = Story::start(false, false);
-    story.answers.send(Err(VaultError::Missing("no service".into()))).unwrap();
-    let store = story.store(unavailable).await;
+    let fixture = Fixture::start(false, false);
+    fixture.answers.send(Err(VaultError::Missing("no service".into()))).unwrap();
+    let store = fixture.store(unavailable).await;
     assert!(matches!(store, KeyStore::Unavailable { locked: false, .. }), "{store:?}");
-    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Missing);
-    story.desk.allow_file(true);
-    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Missing).await, KeyAnswer::File);
-    assert_eq!(story.board.copy().key_store, KeyStore::File);
-    assert!(!story.file.exists(), "the worker makes it");
+    assert_eq!(fixture.answer(|answer| *answer != KeyState::Waiting).await, KeyState::Missing);
+    fixture.handle.allow_file(true);
+    assert_eq!(fixture.answer(|answer| *answer != KeyState::Missing).await, KeyState::File);
+    assert_eq!(fixture.app_state.snapshot().key_store, KeyStore::File);
+    assert!(!fixture.file.exists(), "the worker makes it");
 }
 
 #[tokio::test]
 async fn a_donor_who_agreed_before_is_not_asked_again() {
-    let story = Story::start(true, false);
-    story.answers.send(Err(VaultError::Missing("no service".into()))).unwrap();
-    assert_eq!(story.answer(|answer| *answer == KeyAnswer::File).await, KeyAnswer::File);
+    let fixture = Fixture::start(true, false);
+    fixture.answers.send(Err(VaultError::Missing("no service".into()))).unwrap();
+    assert_eq!(fixture.answer(|answer| *answer == KeyState::File).await, KeyState::File);
 }
 
 #[tokio::test]
 async fn a_machine_whose_key_is_in_a_file_stays_with_it() {
-    let story = Story::start(true, true);
-    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::File);
-    assert_eq!(story.vault.asked.load(Ordering::SeqCst), 0);
+    let fixture = Fixture::start(true, true);
+    assert_eq!(fixture.answer(|answer| *answer != KeyState::Waiting).await, KeyState::File);
+    assert_eq!(fixture.vault.asked.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
 async fn a_file_of_before_is_left_alone_where_the_donor_takes_the_agreement_back() {
-    let story = Story::start(false, true);
-    story.answers.send(Ok(key())).unwrap();
-    assert_eq!(story.answer(|answer| *answer != KeyAnswer::Waiting).await, KeyAnswer::Key(key()));
+    let fixture = Fixture::start(false, true);
+    fixture.answers.send(Ok(key())).unwrap();
+    assert_eq!(fixture.answer(|answer| *answer != KeyState::Waiting).await, KeyState::Key(key()));
 }
 
 #[tokio::test]
 async fn agreeing_while_the_store_is_locked_ends_the_wait() {
-    let story = Story::start(false, false);
-    story.store(unavailable).await;
-    story.desk.allow_file(true);
-    story.answer(|answer| *answer == KeyAnswer::File).await;
-    story.answers.send(Ok(key())).unwrap();
-    assert_eq!(*story.desk.answer().borrow(), KeyAnswer::File, "the worker runs with the file's key");
+    let fixture = Fixture::start(false, false);
+    fixture.store(unavailable).await;
+    fixture.handle.allow_file(true);
+    fixture.answer(|answer| *answer == KeyState::File).await;
+    fixture.answers.send(Ok(key())).unwrap();
+    assert_eq!(*fixture.handle.answer().borrow(), KeyState::File, "the worker runs with the file's key");
 }

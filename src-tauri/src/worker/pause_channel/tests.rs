@@ -1,5 +1,5 @@
 use super::{
-    super::{commands::Orders, fake::FakeWorker},
+    super::{commands::WorkerCommands, fake::FakeWorker},
     *,
 };
 use gogrid_panel_api::PauseRequest;
@@ -10,19 +10,19 @@ use tokio::{task::JoinHandle, time::timeout};
 /// No test waits longer for what should come at once.
 const SOON: Duration = Duration::from_secs(10);
 
-struct Story {
+struct Fixture {
     data: TempDir,
     up: watch::Sender<bool>,
-    brake: Brake,
-    _lane: JoinHandle<()>,
+    pause_channel: PauseChannel,
+    _task: JoinHandle<()>,
 }
 
-impl Story {
+impl Fixture {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
         let up = watch::Sender::new(false);
-        let (brake, lane) = Brake::new(data.path().to_owned(), up.subscribe());
-        Self { data, up, brake, _lane: tokio::spawn(lane) }
+        let (pause_channel, pause_task) = PauseChannel::new(data.path().to_owned(), up.subscribe());
+        Self { data, up, pause_channel, _task: tokio::spawn(pause_task) }
     }
 }
 
@@ -32,53 +32,53 @@ const fn pause() -> Request {
 
 #[tokio::test]
 async fn a_pause_passes_an_order_that_takes_its_time() {
-    let story = Story::start();
+    let fixture = Fixture::start();
     let slow = |request: &Request| (!matches!(request, Request::Join { .. })).then_some(Response::Done);
-    let mut worker = FakeWorker::listen(story.data.path(), slow);
-    story.up.send_replace(true);
-    let orders = Orders::new(story.data.path().to_owned(), story.brake.clone());
+    let mut worker = FakeWorker::listen(fixture.data.path(), slow);
+    fixture.up.send_replace(true);
+    let commands = WorkerCommands::new(fixture.data.path().to_owned(), fixture.pause_channel.clone());
     let join = tokio::spawn({
-        let orders = orders.clone();
-        async move { orders.ask(Request::Join { code: "gogrid1-abc".into() }).await }
+        let commands = commands.clone();
+        async move { commands.ask(Request::Join { code: "gogrid1-abc".into() }).await }
     });
-    assert!(matches!(worker.next_order().await, Request::Join { .. }));
+    assert!(matches!(worker.next_command().await, Request::Join { .. }));
     let click = Instant::now();
-    assert_eq!(timeout(SOON, orders.ask(pause())).await.unwrap(), Ok(Response::Done));
+    assert_eq!(timeout(SOON, commands.ask(pause())).await.unwrap(), Ok(Response::Done));
     assert!(click.elapsed() < Duration::from_millis(100), "{:?}", click.elapsed());
-    assert_eq!(worker.next_order().await, pause());
+    assert_eq!(worker.next_command().await, pause());
     assert!(!join.is_finished());
     join.abort();
 }
 
 #[tokio::test]
 async fn a_worker_that_was_restarted_is_found_again() {
-    let story = Story::start();
-    let first = FakeWorker::willing(story.data.path());
-    assert_eq!(story.brake.press(pause()).await, Ok(Response::Done));
+    let fixture = Fixture::start();
+    let first = FakeWorker::willing(fixture.data.path());
+    assert_eq!(fixture.pause_channel.send(pause()).await, Ok(Response::Done));
     drop(first);
-    let refused = story.brake.press(pause()).await.unwrap_err();
+    let refused = fixture.pause_channel.send(pause()).await.unwrap_err();
     assert_eq!(refused.message, "the engine is not running");
-    let mut second = FakeWorker::willing(story.data.path());
-    assert_eq!(story.brake.press(Request::Resume).await, Ok(Response::Done));
-    assert_eq!(second.next_order().await, Request::Resume);
+    let mut second = FakeWorker::willing(fixture.data.path());
+    assert_eq!(fixture.pause_channel.send(Request::Resume).await, Ok(Response::Done));
+    assert_eq!(second.next_command().await, Request::Resume);
 }
 
 #[tokio::test]
 async fn a_refusal_is_an_error_in_the_workers_words() {
-    let story = Story::start();
+    let fixture = Fixture::start();
     let refusal = RequestError::new(Some("seconds"), "too long");
     let answer = Response::Refused(refusal.clone());
-    let _worker = FakeWorker::listen(story.data.path(), move |_| Some(answer.clone()));
-    let orders = Orders::new(story.data.path().to_owned(), story.brake.clone());
-    assert_eq!(orders.ask(pause()).await, Err(refusal.clone()));
-    assert_eq!(orders.ask(Request::Limits).await, Err(refusal));
+    let _worker = FakeWorker::listen(fixture.data.path(), move |_| Some(answer.clone()));
+    let commands = WorkerCommands::new(fixture.data.path().to_owned(), fixture.pause_channel.clone());
+    assert_eq!(commands.ask(pause()).await, Err(refusal.clone()));
+    assert_eq!(commands.ask(Request::Limits).await, Err(refusal));
 }
 
 #[tokio::test]
 async fn what_the_app_does_itself_is_refused() {
-    let story = Story::start();
-    let orders = Orders::new(story.data.path().to_owned(), story.brake.clone());
+    let fixture = Fixture::start();
+    let commands = WorkerCommands::new(fixture.data.path().to_owned(), fixture.pause_channel.clone());
     for request in [Request::Status, Request::Follow { every_ms: 1000 }] {
-        assert_eq!(orders.ask(request).await.unwrap_err().field.as_deref(), Some("request"));
+        assert_eq!(commands.ask(request).await.unwrap_err().field.as_deref(), Some("request"));
     }
 }

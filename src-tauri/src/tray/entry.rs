@@ -4,9 +4,9 @@ use jiff::Zoned;
 
 /// An entry of the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Click {
+pub(crate) enum MenuEntry {
     /// Pause, or resume: as the menu says.
-    Act,
+    PauseOrResume,
     /// Pause for some minutes.
     Minutes(u16),
     /// Pause until the next morning.
@@ -19,12 +19,12 @@ pub(crate) enum Click {
     Quit,
 }
 
-impl Click {
+impl MenuEntry {
     /// The pauses that end by themselves, in the menu's order.
     pub(super) const PAUSES: [Self; 4] =
         [Self::Minutes(15), Self::Minutes(60), Self::UntilTomorrow, Self::AfterAnswers];
     const ALL: [Self; 7] = [
-        Self::Act,
+        Self::PauseOrResume,
         Self::Minutes(15),
         Self::Minutes(60),
         Self::UntilTomorrow,
@@ -36,7 +36,7 @@ impl Click {
     /// The entry's name in the menu's events.
     pub(super) const fn id(self) -> &'static str {
         match self {
-            Self::Act => "act",
+            Self::PauseOrResume => "act",
             Self::Minutes(15) => "pause-15-minutes",
             Self::Minutes(_) => "pause-1-hour",
             Self::UntilTomorrow => "pause-until-tomorrow",
@@ -49,7 +49,7 @@ impl Click {
     /// What the entry says.
     pub(super) const fn label(self) -> &'static str {
         match self {
-            Self::Act => Action::Pause.label(),
+            Self::PauseOrResume => Action::Pause.label(),
             Self::Minutes(15) => "15 minutes",
             Self::Minutes(_) => "1 hour",
             Self::UntilTomorrow => "Until tomorrow",
@@ -61,15 +61,15 @@ impl Click {
 
     /// The entry of this name.
     pub(super) fn of(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|click| click.id() == id)
+        Self::ALL.into_iter().find(|entry| entry.id() == id)
     }
 
     /// What the worker is asked; nothing for what the app does itself.
     pub(super) fn request(self, shown: Action, now: &Zoned) -> Option<Request> {
         let pause = |seconds, after_answers| Some(Request::Pause(PauseRequest { seconds, after_answers }));
         match self {
-            Self::Act if shown == Action::Resume => Some(Request::Resume),
-            Self::Act => pause(None, false),
+            Self::PauseOrResume if shown == Action::Resume => Some(Request::Resume),
+            Self::PauseOrResume => pause(None, false),
             Self::Minutes(minutes) => pause(Some(u64::from(minutes) * 60), false),
             Self::UntilTomorrow => pause(Some(seconds_until_morning(now)), false),
             Self::AfterAnswers => pause(None, true),
@@ -92,29 +92,33 @@ mod tests {
     }
 
     #[rstest]
-    #[case(Click::Act, Action::Pause, pause(None, false))]
-    #[case(Click::Act, Action::Resume, Some(Request::Resume))]
-    #[case(Click::Minutes(15), Action::Pause, pause(Some(900), false))]
-    #[case(Click::Minutes(60), Action::Resume, pause(Some(3600), false))]
-    #[case(Click::UntilTomorrow, Action::Pause, pause(Some(12 * 3600), false))]
-    #[case(Click::AfterAnswers, Action::Pause, pause(None, true))]
-    #[case(Click::Open, Action::Pause, None)]
-    #[case(Click::Quit, Action::Pause, None)]
-    fn each_entry_asks_for_what_it_says(#[case] click: Click, #[case] shown: Action, #[case] request: Option<Request>) {
-        assert_eq!(click.request(shown, &evening()), request);
+    #[case(MenuEntry::PauseOrResume, Action::Pause, pause(None, false))]
+    #[case(MenuEntry::PauseOrResume, Action::Resume, Some(Request::Resume))]
+    #[case(MenuEntry::Minutes(15), Action::Pause, pause(Some(900), false))]
+    #[case(MenuEntry::Minutes(60), Action::Resume, pause(Some(3600), false))]
+    #[case(MenuEntry::UntilTomorrow, Action::Pause, pause(Some(12 * 3600), false))]
+    #[case(MenuEntry::AfterAnswers, Action::Pause, pause(None, true))]
+    #[case(MenuEntry::Open, Action::Pause, None)]
+    #[case(MenuEntry::Quit, Action::Pause, None)]
+    fn each_entry_asks_for_what_it_says(
+        #[case] entry: MenuEntry,
+        #[case] shown: Action,
+        #[case] request: Option<Request>,
+    ) {
+        assert_eq!(entry.request(shown, &evening()), request);
     }
 
     #[test]
     fn each_entry_is_found_by_its_name() {
-        for click in Click::ALL {
-            assert_eq!(Click::of(click.id()), Some(click));
+        for entry in MenuEntry::ALL {
+            assert_eq!(MenuEntry::of(entry.id()), Some(entry));
         }
-        assert_eq!(Click::of("fly"), None);
+        assert_eq!(MenuEntry::of("fly"), None);
     }
 
     #[test]
     fn the_labels_are_those_of_the_contract() {
-        let labels = Click::ALL.map(Click::label);
+        let labels = MenuEntry::ALL.map(MenuEntry::label);
         let contract =
             ["Pause", "15 minutes", "1 hour", "Until tomorrow", "After the current answers", "Open GoGrid", "Quit"];
         assert_eq!(labels, contract);
