@@ -1,6 +1,7 @@
 /** What the app does in words: a headline, and a sentence that says for whom, what and why. */
 import type { AppState, Process, Stage, State, Status } from "../api/types";
 import { words } from "../words";
+import { reasonText } from "./reason";
 import { lendsGpu } from "./settings";
 import { civil } from "./time";
 import { cores, share } from "./units";
@@ -68,7 +69,7 @@ function title(status: Status): string {
 
 function sentence(status: Status): string {
   const grid = gridOf(status);
-  const because = text.because(text.reason(status.allowance.reason, civil));
+  const because = text.because(reasonText(status.allowance.reason));
   switch (status.state) {
     case "not_joined":
       return text.notJoined;

@@ -4,10 +4,10 @@
  * Memory is sold and shown in powers of two under the name GB (8 GB on a graphics card are 8 × 2³⁰ bytes); disks and
  * lines are counted in powers of ten. Both are written the way their labels are.
  */
+import { THIN } from "../design/typography";
 import { words } from "../words";
 
-/** Between a number and its unit: narrow, and never a line's end. */
-export const THIN = "\u202f";
+export { THIN };
 
 const BINARY = 1024;
 const DECIMAL = 1000;
