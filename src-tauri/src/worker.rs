@@ -3,17 +3,17 @@
 //! ```text
 //! key, name ──► Supervisor ── starts, restarts, ends ──► gogrid worker
 //!                  │ while it runs                          ▲  ▲  ▲
-//!                  ├── link: follows the status ────────────┘  │  │
-//!                  └── pause_channel: pause and resume ────────────────┘  │
-//! the page's orders: a connection each ───────────────────────────┘
+//!                  └── StatusFollower ──────────────────────┘  │  │
+//! PauseChannel: pause and resume ──────────────────────────────┘  │
+//! WorkerCommands: a connection for each request ──────────────────┘
 //! ```
-//! A pause has a connection of its own that is kept open, so that it never waits behind a slow order, such as a join.
+//! A pause has a connection of its own that is kept open, so that it never waits behind a slow request, such as a join.
 
 mod backoff;
 mod cause;
 mod child;
+mod client_error;
 mod commands;
-mod connection;
 mod driver;
 #[cfg(test)]
 #[cfg(unix)]
@@ -22,9 +22,6 @@ mod pause_channel;
 mod program;
 mod status_follower;
 mod stderr;
-#[cfg_attr(unix, path = "worker/stream/unix.rs")]
-#[cfg_attr(windows, path = "worker/stream/windows.rs")]
-mod stream;
 mod supervisor;
 
 pub(crate) use commands::WorkerCommands;

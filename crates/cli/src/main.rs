@@ -10,7 +10,6 @@ mod launch;
 mod logs;
 mod shutdown;
 mod sse;
-mod worker_client;
 
 use args::{Args, Command, ModelCommand};
 use clap::Parser;

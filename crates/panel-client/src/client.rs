@@ -1,118 +1,124 @@
-//! A client of the control socket of a worker on this machine.
-
-#[cfg(unix)]
-#[path = "worker_client/unix.rs"]
-mod stream;
-#[cfg(windows)]
-#[path = "worker_client/windows.rs"]
-mod stream;
-
-use anyhow::{Context, Result, bail};
+use crate::{
+    error::ClientError,
+    stream::{Stream, connect},
+};
 use gogrid_panel_api::{Request, Response, Status};
-use std::{io, path::Path, time::Duration};
-use stream::Stream;
+use std::{path::Path, time::Duration};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     time::timeout,
 };
 
-/// The worker answers from memory; the longest order, a pause, waits for the step that is being computed.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// The longest response line, in bytes. A day's history and 400 days of work are a tenth of it.
+pub const MAX_RESPONSE: u64 = 1024 * 1024;
+/// The deadline of an ordinary request. The worker answers from memory, except for a pause, which waits for the slice
+/// that is computing: milliseconds, or at worst a layer of a large model on a slow machine.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection to one worker.
+/// A connection to one worker. Requests are answered in order, so a client that gave up on an answer must be dropped:
+/// the late answer would be taken for that of the next request.
 #[derive(Debug)]
-pub(crate) struct WorkerClient {
+pub struct WorkerClient {
     stream: BufReader<Stream>,
+    /// The part of the next response line that has arrived.
+    line: Vec<u8>,
 }
 
 impl WorkerClient {
-    /// The worker that runs in `data`; `None` when none does.
+    /// Connects to the worker that runs in this data folder.
     ///
     /// # Errors
-    /// When one may be running, but cannot be spoken to.
-    pub(crate) async fn find(data: &Path) -> Result<Option<Self>> {
-        match stream::connect(data).await {
-            Ok(stream) => Ok(Some(Self { stream: BufReader::new(stream) })),
-            // No socket, or one that a worker left that was killed.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                Ok(None)
-            }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Err(error).with_context(|| format!("the worker in {} is another user's", data.display()))
-            }
-            Err(error) => Err(error).with_context(|| format!("the worker in {} cannot be reached", data.display())),
+    /// [`ClientError::NotRunning`] when none does, or why it cannot be reached.
+    pub async fn connect(data: &Path) -> Result<Self, ClientError> {
+        let stream = connect(data).await.map_err(|error| ClientError::connecting(data, error))?;
+        Ok(Self { stream: BufReader::new(stream), line: Vec::new() })
+    }
+
+    /// Connects to the worker that runs in this data folder; `None` when none does.
+    ///
+    /// # Errors
+    /// When one may be running but cannot be reached.
+    pub async fn find(data: &Path) -> Result<Option<Self>, ClientError> {
+        match Self::connect(data).await {
+            Ok(client) => Ok(Some(client)),
+            Err(ClientError::NotRunning { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// The worker that runs in `data`.
+    /// Sends a request and waits up to `deadline` for its response.
     ///
     /// # Errors
-    /// When none does, or it cannot be spoken to.
-    pub(crate) async fn connect(data: &Path) -> Result<Self> {
-        Self::find(data).await?.with_context(|| format!("no worker is running in {}", data.display()))
+    /// When the worker refuses, does not answer in time, or is gone.
+    pub async fn ask(&mut self, request: &Request, deadline: Duration) -> Result<Response, ClientError> {
+        let exchange = async {
+            self.send(request).await?;
+            self.next().await
+        };
+        timeout(deadline, exchange).await.map_err(|_| ClientError::Timeout(deadline))?
     }
 
-    /// Asks, and takes the answer.
-    ///
-    /// # Errors
-    /// When the worker refuses, with its words, or is gone.
-    pub(crate) async fn ask(&mut self, request: &Request) -> Result<Response> {
-        self.send(request).await?;
-        self.next_within(Duration::ZERO).await
-    }
-
-    /// Asks for the state.
+    /// Asks for the status, within [`ANSWER_TIMEOUT`].
     ///
     /// # Errors
     /// As [`WorkerClient::ask`].
-    pub(crate) async fn status(&mut self) -> Result<Status> {
-        match self.ask(&Request::Status).await? {
+    pub async fn status(&mut self) -> Result<Status, ClientError> {
+        match self.ask(&Request::Status, ANSWER_TIMEOUT).await? {
             Response::Status(status) => Ok(*status),
-            _ => bail!(MISUNDERSTOOD),
+            _ => Err(ClientError::NotUnderstood),
         }
     }
 
-    /// Has something done.
+    /// Sends a command, a request that is answered by `done`, and waits for it up to [`ANSWER_TIMEOUT`].
     ///
     /// # Errors
     /// As [`WorkerClient::ask`].
-    pub(crate) async fn order(&mut self, request: &Request) -> Result<()> {
-        match self.ask(request).await? {
+    pub async fn command(&mut self, request: &Request) -> Result<(), ClientError> {
+        match self.ask(request, ANSWER_TIMEOUT).await? {
             Response::Done => Ok(()),
-            _ => bail!(MISUNDERSTOOD),
+            _ => Err(ClientError::NotUnderstood),
         }
     }
 
-    /// Asks without waiting for the answer.
-    pub(crate) async fn send(&mut self, request: &Request) -> Result<()> {
-        let mut line = serde_json::to_vec(request)?;
-        line.push(b'\n');
-        self.stream.get_mut().write_all(&line).await.context(GONE)
-    }
-
-    /// The next answer, which may take so long by the request itself, and as much longer as any answer.
+    /// Sends a request without waiting for its response, as [`Request::Follow`] needs it.
     ///
     /// # Errors
-    /// When it is a refusal, does not come, or the worker is gone.
-    pub(crate) async fn next_within(&mut self, expected: Duration) -> Result<Response> {
-        timeout(expected + ANSWERS_WITHIN, self.next()).await.context("the worker does not answer")?
+    /// [`ClientError::Closed`] when the worker is gone.
+    pub async fn send(&mut self, request: &Request) -> Result<(), ClientError> {
+        let mut line = serde_json::to_vec(request).map_err(|_| ClientError::NotUnderstood)?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line).await.map_err(|_| ClientError::Closed)
     }
 
-    async fn next(&mut self) -> Result<Response> {
-        let mut line = Vec::new();
-        self.stream.read_until(b'\n', &mut line).await.context(GONE)?;
-        if line.pop() != Some(b'\n') {
-            bail!(GONE);
+    /// The next response, within `deadline`.
+    ///
+    /// # Errors
+    /// As [`WorkerClient::next`], and [`ClientError::Timeout`].
+    pub async fn next_within(&mut self, deadline: Duration) -> Result<Response, ClientError> {
+        timeout(deadline, self.next()).await.map_err(|_| ClientError::Timeout(deadline))?
+    }
+
+    /// The next response. Cancel-safe: the part of the line that has arrived is kept.
+    ///
+    /// # Errors
+    /// When it is a refusal or not understood, or the worker is gone.
+    pub async fn next(&mut self) -> Result<Response, ClientError> {
+        // One byte more than the longest line, so that a line of exactly that length still has its end.
+        let left = (MAX_RESPONSE + 1).saturating_sub(self.line.len() as u64);
+        let read = (&mut self.stream).take(left).read_until(b'\n', &mut self.line).await;
+        let mut line = std::mem::take(&mut self.line);
+        let whole = read.is_ok() && line.pop_if(|byte| *byte == b'\n').is_some();
+        if !whole {
+            let too_long = line.len() as u64 > MAX_RESPONSE;
+            return Err(if too_long { ClientError::TooLong(MAX_RESPONSE) } else { ClientError::Closed });
         }
-        match serde_json::from_slice(&line).context(MISUNDERSTOOD)? {
-            Response::Refused(refused) => bail!("{}", refused.message),
-            response => Ok(response),
+        match serde_json::from_slice(&line) {
+            Ok(Response::Refused(refusal)) => Err(ClientError::Refused(refusal)),
+            Ok(response) => Ok(response),
+            Err(_) => Err(ClientError::NotUnderstood),
         }
     }
 }
-
-const GONE: &str = "the worker has ended the connection";
-const MISUNDERSTOOD: &str = "the worker's answer is not understood: it may be of another version";
 
 #[cfg(test)]
 #[cfg(unix)]

@@ -79,8 +79,8 @@ pub(crate) fn start(app: &AppHandle<Wry>) -> Result<Running> {
         tracing::warn!("{notice}");
         app_state.notice(notice);
     }
-    let (up, interval) = (watch::Sender::new(false), watch::Sender::new(StatusInterval::Tray));
-    let (pause_channel, pause_task) = PauseChannel::new(folders.worker.clone(), up.subscribe());
+    let (worker_up, interval) = (watch::Sender::new(false), watch::Sender::new(StatusInterval::Tray));
+    let (pause_channel, pause_task) = PauseChannel::new(folders.worker.clone(), worker_up.subscribe());
     spawn(pause_task);
     let commands = WorkerCommands::new(folders.worker.clone(), pause_channel);
     app.manage(interval.clone());
@@ -102,7 +102,7 @@ pub(crate) fn start(app: &AppHandle<Wry>) -> Result<Running> {
         desired: desired.subscribe(),
         commands: received,
         interval: interval.subscribe(),
-        up,
+        worker_up,
     };
     let supervisor = spawn(supervisor.run());
     spawn(notify::follow(app.clone(), app_state.clone(), commands.clone()));

@@ -1,18 +1,19 @@
-//! What the page asks of the worker.
+//! Requests of the page and the tray to the worker.
 
-use super::{PauseChannel, connection::Connection};
+use super::{PauseChannel, client_error::for_page};
 use gogrid_panel_api::{Request, RequestError, Response};
+use gogrid_panel_client::WorkerClient;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// WorkerCommands that the page may have under way: a join, a self-test and what is drawn meanwhile.
+/// Requests in flight at once: a join, a self-test, and what the page draws meanwhile.
 const MAX_CONCURRENT: usize = 8;
-/// The worker answers from memory.
+/// The worker answers these from memory.
 const QUICK: Duration = Duration::from_secs(10);
-/// The coordinator is asked first, or answers under way are finished, or there are some seconds of work to measure.
+/// These wait for the coordinator, for answers in flight to finish, or for some seconds of measured work.
 const SLOW: Duration = Duration::from_secs(120);
 
-/// Carries the page's commands.
+/// Sends requests to the worker of one data folder.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerCommands {
     data: PathBuf,
@@ -21,34 +22,27 @@ pub(crate) struct WorkerCommands {
 }
 
 impl WorkerCommands {
-    /// To the worker of this folder.
+    /// For the worker of this data folder.
     pub(crate) fn new(data: PathBuf, pause_channel: PauseChannel) -> Self {
         Self { data, pause_channel, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
     }
 
-    /// Has something done, on a connection of its own, so that no order waits behind another.
+    /// Sends a request on a connection of its own, so that it never waits behind another, and returns the response.
     ///
     /// # Errors
-    /// When the worker refuses, is not there, or does not answer; and for requests that are the app's own.
+    /// When the worker refuses, is not running or does not answer in time; when [`MAX_CONCURRENT`] requests are in
+    /// flight; and for the requests that the app makes itself.
     pub(crate) async fn ask(&self, request: Request) -> Result<Response, RequestError> {
-        let within = match request {
+        let deadline = match request {
             Request::Status | Request::Follow { .. } => {
                 return Err(RequestError::new(Some("request"), "the app follows the state itself: call `follow`"));
             }
-            Request::Pause(_) | Request::Resume => return refusal(self.pause_channel.send(request).await?),
+            Request::Pause(_) | Request::Resume => return self.pause_channel.send(request).await,
             Request::Join { .. } | Request::Leave | Request::SelfTest => SLOW,
             _ => QUICK,
         };
         let _permit = self.permits.try_acquire().map_err(|_| RequestError::new(None, "too much is asked at once"))?;
-        let mut connection = Connection::open(&self.data).await?;
-        refusal(connection.ask(&request, within).await?)
-    }
-}
-
-/// A refusal is an error here, so that nobody takes it for an answer.
-fn refusal(response: Response) -> Result<Response, RequestError> {
-    match response {
-        Response::Refused(refused) => Err(refused),
-        response => Ok(response),
+        let mut client = WorkerClient::connect(&self.data).await.map_err(for_page)?;
+        client.ask(&request, deadline).await.map_err(for_page)
     }
 }

@@ -1,94 +1,91 @@
 //! Pause and resume, on a connection of their own that is kept open.
 
-use super::connection::{Connection, ConnectionError};
+use super::client_error::for_page;
 use gogrid_panel_api::{Request, RequestError, Response};
-use std::{path::PathBuf, time::Duration};
+use gogrid_panel_client::{ANSWER_TIMEOUT, ClientError, WorkerClient};
+use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Clicks that wait for the one before; more than a person makes before the first is done.
+/// Clicks that wait for the one before them: more than a person makes while the first is carried out.
 const QUEUE: usize = 16;
-/// The worker answers a pause when the step that computes is over: a slice of milliseconds, or at worst a layer of a
-/// large model on a slow machine.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Pauses and resumes the worker, whatever else it is asked meanwhile.
+/// A request, and where its answer goes.
+type Click = (Request, oneshot::Sender<Result<Response, RequestError>>);
+
+/// Pauses and resumes the worker, no matter what else it is asked meanwhile. A cheap handle.
 #[derive(Debug, Clone)]
-pub(crate) struct PauseChannel(mpsc::Sender<(Request, oneshot::Sender<Result<Response, RequestError>>)>);
+pub(crate) struct PauseChannel(mpsc::Sender<Click>);
 
 impl PauseChannel {
-    /// For the worker of this folder; `up` says when it is there. The future does the work, until every handle is gone.
-    pub(crate) fn new(data: PathBuf, up: watch::Receiver<bool>) -> (Self, impl Future<Output = ()>) {
+    /// For the worker of this data folder; `worker_up` says whether it answers. The future does the work until every
+    /// handle is dropped.
+    pub(crate) fn new(data: PathBuf, worker_up: watch::Receiver<bool>) -> (Self, impl Future<Output = ()>) {
         let (sender, clicks) = mpsc::channel(QUEUE);
-        (Self(sender), PauseTask { data, up, connection: None }.run(clicks))
+        (Self(sender), PauseTask { data, worker_up, client: None }.run(clicks))
     }
 
-    /// Has a pause or its end done, and waits for it.
+    /// Sends a pause or a resume, and waits for the worker's answer.
     ///
     /// # Errors
-    /// When the worker refuses or is not there.
+    /// When the worker refuses or is not running, or [`QUEUE`] clicks wait already.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, RequestError> {
         let (sender, answer) = oneshot::channel();
-        let click = (request, sender);
-        self.0
-            .try_send(click)
-            .map_err(|_| RequestError::new(None, "the engine is still busy with the clicks before"))?;
-        answer.await.unwrap_or_else(|_| Err(ended()))
+        let busy = |_| RequestError::new(None, "the engine is still busy with the clicks before");
+        self.0.try_send((request, sender)).map_err(busy)?;
+        answer.await.unwrap_or_else(|_| Err(RequestError::new(None, "GoGrid is ending")))
     }
-}
-
-fn ended() -> RequestError {
-    RequestError::new(None, "GoGrid is ending")
 }
 
 struct PauseTask {
     data: PathBuf,
-    up: watch::Receiver<bool>,
-    connection: Option<Connection>,
+    worker_up: watch::Receiver<bool>,
+    client: Option<WorkerClient>,
 }
 
 impl PauseTask {
-    async fn run(mut self, mut clicks: mpsc::Receiver<(Request, oneshot::Sender<Result<Response, RequestError>>)>) {
+    async fn run(mut self, mut clicks: mpsc::Receiver<Click>) {
         loop {
             tokio::select! {
                 biased;
                 click = clicks.recv() => {
                     let Some((request, answer)) = click else { return };
-                    // A page that has been closed does not wait for its answer.
-                    let _ = answer.send(self.forward(&request).await.map_err(RequestError::from));
+                    // A page that was closed does not wait for its answer.
+                    let _ = answer.send(self.forward(&request).await.map_err(for_page));
                 }
-                changed = self.up.changed() => {
+                changed = self.worker_up.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    // The old worker's connection is of no use to the new one.
-                    self.connection = None;
-                    if *self.up.borrow_and_update() {
-                        self.connection = Connection::open(&self.data).await.ok();
+                    // The new worker does not know the connection of the old one.
+                    self.client = None;
+                    if *self.worker_up.borrow_and_update() {
+                        self.client = WorkerClient::connect(&self.data).await.ok();
                     }
                 }
             }
         }
     }
 
-    /// On the connection that is open, and on a new one where that turns out to be dead. An order that is given twice
-    /// does what it does once.
-    async fn forward(&mut self, request: &Request) -> Result<Response, ConnectionError> {
-        if let Some(connection) = &mut self.connection {
-            match connection.ask(request, ANSWERS_WITHIN).await {
-                Err(ConnectionError::Gone) => {}
-                Err(error) => {
-                    // An answer that comes late would be taken for the next order's.
-                    self.connection = None;
-                    return Err(error);
-                }
+    /// Sends on the open connection, or on a new one if that turns out to be dead. Pause and resume are idempotent, so
+    /// a request that the dead connection did deliver does no harm.
+    async fn forward(&mut self, request: &Request) -> Result<Response, ClientError> {
+        if let Some(client) = self.client.take() {
+            match self.exchange(client, request).await {
+                Err(ClientError::Closed) => {}
                 answer => return answer,
             }
         }
-        self.connection = None;
-        let mut connection = Connection::open(&self.data).await?;
-        let answer = connection.ask(request, ANSWERS_WITHIN).await?;
-        self.connection = Some(connection);
-        Ok(answer)
+        let client = WorkerClient::connect(&self.data).await?;
+        self.exchange(client, request).await
+    }
+
+    /// Keeps the connection if it answered: after a timeout, the late answer would be taken for that of the next request.
+    async fn exchange(&mut self, mut client: WorkerClient, request: &Request) -> Result<Response, ClientError> {
+        let answer = client.ask(request, ANSWER_TIMEOUT).await;
+        if matches!(answer, Ok(_) | Err(ClientError::Refused(_))) {
+            self.client = Some(client);
+        }
+        answer
     }
 }
 

@@ -1,97 +1,99 @@
-//! Follows the worker's status for as long as the worker runs.
+//! Follows the worker's status while the worker runs.
 
-use super::connection::{Connection, ConnectionError};
 use crate::app_state::AppStateStore;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_panel_api::{Process, Request, Response, Status};
+use gogrid_panel_client::{ClientError, WorkerClient};
 use std::{path::PathBuf, time::Duration};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::sleep};
 
-/// How closely the worker is followed. It pushes every change of its allowance at once, whichever it is.
+/// How often the worker sends its status. Changes of its allowance arrive at once at either interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StatusInterval {
-    /// Nobody looks but at the icon.
+    /// Only the tray's icon is visible.
     Tray,
-    /// Somebody looks at figures.
+    /// The window is open and shows figures.
     Window,
 }
 
 impl StatusInterval {
-    const fn every(self) -> Duration {
+    const fn duration(self) -> Duration {
         match self {
-            // What is not pushed, as that work begins, may be this late. Parsing a status takes a fraction of a
-            // millisecond, so the app stays under a tick of the clock in 10 s.
+            // Changes that are not pushed, such as the start of work, may show this late. Parsing a status takes a
+            // fraction of a millisecond, so the app uses less than one clock tick in 10 s.
             Self::Tray => Duration::from_secs(2),
             Self::Window => Duration::from_secs(1),
         }
     }
 
     fn request(self) -> Request {
-        Request::Follow { every_ms: u32::try_from(self.every().as_millis()).unwrap_or(u32::MAX) }
+        Request::Follow { every_ms: u32::try_from(self.duration().as_millis()).unwrap_or(u32::MAX) }
+    }
+
+    /// A worker that is silent for this long hangs.
+    fn timeout(self) -> Duration {
+        self.duration() + SILENCE
     }
 }
 
-/// After so much more than the interval a worker that is silent counts as one that hangs.
-const SILENT: Duration = Duration::from_secs(10);
-/// Between two retries to connect: short at first, as a worker that starts needs a moment.
+/// Silence beyond the interval, after which the worker counts as hung.
+const SILENCE: Duration = Duration::from_secs(10);
+/// The delay between two attempts to connect. It starts short, because a worker needs only a moment to start.
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const MAX_RETRY: Duration = Duration::from_millis(500);
 
-/// What follows the worker.
+/// Follows one worker.
 #[derive(Debug, Clone)]
 pub(super) struct StatusFollower {
     pub(super) data: PathBuf,
     pub(super) app_state: AppStateStore,
     pub(super) interval: watch::Receiver<StatusInterval>,
-    /// Whether the worker answers, for whoever has another connection.
-    pub(super) up: watch::Sender<bool>,
+    /// Whether the worker answers, for the tasks that have connections of their own.
+    pub(super) worker_up: watch::Sender<bool>,
 }
 
 impl StatusFollower {
-    /// Connects, and connects again, until it is dropped. `running` is shown while the worker answers.
+    /// Connects, and reconnects, until it is dropped. While the worker answers, its process is shown as `running`.
     pub(super) async fn follow(mut self, running: Process) {
         let retries =
             ExponentialBuilder::new().with_min_delay(FIRST_RETRY).with_max_delay(MAX_RETRY).without_max_times();
-        let mut waits = retries.build();
+        let mut delays = retries.build();
         loop {
             let mut answered = false;
             let error = self.one_connection(&running, &mut answered).await;
             if answered {
                 tracing::warn!("lost the worker: {error}");
-                waits = retries.build();
-                self.down();
+                delays = retries.build();
+                self.show_lost();
             }
-            sleep(waits.next().unwrap_or(MAX_RETRY)).await;
+            sleep(delays.next().unwrap_or(MAX_RETRY)).await;
         }
     }
 
-    async fn one_connection(&mut self, running: &Process, answered: &mut bool) -> ConnectionError {
-        let mut connection = match Connection::open(&self.data).await {
-            Ok(connection) => connection,
+    /// Follows until the connection fails, and returns why.
+    async fn one_connection(&mut self, running: &Process, answered: &mut bool) -> ClientError {
+        let mut client = match WorkerClient::connect(&self.data).await {
+            Ok(client) => client,
             Err(error) => return error,
         };
         loop {
             let interval = *self.interval.borrow_and_update();
-            if let Err(error) = connection.send(&interval.request()).await {
+            if let Err(error) = client.send(&interval.request()).await {
                 return error;
             }
             loop {
-                let next = tokio::select! {
-                    next = timeout(interval.every() + SILENT, connection.next()) => next,
-                    // The app ends when nobody can change the interval any more; until then the worker is followed.
+                let response = tokio::select! {
+                    response = client.next_within(interval.timeout()) => response,
+                    // The sender lives as long as the app; without it the interval stays.
                     Ok(()) = self.interval.changed() => break,
                 };
-                match next {
-                    Ok(Ok(Response::Status(status))) => {
+                match response {
+                    Ok(Response::Status(status)) => {
                         *answered = true;
                         self.show(running, *status);
                     }
-                    Ok(Ok(other)) => return unexpected(&other),
-                    Ok(Err(error)) => return error,
-                    Err(_) => return ConnectionError::Late(interval.every() + SILENT),
+                    Ok(_) => return ClientError::NotUnderstood,
+                    Err(error) => return error,
                 }
             }
         }
@@ -104,19 +106,14 @@ impl StatusFollower {
             }
             state.status = Some(status);
         });
-        self.up.send_if_modified(|up| !std::mem::replace(up, true));
+        self.worker_up.send_if_modified(|up| !std::mem::replace(up, true));
     }
 
-    fn down(&self) {
-        self.up.send_if_modified(|up| std::mem::replace(up, false));
+    fn show_lost(&self) {
+        self.worker_up.send_if_modified(|up| std::mem::replace(up, false));
         self.app_state.update(|state| {
             state.worker = Process::Starting;
             state.status = None;
         });
     }
-}
-
-fn unexpected(response: &Response) -> ConnectionError {
-    tracing::warn!("the worker answered a wish to follow it with {response:?}");
-    ConnectionError::Gone
 }

@@ -12,12 +12,12 @@
 use super::{
     backoff::Backoff,
     child::Child,
-    connection::Connection,
     program::{Build, Program, Programs},
     status_follower::{StatusFollower, StatusInterval},
 };
 use crate::{app_state::AppStateStore, secrets::MachineKey};
 use gogrid_panel_api::Process;
+use gogrid_panel_client::WorkerClient;
 use std::{io, path::PathBuf, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -71,7 +71,7 @@ pub(crate) struct Supervisor {
     pub(crate) commands: mpsc::Receiver<SupervisorCommand>,
     pub(crate) interval: watch::Receiver<StatusInterval>,
     /// Whether the worker answers.
-    pub(crate) up: watch::Sender<bool>,
+    pub(crate) worker_up: watch::Sender<bool>,
 }
 
 /// What the states share.
@@ -136,7 +136,7 @@ impl SupervisorTask {
     /// After a kill of the app its worker may still be about to end, and holds the folder until then.
     async fn wait_for_previous_worker(&mut self) {
         let deadline = Instant::now() + PREVIOUS_ENDS_WITHIN;
-        while Instant::now() < deadline && Connection::open(&self.parts.data).await.is_ok() {
+        while Instant::now() < deadline && WorkerClient::connect(&self.parts.data).await.is_ok() {
             sleep(PROBE_EVERY).await;
         }
     }
@@ -171,7 +171,7 @@ impl SupervisorTask {
                 None
             }
         };
-        self.parts.up.send_if_modified(|up| std::mem::replace(up, false));
+        self.parts.worker_up.send_if_modified(|up| std::mem::replace(up, false));
         let ran = started.elapsed();
         match status {
             Some(status) => {
@@ -217,8 +217,13 @@ impl SupervisorTask {
     }
 
     fn link(&self) -> StatusFollower {
-        let Supervisor { data, app_state, interval, up, .. } = &self.parts;
-        StatusFollower { data: data.clone(), app_state: app_state.clone(), interval: interval.clone(), up: up.clone() }
+        let Supervisor { data, app_state, interval, worker_up, .. } = &self.parts;
+        StatusFollower {
+            data: data.clone(),
+            app_state: app_state.clone(),
+            interval: interval.clone(),
+            worker_up: worker_up.clone(),
+        }
     }
 
     /// Shows a state in which no worker answers.

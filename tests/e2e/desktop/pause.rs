@@ -54,7 +54,7 @@ async fn click_many(item: &TrayItem, control: &mut Control) -> Result<Vec<Durati
         let (stopped, done) = last_slice(control).await?;
         took.push(stopped.saturating_duration_since(clicked));
         slices = done;
-        control.order(&Request::Resume).await?;
+        control.command(&Request::Resume).await?;
     }
     Ok(took)
 }

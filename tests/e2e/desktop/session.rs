@@ -65,8 +65,8 @@ pub(super) async fn empty_grid() -> Result<Cluster> {
 /// other programs may be busy on this machine.
 pub(super) async fn join(app: &App, cluster: &mut Cluster) -> Result<Control> {
     let mut control = app.control().await?;
-    control.order(&Request::Preset { name: "full".to_owned() }).await?;
-    control.order(&Request::Join { code: cluster.invite(&[]).await? }).await?;
+    control.command(&Request::Preset { name: "full".to_owned() }).await?;
+    control.command(&Request::Join { code: cluster.invite(&[]).await? }).await?;
     cluster.ready(MODEL).await?;
     Ok(control)
 }

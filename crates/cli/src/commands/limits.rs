@@ -1,6 +1,7 @@
-use crate::{args::LimitsCommand, worker_client::WorkerClient};
+use crate::args::LimitsCommand;
 use anyhow::{Result, bail};
 use gogrid_panel_api::{Request, Response, Setting};
+use gogrid_panel_client::{ANSWER_TIMEOUT, WorkerClient};
 use std::fmt::Write;
 
 pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
@@ -15,7 +16,7 @@ pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
         }
         LimitsCommand::Set(args) => {
             let mut worker = WorkerClient::connect(&args.data).await?;
-            worker.order(&Request::Set { changes: args.changes.clone() }).await?;
+            worker.command(&Request::Set { changes: args.changes.clone() }).await?;
             // As the worker holds it now: `default` has become a value, and units are spelled out.
             let settings = settings(&mut worker).await?;
             for setting in settings.iter().filter(|setting| args.changes.iter().any(|(key, _)| *key == setting.key)) {
@@ -24,7 +25,7 @@ pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
         }
         LimitsCommand::Preset(args) => {
             let name = args.name;
-            WorkerClient::connect(&args.data).await?.order(&Request::Preset { name: name.clone() }).await?;
+            WorkerClient::connect(&args.data).await?.command(&Request::Preset { name: name.clone() }).await?;
             println!("preset = {name}");
         }
     }
@@ -32,7 +33,7 @@ pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
 }
 
 async fn settings(worker: &mut WorkerClient) -> Result<Vec<Setting>> {
-    match worker.ask(&Request::Limits).await? {
+    match worker.ask(&Request::Limits, ANSWER_TIMEOUT).await? {
         Response::Limits(settings) => Ok(settings),
         _ => bail!("the worker does not tell its limits"),
     }

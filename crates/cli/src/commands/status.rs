@@ -4,8 +4,9 @@ pub(crate) mod worker;
 
 pub(crate) use coordinator::fetch;
 
-use crate::{args::StatusArgs, worker_client::WorkerClient};
+use crate::args::StatusArgs;
 use anyhow::{Result, ensure};
+use gogrid_panel_client::WorkerClient;
 use screen::{Screen, View};
 use std::{path::Path, time::Duration};
 

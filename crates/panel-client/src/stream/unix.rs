@@ -2,8 +2,8 @@ use gogrid_panel_api::SOCKET;
 use std::{io, path::Path};
 use tokio::net::UnixStream;
 
-pub(super) type Stream = UnixStream;
+pub(crate) type Stream = UnixStream;
 
-pub(super) async fn connect(data: &Path) -> io::Result<Stream> {
+pub(crate) async fn connect(data: &Path) -> io::Result<Stream> {
     UnixStream::connect(data.join(SOCKET)).await
 }

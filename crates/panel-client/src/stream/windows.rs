@@ -5,20 +5,22 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// `ERROR_PIPE_BUSY`: another client has just taken the instance, and the worker makes the next one.
+/// `ERROR_PIPE_BUSY`: another client has just taken the instance, and the worker is about to make the next one.
 const BUSY: i32 = 231;
-/// So long a worker that runs needs at most for that.
-const BUSY_WITHIN: Duration = Duration::from_secs(2);
-const TRY_AGAIN: Duration = Duration::from_millis(20);
+/// A worker that runs makes the next instance well within this time.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-pub(super) type Stream = NamedPipeClient;
+pub(crate) type Stream = NamedPipeClient;
 
-pub(super) async fn connect(data: &Path) -> io::Result<Stream> {
+pub(crate) async fn connect(data: &Path) -> io::Result<Stream> {
     let name = pipe_name(data)?;
-    let deadline = Instant::now() + BUSY_WITHIN;
+    let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match ClientOptions::new().open(&name) {
-            Err(error) if error.raw_os_error() == Some(BUSY) && Instant::now() < deadline => sleep(TRY_AGAIN).await,
+            Err(error) if error.raw_os_error() == Some(BUSY) && Instant::now() < deadline => {
+                sleep(RETRY_INTERVAL).await;
+            }
             result => return result,
         }
     }

@@ -3,7 +3,6 @@
 use super::{Control, Desktop, Process, processes};
 use crate::{Program, Signal, gogrid_path, wait_until};
 use anyhow::{Context, Result};
-use gogrid_panel_api::SOCKET;
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
@@ -105,7 +104,7 @@ impl App {
     /// # Errors
     /// When it does not in time.
     pub async fn control(&self) -> Result<Control> {
-        Control::connect(&self.worker_data().join(SOCKET), WORKER_LISTENS).await
+        Control::connect(&self.worker_data(), WORKER_LISTENS).await
     }
 
     /// Its worker's process.

@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 struct Fixture {
     data: TempDir,
-    up: watch::Sender<bool>,
+    worker_up: watch::Sender<bool>,
     pause_channel: PauseChannel,
     _task: JoinHandle<()>,
 }
@@ -20,9 +20,9 @@ struct Fixture {
 impl Fixture {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let up = watch::Sender::new(false);
-        let (pause_channel, pause_task) = PauseChannel::new(data.path().to_owned(), up.subscribe());
-        Self { data, up, pause_channel, _task: tokio::spawn(pause_task) }
+        let worker_up = watch::Sender::new(false);
+        let (pause_channel, pause_task) = PauseChannel::new(data.path().to_owned(), worker_up.subscribe());
+        Self { data, worker_up, pause_channel, _task: tokio::spawn(pause_task) }
     }
 }
 
@@ -35,7 +35,7 @@ async fn a_pause_passes_an_order_that_takes_its_time() {
     let fixture = Fixture::start();
     let slow = |request: &Request| (!matches!(request, Request::Join { .. })).then_some(Response::Done);
     let mut worker = FakeWorker::listen(fixture.data.path(), slow);
-    fixture.up.send_replace(true);
+    fixture.worker_up.send_replace(true);
     let commands = WorkerCommands::new(fixture.data.path().to_owned(), fixture.pause_channel.clone());
     let join = tokio::spawn({
         let commands = commands.clone();

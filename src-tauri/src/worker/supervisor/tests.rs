@@ -40,7 +40,7 @@ impl Fixture {
             desired: desired.subscribe(),
             commands: receiver,
             interval: watch::Sender::new(StatusInterval::Window).subscribe(),
-            up: watch::Sender::new(false),
+            worker_up: watch::Sender::new(false),
         };
         Self { folder, app_state, desired, commands, life: tokio::spawn(supervisor.run()) }
     }
@@ -202,7 +202,7 @@ async fn the_worker_of_an_app_that_was_killed_may_end_first() {
         desired: watch::Sender::new(DesiredState::Stop).subscribe(),
         commands: receiver,
         interval: watch::Sender::new(StatusInterval::Tray).subscribe(),
-        up: watch::Sender::new(false),
+        worker_up: watch::Sender::new(false),
     };
     let mut life = std::pin::pin!(supervisor.run());
     assert!(timeout(2 * PROBE_EVERY, &mut life).await.is_err(), "it waits");

@@ -27,20 +27,20 @@ pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
     const NAME: &str = "a program in front, beside preset balanced";
     wanted.tell(NAME);
     let _load = site.load().await?;
-    site.worker.order(&Request::Preset { name: "balanced".into() }).await?;
-    site.worker.order(&Request::Pause(PauseRequest::default())).await?;
+    site.worker.command(&Request::Preset { name: "balanced".into() }).await?;
+    site.worker.command(&Request::Pause(PauseRequest::default())).await?;
     let rounds = tokio::task::spawn_blocking(calibrate).await?;
     let (mut alone, mut beside, mut worked) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..wanted.part_of(BLOCKS).max(FEWEST_BLOCKS) {
         alone.extend(block(site.cores, rounds).await?);
-        site.worker.order(&Request::Resume).await?;
+        site.worker.command(&Request::Resume).await?;
         let (cpu, start) = (site.clock.now()?, Instant::now());
         beside.extend(block(site.cores, rounds).await?);
         let used = (site.clock.now()? - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
         worked.push(used / site.cores as f64);
-        site.worker.order(&Request::Pause(PauseRequest::default())).await?;
+        site.worker.command(&Request::Pause(PauseRequest::default())).await?;
     }
-    site.worker.order(&Request::Resume).await?;
+    site.worker.command(&Request::Resume).await?;
     let reason = site.status().await?.reason;
     site.unlimited().await?;
     let worked = worked.iter().sum::<f64>() / worked.len() as f64;

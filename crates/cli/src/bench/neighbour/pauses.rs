@@ -29,11 +29,11 @@ pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
         let between = rand::rng().random_range(BETWEEN_MS);
         sleep(Duration::from_millis(between)).await;
         let start = Instant::now();
-        site.worker.order(&Request::Pause(PauseRequest::default())).await?;
+        site.worker.command(&Request::Pause(PauseRequest::default())).await?;
         let done = start.elapsed();
         answered.push(done.as_secs_f64() * 1e3);
         taken.push(last_use(site, start, done).await?.as_secs_f64() * 1e3);
-        site.worker.order(&Request::Resume).await?;
+        site.worker.command(&Request::Resume).await?;
     }
     let p99 = percentile(&taken, 99.0);
     let measured = format!(

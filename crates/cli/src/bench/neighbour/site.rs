@@ -8,13 +8,13 @@ use crate::{
     args::BenchModel,
     bench::random_model::LLAMA_1_1B,
     launch::{self, Cluster, Launch},
-    worker_client::WorkerClient,
 };
 use anyhow::{Context, Result, ensure};
 use gogrid_coordinator::NewModel;
 use gogrid_limits::Share;
 use gogrid_model::{DeviceSpec, Quant};
 use gogrid_panel_api::{Request, Status};
+use gogrid_panel_client::WorkerClient;
 use std::{path::PathBuf, time::Duration};
 use tokio::time::sleep;
 
@@ -97,23 +97,23 @@ impl Site {
 
     /// Another connection to the worker.
     pub(super) async fn client(&self) -> Result<WorkerClient> {
-        WorkerClient::connect(&self.data).await
+        Ok(WorkerClient::connect(&self.data).await?)
     }
 
     /// Changes limits; they hold when this returns.
     pub(super) async fn limit(&mut self, changes: &[(&str, &str)]) -> Result<()> {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let request = Request::Set { changes: changes.iter().map(own).collect() };
-        self.worker.order(&request).await.with_context(|| format!("setting {changes:?}"))
+        self.worker.command(&request).await.with_context(|| format!("setting {changes:?}"))
     }
 
     /// Everything is lent again.
     pub(super) async fn unlimited(&mut self) -> Result<()> {
-        self.worker.order(&Request::Preset { name: "full".into() }).await
+        Ok(self.worker.command(&Request::Preset { name: "full".into() }).await?)
     }
 
     pub(super) async fn status(&mut self) -> Result<Status> {
-        self.worker.status().await
+        Ok(self.worker.status().await?)
     }
 
     /// Waits until the worker may take so much of the CPU; nothing if it does not come to that.

@@ -4,6 +4,7 @@ use super::{Wanted, report::Row, site::Site, spin::Spin, windows::percentile};
 use anyhow::{Context, Result, bail};
 use gogrid_limits::Share;
 use gogrid_panel_api::{Request, Response};
+use gogrid_panel_client::ANSWER_TIMEOUT;
 use rand::RngExt;
 use serde_json::json;
 use std::{
@@ -145,7 +146,7 @@ async fn come(site: &Site, who: Who) -> Result<Duration> {
     let mut follower = site.client().await?;
     // The worker tells of a change of the allowance at once, however seldom it is asked for.
     follower.send(&Request::Follow { every_ms: 1000 }).await?;
-    follower.next_within(Duration::ZERO).await?;
+    follower.next_within(ANSWER_TIMEOUT).await?;
     let start = Instant::now();
     let _spin = match who {
         Who::Program => Some(Spin::start(site.cores)?),
@@ -157,7 +158,7 @@ async fn come(site: &Site, who: Who) -> Result<Duration> {
     };
     let yielded = async {
         loop {
-            let Response::Status(status) = follower.next_within(Duration::ZERO).await? else { continue };
+            let Response::Status(status) = follower.next_within(ANSWER_TIMEOUT).await? else { continue };
             if status.allowance.cpu <= floor {
                 return anyhow::Ok(start.elapsed());
             }

@@ -1,10 +1,10 @@
 mod look;
 
 use super::screen::{Screen, View};
-use crate::worker_client::WorkerClient;
 use anyhow::{Result, bail};
 use bytesize::ByteSize;
 use gogrid_panel_api::{Connection, Request, Response, State, Status};
+use gogrid_panel_client::{ANSWER_TIMEOUT, WorkerClient};
 use look::Look;
 use std::{
     fmt::{Display, Write},
@@ -22,7 +22,7 @@ pub(super) async fn run(mut worker: WorkerClient, screen: &Screen, follow: Optio
     let every_ms = u32::try_from(every.as_millis())?;
     worker.send(&Request::Follow { every_ms }).await?;
     loop {
-        match worker.next_within(every).await? {
+        match worker.next_within(every + ANSWER_TIMEOUT).await? {
             Response::Status(status) if show(screen, &status)? => {}
             Response::Status(_) => return Ok(()),
             _ => bail!("the worker does not tell its state"),

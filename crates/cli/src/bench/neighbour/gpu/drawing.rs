@@ -43,12 +43,12 @@ impl Drawn {
         site.limit(&[("gpu", BESIDE)]).await?;
         let mut drawn = Self { alone: Vec::new(), beside: Vec::new(), kernels: None, slice_p99: 0.0 };
         for _ in 0..wanted.part_of(ROUNDS) {
-            site.worker.order(&Request::Pause(PauseRequest::default())).await?;
+            site.worker.command(&Request::Pause(PauseRequest::default())).await?;
             let frames = draw(wanted.device, drawn.kernels).await?;
             // Found while nothing else ran there.
             drawn.kernels = Some(frames.kernels);
             drawn.alone.extend(frames.ms);
-            site.worker.order(&Request::Resume).await?;
+            site.worker.command(&Request::Resume).await?;
             drawn.beside.extend(draw(wanted.device, drawn.kernels).await?.ms);
         }
         drawn.slice_p99 = site.status().await?.contribution.slice_p99_ms;

@@ -1,19 +1,17 @@
 //! The GPU's time under limits, as NVML counts it and as we do.
 
 use super::peak::Peak;
-use crate::{
-    bench::neighbour::{
-        Wanted,
-        load::Asked,
-        report::Row,
-        site::{SETTLE, Site},
-        windows::Accuracy,
-    },
-    worker_client::WorkerClient,
+use crate::bench::neighbour::{
+    Wanted,
+    load::Asked,
+    report::Row,
+    site::{SETTLE, Site},
+    windows::Accuracy,
 };
 use anyhow::Result;
 use gogrid_limits::Gpu;
 use gogrid_panel_api::{Request, Response, Status};
+use gogrid_panel_client::{ANSWER_TIMEOUT, WorkerClient};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -179,7 +177,7 @@ async fn window(follower: &mut WorkerClient, peak: &mut Peak) -> Result<Result<W
 
 async fn next(follower: &mut WorkerClient) -> Result<Status> {
     loop {
-        if let Response::Status(status) = follower.next_within(Duration::ZERO).await? {
+        if let Response::Status(status) = follower.next_within(ANSWER_TIMEOUT).await? {
             return Ok(*status);
         }
     }
