@@ -2,6 +2,7 @@
 
 mod bench;
 mod lending;
+mod plan;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -11,9 +12,10 @@ pub(crate) use bench::{
     RecoveryArgs, RecoveryWay, RoundingArgs,
 };
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
+pub(crate) use plan::PlanArgs;
 pub(crate) use status::StatusArgs;
 
-use crate::{chat::ChatOptions, commands::plan::PlanArgs, logs::Log};
+use crate::{chat::ChatOptions, logs::Log};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
 use gogrid_limits::Preset;

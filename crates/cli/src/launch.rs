@@ -1,6 +1,6 @@
 //! A coordinator and workers as processes of their own on this machine, for the demo and the benchmarks.
 
-use crate::{assets, commands::status};
+use crate::{assets, operator};
 use anyhow::{Context, Result, bail};
 use gogrid_coordinator::{NewModel, add_model, invite, status::Status};
 use gogrid_model::DeviceSpec;
@@ -122,7 +122,7 @@ impl Cluster {
     }
 
     pub(crate) async fn status(&self) -> Result<Status> {
-        status::fetch(&self.data).await
+        operator::status(&self.data).await
     }
 
     /// The process of the coordinator, then those of the workers.

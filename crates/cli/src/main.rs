@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod launch;
 mod logs;
+mod operator;
 mod shutdown;
 mod sse;
 
