@@ -24,9 +24,10 @@ mod status_follower;
 mod stderr;
 mod supervisor;
 
+pub(crate) use child::LaunchOptions;
 pub(crate) use commands::WorkerCommands;
 pub(crate) use driver::Driver;
 pub(crate) use pause_channel::PauseChannel;
 pub(crate) use program::Programs;
 pub(crate) use status_follower::StatusInterval;
-pub(crate) use supervisor::{DesiredState, LaunchOptions, Supervisor, SupervisorCommand};
+pub(crate) use supervisor::{DesiredState, Supervisor, SupervisorCommand};

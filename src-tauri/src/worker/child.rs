@@ -1,4 +1,4 @@
-use super::{cause::cause, program::Program, stderr::StderrTail, supervisor::LaunchOptions};
+use super::{cause::cause, program::Program, stderr::StderrTail};
 use crate::secrets::MachineKey;
 use std::{
     io,
@@ -17,6 +17,15 @@ use zeroize::Zeroizing;
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// Limits that disturb nobody, for a machine whose owner has not chosen any.
 const FIRST_PRESET: &str = "balanced";
+
+/// How a worker is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LaunchOptions {
+    /// The machine's name.
+    pub(crate) name: String,
+    /// The machine's key; without one the worker keeps its own in a file.
+    pub(crate) key: Option<MachineKey>,
+}
 
 /// A worker that runs.
 ///

@@ -11,11 +11,11 @@
 
 use super::{
     backoff::Backoff,
-    child::Child,
+    child::{Child, LaunchOptions},
     program::{Build, Program, Programs},
     status_follower::{StatusFollower, StatusInterval},
 };
-use crate::{app_state::AppStateStore, secrets::MachineKey};
+use crate::app_state::AppStateStore;
 use gogrid_panel_api::Process;
 use gogrid_panel_client::WorkerClient;
 use std::{io, path::PathBuf, time::Duration};
@@ -43,15 +43,6 @@ pub(crate) enum DesiredState {
     Run(LaunchOptions),
     /// No worker any more: the app ends.
     Stop,
-}
-
-/// With what a worker is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LaunchOptions {
-    /// The machine's name.
-    pub(crate) name: String,
-    /// Its key; without one the worker keeps its own in a file.
-    pub(crate) key: Option<MachineKey>,
 }
 
 /// What can be ordered of the supervisor.

@@ -38,7 +38,7 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
     let (name, path) = match model {
         BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
-        BenchModel::Random => ("1.1b", random_model(folder.path()).await?),
+        BenchModel::Random => ("1.1b", LLAMA_1_1B.write_off_thread(folder.path().join("1.1b")).await?),
     };
     let devices = args.device.iter().map(DeviceSpec::to_string).collect::<Vec<_>>().join(", ");
     println!(
@@ -79,15 +79,6 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
     }
     println!();
     Ok(())
-}
-
-async fn random_model(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("1.1b");
-    let made = path.clone();
-    tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made))
-        .await?
-        .context("the random model cannot be written")?;
-    Ok(path)
 }
 
 async fn load(path: PathBuf, quant: Quant, device: DeviceSpec) -> Result<Local> {

@@ -1,5 +1,6 @@
 //! A Hugging Face folder of a Llama with random weights: as fast as a trained one of its shape, and made anywhere.
 
+use anyhow::{Context, Result};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Weights are uniform in ± this, whose standard deviation is the 0.02 that models start training from.
@@ -79,6 +80,12 @@ impl Shape {
         });
         fs::write(folder.join("tokenizer.json"), tokenizer.to_string())?;
         self.write_weights(BufWriter::with_capacity(1 << 20, File::create(folder.join("model.safetensors"))?))
+    }
+
+    /// Writes the folder on a thread for blocking work, and returns its path.
+    pub(super) async fn write_off_thread(self, folder: PathBuf) -> Result<PathBuf> {
+        let write = move || self.write(&folder).map(|()| folder);
+        tokio::task::spawn_blocking(write).await?.context("the random model cannot be written")
     }
 
     /// The safetensors format: the header's length, the header, and the tensors in its order.

@@ -2,6 +2,7 @@ use super::{
     super::{Driver, fake::FakeWorker},
     *,
 };
+use crate::secrets::MachineKey;
 use gogrid_panel_api::{AppSettings, AppState};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use tempfile::TempDir;

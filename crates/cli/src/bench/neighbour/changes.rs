@@ -4,7 +4,7 @@
 //! from what all sessions need down to the stage and little beside it: sessions that do not fit any more wait and are
 //! computed again, and their answers must be the same.
 
-use super::{Wanted, report::Row, site::Site, windows::percentile};
+use super::{report::Row, selection::Selection, site::Site, windows::percentile};
 use crate::{
     args::BenchModel,
     assets,
@@ -55,8 +55,8 @@ struct Fared {
     refused: usize,
 }
 
-pub(super) async fn rows(wanted: &Wanted) -> Result<Vec<Row>> {
-    wanted.tell("answers under changing limits");
+pub(super) async fn rows(selection: &Selection) -> Result<Vec<Row>> {
+    selection.announce("answers under changing limits");
     let mut site = Site::start(BenchModel::Demo, DeviceSpec::Cpu).await?;
     let client = ApiClient::new(site.url())?;
     let known = known(&client).await?;
@@ -66,7 +66,7 @@ pub(super) async fn rows(wanted: &Wanted) -> Result<Vec<Row>> {
     for known in known {
         sessions.spawn(ask_again(client.clone(), known, over.clone()));
     }
-    let changes = wanted.part_of(CHANGES);
+    let changes = selection.scaled(CHANGES);
     let changed = change(&mut site, stage.weights_bytes + stage.workspace_bytes, changes).await;
     over.store(true, Ordering::Relaxed);
     site.unlimited().await?;

@@ -1,6 +1,6 @@
 //! A program in front: every core has a thread that wakes each 10 ms and works for 2. How late is it beside the worker?
 
-use super::{Wanted, report::Row, site::Site, windows::percentile};
+use super::{report::Row, selection::Selection, site::Site, windows::percentile};
 use anyhow::{Context, Result};
 use gogrid_panel_api::{PauseRequest, Request};
 use serde_json::json;
@@ -23,15 +23,15 @@ const FEWEST_BLOCKS: usize = 2;
 /// p99 beside the worker, of that alone.
 const BAR: f64 = 1.2;
 
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     const NAME: &str = "a program in front, beside preset balanced";
-    wanted.tell(NAME);
+    selection.announce(NAME);
     let _load = site.load().await?;
     site.worker.command(&Request::Preset { name: "balanced".into() }).await?;
     site.worker.command(&Request::Pause(PauseRequest::default())).await?;
     let rounds = tokio::task::spawn_blocking(calibrate).await?;
     let (mut alone, mut beside, mut worked) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..wanted.part_of(BLOCKS).max(FEWEST_BLOCKS) {
+    for _ in 0..selection.scaled(BLOCKS).max(FEWEST_BLOCKS) {
         alone.extend(block(site.cores, rounds).await?);
         site.worker.command(&Request::Resume).await?;
         let (cpu, start) = (site.clock.now()?, Instant::now());

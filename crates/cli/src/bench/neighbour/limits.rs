@@ -4,9 +4,9 @@
 //! machine whose speed drifts drifts for all alike; ratios are taken within a round, and the middle one counts.
 
 use super::{
-    Wanted,
     limiter::Limiter,
     report::Row,
+    selection::Selection,
     site::{SETTLE, Site},
     windows::{Accuracy, watch},
 };
@@ -41,11 +41,11 @@ struct Turn {
     others: f64,
 }
 
-/// Measures rows 1 to 3, as far as they are wanted.
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+/// Measures rows 1 to 3, as far as they are selection.
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let mut others = Vec::new();
     let mut rows = Vec::new();
-    if wanted.has(NeighbourRow::OtherLimiters) {
+    if selection.has(NeighbourRow::OtherLimiters) {
         for limiter in Limiter::OTHERS {
             match limiter.missing(site).await {
                 None => others.push(limiter),
@@ -53,7 +53,7 @@ pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
             }
         }
     }
-    let free = wanted.has(NeighbourRow::Efficiency);
+    let free = selection.has(NeighbourRow::Efficiency);
     for percent in LIMITS {
         let ways: Vec<Option<Limiter>> = free
             .then_some(None)
@@ -65,15 +65,15 @@ pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
         for round in 1..=ROUNDS {
             for (way, turns) in ways.iter().zip(&mut turns) {
                 let name = way.map_or("no limit", Limiter::name);
-                wanted.tell(&format!("{percent} %, round {round} of {ROUNDS}: {name}"));
-                turns.push(turn(site, *way, percent, wanted.windows.div_ceil(ROUNDS)).await?);
+                selection.announce(&format!("{percent} %, round {round} of {ROUNDS}: {name}"));
+                turns.push(turn(site, *way, percent, selection.windows.div_ceil(ROUNDS)).await?);
                 site.unlimited().await?;
             }
         }
         let mut turns = ways.into_iter().zip(turns);
         let free = if free { turns.next().map(|(_, turns)| turns) } else { None };
         let Some((_, ours)) = turns.next() else { continue };
-        if wanted.has(NeighbourRow::CpuLimit) {
+        if selection.has(NeighbourRow::CpuLimit) {
             rows.push(limit_row(percent, &ours));
         }
         rows.extend(turns.filter_map(|(way, theirs)| Some(other_row(percent, way?, &ours, &theirs))));

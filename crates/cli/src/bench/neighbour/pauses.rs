@@ -1,6 +1,6 @@
 //! From the command to pause until nothing is computed any more.
 
-use super::{Wanted, report::Row, site::Site, windows::percentile};
+use super::{report::Row, selection::Selection, site::Site, windows::percentile};
 use anyhow::Result;
 use gogrid_panel_api::{PauseRequest, Request};
 use rand::RngExt;
@@ -21,11 +21,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(4);
 /// … in which it may use so much: its links stay alive. A core that computes uses all of it.
 const AT_REST: Duration = Duration::from_millis(1);
 
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
-    wanted.tell("pauses");
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
+    selection.announce("pauses");
     let _load = site.load().await?;
     let (mut taken, mut answered) = (Vec::new(), Vec::new());
-    for _ in 0..wanted.part_of(PAUSES) {
+    for _ in 0..selection.scaled(PAUSES) {
         let between = rand::rng().random_range(BETWEEN_MS);
         sleep(Duration::from_millis(between)).await;
         let start = Instant::now();

@@ -47,12 +47,7 @@ impl Site {
         let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
         let (name, path) = match model {
             BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
-            BenchModel::Random => {
-                let (path, made) = (folder.path().join("1.1b"), folder.path().join("1.1b"));
-                let writing = tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made));
-                writing.await?.context("the random model cannot be written")?;
-                ("1.1b", path)
-            }
+            BenchModel::Random => ("1.1b", LLAMA_1_1B.write_off_thread(folder.path().join("1.1b")).await?),
         };
         let data = folder.path().join("worker-1");
         let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::Q8_0) };

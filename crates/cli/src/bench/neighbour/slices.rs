@@ -1,7 +1,7 @@
 //! How long a worker computes before it looks around again, in device time. The worker's own word: nobody else sees
 //! where a slice begins.
 
-use super::{Wanted, report::Row, site::Site};
+use super::{report::Row, selection::Selection, site::Site};
 use anyhow::Result;
 use serde_json::json;
 use std::time::Duration;
@@ -14,14 +14,14 @@ const SECONDS: usize = 61;
 /// p99 of the slices that could have been shorter, in ms.
 const BAR_MS: f64 = 8.0;
 
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let load = site.load().await?;
     for percent in LIMITS {
         let name = format!("slice at {percent} %");
-        wanted.tell(&name);
+        selection.announce(&name);
         site.limit(&[("cpu", &percent.to_string())]).await?;
-        sleep(Duration::from_secs(u64::try_from(wanted.part_of(SECONDS))?)).await;
+        sleep(Duration::from_secs(u64::try_from(selection.scaled(SECONDS))?)).await;
         let now = site.status().await?.contribution;
         let (divisible, all, longest) = (now.divisible_slice_p99_ms, now.slice_p99_ms, now.longest_slice_ms);
         let measured = format!("p99 {divisible:.1} ms where it can be cut, {all:.1} of all, longest {longest:.1}");

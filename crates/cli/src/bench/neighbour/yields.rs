@@ -1,6 +1,6 @@
 //! From the moment in which somebody needs the machine until the worker may take only what is left for that case.
 
-use super::{Wanted, report::Row, site::Site, spin::Spin, windows::percentile};
+use super::{report::Row, selection::Selection, site::Site, spin::Spin, windows::percentile};
 use anyhow::{Context, Result, bail};
 use gogrid_limits::Share;
 use gogrid_panel_api::{Request, Response};
@@ -78,15 +78,15 @@ impl Who {
     }
 }
 
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let _load = site.load().await?;
     let mut rows = Vec::new();
     for who in [Who::Program, Who::User] {
-        wanted.tell(who.name());
+        selection.announce(who.name());
         let missing = if who == Who::User { no_pointer().await } else { None };
         rows.push(match missing {
             Some(why) => Row::not_measured(who.name(), why, who.bar().0),
-            None => row(site, wanted, who).await?,
+            None => row(site, selection, who).await?,
         });
     }
     Ok(rows)
@@ -108,14 +108,14 @@ async fn move_pointer() -> Result<()> {
     if status.success() { Ok(()) } else { bail!("xdotool cannot move the pointer") }
 }
 
-async fn row(site: &mut Site, wanted: &Wanted, who: Who) -> Result<Row> {
+async fn row(site: &mut Site, selection: &Selection, who: Who) -> Result<Row> {
     site.unlimited().await?;
     // Everything that this is not about is off: what cannot be read here would count as somebody.
     let rules = [("cpu", CAP), ("cpu-in-use", FLOOR), ("max-temperature", "off"), ("idle-after", AWAY_AFTER)];
     site.limit(&rules).await?;
     let [forget, look] = who.changes();
     let mut taken = Vec::new();
-    for _ in 0..wanted.part_of(TIMES) {
+    for _ in 0..selection.scaled(TIMES) {
         site.limit(&[forget]).await?;
         sleep(who.forgotten_after()).await;
         site.limit(&[look]).await?;

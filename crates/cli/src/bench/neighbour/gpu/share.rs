@@ -2,9 +2,9 @@
 
 use super::peak::Peak;
 use crate::bench::neighbour::{
-    Wanted,
     load::Asked,
     report::Row,
+    selection::Selection,
     site::{SETTLE, Site},
     windows::Accuracy,
 };
@@ -54,19 +54,19 @@ struct Window {
 /// Looks at a site's GPU.
 pub(super) struct Shares<'a> {
     site: &'a mut Site,
-    wanted: &'a Wanted,
+    selection: &'a Selection,
     pub(super) peak: Peak,
 }
 
 impl<'a> Shares<'a> {
-    pub(super) fn new(site: &'a mut Site, wanted: &'a Wanted) -> Self {
-        Self { site, wanted, peak: Peak::default() }
+    pub(super) fn new(site: &'a mut Site, selection: &'a Selection) -> Self {
+        Self { site, selection, peak: Peak::default() }
     }
 
     /// From a worker's first slice on, so that what it learns of the work on the way is part of it.
     pub(super) async fn changing(&mut self) -> Result<Row> {
         let (name, bar) = (format!("GPU limit {CHANGING} %, changing work"), "no window over by 3 points");
-        self.wanted.tell(&name);
+        self.selection.announce(&name);
         self.limit(&CHANGING.to_string()).await?;
         let mut seen = Vec::new();
         for asked in [Asked::Answers, Asked::Prompts].into_iter().cycle().take(CHANGES) {
@@ -91,9 +91,9 @@ impl<'a> Shares<'a> {
         let mut rows = Vec::new();
         for percent in LIMITS {
             let name = format!("GPU limit {percent} %, {work}");
-            self.wanted.tell(&name);
+            self.selection.announce(&name);
             self.limit(&percent.to_string()).await?;
-            rows.push(match self.windows(self.wanted.windows).await? {
+            rows.push(match self.windows(self.selection.windows).await? {
                 Ok(windows) => judge(name, share(percent), &windows),
                 Err(why) => Row::not_measured(name, why, BAR),
             });
