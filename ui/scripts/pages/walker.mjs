@@ -121,6 +121,11 @@ export class Walker {
     return this.tab.$eval(by(id), (element) => element.matches(":disabled"));
   }
 
+  /** @param {string} id */
+  async isThere(id) {
+    return (await this.tab.$(by(id))) !== null;
+  }
+
   focused() {
     return this.tab.evaluate(() => document.activeElement?.getAttribute("data-testid") ?? null);
   }

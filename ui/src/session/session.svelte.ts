@@ -4,11 +4,15 @@ import type { AppState, Setting, Status } from "../api/types";
 import { ask } from "../platform/ask";
 import { Refusal, type Platform, type WorkerRequest } from "../platform/platform";
 import { words } from "../words";
+import { JoinAttempt } from "./join.svelte";
 import { Toasts } from "./toasts.svelte";
 
 export class Session {
   readonly platform: Platform;
   readonly toasts = new Toasts();
+  /** The attempt with a code that the donor types. */
+  readonly typedJoin = new JoinAttempt();
+  #offered: { code: string; attempt: JoinAttempt } | null = null;
   /** Null until the shell has answered. */
   app = $state.raw<AppState | null>(null);
   /** Why the shell does not answer. */
@@ -32,6 +36,12 @@ export class Session {
     } catch (thrown) {
       this.lost = Refusal.from(thrown).message;
     }
+  }
+
+  /** The attempt with a code that came by a link. Another code is another attempt. */
+  offeredJoin(code: string): JoinAttempt {
+    if (this.#offered?.code !== code) this.#offered = { code, attempt: new JoinAttempt(code) };
+    return this.#offered.attempt;
   }
 
   /** The limits as they are after a change, before the next state tells them. */

@@ -82,8 +82,11 @@ export class FakePlatform implements Platform {
   async worker(request: WorkerRequest) {
     await this.#reach();
     if (this.#worker.process !== "running") throw new Refusal({ field: null, message: "the worker does not run" });
-    const response = await this.#machine.answer(request);
-    if (response.response === "done") this.#tell();
+    const answer = this.#machine.answer(request);
+    // As the shell does: a change of the state is told at once, also while the answer is on its way.
+    if (request.request === "join") this.#tell();
+    const response = await answer;
+    if (response.response === "done" || response.response === "refused") this.#tell();
     return response;
   }
 

@@ -5,6 +5,7 @@ import { parseAmount, resolve } from "../../lib/value";
 import type { WorkerRequest } from "../platform";
 import { days, METHOD } from "./days";
 import { diagnosis, GIB, levers, machineOf, sample } from "./hardware";
+import { refusalOf, wrongCode } from "./joins";
 import { FakeLimits } from "./limits";
 import { load, turnAt, type Turn } from "./load";
 import type { Phase, Scenario } from "./scenarios";
@@ -35,6 +36,8 @@ export class FakeMachine {
   #turns: Turn[];
   #extra: Event[] = [];
   #joined: boolean;
+  /** A join code is being tried: the worker is on its way to a grid that has told nothing yet. */
+  #joining = false;
   #finishing = false;
   #until: number | null = null;
   name = "office-7";
@@ -97,11 +100,12 @@ export class FakeMachine {
   }
 
   status(): Status {
-    const { hardware, blindness, connected } = this.#scenario;
+    const { hardware, blindness } = this.#scenario;
     const turn = this.#now();
     const point = this.#point(Date.now());
     const bounds = this.#bounds();
-    const state: State = !this.#joined && turn.state !== "paused" ? "not_joined" : turn.state;
+    const outside = this.#joining ? "connecting" : "not_joined";
+    const state: State = (this.#joined && !this.#joining) || turn.state === "paused" ? turn.state : outside;
     return {
       id: KEY.split("").reverse().join(""),
       name: this.name,
@@ -109,7 +113,7 @@ export class FakeMachine {
       state,
       reason: turn.reason,
       pausing_after_answers: this.#finishing,
-      connection: this.#joined ? { coordinator: KEY, grid: GRID, connected, problem: connected ? null : NO_WAY } : null,
+      connection: this.#connection(),
       machine: machineOf(hardware),
       allowance: {
         cpu: Math.round(turn.cpu * 1000),
@@ -150,6 +154,12 @@ export class FakeMachine {
       },
       levers: levers(),
     };
+  }
+
+  #connection(): Status["connection"] {
+    if (this.#joining) return { coordinator: KEY, grid: "", connected: false, problem: null };
+    const { connected } = this.#scenario;
+    return this.#joined ? { coordinator: KEY, grid: GRID, connected, problem: connected ? null : NO_WAY } : null;
   }
 
   #reason(turn: Turn): Reason {
@@ -259,20 +269,16 @@ export class FakeMachine {
   async #join(code: string): Promise<Response> {
     const wrong = wrongCode(code.trim());
     if (wrong) return { response: "refused", body: { field: "code", message: wrong } };
+    this.#joining = true;
     await new Promise((done) => setTimeout(done, JOIN_MS));
+    this.#joining = false;
+    const refusal = refusalOf(code.trim());
+    if (refusal) return { response: "refused", body: refusal };
     this.#joined = true;
     this.#turns.push(this.#turn({ state: "idle", kind: "free", reason: "Nobody needs the computer" }, Date.now()));
     this.#extra.push({ at_ms: Date.now(), what: { event: "joined" } });
     return DONE;
   }
-}
-
-function wrongCode(code: string): string | null {
-  if (!code.startsWith("gogrid1-")) return "a join code starts with `gogrid1-`";
-  const character = /[^a-z2-7]/.exec(code.slice("gogrid1-".length))?.[0];
-  if (character) return `a join code has the letters a to z and the digits 2 to 7 only, not '${character}'`;
-  if (code.length < 30) return "this join code is incomplete or has a typing error (its checksum does not match)";
-  return null;
 }
 
 /** As the worker writes a local time. */
