@@ -1,4 +1,4 @@
-//! What the commands work with: handles to the app's parts.
+//! Handles to the app's parts, for the commands.
 
 use crate::{
     app_state::AppStateStore,
@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The page draws what moves by itself, such as a countdown, once a second.
+/// The page redraws what changes by itself, such as a countdown, once a second.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
 /// Handles to the app's parts.
@@ -34,15 +34,15 @@ pub(crate) struct AppHandles {
     pub(crate) folders: Folders,
     pub(crate) settings: Mutex<SettingsFile>,
     pub(crate) name: watch::Sender<String>,
-    /// What the page's state is sent by. There is one page; a page that is loaded anew asks anew.
+    /// The task that sends the state to the page. There is one page; a reload replaces the task.
     pub(crate) page: Mutex<Option<AbortHandle>>,
 }
 
 impl AppHandles {
-    /// Takes settings over. Waits for the disk.
+    /// Applies settings from the page. Blocks on the disk.
     ///
     /// # Errors
-    /// When a value is none, the disk does not take them, or the system does not start the app at login.
+    /// When a value is invalid, they cannot be written, or the system refuses the start at login.
     pub(crate) fn change_settings(&self, app: &AppHandle<Wry>, page: &AppSettings) -> Result<AppState, RequestError> {
         check_name(&page.machine_name)?;
         let mut file = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +62,7 @@ impl AppHandles {
         Ok(self.app_state.snapshot())
     }
 
-    /// Sends the state to the page: at once, at every change, and at least once a second, until the page is gone.
+    /// Sends the state to the page at once, at every change and at least once a second, until the page is gone.
     pub(crate) fn follow(&self, page: Channel<AppState>) {
         let mut states = self.app_state.subscribe();
         let task = tauri::async_runtime::spawn(async move {
@@ -79,7 +79,7 @@ impl AppHandles {
         self.replace_page(Some(task.inner().abort_handle()));
     }
 
-    /// The page is gone.
+    /// Stops sending: the page is gone.
     pub(crate) fn stop_following(&self) {
         self.replace_page(None);
     }
@@ -91,21 +91,21 @@ impl AppHandles {
         }
     }
 
-    /// Where updates come from.
+    /// The source of updates.
     ///
     /// # Errors
-    /// When they are off.
+    /// When updates are off.
     pub(crate) fn updates(&self) -> Result<Source, UpdateError> {
         Source::of(&self.settings.lock().unwrap_or_else(PoisonError::into_inner).current().updater)
     }
 
-    /// What is private on this computer.
+    /// A redactor for what is private on this computer.
     pub(crate) fn redactor(&self, home: Option<String>) -> Redactor {
         Redactor::of_this_computer(home, [self.name.borrow().clone(), host_name()])
     }
 }
 
-/// Whether the system starts the app at login: its answer is the truth, whatever anybody has set.
+/// Whether the system starts the app at login. The system's answer counts, not the settings.
 pub(crate) fn starts_at_login(app: &AppHandle<Wry>) -> bool {
     app.autolaunch().is_enabled().unwrap_or_else(|error| {
         tracing::warn!("it is not known whether the app starts at login: {error}");

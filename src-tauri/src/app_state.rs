@@ -1,5 +1,5 @@
-//! What the app knows, as one value: the supervisor, the key store, the settings and the commands write their own part,
-//! and the tray, the page and the notifications follow it.
+//! The app's state as one watched value. The supervisor, the key loader, the settings and the commands write their own
+//! parts; the tray, the page and the notifications follow it.
 
 use gogrid_panel_api::{AppSettings, AppState, KeyStore, Notice, Process};
 use std::sync::{
@@ -8,10 +8,10 @@ use std::sync::{
 };
 use tokio::sync::watch;
 
-/// Notices kept: more than a person reads at once; the oldest go first.
+/// The most notices that are kept, more than a person reads at once. The oldest are dropped first.
 const NOTICES: usize = 20;
 
-/// A handle to what the app knows.
+/// A cheap handle to the app's state.
 #[derive(Debug, Clone)]
 pub(crate) struct AppStateStore {
     state: watch::Sender<AppState>,
@@ -19,7 +19,7 @@ pub(crate) struct AppStateStore {
 }
 
 impl AppStateStore {
-    /// What is known at the start.
+    /// The state at the start.
     pub(crate) fn new(version: String, settings: AppSettings) -> Self {
         let state = AppState {
             worker: Process::Starting,
@@ -34,29 +34,29 @@ impl AppStateStore {
         Self { state: watch::Sender::new(state), last_notice: Arc::default() }
     }
 
-    /// Changes it, and wakes whoever follows.
+    /// Changes the state and wakes its subscribers.
     pub(crate) fn update(&self, apply: impl FnOnce(&mut AppState)) {
         self.state.send_modify(apply);
     }
 
-    /// Looks at it. Short: nobody can change it meanwhile.
+    /// Reads the state under its lock, so `at` must be short.
     pub(crate) fn read<T>(&self, at: impl FnOnce(&AppState) -> T) -> T {
         at(&self.state.borrow())
     }
 
-    /// A copy.
+    /// A copy of the state.
     pub(crate) fn snapshot(&self) -> AppState {
         self.state.borrow().clone()
     }
 
-    /// Follows it. What is there now counts as not seen yet.
+    /// Subscribes to the state. The current value counts as changed.
     pub(crate) fn subscribe(&self) -> watch::Receiver<AppState> {
         let mut follower = self.state.subscribe();
         follower.mark_changed();
         follower
     }
 
-    /// Tells the donor something. The same text is not told twice at a time.
+    /// Adds a notice for the donor, unless one with this text is shown already.
     pub(crate) fn notice(&self, text: impl Into<String>) {
         let text = text.into();
         let id = self.last_notice.fetch_add(1, Ordering::Relaxed) + 1;
@@ -72,7 +72,7 @@ impl AppStateStore {
         });
     }
 
-    /// Takes a notice away; one that is not there any more is no error.
+    /// Removes a notice, if it is still there.
     pub(crate) fn dismiss(&self, id: u32) {
         self.update(|state| state.notices.retain(|notice| notice.id != id));
     }

@@ -1,4 +1,4 @@
-//! What the page may call. Each command is listed in `build.rs` and allowed in `capabilities/window.json`.
+//! The commands that the page may call. Each is listed in `build.rs` and allowed in `capabilities/window.json`.
 
 #![expect(clippy::needless_pass_by_value, reason = "Tauri hands a command its arguments by value")]
 
@@ -12,31 +12,31 @@ use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, Request, Reque
 use jiff::Zoned;
 use tauri::{AppHandle, Manager, State, Wry, async_runtime::spawn_blocking, ipc::Channel};
 
-/// What the app knows.
+/// The app's state.
 #[tauri::command]
 pub(crate) fn app_state(handles: State<'_, AppHandles>) -> AppState {
     handles.app_state.snapshot()
 }
 
-/// The same, again and again.
+/// Sends the app's state over the channel, at every change.
 #[tauri::command]
 pub(crate) fn follow(handles: State<'_, AppHandles>, channel: Channel<AppState>) {
     handles.follow(channel);
 }
 
-/// Asks the worker.
+/// Sends a request to the worker.
 #[tauri::command]
 pub(crate) async fn worker(handles: State<'_, AppHandles>, request: Request) -> Result<Response, RequestError> {
     handles.commands.ask(request).await
 }
 
-/// Takes the app's settings over.
+/// Applies the app's settings.
 #[tauri::command]
 pub(crate) async fn change_settings(app: AppHandle<Wry>, settings: AppSettings) -> Result<AppState, RequestError> {
     run_blocking(app, move |app, handles| handles.change_settings(app, &settings)).await?
 }
 
-/// Asks the key store again.
+/// Tries the key store again.
 #[tauri::command]
 pub(crate) fn open_key_store(handles: State<'_, AppHandles>) {
     handles.keys.try_again();
@@ -49,7 +49,7 @@ pub(crate) async fn logs(app: AppHandle<Wry>, filter: LogFilter) -> Result<Vec<L
         .await?
 }
 
-/// A text for whoever helps.
+/// The text for the person who helps the donor.
 #[tauri::command]
 pub(crate) async fn report(app: AppHandle<Wry>) -> Result<String, RequestError> {
     run_blocking(app, |app, handles| {
@@ -58,7 +58,7 @@ pub(crate) async fn report(app: AppHandle<Wry>) -> Result<String, RequestError> 
     .await
 }
 
-/// Writes the work of each day into the downloads, and says where.
+/// Writes the work of each day into the downloads folder, and returns the path.
 #[tauri::command]
 pub(crate) async fn export_days(app: AppHandle<Wry>, handles: State<'_, AppHandles>) -> Result<String, RequestError> {
     let Response::Days(days) = handles.commands.ask(Request::Days).await? else {
@@ -75,26 +75,26 @@ pub(crate) async fn export_days(app: AppHandle<Wry>, handles: State<'_, AppHandl
     .await?
 }
 
-/// Takes a notice away.
+/// Removes a notice.
 #[tauri::command]
 pub(crate) fn dismiss(handles: State<'_, AppHandles>, id: u32) {
     handles.app_state.dismiss(id);
 }
 
-/// The donor has used the offered code, or does not want it.
+/// Drops the offered code: the donor has used or declined it.
 #[tauri::command]
 pub(crate) fn forget_code(handles: State<'_, AppHandles>) {
     handles.app_state.update(|state| state.offered_code = None);
 }
 
-/// Starts the worker anew.
+/// Restarts the worker.
 #[tauri::command]
 pub(crate) fn restart_worker(handles: State<'_, AppHandles>) {
-    // A full queue has what is wanted.
+    // A full queue holds a restart already.
     let _ = handles.supervisor.try_send(SupervisorCommand::Restart);
 }
 
-/// Installs the newest version and starts it.
+/// Installs the newest version and restarts the app.
 #[tauri::command]
 pub(crate) async fn install_update(app: AppHandle<Wry>, handles: State<'_, AppHandles>) -> Result<(), RequestError> {
     let refused = |error: crate::update::UpdateError| RequestError::new(None, error.to_string());
@@ -103,7 +103,7 @@ pub(crate) async fn install_update(app: AppHandle<Wry>, handles: State<'_, AppHa
     Ok(())
 }
 
-/// The disk may be slow, and the threads of the async tasks are few.
+/// Runs work that may block on the disk, away from the few async threads.
 async fn run_blocking<T: Send + 'static>(
     app: AppHandle<Wry>,
     work: impl FnOnce(&AppHandle<Wry>, &AppHandles) -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! What is desired of the worker's supervisor: follows from the machine's key and its name.
+//! The desired state of the worker, which follows from the machine's key and its name.
 
 use crate::{
     secrets::KeyState,
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 const OPENING: &str = "Waiting for the system's key store";
 const UNDECIDED: &str = "The key store cannot be used: open GoGrid to choose where this computer's key is kept";
 
-/// Keeps it up to date, until the app ends.
+/// Updates the desired state until the app ends.
 pub(crate) async fn follow(
     mut key: watch::Receiver<KeyState>,
     mut name: watch::Receiver<String>,
@@ -26,7 +26,7 @@ pub(crate) async fn follow(
         if over {
             return;
         }
-        // A key that is settled has nobody any more who changes it; the name may still change.
+        // Once the key is settled its sender is gone; the name may still change.
         let changed = tokio::select! {
             Ok(()) = key.changed() => true,
             Ok(()) = name.changed() => true,

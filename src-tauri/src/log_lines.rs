@@ -1,4 +1,4 @@
-//! The logs, for the page: newest lines that fit a filter, with private text redacted.
+//! The logs for the page: the newest lines that match a filter, redacted.
 
 mod line;
 mod tail;
@@ -8,15 +8,15 @@ use gogrid_panel_api::{LogFilter, LogLine, RequestError};
 use line::{Level, lines};
 use std::path::Path;
 
-/// Lines that the page gets: more than anybody reads.
+/// The most lines that the page gets, more than anybody reads.
 const NEWEST: usize = 500;
-/// The first name of the worker's files.
+/// The prefix of the worker's log files.
 const WORKER: &str = "worker";
 
-/// The newest lines that fit, oldest first.
+/// The newest lines that match, oldest first.
 ///
 /// # Errors
-/// When the filter names a log or a level that is none.
+/// When the filter names an unknown log or level.
 pub(crate) fn read(folders: &Folders, filter: &LogFilter, redactor: &Redactor) -> Result<Vec<LogLine>, RequestError> {
     let (folder, name): (&Path, &str) = match filter.of.as_str() {
         "app" => (&folders.logs, logging::NAME),

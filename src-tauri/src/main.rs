@@ -1,9 +1,11 @@
-//! The desktop app: a tray icon, a window when it is wanted, and the worker as a child process. It links no model code.
+//! The desktop app: a tray icon, a window on demand, and the worker as a child process. It links no model code.
 //!
 //! ```text
-//!             app state (what the app knows)
-//!  settings ───►│◄─── key store           tray, page, notifications: follow the app state
-//!  supervisor ─►│────► tray, page, news   clicks and commands: go to the worker's socket
+//!  settings ─────┐
+//!  key loader ───┼──► app state ──► tray, page, notifications
+//!  supervisor ───┘                        │ clicks and commands
+//!       ▲                                 ▼
+//!       └────────────────────── the worker's socket
 //! ```
 
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
@@ -37,9 +39,9 @@ use arguments::Arguments;
 use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
-/// A pause must pass a task that computes for a moment; more threads than two only cost memory.
+/// Two, so that a pause is never stuck behind a task that computes; more would only cost memory.
 const THREADS: usize = 2;
-/// For the disk and for name resolution: commands that wait there are few.
+/// For the disk and name resolution, where few commands wait.
 const BLOCKING_THREADS: usize = 8;
 
 fn main() -> ExitCode {
@@ -58,7 +60,7 @@ fn run(arguments: Arguments) -> Result<i32> {
     let runtime = runtime().context("the system has no threads left")?;
     tauri::async_runtime::set(runtime.handle().clone());
     let code = app::run(arguments).context("the app cannot start")?;
-    // A key store that waits for its password would be waited for.
+    // Do not wait for a key store that waits for its password.
     runtime.shutdown_background();
     Ok(code)
 }

@@ -1,4 +1,4 @@
-//! Notifications: only for what needs the donor, and each kind can be turned off.
+//! Notifications, only of what needs the donor. Each kind can be turned off.
 
 mod change_detector;
 
@@ -8,7 +8,7 @@ use gogrid_panel_api::{Event, Happening, Notify, Request, Response};
 use tauri::{AppHandle, Wry};
 use tauri_plugin_notification::NotificationExt;
 
-/// What needs the donor.
+/// A message that needs the donor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Notification {
     Joined { grid: String },
@@ -16,7 +16,7 @@ enum Notification {
     GpuLost { why: String },
 }
 
-/// Watches the app_state and notifies, until the app ends.
+/// Follows the app's state and notifies, until the app ends.
 pub(crate) async fn follow(app: AppHandle<Wry>, app_state: AppStateStore, commands: WorkerCommands) {
     let mut states = app_state.subscribe();
     let mut changes = ChangeDetector::default();
@@ -31,20 +31,20 @@ pub(crate) async fn follow(app: AppHandle<Wry>, app_state: AppStateStore, comman
     }
 }
 
-/// What a change means. Whether a machine left or was sent away is in the worker's record.
+/// The notification of a change, if it needs one. The worker's record says whether the machine left or was revoked.
 async fn notification(change: Change, commands: &WorkerCommands) -> Option<Notification> {
     match change {
         Change::Joined { grid } => Some(Notification::Joined { grid }),
         Change::GpuLost { why } => Some(Notification::GpuLost { why }),
         Change::Outside => match commands.ask(Request::Events).await {
-            Ok(Response::Events(events)) => sent_away(&events),
+            Ok(Response::Events(events)) => revoked(&events),
             _ => None,
         },
     }
 }
 
-/// The reason, if the last change of membership was not the donor's.
-fn sent_away(events: &[Event]) -> Option<Notification> {
+/// The notification of a revocation, if that was the latest change of membership.
+fn revoked(events: &[Event]) -> Option<Notification> {
     events.iter().rev().find_map(|event| match &event.what {
         Happening::Revoked { reason } => Some(Some(Notification::Revoked { reason: reason.clone() })),
         Happening::Left | Happening::Joined => Some(None),
@@ -60,7 +60,7 @@ const fn wanted(notification: &Notification, notify: &Notify) -> bool {
     }
 }
 
-fn words(notification: &Notification) -> (String, String) {
+fn title_and_body(notification: &Notification) -> (String, String) {
     match notification {
         Notification::Joined { grid } if grid.is_empty() => ("This computer joined a grid".into(), QUIET.into()),
         Notification::Joined { grid } => (format!("This computer joined {grid}"), QUIET.into()),
@@ -73,7 +73,7 @@ fn words(notification: &Notification) -> (String, String) {
 
 const QUIET: &str = "It helps when you do not need it. Pause it in the tray whenever you like.";
 
-/// With a capital letter at the start and a full stop at the end.
+/// The text as a sentence, with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let text = text.trim().trim_end_matches('.');
     let mut characters = text.chars();
@@ -84,7 +84,7 @@ fn sentence(text: &str) -> String {
 }
 
 fn show(app: &AppHandle<Wry>, notification: &Notification) {
-    let (title, body) = words(notification);
+    let (title, body) = title_and_body(notification);
     tracing::info!("notification: {title}");
     if let Err(error) = app.notification().builder().title(title).body(body).show() {
         tracing::warn!("no notification can be shown: {error}");
@@ -100,17 +100,17 @@ mod tests {
         Event { at_ms: 0, what }
     }
 
-    fn revoked() -> Happening {
+    fn revocation() -> Happening {
         Happening::Revoked { reason: "not a member".into() }
     }
 
     #[rstest]
-    #[case::sent_away(vec![Happening::Joined, Happening::Connected, revoked(), Happening::Disconnected], true)]
-    #[case::left(vec![revoked(), Happening::Joined, Happening::Left], false)]
+    #[case::revoked(vec![Happening::Joined, Happening::Connected, revocation(), Happening::Disconnected], true)]
+    #[case::left(vec![revocation(), Happening::Joined, Happening::Left], false)]
     #[case::nothing_known(vec![Happening::Connected], false)]
-    fn only_who_is_sent_away_is_told(#[case] happenings: Vec<Happening>, #[case] told: bool) {
+    fn only_a_revocation_is_told(#[case] happenings: Vec<Happening>, #[case] told: bool) {
         let events: Vec<_> = happenings.into_iter().map(event).collect();
-        assert_eq!(sent_away(&events).is_some(), told);
+        assert_eq!(revoked(&events).is_some(), told);
     }
 
     #[test]
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn the_words_are_sentences() {
-        let (title, body) = words(&Notification::Revoked { reason: "this machine is not a member".into() });
+        let (title, body) = title_and_body(&Notification::Revoked { reason: "this machine is not a member".into() });
         assert_eq!(title, "The grid does not let this computer in any more");
         assert_eq!(body, "This machine is not a member.");
-        assert_eq!(words(&Notification::Joined { grid: "Example".into() }).0, "This computer joined Example");
+        assert_eq!(title_and_body(&Notification::Joined { grid: "Example".into() }).0, "This computer joined Example");
         assert_eq!(sentence(" "), "");
     }
 }

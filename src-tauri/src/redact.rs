@@ -1,34 +1,35 @@
-//! Cuts out of a text what must not leave this computer: keys, join codes, and what names its owner.
+//! Removes from a text what must not leave this computer: keys, join codes, and the names of its owner.
 
 /// The start of a join code.
 const CODE: &str = "gogrid1";
-/// Hexadecimal digits that may be a key: half of the shortest one.
+/// The fewest hexadecimal digits that may be a key: half of the shortest key.
 const HEX: usize = 32;
-/// Other letters and digits that may be a key: 30 bytes in base 64. No word is so long and has so many digits.
+/// The fewest other letters and digits that may be a key, 30 bytes in base 64. No word is that long with that many
+/// digits.
 const RUN: usize = 40;
 const DIGITS: usize = 4;
-/// A shorter name is a part of many words.
+/// Shorter names are part of many words.
 const SHORTEST_NAME: usize = 3;
 
-/// What is private here beside keys and codes.
+/// Redacts keys and codes, and the names that are private on this computer, each with its placeholder.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redactor(Vec<(String, &'static str)>);
 
 impl Redactor {
-    /// The owner's folder and name, and the machine's names.
+    /// For the owner's home folder and name, and the machine's names.
     pub(crate) fn of_this_computer(home: Option<String>, machine_names: impl IntoIterator<Item = String>) -> Self {
         let user = home.as_deref().and_then(|home| home.rsplit(['/', '\\']).next()).map(str::to_owned);
         let machines = machine_names.into_iter().map(|name| (name, "[machine]"));
         let names = machines.chain(user.map(|user| (user, "[user]")));
         let mut words: Vec<_> = home.map(|home| (home, "~")).into_iter().chain(names).collect();
-        // `root` and the like are no names, and parts of many words.
+        // `root` is nobody's name, and part of many words.
         words.retain(|(word, placeholder)| {
             word.chars().count() >= SHORTEST_NAME && (*placeholder == "~" || word != "root")
         });
         Self(words)
     }
 
-    /// The text without it.
+    /// The text with placeholders in place of what is private.
     pub(crate) fn redact(&self, text: &str) -> String {
         let text =
             self.0.iter().fold(text.to_owned(), |text, (word, placeholder)| text.replace(word.as_str(), placeholder));
@@ -36,23 +37,23 @@ impl Redactor {
     }
 }
 
-/// Goes through the runs of letters and digits.
+/// Replaces the runs of letters and digits that may be secrets.
 fn redact_secrets(text: &str) -> String {
-    let mut cut = String::with_capacity(text.len());
+    let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
         let run = rest.find(|character: char| !in_run(character)).unwrap_or(rest.len());
         if run == 0 {
             let between = rest.find(in_run).unwrap_or(rest.len());
-            cut.push_str(&rest[..between]);
+            redacted.push_str(&rest[..between]);
             rest = &rest[between..];
             continue;
         }
         let word = &rest[..run];
-        cut.push_str(placeholder(word, &cut).unwrap_or(word));
+        redacted.push_str(placeholder(word, &redacted).unwrap_or(word));
         rest = &rest[run..];
     }
-    cut
+    redacted
 }
 
 const fn in_run(character: char) -> bool {
@@ -112,8 +113,8 @@ mod tests {
     #[case::machine("machine annas-laptop joined", "machine [machine] joined")]
     #[case::user("user anna", "user [user]")]
     #[case::not_ascii("wäre 60 °C …", "wäre 60 °C …")]
-    fn what_is_private_is_cut_out(#[case] text: &str, #[case] cut: &str) {
-        assert_eq!(redactor().redact(text), cut);
+    fn what_is_private_is_redacted(#[case] text: &str, #[case] redacted: &str) {
+        assert_eq!(redactor().redact(text), redacted);
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! Without the graphics card. The page has a few lines that move once a second; the card is the worker's, or somebody
-//! else's. The toolkit would load the card's driver for a tray icon already, which is as large as all the rest of the
-//! app; and a window that WebKit draws with some drivers stays empty.
+//! Software rendering. The page has a few lines that move once a second, and the graphics card is there for the worker
+//! or for other programs. Otherwise the toolkit would load the card's driver for the tray icon alone, which takes as
+//! much memory as the rest of the app; and with some drivers WebKit's window stays empty.
 
-/// What GTK and WebKit read when they start. Where somebody has set them, theirs hold.
+/// Variables that GTK and WebKit read when they start. Values that are already set are kept.
 #[cfg(target_os = "linux")]
 const SOFTWARE: [(&str, &str); 2] = [("GDK_GL", "disable"), ("WEBKIT_DISABLE_DMABUF_RENDERER", "1")];
 
-/// Has everything drawn by the processor. Before any thread is started: the environment is every thread's.
+/// Turns software rendering on. Must be called before any thread starts, because threads share the environment.
 #[cfg(target_os = "linux")]
 pub(crate) fn use_software() {
     for (name, value) in SOFTWARE {
@@ -16,6 +16,6 @@ pub(crate) fn use_software() {
     }
 }
 
-/// Elsewhere the system draws, and loads no driver into the app.
+/// Other systems draw outside the app and load no driver into it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) const fn use_software() {}

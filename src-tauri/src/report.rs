@@ -1,4 +1,4 @@
-//! A text that a donor can hand to whoever helps: what runs here and how, without secrets and without names.
+//! A text that a donor can give to the person who helps them: what runs here and how, without secrets and names.
 
 use crate::{folders::Folders, log_lines, redact::Redactor};
 use gogrid_panel_api::{AppState, KeyStore, LogLine, Process, Setting, Status};
@@ -6,22 +6,22 @@ use std::fmt::Write;
 
 /// Lines of each log.
 const LOG_LINES: usize = 100;
-/// Digits of the coordinator's key that tell one grid from another.
+/// Digits of the coordinator's key, enough to tell grids apart.
 const FINGERPRINT: usize = 16;
 
-/// What the system says of itself.
+/// The operating system.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct System {
     /// Its name and version.
     pub(crate) name: String,
     /// Its kernel's version.
     pub(crate) kernel: String,
-    /// The desktop and how it draws, where there are several.
+    /// The desktop environment and its display server; Linux only.
     pub(crate) desktop: String,
 }
 
 impl System {
-    /// Asks the system.
+    /// Reads them from the system.
     pub(crate) fn read() -> Self {
         let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
         let desktop = ["XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE"].map(|name| std::env::var(name).unwrap_or_default());
@@ -33,7 +33,7 @@ impl System {
     }
 }
 
-/// Writes it.
+/// Writes the report.
 pub(crate) fn write(state: &AppState, system: &System, folders: &Folders, redactor: &Redactor) -> String {
     let mut text = String::new();
     head(&mut text, state, system);
@@ -125,7 +125,7 @@ fn log(text: &mut String, of: &str, lines: &[LogLine]) {
 }
 
 fn line(text: &mut String, what: &str, is: &str) {
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "{what}: {is}");
 }
 

@@ -1,7 +1,7 @@
-//! Updates, signed: off until the settings file names where they come from and whose signature counts.
+//! Signed updates, off until the settings file names their source and the key that signs them.
 //!
-//! The signature is of the whole package and of the version in it, and is checked before anything is installed,
-//! whatever the endpoint says.
+//! The signature covers the whole package and its version. It is checked before anything is installed, no matter what the
+//! endpoint says.
 
 use crate::{app_state::AppStateStore, settings::Updater};
 use std::{
@@ -13,44 +13,44 @@ use tauri::{AppHandle, Url, Wry};
 use tauri_plugin_updater::{Update, UpdaterExt};
 use tokio::time::sleep;
 
-/// Between two looks.
+/// Between two checks.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
-/// A start is busy enough.
+/// The first check waits, because a start is busy enough.
 const AFTER_START: Duration = Duration::from_secs(60);
-/// A look is one small file.
+/// A check fetches one small file.
 const CHECK_WITHIN: Duration = Duration::from_secs(30);
-/// Of which the date of the last look is that of its change.
+/// A file whose modification time is the time of the last check.
 const LAST_CHECK: &str = "update-looked-at";
 
-/// Where updates come from.
+/// The source of updates.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     endpoint: Url,
     pubkey: String,
 }
 
-/// Why there is no update to be had.
+/// Why there is no update.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpdateError {
     /// Nothing is configured.
     #[error("Updates are off: `updater.endpoint` and `updater.pubkey` are not both set in the settings file")]
     Off,
-    /// The address is none, or can be tampered with on the way.
+    /// The address is invalid, or not protected by TLS.
     #[error("`updater.endpoint` is no https address: {0}")]
     Endpoint(String),
-    /// There is nothing newer.
+    /// There is no newer version.
     #[error("This is the newest version")]
     Newest,
-    /// It could not be fetched, or its signature does not fit.
+    /// It could not be fetched, or its signature does not match.
     #[error("The update failed: {0}")]
     Failed(#[from] tauri_plugin_updater::Error),
 }
 
 impl Source {
-    /// As the settings say.
+    /// The source of the settings.
     ///
     /// # Errors
-    /// When it is off, or the address is none.
+    /// When updates are off, or the address is invalid.
     pub(crate) fn of(settings: &Updater) -> Result<Self, UpdateError> {
         let Updater { endpoint, pubkey } = settings;
         if endpoint.trim().is_empty() || pubkey.trim().is_empty() {
@@ -67,10 +67,10 @@ impl Source {
         Ok(updater.timeout(CHECK_WITHIN).build()?.check().await?)
     }
 
-    /// Fetches the newest version, checks it and installs it. The app has to be started anew after it.
+    /// Fetches, verifies and installs the newest version. The app must be restarted afterwards.
     ///
     /// # Errors
-    /// When there is none, or it is not signed as it should be.
+    /// When there is none, or its signature is wrong.
     pub(crate) async fn install(&self, app: &AppHandle<Wry>) -> Result<(), UpdateError> {
         let update = self.check(app).await?.ok_or(UpdateError::Newest)?;
         tracing::info!("installing version {}", update.version);
@@ -79,7 +79,7 @@ impl Source {
     }
 }
 
-/// Looks for updates once a day, and says on the app_state which it found. Returns at once where updates are off.
+/// Checks for updates once a day, and writes a newer version into the app's state. Returns at once if updates are off.
 pub(crate) async fn follow(
     app: AppHandle<Wry>,
     app_state: AppStateStore,
@@ -96,8 +96,8 @@ pub(crate) async fn follow(
     loop {
         sleep(due(&stamp, SystemTime::now())).await;
         if let Err(error) = mark_checked(&stamp) {
-            // Without it every start would look.
-            tracing::warn!("the date of the last look for updates cannot be kept: {error}");
+            // Without it every start would check.
+            tracing::warn!("the date of the last check for updates cannot be kept: {error}");
         }
         match source.check(&app).await {
             Ok(update) => app_state.update(|state| state.update = update.map(|update| update.version)),
@@ -106,10 +106,10 @@ pub(crate) async fn follow(
     }
 }
 
-/// How long until the next look.
+/// The time until the next check.
 fn due(stamp: &Path, now: SystemTime) -> Duration {
     let last = fs::metadata(stamp).and_then(|file| file.modified()).ok();
-    // A date to come is that of a clock that was wrong.
+    // A date in the future comes from a clock that was wrong.
     let since = last.and_then(|last| now.duration_since(last).ok());
     since.map_or(Duration::ZERO, |since| A_DAY.saturating_sub(since))
 }

@@ -1,4 +1,4 @@
-//! The worker: a program of its own, `gogrid worker`, that computes.
+//! The worker: a separate program, `gogrid worker`, which computes.
 //!
 //! ```text
 //! key, name ──► Supervisor ── starts, restarts, ends ──► gogrid worker

@@ -30,19 +30,19 @@ use tokio::{
 };
 use tracing_appender::non_blocking::WorkerGuard;
 
-/// The file in which a worker that gets no key keeps its own, in its folder.
+/// The file in the worker's folder that holds its key, if the app gives it none.
 const KEY_FILE: &str = "machine.key";
-/// One restart is enough for many clicks.
+/// Restarts that wait: one serves any number of clicks.
 const RESTARTS: usize = 1;
-/// The worker has 2 s to end before it is killed.
+/// Longer than the 2 s that the worker has before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(4);
 
-/// What has to be ended.
+/// What must be ended with the app.
 pub(crate) struct Running {
     desired: watch::Sender<DesiredState>,
     supervisor: JoinHandle<()>,
     tray: Option<Arc<Tray>>,
-    /// Writes what is left of the log.
+    /// Flushes the log when it is dropped.
     _log: Option<WorkerGuard>,
 }
 
@@ -52,7 +52,7 @@ impl Running {
         self.tray.is_some()
     }
 
-    /// Ends the worker, and waits for it.
+    /// Ends the worker and waits for it.
     pub(crate) fn end(self) {
         self.desired.send_replace(DesiredState::Stop);
         if block_on(async { timeout(ENDS_WITHIN, self.supervisor).await }).is_err() {
@@ -62,7 +62,7 @@ impl Running {
     }
 }
 
-/// Starts everything. On the main thread; nothing here waits for anything but the app's own small files.
+/// Starts everything, on the main thread. It waits for nothing but the app's own small files.
 ///
 /// # Errors
 /// When the app has no folder for its data, or does not know where it is.
@@ -133,7 +133,7 @@ fn handles(
     }
 }
 
-/// A system without a tray still has the window.
+/// Shows the tray. A system without one still has the window.
 fn show_tray(
     app: &AppHandle<Wry>,
     app_state: &AppStateStore,
@@ -157,7 +157,7 @@ fn show_tray(
     }
 }
 
-/// On the main thread: hands the click over and returns.
+/// Called on the main thread: hands the click over and returns.
 fn on_click(app: &AppHandle<Wry>, entry: MenuEntry, app_state: &AppStateStore, commands: &WorkerCommands) {
     match entry {
         MenuEntry::Open => window::open(app),

@@ -12,7 +12,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// As it is written in a log.
+    /// The level that a log writes like this.
     pub(super) fn of(word: &str) -> Option<Self> {
         Some(match word {
             "ERROR" => Self::Error,
@@ -25,8 +25,8 @@ impl Level {
     }
 }
 
-/// The lines of a log: `TIME LEVEL REST`. One without these belongs to the line before, as the rest of a longer message
-/// does, and is as severe.
+/// The lines of a log: `TIME LEVEL REST`. A line without these continues the message of the line before it, and has its
+/// level.
 pub(super) fn lines(text: &str, redactor: &Redactor) -> Vec<(LogLine, Level)> {
     let mut before = (String::new(), String::new(), Level::Info);
     text.lines()

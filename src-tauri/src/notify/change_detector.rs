@@ -5,22 +5,22 @@ use gogrid_panel_api::{AppState, Process, State, Status};
 pub(super) enum Change {
     /// The machine became a member of a grid.
     Joined { grid: String },
-    /// It is a member of none any more.
+    /// It is no longer a member of any.
     Outside,
-    /// Its GPU was lent, and cannot be any more.
+    /// Its GPU was lent and is no longer usable.
     GpuLost { why: String },
 }
 
-/// What was seen before.
+/// Compares each state with the one before.
 #[derive(Debug, Default)]
 pub(super) struct ChangeDetector {
-    /// Whether the machine is a member of a grid, as far as it was seen.
+    /// Whether the machine was a member of a grid; `None` before the first status.
     member: Option<bool>,
     gpu: bool,
 }
 
 impl ChangeDetector {
-    /// Looks at a state. While the worker does not answer nothing is known, and nothing has changed.
+    /// The changes since the last state. While the worker does not answer, nothing counts as changed.
     pub(super) fn observe(&mut self, state: &AppState) -> Vec<Change> {
         let Some(status) = &state.status else { return Vec::new() };
         self.membership(status).into_iter().chain(self.gpu(&state.worker, status)).collect()
@@ -31,7 +31,7 @@ impl ChangeDetector {
         let now = match (status.state, connection) {
             (State::NotJoined, _) | (_, None) => false,
             (_, Some(connection)) if connection.connected => true,
-            // On its way: as a member at the start of the app, or with a code that may be refused.
+            // Connecting: a member at the start of the app, or a machine whose join code may still be refused.
             (_, Some(_)) => self.member.unwrap_or(true),
         };
         match (self.member.replace(now), now) {

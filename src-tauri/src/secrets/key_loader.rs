@@ -1,14 +1,14 @@
-//! Gets the key without ever holding up the app.
+//! Loads the key without ever blocking the app.
 //!
 //! ```text
 //!            ┌───────── try again ─────────┐
 //!            ▼                             │
-//! start ► Opening ─ 5 s ► Unavailable (locked; who was asked goes on waiting)
-//!            │                 │  it wins after all
+//! start ► Opening ─ 5 s ► Unavailable (locked; the thread goes on waiting)
+//!            │                 │  the key arrives after all
 //!            ├── key ──────────┴► System                     (for good)
 //!            └── none ─► Unavailable ─ the donor agrees ► File (for good)
 //! ```
-//! A machine whose key is in a file already stays with it: another key would be another machine.
+//! A machine whose key is in a file keeps it, because another key would be another machine.
 
 use super::{MachineKey, Vault, VaultError};
 use crate::app_state::AppStateStore;
@@ -20,31 +20,31 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// So long a key store that is not locked needs at most, even on a machine that has just started.
+/// A key store that is not locked answers within this time, even on a machine that has just started.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-/// One try is enough for many clicks.
+/// Tries that wait: one serves any number of clicks.
 const TRIES: usize = 1;
-/// Threads that ask at a time. A key store that was started anew has forgotten the question, so that a further try has
-/// to ask again; of a few questions the first answer to one is the answer to all.
+/// The most threads that ask at a time. A key store that was restarted has forgotten the question, so a further try must
+/// ask again. The first key that any thread gets is used.
 const ASKED: usize = 4;
 const THREAD: &str = "key-store";
 const LOCKED: &str = "The key store is locked. Unlock it where it asks for its password";
 
-/// What the worker is started with.
+/// The key with which to start the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum KeyState {
-    /// Not known yet; the key store is asked.
+    /// Not known yet: the key store is being asked.
     #[default]
     Waiting,
-    /// The donor has to decide something first.
+    /// There is none until the donor has decided something.
     Missing,
     /// The key.
     Key(MachineKey),
-    /// The worker's own file.
+    /// In the worker's own file.
     File,
 }
 
-/// How to speak with the key_loader.
+/// A handle to the key loader.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyStoreHandle {
     tries: mpsc::Sender<()>,
@@ -53,39 +53,39 @@ pub(crate) struct KeyStoreHandle {
 }
 
 impl KeyStoreHandle {
-    /// Asks the key store again.
+    /// Tries the key store again.
     pub(crate) fn try_again(&self) {
-        // A full queue has what is wanted.
+        // A full queue holds a try already.
         let _ = self.tries.try_send(());
     }
 
-    /// Whether the donor agrees to a file.
+    /// Says whether the donor agrees to a file.
     pub(crate) fn allow_file(&self, allowed: bool) {
         self.file_allowed.send_if_modified(|before| std::mem::replace(before, allowed) != allowed);
     }
 
-    /// What the worker is started with, as it becomes known.
+    /// The key, as it becomes known.
     pub(crate) fn answer(&self) -> watch::Receiver<KeyState> {
         self.answer.clone()
     }
 }
 
-/// Gets the key.
+/// Loads the key.
 pub(crate) struct KeyLoader {
     vault: Arc<dyn Vault>,
     app_state: AppStateStore,
     file: PathBuf,
-    /// After so long the app says that it waits.
+    /// After this time the app says that it waits.
     patience: Duration,
     tries: mpsc::Receiver<()>,
     file_allowed: watch::Receiver<bool>,
     answer: watch::Sender<KeyState>,
-    /// Threads that ask the key store.
+    /// One task for each thread that asks the key store.
     asked: JoinSet<Result<MachineKey, VaultError>>,
 }
 
 impl KeyLoader {
-    /// For this vault, and the file in which a worker keeps its own key.
+    /// For this vault, and the file in which a worker keeps its key.
     pub(crate) fn new(
         vault: Arc<dyn Vault>,
         app_state: AppStateStore,
@@ -100,18 +100,18 @@ impl KeyLoader {
         (Self { vault, app_state, file, patience: ANSWERS_WITHIN, tries, file_allowed, answer, asked }, handle)
     }
 
-    /// Runs until there is a key or a file, for good.
+    /// Runs until the key is settled: from the key store or in a file.
     pub(crate) async fn run(mut self) {
         if *self.file_allowed.borrow() && self.file.exists() {
             return self.settle(KeyStore::File, KeyState::File);
         }
-        // While it is being opened; afterwards the donor may decide.
+        // `Some` while the store is being opened; afterwards the donor may decide.
         let mut deadline = Some(self.open());
         loop {
             tokio::select! {
                 Some(answer) = self.asked.join_next() => match answer {
                     Ok(Ok(key)) => return self.settle(KeyStore::System, KeyState::Key(key)),
-                    // The others may still win.
+                    // The other threads may still get it.
                     _ if !self.asked.is_empty() => {}
                     Ok(Err(error)) => {
                         deadline = None;
@@ -131,14 +131,14 @@ impl KeyLoader {
                 }
                 again = self.tries.recv() => match again {
                     Some(()) => deadline = Some(self.open()),
-                    // The app ends.
+                    // The app is ending.
                     None => return,
                 },
             }
         }
     }
 
-    /// Asks, and says until when it is patient.
+    /// Asks the store, and returns the time at which to say that it is locked.
     fn open(&mut self) -> Instant {
         self.settle(KeyStore::Opening, KeyState::Waiting);
         if self.asked.len() < ASKED {
@@ -147,12 +147,12 @@ impl KeyLoader {
         Instant::now() + self.patience
     }
 
-    /// Asks on a thread of its own, which may wait for ever.
+    /// Asks on a thread of its own, which may block for ever.
     fn ask(&mut self) {
         let (sender, opened) = oneshot::channel();
         let vault = Arc::clone(&self.vault);
         let thread = std::thread::Builder::new().name(THREAD.into()).spawn(move || {
-            // Nobody waits for it any more once the donor has agreed to a file.
+            // Nobody receives it if the donor has agreed to a file meanwhile.
             let _ = sender.send(vault.open());
         });
         let started = thread.map(drop).map_err(|error| VaultError::Failed(error.to_string()));
@@ -177,7 +177,7 @@ impl KeyLoader {
     }
 }
 
-/// Waits until the donor agrees to a file; false once nobody can agree any more.
+/// Waits until the donor agrees to a file; false if the handles are gone.
 async fn agreed(file_allowed: &mut watch::Receiver<bool>) -> bool {
     file_allowed.wait_for(|allowed| *allowed).await.is_ok()
 }

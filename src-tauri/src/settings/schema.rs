@@ -1,28 +1,28 @@
-//! The settings file's form: TOML. Keys that it does not know are taken out by name, so that a typing error is told and
-//! the rest still holds.
+//! The schema of the settings file, which is TOML. Unknown keys are removed and named, so that a typing error is reported
+//! and the rest still holds.
 
 use gogrid_panel_api::{AppSettings, Notify};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Settings {
-    /// Whether the first run's three steps are over.
+    /// Whether the first run's three steps are done.
     pub(crate) welcomed: bool,
-    /// The machine's name; its host name when empty.
+    /// The machine's name; empty for its host name.
     pub(crate) machine_name: String,
-    /// Whether a file may hold the key where the key store cannot.
+    /// Whether a file may hold the key if the key store cannot.
     pub(crate) key_file: bool,
     /// Which notifications are shown.
     pub(crate) notify: Notify,
-    /// Where updates come from.
+    /// The source of updates.
     pub(crate) updater: Updater,
 }
 
-/// Where updates come from; off until both are given. No command changes them: whoever can have programs installed
-/// writes them into the file.
+/// The source of updates; updates are off until both fields are set. No command changes them: they are written into the
+/// file by the person who may install programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Updater {
@@ -33,10 +33,10 @@ pub(crate) struct Updater {
 }
 
 impl Settings {
-    /// Reads the file's text. The names are those of keys that mean nothing.
+    /// Reads the file's text, and returns the names of unknown keys.
     ///
     /// # Errors
-    /// When it is no TOML, or a value is of the wrong type.
+    /// When it is not TOML, or a value has the wrong type.
     pub(super) fn read(text: &str) -> Result<(Self, Vec<String>), toml::de::Error> {
         let mut table: Table = text.parse()?;
         let mut unknown = Vec::new();
@@ -49,12 +49,12 @@ impl Settings {
     /// The file's text.
     ///
     /// # Errors
-    /// When a value has no form in TOML.
+    /// When a value cannot be written as TOML.
     pub(super) fn write(&self) -> Result<String, toml::ser::Error> {
         toml::to_string_pretty(self)
     }
 
-    /// What the page sees of it. Whether the app starts at login is the system's to know, not the file's.
+    /// The part that the page shows. `autostart` comes from the system, not from the file.
     pub(crate) fn for_page(&self, autostart: bool) -> AppSettings {
         AppSettings {
             welcomed: self.welcomed,
@@ -65,7 +65,7 @@ impl Settings {
         }
     }
 
-    /// The same with what the page has set.
+    /// These settings with the changes of the page.
     pub(crate) fn with(&self, page: &AppSettings) -> Self {
         Self {
             welcomed: page.welcomed,
@@ -77,7 +77,7 @@ impl Settings {
     }
 }
 
-/// Moves the names of keys that `known` does not have out of the table.
+/// Removes the keys that `known` lacks, and adds their names to `unknown`.
 fn take_unknown(table: &mut Table, known: &Table, before: &str, unknown: &mut Vec<String>) {
     table.retain(|name, value| match (known.get(name), value) {
         (None, _) => {

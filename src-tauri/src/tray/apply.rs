@@ -19,21 +19,21 @@ use tauri::{
 const ID: &str = "gogrid";
 const PAUSE_FOR: &str = "Pause for…";
 
-/// The icon and the parts of its menu that change.
+/// The icon, and the parts of its menu that change.
 pub(crate) struct Tray {
     icon: TrayIcon<Wry>,
     line: MenuItem<Wry>,
     act: MenuItem<Wry>,
     pause_for: Submenu<Wry>,
-    /// What is shown: a click means what the donor read.
+    /// What is shown, because a click means what the donor has read.
     shown: Mutex<View>,
 }
 
 impl Tray {
-    /// Shows the icon. `clicked` is called on the main thread and must not wait.
+    /// Shows the icon. `clicked` is called on the main thread and must not block.
     ///
     /// # Errors
-    /// When the system has no place for it.
+    /// When the system has no tray.
     pub(crate) fn show(
         app: &AppHandle,
         app_state: &AppStateStore,
@@ -74,13 +74,13 @@ impl Tray {
         Ok(Arc::new(Self { icon, line, act, pause_for, shown: Mutex::new(first) }))
     }
 
-    /// What a click asks of the worker, as the menu reads now. Some panels pass on clicks on what is greyed out.
+    /// The request of a click, as the menu reads now. None for a disabled entry: some panels pass on clicks on those.
     pub(crate) fn request(&self, entry: MenuEntry) -> Option<Request> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.enabled.then(|| entry.request(shown.action, &Zoned::now()))?
     }
 
-    /// Changes what differs. On the main thread: elsewhere every change would wait for it.
+    /// Changes what differs. Called on the main thread, for which every single change would wait elsewhere.
     fn apply(&self, next: &View) -> tauri::Result<()> {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *shown, next.clone());
@@ -107,7 +107,7 @@ impl Tray {
     }
 }
 
-/// Keeps the tray as the app_state says, until the app ends.
+/// Keeps the tray up to date, until the app ends.
 pub(crate) async fn follow(app: AppHandle, tray: Arc<Tray>, app_state: AppStateStore) {
     let mut states = app_state.subscribe();
     let mut last = None;
@@ -129,12 +129,12 @@ pub(crate) async fn follow(app: AppHandle, tray: Arc<Tray>, app_state: AppStateS
     }
 }
 
-/// A menu takes `&` for the mark of a key.
+/// Escapes `&`, which marks a key in a menu.
 fn text(line: &str) -> String {
     line.replace('&', "&&")
 }
 
-/// Linux's trays report no clicks: there every click opens the menu.
+/// Trays on Linux report no clicks: every click opens the menu there.
 fn is_left_click(event: &TrayIconEvent) -> bool {
     let (left, up) = (MouseButton::Left, MouseButtonState::Up);
     matches!(event, TrayIconEvent::MenuEntry { button, button_state, .. } if *button == left && *button_state == up)

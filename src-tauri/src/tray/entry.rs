@@ -5,13 +5,13 @@ use jiff::Zoned;
 /// An entry of the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MenuEntry {
-    /// Pause, or resume: as the menu says.
+    /// Pause or resume, as the menu says.
     PauseOrResume,
     /// Pause for some minutes.
     Minutes(u16),
     /// Pause until the next morning.
     UntilTomorrow,
-    /// Pause when the answers under way are over.
+    /// Pause when the answers in flight are finished.
     AfterAnswers,
     /// Open the window.
     Open,
@@ -33,7 +33,7 @@ impl MenuEntry {
         Self::Quit,
     ];
 
-    /// The entry's name in the menu's events.
+    /// The entry's id in the menu's events.
     pub(super) const fn id(self) -> &'static str {
         match self {
             Self::PauseOrResume => "act",
@@ -46,7 +46,7 @@ impl MenuEntry {
         }
     }
 
-    /// What the entry says.
+    /// The text of the entry.
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::PauseOrResume => Action::Pause.label(),
@@ -59,12 +59,12 @@ impl MenuEntry {
         }
     }
 
-    /// The entry of this name.
+    /// The entry with this id.
     pub(super) fn of(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|entry| entry.id() == id)
     }
 
-    /// What the worker is asked; nothing for what the app does itself.
+    /// The request to the worker; none for what the app does itself.
     pub(super) fn request(self, shown: Action, now: &Zoned) -> Option<Request> {
         let pause = |seconds, after_answers| Some(Request::Pause(PauseRequest { seconds, after_answers }));
         match self {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn each_entry_is_found_by_its_name() {
+    fn each_entry_is_found_by_its_id() {
         for entry in MenuEntry::ALL {
             assert_eq!(MenuEntry::of(entry.id()), Some(entry));
         }

@@ -9,12 +9,12 @@ use std::{
 pub(super) enum Build {
     /// `gogrid`.
     Cpu,
-    /// `gogrid-cuda`, which links CUDA's libraries and does not start without them.
+    /// `gogrid-cuda`, which links CUDA's libraries and cannot start without them.
     Cuda,
 }
 
 impl Build {
-    /// As the page knows it.
+    /// The name that the page uses.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -29,7 +29,7 @@ impl Build {
         }
     }
 
-    /// What it computes on, as `--device` spells it; its own default where it has no choice.
+    /// The value of `--device`; `None` for the program's default.
     pub(super) const fn device(self) -> Option<&'static str> {
         match self {
             Self::Cpu => None,
@@ -38,14 +38,14 @@ impl Build {
     }
 }
 
-/// The worker's programs, beside the app's own.
+/// The worker's programs, in the app's own folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     folder: PathBuf,
     driver: Driver,
 }
 
-/// Which program, and why not the faster one.
+/// A program to start, and why it is not the faster one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
@@ -54,10 +54,10 @@ pub(super) struct Program {
 }
 
 impl Programs {
-    /// Those beside this program.
+    /// Those in the folder of this program.
     ///
     /// # Errors
-    /// When the system does not tell where that is.
+    /// When the system does not tell where this program is.
     pub(crate) fn beside_this(driver: Driver) -> io::Result<Self> {
         let program = env::current_exe()?;
         let folder = program.parent().unwrap_or(Path::new("")).to_owned();
@@ -69,7 +69,7 @@ impl Programs {
         Self { folder: folder.to_owned(), driver }
     }
 
-    /// The fastest that can work here. `failed` says how the CUDA build failed, if it did.
+    /// The fastest program that works here. `failed` says why the CUDA build failed, if it did.
     pub(super) fn choose(&self, failed: Option<&str>) -> Program {
         let fallback = match (self.driver, failed) {
             (Driver::Missing { card: false }, _) => None,

@@ -5,14 +5,14 @@ use tokio::{
     time::timeout,
 };
 
-/// Lines that are kept: an error with its sources, or a panic, is shorter.
+/// The lines that are kept, more than an error with its sources or a panic has.
 const LINES: usize = 40;
-/// The longest line that is kept whole, in bytes.
+/// The longest line, in bytes; a longer one is split.
 const MAX_LINE: u64 = 4096;
-/// So long the last lines of a program that has ended may take: what it wrote is in the pipe already.
+/// The deadline for the last lines after a program has ended. They are in the pipe already.
 const LAST_LINES_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// The end of what a program writes to standard error. It is read all the time, or else the program would wait for it.
+/// The last lines of a program's standard error. It is read all the time, so that the program never blocks on the pipe.
 #[derive(Debug)]
 pub(super) struct StderrTail(JoinHandle<Vec<String>>);
 
@@ -21,7 +21,7 @@ impl StderrTail {
         Self(tokio::spawn(read(stderr)))
     }
 
-    /// The last lines, once the program has ended. A child of its own that still writes is not waited for.
+    /// The last lines, after the program has ended. Does not wait for a child of the program that still writes.
     pub(super) async fn lines(mut self) -> Vec<String> {
         match timeout(LAST_LINES_WITHIN, &mut self.0).await {
             Ok(lines) => lines.unwrap_or_default(),

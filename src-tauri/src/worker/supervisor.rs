@@ -1,13 +1,13 @@
 //! Keeps the worker running: one async fn per state.
 //!
 //! ```text
-//!        ┌──────► held ◄──────┐      no key yet, or a decision to take
+//!        ┌──────► held ◄──────┐      no key yet, or the donor must decide
 //! start ─┤          │         │
-//!        └─────► running ─────┤      until it ends, is to be another, or is restarted by hand
+//!        └─────► running ─────┤      until it ends, the desired state changes, or a restart is ordered
 //!                   ▲   │     │
 //!                   └ waiting ┘      it ended by itself: backoff
 //! ```
-//! Whatever is desired next comes over a watch value, so a change ends every state at once.
+//! The desired state is a watch value, so that a change ends every state at once.
 
 use super::{
     backoff::Backoff,
@@ -24,35 +24,35 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// A build for a device that ends sooner did not get along with this machine.
+/// A CUDA build that ends sooner than this does not work on this machine.
 const EARLY: Duration = Duration::from_secs(10);
-/// So often in a row it may; the first time can be a driver that is being updated.
+/// This many early ends in a row count as a failure; the first can be a driver that is being updated.
 const EARLY_FAILURES: u32 = 2;
-/// The countdown that the page shows.
+/// The step of the countdown that the page shows.
 const COUNTDOWN: Duration = Duration::from_secs(1);
-/// A worker of an app that was killed is gone after 2 s.
+/// The worker of a killed app is gone after 2 s.
 const PREVIOUS_ENDS_WITHIN: Duration = Duration::from_secs(3);
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
-/// What is desired.
+/// The state that the supervisor brings about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DesiredState {
     /// No worker, for this reason.
     Hold(String),
     /// A worker.
     Run(LaunchOptions),
-    /// No worker any more: the app ends.
+    /// No worker for good: the app ends.
     Stop,
 }
 
-/// What can be ordered of the supervisor.
+/// A command to the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SupervisorCommand {
-    /// Starts the worker anew, without the waits and doubts that have built up.
+    /// Restart the worker, without a delay, and try the CUDA build again.
     Restart,
 }
 
-/// Keeps the worker running.
+/// Keeps the worker in the desired state.
 pub(crate) struct Supervisor {
     pub(crate) programs: Programs,
     /// The worker's data folder.
@@ -65,36 +65,36 @@ pub(crate) struct Supervisor {
     pub(crate) worker_up: watch::Sender<bool>,
 }
 
-/// What the states share.
+/// What all states share.
 struct SupervisorTask {
     parts: Supervisor,
     backoff: Backoff,
     cuda: CudaFailures,
 }
 
-/// Whether the build for NVIDIA cards works here.
+/// Counts early ends of the CUDA build.
 #[derive(Debug, Default)]
 struct CudaFailures {
     early_failures: u32,
-    last: String,
+    last_cause: String,
 }
 
 impl CudaFailures {
     fn failed(&self) -> Option<&str> {
-        (self.early_failures >= EARLY_FAILURES).then_some(self.last.as_str())
+        (self.early_failures >= EARLY_FAILURES).then_some(self.last_cause.as_str())
     }
 
-    fn saw(&mut self, build: Build, ran: Duration, cause: &str) {
+    fn record(&mut self, build: Build, ran: Duration, cause: &str) {
         if build == Build::Cuda {
             self.early_failures = if ran < EARLY { self.early_failures + 1 } else { 0 };
-            cause.clone_into(&mut self.last);
+            cause.clone_into(&mut self.last_cause);
         }
     }
 }
 
-/// How a worker came to its end.
+/// How a worker ended.
 enum Ended {
-    /// We ended it.
+    /// The supervisor ended it.
     Stopped,
     /// By itself.
     Died { cause: String, ran: Duration },
@@ -124,7 +124,7 @@ impl SupervisorTask {
         }
     }
 
-    /// After a kill of the app its worker may still be about to end, and holds the folder until then.
+    /// Waits for the worker of an app that was killed, which may still be about to end and holds the folder until then.
     async fn wait_for_previous_worker(&mut self) {
         let deadline = Instant::now() + PREVIOUS_ENDS_WITHIN;
         while Instant::now() < deadline && WorkerClient::connect(&self.parts.data).await.is_ok() {
@@ -179,7 +179,7 @@ impl SupervisorTask {
 
     fn died(&mut self, program: &Program, cause: String, ran: Duration) -> Ended {
         tracing::warn!("the worker {} ended after {} s: {cause}", program.path.display(), ran.as_secs());
-        self.cuda.saw(program.build, ran, &cause);
+        self.cuda.record(program.build, ran, &cause);
         Ended::Died { cause, ran }
     }
 
@@ -201,7 +201,7 @@ impl SupervisorTask {
         }
     }
 
-    /// Who restarts it by hand has changed something.
+    /// Forgets earlier failures: a donor who restarts it by hand has changed something.
     fn reset(&mut self) {
         self.backoff = Backoff::new();
         self.cuda = CudaFailures::default();
@@ -234,14 +234,14 @@ fn not_started(program: &Program, error: &io::Error) -> String {
     }
 }
 
-/// Something else is desired. Never, once nobody can want anything else.
+/// Waits for another desired state; for ever if its sender is gone.
 async fn changed(desired: &mut watch::Receiver<DesiredState>) {
     if desired.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// A restart was ordered. Never, once nobody can order one.
+/// Waits for a restart command; for ever if its sender is gone.
 async fn restart(commands: &mut mpsc::Receiver<SupervisorCommand>) {
     match commands.recv().await {
         Some(SupervisorCommand::Restart) => {}

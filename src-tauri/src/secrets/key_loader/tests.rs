@@ -8,12 +8,12 @@ use std::sync::{
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-/// No test waits longer for what should come at once.
+/// A deadline for what comes at once.
 const SOON: Duration = Duration::from_secs(10);
-/// How long these tests wait for a locked store.
+/// After this time a store counts as locked in these tests.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// A key store that answers what the test hands it, and waits until then.
+/// A key store that blocks until the test hands it an answer.
 struct FakeVault {
     answers: Mutex<blocking::Receiver<Result<MachineKey, VaultError>>>,
     asked: AtomicUsize,
@@ -36,7 +36,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With a key file that is there already, or not.
+    /// With or without a key file from before.
     fn start(file_allowed: bool, file_there: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("machine.key");
