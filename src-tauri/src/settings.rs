@@ -37,8 +37,8 @@ pub(crate) enum SettingsError {
 }
 
 impl SettingsFile {
-    /// Reads the file. If that fails, the defaults hold, and the strings tell the donor why. A broken file is renamed, so
-    /// that the next change does not overwrite it.
+    /// Reads the file. If that fails, the defaults hold, and the strings tell the donor why. A broken file is renamed,
+    /// so that the next change does not overwrite it.
     pub(crate) fn load(path: PathBuf) -> (Self, Vec<String>) {
         let (current, notices) = match fs::read_to_string(&path) {
             Ok(text) => match Settings::read(&text) {

@@ -1,7 +1,7 @@
 //! The tray's icon and menu.
 //!
-//! What they show is a pure function of the app's state ([`view`]). One small file applies it ([`Tray`]) and changes only
-//! what differs. Clicks become requests to the worker ([`MenuEntry`]).
+//! What they show is a pure function of the app's state ([`view`]). One small file applies it ([`Tray`]) and changes
+//! only what differs. Clicks become requests to the worker ([`MenuEntry`]).
 
 mod apply;
 mod entry;

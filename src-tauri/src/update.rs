@@ -1,7 +1,7 @@
 //! Signed updates, off until the settings file names their source and the key that signs them.
 //!
-//! The signature covers the whole package and its version. It is checked before anything is installed, no matter what the
-//! endpoint says.
+//! The signature covers the whole package and its version. It is checked before anything is installed, no matter what
+//! the endpoint says.
 
 use crate::{app_state::AppStateStore, settings::Updater};
 use std::{

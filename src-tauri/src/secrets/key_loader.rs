@@ -24,8 +24,8 @@ use tokio::{
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Tries that wait: one serves any number of clicks.
 const TRIES: usize = 1;
-/// The most threads that ask at a time. A key store that was restarted has forgotten the question, so a further try must
-/// ask again. The first key that any thread gets is used.
+/// The most threads that ask at a time. A key store that was restarted has forgotten the question, so a further try
+/// must ask again. The first key that any thread gets is used.
 const ASKED: usize = 4;
 const THREAD: &str = "key-store";
 const LOCKED: &str = "The key store is locked. Unlock it where it asks for its password";

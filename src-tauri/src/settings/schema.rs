@@ -1,5 +1,5 @@
-//! The schema of the settings file, which is TOML. Unknown keys are removed and named, so that a typing error is reported
-//! and the rest still holds.
+//! The schema of the settings file, which is TOML. Unknown keys are removed and named, so that a typing error is
+//! reported and the rest still holds.
 
 use gogrid_panel_api::{AppSettings, Notify};
 use serde::{Deserialize, Serialize};

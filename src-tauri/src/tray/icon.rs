@@ -38,8 +38,8 @@ impl Icon {
     }
 }
 
-/// Creates the folder of the icon's files, which trays on Linux read. It is this process's own, because panels cache files
-/// by name. Folders of killed processes are removed: only one app runs at a time.
+/// Creates the folder of the icon's files, which trays on Linux read. It is this process's own, because panels cache
+/// files by name. Folders of killed processes are removed: only one app runs at a time.
 ///
 /// # Errors
 /// When the folder cannot be created.

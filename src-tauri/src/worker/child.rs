@@ -29,8 +29,8 @@ pub(crate) struct LaunchOptions {
 
 /// A running worker.
 ///
-/// It lives as long as its standard input is open. That closes when this value is dropped and when this program is killed,
-/// so a worker never outlives the app.
+/// It lives as long as its standard input is open. That closes when this value is dropped and when this program is
+/// killed, so a worker never outlives the app.
 #[derive(Debug)]
 pub(super) struct Child {
     process: process::Child,

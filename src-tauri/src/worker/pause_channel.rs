@@ -79,7 +79,8 @@ impl PauseTask {
         self.exchange(client, request).await
     }
 
-    /// Keeps the connection if it answered: after a timeout, the late answer would be taken for that of the next request.
+    /// Keeps the connection if it answered: after a timeout, the late answer would be taken for that of the next
+    /// request.
     async fn exchange(&mut self, mut client: WorkerClient, request: &Request) -> Result<Response, ClientError> {
         let answer = client.ask(request, ANSWER_TIMEOUT).await;
         if matches!(answer, Ok(_) | Err(ClientError::Refused(_))) {
