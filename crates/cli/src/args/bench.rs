@@ -10,7 +10,8 @@ pub(crate) enum BenchCommand {
     /// Prints the largest error of layer states and logits per cut, relative to the reference's largest value. Exits
     /// with 1 where one is over the bound.
     Parity(ParityArgs),
-    /// Asks the demo model questions that its training never showed, with each weight type: right answers, bytes, tok/s.
+    /// Asks the demo model questions that its training never showed, with each weight type: right answers, bytes,
+    /// tok/s.
     Quality(QualityArgs),
     /// Times one process without links against workers with links: prefill, decode, overhead per hop, peak memory.
     ///
@@ -32,7 +33,8 @@ pub(crate) enum BenchCommand {
     /// Answers alone, again in batches of eight, and again from after each fifth of them, as a replay does: prompt and
     /// tokens are taken in at once. Whoever is undecided between two tokens may be tipped by the rounding.
     Rounding(RoundingArgs),
-    /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a second.
+    /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a
+    /// second.
     #[command(hide = true)]
     Frames(FramesArgs),
 }

@@ -1,12 +1,12 @@
-//! `gogrid bench neighbour`: what the machine's user notices of a worker. A row for each promise of docs/LIMITS.md.
+//! `gogrid bench neighbour`: what the machine's user notices of a worker, one row for each promise of docs/LIMITS.md.
 //!
 //! ```text
-//! Site: coordinator ◀─API─ Load (answers without end)
+//! Site: coordinator ◀─API─ Load (endless answers)
 //!           │
-//!        worker ◀─orders, state─ a row ─▶ the worker's CPU clock, other programs
+//!        worker ◀─commands, status─ a row ─▶ the worker's CPU clock, other programs
 //! ```
-//! The rows look at the worker from outside, with the system's own clocks; only lengths of slices and the ledger are
-//! the worker's own word.
+//! The rows observe the worker from outside, with the system's own clocks. Only the lengths of slices and the ledger
+//! come from the worker itself.
 
 mod changes;
 mod clock;

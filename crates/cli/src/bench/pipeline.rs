@@ -17,11 +17,11 @@ use std::{
     process::ExitCode,
 };
 
-/// What is timed, with its timings so far.
+/// A setup to time, with its timings so far.
 struct Setup {
     name: String,
     cluster: Option<Cluster>,
-    /// Hops of one token: from the coordinator through every worker and back.
+    /// The hops of one token, from the coordinator through every worker and back.
     hops: usize,
     timings: Vec<Timing>,
 }
@@ -54,9 +54,9 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
         eprintln!("starting a pipeline of {workers}");
         setups.push(start(&path, workers as usize, args).await?);
     }
-    // Token ids of words in both vocabularies, none of them special.
+    // Ids of words in both vocabularies, no special tokens.
     let prompt: Vec<u32> = (0..args.prompt).map(|position| 100 + position * 7 % 1000).collect();
-    // The first round warms caches and connections up and does not count.
+    // The first round warms up caches and connections and does not count.
     for round in 0..=args.rounds {
         for setup in &mut setups {
             eprintln!("round {round} of {}: {}", args.rounds, setup.name);
@@ -121,15 +121,15 @@ impl Setup {
         median(self.timings.iter().map(|t| t.rest.as_secs_f64() * 1e3 / (t.tokens - 1) as f64).collect())
     }
 
-    /// Milliseconds per token and hop beyond what the unlinked run takes: the median over the rounds, in each of which
-    /// both ran one after the other.
+    /// Milliseconds per token and hop beyond the unlinked run: the median over the rounds, in each of which both ran
+    /// one after the other.
     fn hop(&self, unlinked: &Setup) -> Option<f64> {
         let per_token = |timing: &Timing| timing.rest.as_secs_f64() * 1e3 / (timing.tokens - 1) as f64;
         let rounds = self.timings.iter().zip(&unlinked.timings);
         (self.hops > 0).then(|| median(rounds.map(|(a, b)| (per_token(a) - per_token(b)) / self.hops as f64).collect()))
     }
 
-    /// The most memory that was ever resident, of each process.
+    /// The peak resident memory of each process.
     fn peaks(&self) -> String {
         let pids = self.cluster.as_ref().map_or_else(|| vec![std::process::id()], Cluster::pids);
         let peaks = pids.into_iter().map(|pid| peak_memory(pid).map_or("unknown".into(), |peak| peak.to_string()));
@@ -156,7 +156,7 @@ fn print(setups: &[Setup], prompt: u32) {
     }
 }
 
-/// As the kernel counts it; only Linux says so of another process.
+/// The peak resident memory of a process. Only Linux tells that of another process.
 fn peak_memory(pid: u32) -> Option<ByteSize> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

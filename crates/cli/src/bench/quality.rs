@@ -5,9 +5,9 @@ use gogrid_model::{ChatMessage, Quant};
 use serde::Deserialize;
 use std::{collections::BTreeMap, process::ExitCode};
 
-/// Questions that are answered at once.
+/// Questions that are answered together.
 const BATCH: usize = 32;
-/// No answer of the demo model's corpus is longer, in tokens.
+/// The longest answer of the demo model's corpus, in tokens.
 const MOST_TOKENS: usize = 96;
 
 /// A question that training never showed, with the one right answer.
@@ -18,7 +18,7 @@ struct HeldOut {
     answer: String,
 }
 
-/// Asks every question with every weight type, and prints one table.
+/// Asks every question with every weight type, and prints a table.
 pub(super) fn run(args: &QualityArgs) -> Result<ExitCode> {
     let mut questions: Vec<HeldOut> = serde_json::from_str(assets::HELD_OUT).context("the held-out questions")?;
     ensure!(args.questions > 0, "--questions must be at least 1");
@@ -53,11 +53,11 @@ pub(super) fn run(args: &QualityArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the questions were answered.
+/// The answers to all questions.
 struct Asked<'a> {
     /// Right answers by kind.
     right: BTreeMap<&'a str, usize>,
-    /// How little the model was sure of its right answers: the mean negative log-probability of their tokens, in nats.
+    /// The mean negative log-probability of the right answers' tokens, in nats.
     surprise: f64,
     /// Decoded tokens per second.
     rate: f64,

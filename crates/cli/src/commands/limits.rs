@@ -17,7 +17,7 @@ pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
         LimitsCommand::Set(args) => {
             let mut worker = WorkerClient::connect(&args.data).await?;
             worker.command(&Request::Set { changes: args.changes.clone() }).await?;
-            // As the worker holds it now: `default` has become a value, and units are spelled out.
+            // As the worker has them now: `default` has become a value, and units are spelled out.
             let settings = settings(&mut worker).await?;
             for setting in settings.iter().filter(|setting| args.changes.iter().any(|(key, _)| *key == setting.key)) {
                 println!("{} = {}", setting.key, setting.value);
@@ -39,7 +39,7 @@ async fn settings(worker: &mut WorkerClient) -> Result<Vec<Setting>> {
     }
 }
 
-/// The limits for people: a line each, and a star where it is not the preset's.
+/// The limits for people, one a line, with a star if it differs from the preset.
 fn describe(settings: &[Setting]) -> String {
     let width = |text: fn(&Setting) -> &str| settings.iter().map(|setting| text(setting).chars().count()).max();
     let keys = width(|setting| &setting.key).unwrap_or_default();
@@ -57,7 +57,7 @@ fn describe(settings: &[Setting]) -> String {
     text
 }
 
-/// A long schedule does not push every other line's help off the screen.
+/// The widest column of values, so that a long schedule does not push the help off the screen.
 const WIDEST_VALUE: usize = 16;
 
 #[cfg(test)]

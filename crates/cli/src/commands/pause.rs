@@ -8,7 +8,7 @@ use gogrid_panel_client::WorkerClient;
 
 pub(crate) async fn pause(args: &PauseArgs) -> Result<()> {
     let mut worker = WorkerClient::connect(&args.data).await?;
-    // A part of a second is a second: a pause is never shorter than was asked for.
+    // Rounded up, because a pause is never shorter than was asked for.
     let seconds = args.lasts.map(|lasts| lasts.as_secs() + u64::from(lasts.subsec_nanos() > 0));
     worker.command(&Request::Pause(PauseRequest { seconds, after_answers: args.after_answers })).await?;
     println!("{}", status::worker::sentence(&worker.status().await?));

@@ -1,4 +1,4 @@
-//! `gogrid plan`: what the planner would do, and why.
+//! `gogrid plan`: what the planner would do and why.
 
 use crate::{args::PlanArgs, operator};
 use anyhow::{Context, Result};

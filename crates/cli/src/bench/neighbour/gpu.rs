@@ -1,4 +1,4 @@
-//! The GPU's time and memory under limits, as NVML counts them, and another program's frames beside the worker.
+//! The GPU's time and memory under limits, as counted by NVML, and another program's frames beside the worker.
 
 mod drawing;
 mod peak;

@@ -1,4 +1,4 @@
-//! What a worker costs that has nothing to do: its model is loaded, its links are up.
+//! The cost of an idle worker, whose model is loaded and whose links are up.
 
 use super::{
     report::Row,
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// Windows of a second.
 const WINDOWS: usize = 20;
-/// Part of one core.
+/// The accepted part of one core.
 const BAR: f64 = 0.003;
 
 pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {

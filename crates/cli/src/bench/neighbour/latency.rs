@@ -1,4 +1,5 @@
-//! A program in front: every core has a thread that wakes each 10 ms and works for 2. How late is it beside the worker?
+//! A foreground program: every core has a thread that wakes every 10 ms and works for 2 ms. How late is it beside the
+//! worker?
 
 use super::{report::Row, selection::Selection, site::Site, windows::percentile};
 use anyhow::{Context, Result};
@@ -10,17 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// From one wake-up to the next: an animation or a game at 100 frames a second.
+/// The time between two wake-ups, as of an animation or a game at 100 frames a second.
 const PERIOD: Duration = Duration::from_millis(10);
 /// Work of one period.
 const WORK: Duration = Duration::from_millis(2);
-/// Each block alone, and each block beside the worker.
+/// The length of a block, alone or beside the worker.
 const BLOCK: Duration = Duration::from_secs(5);
-/// Blocks of each.
+/// Blocks alone, and as many beside the worker.
 const BLOCKS: usize = 6;
-/// No fewer, whatever is asked for.
+/// The fewest blocks, even if fewer windows are asked for.
 const FEWEST_BLOCKS: usize = 2;
-/// p99 beside the worker, of that alone.
+/// The p99 beside the worker, relative to that alone.
 const BAR: f64 = 1.2;
 
 pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
@@ -69,7 +70,7 @@ fn work(rounds: u64) {
     black_box((0..rounds).fold(1_u64, |state, round| black_box(state.wrapping_mul(6_364_136_223_846_793_005) ^ round)));
 }
 
-/// Rounds that make up the work on a machine that does nothing else: the fastest of some tries.
+/// The rounds that make up the work on an idle machine, by the fastest of some tries.
 fn calibrate() -> u64 {
     const ROUNDS: u64 = 200_000;
     const TRIES: usize = 20;
@@ -100,7 +101,7 @@ fn periods(rounds: u64) -> Vec<f64> {
     let (start, mut times) = (Instant::now(), Vec::new());
     let mut due = start + PERIOD;
     while due < start + BLOCK {
-        // Never unparked; it may wake early by itself.
+        // Nobody unparks it, but it may wake early by itself.
         while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
             thread::park_timeout(wait);
         }

@@ -1,4 +1,4 @@
-//! A coordinator and one worker on this machine, with what is needed to look at the worker and to order it about.
+//! A coordinator and one worker on this machine, with the means to observe and control the worker.
 
 use super::{
     clock::CpuClock,
@@ -18,10 +18,11 @@ use gogrid_panel_client::WorkerClient;
 use std::{path::PathBuf, time::Duration};
 use tokio::time::sleep;
 
-/// A new limit shows in everything after this time: pacers settle within a second, steps of a small limit take another.
+/// After this time a new limit shows everywhere. Pacers settle within a second, and a step under a small limit takes
+/// another.
 pub(super) const SETTLE: Duration = Duration::from_secs(3);
 
-/// The machines, as it were.
+/// The coordinator and the worker.
 pub(super) struct Site {
     cluster: Cluster,
     data: PathBuf,
@@ -38,7 +39,7 @@ impl Site {
         Self::launch(model, device, false).await
     }
 
-    /// The same with a worker that computes batches whole, without slices.
+    /// Starts both, with a worker that computes whole batches without slices.
     pub(super) async fn start_without_slices(model: BenchModel, device: DeviceSpec) -> Result<Self> {
         Self::launch(model, device, true).await
     }
@@ -78,14 +79,14 @@ impl Site {
         &self.cluster.url
     }
 
-    /// Keeps the worker busy until it is dropped; a first step is over when this returns.
+    /// Starts a load of answers, and waits for the end of its first step.
     pub(super) async fn load(&self) -> Result<Load> {
         let mut load = Load::start(self.url(), self.model, Asked::Answers)?;
         load.step().await?;
         Ok(load)
     }
 
-    /// The same with other work, which is only just asked for.
+    /// Starts a load, without waiting for it.
     pub(super) fn ask(&self, asked: Asked) -> Result<Load> {
         Load::start(self.url(), self.model, asked)
     }
@@ -102,7 +103,7 @@ impl Site {
         self.worker.command(&request).await.with_context(|| format!("setting {changes:?}"))
     }
 
-    /// Everything is lent again.
+    /// Lends everything again.
     pub(super) async fn unlimited(&mut self) -> Result<()> {
         Ok(self.worker.command(&Request::Preset { name: "full".into() }).await?)
     }
@@ -111,15 +112,15 @@ impl Site {
         Ok(self.worker.status().await?)
     }
 
-    /// Waits until the worker may take so much of the CPU; nothing if it does not come to that.
+    /// Waits until the allowance of the CPU is this share; `None` if it is not within the time.
     pub(super) async fn allowed(&mut self, share: Share, within: Duration) -> Result<Option<()>> {
-        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        const POLL: Duration = Duration::from_millis(20);
         let deadline = tokio::time::Instant::now() + within;
         while tokio::time::Instant::now() < deadline {
             if self.status().await?.allowance.cpu == share {
                 return Ok(Some(()));
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL).await;
         }
         Ok(None)
     }

@@ -14,10 +14,11 @@ use tokio::process::Command;
 const BESIDE: &str = "50";
 /// Rounds of drawing alone and beside the worker.
 const ROUNDS: usize = 4;
-/// p99 of the frames beside the worker, of that alone.
+/// The p99 of the frames beside the worker, relative to that alone.
 const BAR: f64 = 1.5;
 
-/// With slices and, to show what they buy, without: beside answers and long prompts, whose batches are the longest.
+/// Measures with slices and, to show their gain, without. The load is answers and long prompts, whose batches are the
+/// longest.
 pub(super) async fn rows(sliced: &mut Site, whole: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let name = format!("frames of 4 ms at 60 Hz, beside {BESIDE} %");
     selection.announce("another program's frames");
@@ -47,7 +48,7 @@ impl Drawn {
         for _ in 0..selection.scaled(ROUNDS) {
             site.worker.command(&Request::Pause(PauseRequest::default())).await?;
             let frames = draw(selection.device, drawn.kernels).await?;
-            // Found while nothing else ran there.
+            // Calibrated while nothing else ran on the GPU.
             drawn.kernels = Some(frames.kernels);
             drawn.alone.extend(frames.ms);
             site.worker.command(&Request::Resume).await?;
