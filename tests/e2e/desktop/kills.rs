@@ -1,11 +1,11 @@
-//! Whatever is killed, nothing is left behind and the tray tells the truth.
+//! After any kill nothing is left behind, and the tray tells the truth.
 
 use super::session::{DesktopSession, NOT_JOINED, wait_line};
 use anyhow::Result;
 use gogrid_testkit::{SOON, Signal, desktop::App, wait_until};
 use std::time::Duration;
 
-/// So long a worker may outlive its app.
+/// How long a worker may outlive its app.
 const WORKER_ENDS: Duration = Duration::from_secs(2);
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_killed_app_takes_its_worker_and_its_window_with_it() -> Result<()> {
     app.wait_gone(WORKER_ENDS).await?;
     assert_eq!(session.tray.items().await?, 0);
 
-    // And nothing that it left is in the way of the next.
+    // Nothing that it left blocks the next one.
     let (next, _item) = session.app().await?;
     next.worker().map(drop)
 }

@@ -1,4 +1,4 @@
-//! A link offers a code, whoever sent it; the donor decides.
+//! A link only offers a code; the donor decides.
 
 use super::session::{DesktopSession, NOT_JOINED, empty_grid, wait_line};
 use anyhow::{Result, ensure};
@@ -24,7 +24,7 @@ async fn a_link_is_asked_about_and_joins_only_when_the_donor_says_so() -> Result
     session.start_again(&["gogrid://join/../../etc/passwd"]).await?;
     page.wait_words("A link could not be used", SOON).await?;
 
-    // As a browser does it.
+    // As a browser opens it.
     let link = format!("gogrid://join/{}", cluster.invite(&[]).await?);
     session.start_again(&[&link]).await?;
     page.text("offered", SOON).await?;

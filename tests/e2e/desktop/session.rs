@@ -1,4 +1,4 @@
-//! Where somebody sits: a desktop with a tray and a key store.
+//! A desktop session: a desktop with a tray and a key store.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_panel_api::Request;
@@ -8,15 +8,15 @@ use gogrid_testkit::{
     long_story, wait_until,
 };
 
-/// What the tray says of a machine that has joined nothing.
+/// The tray's line for a machine that has not joined a grid.
 pub(super) const NOT_JOINED: &str = "Not joined to a grid yet";
 
-/// As long as the model's context allows, with its prompt.
+/// Tokens of an answer: as many as fit the model's context beside the prompt.
 const STORY: usize = 960;
 
-/// A desktop whose key store is open.
+/// A desktop with an open key store.
 pub(super) struct DesktopSession {
-    // In this order they end.
+    // Dropped in this order.
     pub(super) tray: TrayHost,
     _key_ring: KeyRing,
     pub(super) desktop: Desktop,
@@ -37,7 +37,7 @@ impl DesktopSession {
         Ok((app, item))
     }
 
-    /// A start that finds the app running hands over and ends well.
+    /// Starts a second instance, which must hand over to the first and succeed.
     pub(super) async fn start_again(&self, args: &[&str]) -> Result<()> {
         let mut command = self.desktop.command(desktop_path());
         command.args(args);
@@ -47,13 +47,13 @@ impl DesktopSession {
     }
 }
 
-/// Waits until the tray's first line is this.
+/// Waits until the tray shows this line.
 pub(super) async fn wait_line(item: &TrayItem, wanted: &str) -> Result<()> {
     let what = format!("the tray says {wanted:?}");
     item.wait_menu(&what, SOON, |menu| (menu.first()?.label == wanted).then_some(())).await
 }
 
-/// A grid without machines, with the demo model waiting for one.
+/// A grid without machines, in which the demo model waits for one.
 pub(super) async fn empty_grid() -> Result<Cluster> {
     let cluster = cluster().start_coordinator().await?;
     let args = ["--stages", "1", "--quant", "none"];
@@ -61,8 +61,7 @@ pub(super) async fn empty_grid() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// Makes the app's worker a member, without a rule that could stop it: nobody moves the mouse on this desktop, but
-/// other programs may be busy on this machine.
+/// Joins the app's worker to the grid, with a preset under which neither input nor the load of other programs stops it.
 pub(super) async fn join(app: &App, cluster: &mut Cluster) -> Result<Control> {
     let mut control = app.control().await?;
     control.command(&Request::Preset { name: "full".to_owned() }).await?;
@@ -71,7 +70,7 @@ pub(super) async fn join(app: &App, cluster: &mut Cluster) -> Result<Control> {
     Ok(control)
 }
 
-/// One long answer after another, for ever. A paused machine takes no new ones.
+/// Requests one long answer after another, for ever. Retries while a paused machine takes none.
 pub(super) async fn keep_answering(api: Api) -> Result<()> {
     loop {
         let stream = wait_until("a request is taken", SOON, async || Ok(api.stream(long_story(STORY)).await.ok()));

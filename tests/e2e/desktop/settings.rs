@@ -1,4 +1,4 @@
-//! A settings file that is broken costs a donor nothing but the settings.
+//! A broken settings file costs a donor nothing but the settings.
 
 use super::session::{DesktopSession, NOT_JOINED, wait_line};
 use anyhow::{Context, Result};
@@ -25,7 +25,7 @@ async fn a_broken_settings_file_is_kept_aside_and_named() -> Result<()> {
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("settings.broken-")));
     let kept = kept.context("the file was not kept aside")?;
     assert_eq!(fs::read_to_string(&kept)?, BROKEN);
-    // The defaults hold: this counts as a first start, whose three steps are skipped.
+    // With the defaults this counts as a first start, whose three steps are skipped.
     let driver = WebDriver::start(&session.desktop, &app).await?;
     let page = driver.page().await?;
     for _ in 0..3 {

@@ -1,10 +1,10 @@
-//! One app per desktop: a second start shows the first.
+//! One app per desktop: a second instance shows the window of the first.
 
 use super::session::DesktopSession;
 use anyhow::Result;
 use gogrid_testkit::{SOON, wait_until};
 
-/// The app's window.
+/// The title of the app's window.
 const WINDOW: &str = "GoGrid";
 
 #[tokio::test]
