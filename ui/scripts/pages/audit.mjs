@@ -75,7 +75,7 @@ export async function auditAll(browser, findings) {
 
 /** @param {Browser} browser @param {string} where @param {Findings} findings */
 export async function audit(browser, where, findings) {
-  findings.looked(where);
+  findings.checked(where);
   for (const complaint of browser.complaints) findings.wrong(where, complaint);
   for (const outside of await browser.tab.evaluate(sticksOut)) findings.wrong(where, `sticks out: ${outside}`);
   // What is scrolled out of sight is not looked at by axe.

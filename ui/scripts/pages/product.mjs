@@ -12,7 +12,7 @@ const MOST_SCRIPT = 250_000;
  * @param {import("./findings.mjs").Findings} findings
  */
 export function checkProduct(folder, findings) {
-  findings.looked("product");
+  findings.checked("product");
   const assets = join(folder, "assets");
   const scripts = readdirSync(assets).filter((name) => name.endsWith(".js"));
   const bytes = scripts.reduce((sum, name) => sum + statSync(join(assets, name)).size, 0);

@@ -254,7 +254,7 @@ const WAYS = {
 export async function walkAll(browser, findings) {
   const walker = new Walker(browser);
   for (const [name, way] of Object.entries(WAYS)) {
-    findings.looked(name);
+    findings.checked(name);
     try {
       await way(walker);
       for (const complaint of browser.complaints) findings.wrong(name, complaint);

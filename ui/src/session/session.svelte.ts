@@ -1,4 +1,4 @@
-/** What all pages share: the state as the shell tells it, and the ways to act on it. */
+/** What all pages share: the state from the shell, and the ways to act on it. */
 import { createContext } from "svelte";
 import type { AppState, Setting, Status } from "../api/types";
 import { ask } from "../platform/ask";
@@ -44,12 +44,12 @@ export class Session {
     return this.#offered.attempt;
   }
 
-  /** The limits as they are after a change, before the next state tells them. */
+  /** Puts the limits after a change into the state, before the next state arrives. */
   putLimits(limits: Setting[]): void {
     if (this.app?.status) this.app = { ...this.app, status: { ...this.app.status, limits } };
   }
 
-  /** Does something that the donor asked for; says so where it did not work. Whether it worked. */
+  /** Runs a task of the donor, and shows its error. Returns whether it succeeded. */
   async act(task: () => Promise<unknown>): Promise<boolean> {
     try {
       await task();
@@ -60,8 +60,8 @@ export class Session {
     }
   }
 
-  /** Asks the worker for something that is only done or refused. */
-  order(request: WorkerRequest): Promise<boolean> {
+  /** Sends the worker a command, which is either done or refused. Returns whether it was done. */
+  command(request: WorkerRequest): Promise<boolean> {
     return this.act(() => ask(this.platform, request, "done"));
   }
 }

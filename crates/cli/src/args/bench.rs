@@ -31,7 +31,7 @@ pub(crate) enum BenchCommand {
     /// Counts how often greedy text forks although nothing was lost: after a replay, and in a batch.
     ///
     /// Answers alone, again in batches of eight, and again from after each fifth of them, as a replay does: prompt and
-    /// tokens are taken in at once. Whoever is undecided between two tokens may be tipped by the rounding.
+    /// tokens are taken in at once. Where two tokens are almost equally likely, the rounding may decide.
     Rounding(RoundingArgs),
     /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a
     /// second.
@@ -67,7 +67,7 @@ pub(crate) struct QualityArgs {
     /// Weight type; can be given several times, all types when not given.
     #[arg(long)]
     pub(crate) quant: Vec<Quant>,
-    /// Asks only the first so many of the 1000 questions.
+    /// Asks only the first N of the 1000 questions.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) questions: usize,
 }
@@ -173,7 +173,7 @@ pub(crate) struct NeighbourArgs {
     /// As JSON, for scripts: device, cores, and the rows with their raw figures.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exits with 1 where a bar was missed. What could not be measured here is none.
+    /// Exits with 1 where a bar was missed. A row that could not be measured does not count.
     #[arg(long)]
     pub(crate) check: bool,
     /// Only these rows, by name or number; all of them when not given.

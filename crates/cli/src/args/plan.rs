@@ -6,7 +6,7 @@ fn formats() -> String {
     const JSON: &str = "\
 Fields of --json, a list of models:
   model, error (why it has no place, or null), ms_per_token and ms_per_prompt_token (of one request alone),
-  beyond_best_percent (by how much more than the least possible the plan may cost), binding (why so many machines, and
+  beyond_best_percent (by how much more than the least possible the plan may cost), binding (why this many machines, and
   no more), worth_moving (whether a coordinator that serves the model would gain enough; null when it does not serve
   it), replicas (further pipelines by their machines, four at most)
   stages     in order: machine, layers (the first, and the one after the last), weights_bytes, kv_bytes, kv_tokens,

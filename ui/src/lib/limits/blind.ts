@@ -1,4 +1,4 @@
-/** Rules that need a signal which cannot be read on this machine. */
+/** Rules whose signal cannot be read on this machine. */
 import type { Blind, Sample, Status } from "../../api/types";
 import { valueOf } from "../settings";
 import { NONE, OFF } from "../value";
@@ -9,7 +9,7 @@ export interface Blindness {
   signal: Blind;
   /** In the probe's words. */
   why: string;
-  /** What turns the rule off; null where nothing does, or whoever manages the machine wants it on. */
+  /** The change that turns the rule off; null if there is none, or the policy wants the rule on. */
   off: { key: string; value: string } | null;
 }
 
@@ -17,7 +17,7 @@ type Read = { known: unknown } | { unknown: string };
 
 const why = (signal: Read | null): string | null => (signal !== null && "unknown" in signal ? signal.unknown : null);
 
-/** The rule of each key: what it needs, and the value with which it needs nothing. */
+/** The rule of each key: its signal, and the value that turns the rule off. */
 const RULES: Record<string, { signal: Blind; off: string; reads: (sample: Sample) => string | null }> = {
   "others-cpu": { signal: "cpu_load", off: OFF, reads: ({ cpu }) => why(cpu) },
   "others-gpu": {
@@ -35,13 +35,13 @@ const RULES: Record<string, { signal: Blind; off: string; reads: (sample: Sample
   "stop-for": { signal: "programs", off: NONE, reads: ({ programs }) => why(programs) },
 };
 
-/** What the rule of a key cannot see; null where it sees, or is off. */
+/** The signal that the rule of a key cannot read; null if it can, or if the rule is off. */
 export function blindness(key: string, status: Status): Blindness | null {
   if (status.sample === null) return null;
   if (key === "idle-after") {
     const reason = why(status.sample.user_idle);
     const when = valueOf(status, "when");
-    // The rule itself cannot be turned off, but work need not wait for what cannot be seen.
+    // The rule itself cannot be turned off, but work need not wait for it.
     const off = waitsForIdle(when) ? { key: "when", value: whenOf(false, keepsHours(when)) } : null;
     return reason === null ? null : { signal: "user_idle", why: reason, off: left(off, status) };
   }

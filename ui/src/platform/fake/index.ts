@@ -51,7 +51,7 @@ export class FakePlatform implements Platform {
     for (const listener of this.#listeners) listener(this.#state());
   }
 
-  /** Silent for ever, refused, or nothing in the way. */
+  /** Waits for ever or fails, if the scenario says so. */
   async #reach(): Promise<void> {
     if (this.#scenario.answers === "never") await new Promise(() => {});
     if (this.#scenario.answers === "refuses") throw new Refusal(BROKEN);
@@ -74,7 +74,7 @@ export class FakePlatform implements Platform {
 
   #countDown() {
     if (this.#worker.process !== "waiting") return;
-    // Round and round, so that the countdown can be looked at.
+    // Starts over at zero, so that the countdown can be watched.
     const left = this.#worker.retry_in_ms - TICK_MS;
     this.#worker = { ...this.#worker, retry_in_ms: left > 0 ? left : 8000 };
   }

@@ -1,4 +1,4 @@
-/** A made-up worker: it has limits, turns and a record, and answers what a worker is asked. */
+/** A made-up worker with limits, turns and a record, which answers a worker's requests. */
 import type { Event, History, Range, Reason, RequestError, Response, Stage, State, Status } from "../../api/types";
 import { isoDate } from "../../lib/time";
 import { parseAmount, resolve } from "../../lib/value";
@@ -62,7 +62,7 @@ export class FakeMachine {
     return turn ?? { at: this.#began, state: "idle", cpu: 0, gpu: 0, kind: "starting", reason: "Starting" };
   }
 
-  /** The scenario's last phase again, under the limits of now. */
+  /** Continues with the scenario's last phase, under the current limits. */
   #goOn() {
     const phase = this.#scenario.phases.findLast(({ state }) => state !== "paused");
     if (phase) this.#turns.push(this.#turn(phase, Date.now()));
@@ -93,7 +93,7 @@ export class FakeMachine {
     return load(this.#turns, this.#bounds(), this.#scenario.hardware, this.#loaded(), at);
   }
 
-  /** Since when nobody touched the computer: for the scenario's own sake it is just touched where it is in use. */
+  /** The time since the last input; short in scenarios in which somebody uses the computer. */
   #idleSeconds(turn: Turn): number {
     const since = turn.kind === "in_use" ? this.#began - 4000 : this.#began - 130_000;
     return (Date.now() - since) / 1000;

@@ -1,4 +1,4 @@
-/** What the machine does, for whom and why: a headline and one sentence. */
+/** The machine's state: a headline, and a sentence that says what it does, for whom and why. */
 import { THIN } from "../../design/typography";
 
 const blind = {
