@@ -137,5 +137,5 @@ fn text(line: &str) -> String {
 /// Trays on Linux report no clicks: every click opens the menu there.
 fn is_left_click(event: &TrayIconEvent) -> bool {
     let (left, up) = (MouseButton::Left, MouseButtonState::Up);
-    matches!(event, TrayIconEvent::MenuEntry { button, button_state, .. } if *button == left && *button_state == up)
+    matches!(event, TrayIconEvent::Click { button, button_state, .. } if *button == left && *button_state == up)
 }
