@@ -3,7 +3,7 @@ use super::{
     *,
 };
 use gogrid_panel_api::PauseRequest;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 
