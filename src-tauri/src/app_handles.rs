@@ -53,10 +53,9 @@ impl AppHandles {
         self.keys.allow_file(settings.key_file);
         let name = machine_name(&settings);
         self.name.send_if_modified(|now| {
-            *now != name && {
-                *now = name;
-                true
-            }
+            let changed = *now != name;
+            *now = name;
+            changed
         });
         self.app_state.update(|state| state.settings = settings.for_page(starts_at_login(app)));
         Ok(self.app_state.snapshot())

@@ -17,13 +17,7 @@ pub(crate) async fn follow(
 ) {
     loop {
         let next = decide(&key.borrow_and_update(), &name.borrow_and_update());
-        let over = !desired.send_if_modified(|now| {
-            *now != DesiredState::Stop && *now != next && {
-                *now = next;
-                true
-            }
-        }) && *desired.borrow() == DesiredState::Stop;
-        if over {
+        if !set(&desired, next) {
             return;
         }
         // Once the key is settled its sender is gone; the name may still change.
@@ -36,6 +30,20 @@ pub(crate) async fn follow(
             return;
         }
     }
+}
+
+/// Sets the desired state, unless it is `Stop`, which is final. Returns false then.
+fn set(desired: &watch::Sender<DesiredState>, next: DesiredState) -> bool {
+    let mut stopped = false;
+    desired.send_if_modified(|now| {
+        stopped = *now == DesiredState::Stop;
+        let changed = !stopped && *now != next;
+        if changed {
+            *now = next;
+        }
+        changed
+    });
+    !stopped
 }
 
 fn decide(key: &KeyState, name: &str) -> DesiredState {

@@ -135,7 +135,9 @@ pub(crate) enum RecoveryWay {
     Anew,
     /// Killed; a third machine loads its stage, and the stage that is left keeps what it has. Tells also what keeping
     /// costs an answer that is not disturbed.
-    Kept,
+    #[value(name = "kept")]
+    #[serde(rename = "kept")]
+    Retained,
     /// Killed; a third machine has its stage in memory already.
     Spare,
     /// Killed, and there is another pipeline.

@@ -118,15 +118,17 @@ impl Setup {
     }
 
     fn ms_per_token(&self) -> f64 {
-        median(self.timings.iter().map(|t| t.rest.as_secs_f64() * 1e3 / (t.tokens - 1) as f64).collect())
+        median(self.timings.iter().map(ms_per_token).collect())
     }
 
     /// Milliseconds per token and hop beyond the unlinked run: the median over the rounds, in each of which both ran
     /// one after the other.
     fn hop(&self, unlinked: &Setup) -> Option<f64> {
-        let per_token = |timing: &Timing| timing.rest.as_secs_f64() * 1e3 / (timing.tokens - 1) as f64;
-        let rounds = self.timings.iter().zip(&unlinked.timings);
-        (self.hops > 0).then(|| median(rounds.map(|(a, b)| (per_token(a) - per_token(b)) / self.hops as f64).collect()))
+        if self.hops == 0 {
+            return None;
+        }
+        let overheads = self.timings.iter().zip(&unlinked.timings).map(|(a, b)| ms_per_token(a) - ms_per_token(b));
+        Some(median(overheads.map(|overhead| overhead / self.hops as f64).collect()))
     }
 
     /// The peak resident memory of each process.
@@ -135,6 +137,11 @@ impl Setup {
         let peaks = pids.into_iter().map(|pid| peak_memory(pid).map_or("unknown".into(), |peak| peak.to_string()));
         peaks.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Milliseconds per token after the first.
+fn ms_per_token(timing: &Timing) -> f64 {
+    timing.rest.as_secs_f64() * 1e3 / (timing.tokens - 1) as f64
 }
 
 fn print(setups: &[Setup], prompt: u32) {

@@ -24,7 +24,7 @@ pub(super) async fn run(args: &RecoveryArgs) -> Result<ExitCode> {
     let mut report = Report { costs: Vec::new(), rows: Vec::new() };
     for model in models {
         for way in ways {
-            if *way == Way::Kept {
+            if *way == Way::Retained {
                 report.costs.push(cost(*model, args).await?);
             }
             report.rows.extend(bench(*model, *way, args).await?);
@@ -41,7 +41,7 @@ pub(super) async fn run(args: &RecoveryArgs) -> Result<ExitCode> {
 /// Compares an undisturbed answer over stages that retain what a replay needs with one over stages that do not, in
 /// alternation.
 async fn cost(model: BenchModel, args: &RecoveryArgs) -> Result<Cost> {
-    let sites = [Site::start(model, Way::Anew, args).await?, Site::start(model, Way::Kept, args).await?];
+    let sites = [Site::start(model, Way::Anew, args).await?, Site::start(model, Way::Retained, args).await?];
     let prompt = prompt(COST_TOKENS);
     let mut times = [Vec::new(), Vec::new()];
     // The first round warms up.

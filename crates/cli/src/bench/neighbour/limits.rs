@@ -55,12 +55,13 @@ pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<R
     }
     let free = selection.has(NeighbourRow::Efficiency);
     for percent in LIMITS {
-        let ways: Vec<Option<Limiter>> = free
-            .then_some(None)
-            .into_iter()
-            .chain([Some(Limiter::Ours)])
-            .chain(others.iter().copied().map(Some))
-            .collect();
+        // `None` is no limit at all.
+        let mut ways = Vec::new();
+        if free {
+            ways.push(None);
+        }
+        ways.push(Some(Limiter::Ours));
+        ways.extend(others.iter().copied().map(Some));
         let mut turns = vec![Vec::new(); ways.len()];
         for round in 1..=ROUNDS {
             for (way, turns) in ways.iter().zip(&mut turns) {

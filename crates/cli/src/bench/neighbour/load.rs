@@ -73,18 +73,8 @@ impl Load {
         for (request, number) in requests {
             let (http, url, model) = (http.clone(), format!("{url}/v1/completions"), model.to_owned());
             let counted = counted.clone();
-            streams.spawn(async move {
-                let mut tokens = (request.tokens * number).div_ceil(STREAMS);
-                loop {
-                    let next = Request { tokens, ..request };
-                    if let Err(error) = answer(&http, &url, &model, next, &counted).await {
-                        tracing::warn!(error = format!("{error:#}"), "an answer broke off");
-                        counted.send_modify(|counts| counts.broken += 1);
-                        sleep(AGAIN_AFTER).await;
-                    }
-                    tokens = request.tokens;
-                }
-            });
+            let first = Request { tokens: (request.tokens * number).div_ceil(STREAMS), ..request };
+            streams.spawn(async move { answers(&http, &url, &model, [first, request], &counted).await });
         }
         Ok(Self { counts, _streams: streams })
     }
@@ -107,6 +97,25 @@ impl Load {
         self.some().await?;
         while timeout(TOGETHER, self.counts.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
         Ok(self.counts().tokens)
+    }
+}
+
+/// One answer after another, for ever.
+async fn answers(
+    http: &reqwest::Client,
+    url: &str,
+    model: &str,
+    [first, others]: [Request; 2],
+    counted: &watch::Sender<Counts>,
+) {
+    let mut next = first;
+    loop {
+        if let Err(error) = answer(http, url, model, next, counted).await {
+            tracing::warn!(error = format!("{error:#}"), "an answer broke off");
+            counted.send_modify(|counts| counts.broken += 1);
+            sleep(AGAIN_AFTER).await;
+        }
+        next = others;
     }
 }
 

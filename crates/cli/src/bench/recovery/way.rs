@@ -7,7 +7,7 @@ impl Way {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Anew => "killed, all anew",
-            Self::Kept => "killed, the rest kept",
+            Self::Retained => "killed, the rest kept",
             Self::Spare => "killed, warm spare",
             Self::Replica => "killed, replica",
             Self::LeavesReplica => "leaves, replica",
@@ -19,7 +19,7 @@ impl Way {
     /// promised.
     pub(super) fn bar(self, prefill: f64) -> Option<f64> {
         match self {
-            Self::Anew | Self::Kept => None,
+            Self::Anew | Self::Retained => None,
             Self::Spare | Self::Replica => Some(1.0 + prefill),
             Self::LeavesReplica | Self::LeavesSpare => Some(0.15 + prefill),
         }
