@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-/** Only made-up machines say this. */
+/** A text of made-up machines only. */
 const MADE_UP = "Example Grid";
-/** Bytes of all scripts. The window shows figures within a second of its creation; reading more would cost it that. */
+/** The most bytes of all scripts. With more, the window could not show figures within a second of its creation. */
 const MOST_SCRIPT = 250_000;
 
 /**

@@ -1,4 +1,4 @@
-/** The ways of a donor through the pages, by keyboard alone unless a way says otherwise. */
+/** A donor's ways through the pages, by keyboard alone unless a way says otherwise. */
 import assert from "node:assert/strict";
 import { Walker } from "./walker.mjs";
 

@@ -1,4 +1,4 @@
-/** More than any page has places for the focus. */
+/** More than the focusable elements of any page. */
 const MOST_TABS = 150;
 /** Everything that can be acted on. */
 const ACTS = "a[href], button, input, select, textarea, [tabindex='0']";
