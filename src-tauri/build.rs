@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// Every command that the page may call; each becomes a permission that `capabilities/window.json` grants. A command
-/// that is not here cannot be called at all.
+/// Every command that the page may call. Each becomes a permission, which `capabilities/window.json` grants. A command
+/// that is not listed here cannot be called.
 const COMMANDS: &[&str] = &[
     "app_state",
     "follow",
@@ -18,9 +18,9 @@ const COMMANDS: &[&str] = &[
     "restart_worker",
     "install_update",
 ];
-/// The built page, seen from here.
+/// The built page, relative to this folder.
 const PAGE: &str = "../ui/dist";
-/// Takes settings that go over those of `tauri.conf.json`, and with them a page of one's own.
+/// Overrides settings of `tauri.conf.json`, among them the page.
 const OTHER_CONFIG: &str = "TAURI_CONFIG";
 
 fn main() {

@@ -1,25 +1,25 @@
-//! The app put together: its plugins, its events, its start.
+//! The app: its plugins, its events, its start.
 
 mod start;
 
 use crate::{
+    app_handles::AppHandles,
     arguments::Arguments,
     commands,
-    desk::Desk,
     join_link::{LinkError, OfferedCode},
     window,
 };
 use start::Running;
 use tauri::{AppHandle, Manager, RunEvent, WindowEvent, Wry};
 
-/// Runs the app until the donor quits it. Returns its exit code; a second start hands its arguments to the first and
-/// never returns.
+/// Runs the app until the donor quits it, and returns its exit code. A second instance hands its arguments to the first
+/// and never returns.
 ///
 /// # Errors
 /// When the system has no display.
 pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
     let app = tauri::Builder::default()
-        // First: a second start must end before it touches anything.
+        // First, because a second instance must end before it touches anything.
         .plugin(tauri_plugin_single_instance::init(|app, arguments, _folder| started_again(app, &arguments)))
         .plugin(tauri_plugin_autostart::Builder::new().arg(crate::arguments::BACKGROUND).build())
         .plugin(tauri_plugin_notification::init())
@@ -49,10 +49,10 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
             window::closing(app);
         }
         RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if window::is_open(app, &label) => {
-            app.state::<Desk>().stop_following();
+            app.state::<AppHandles>().stop_following();
             window::closed(app);
         }
-        // The last window was closed; the tray stays.
+        // Closing the last window leaves the tray.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
         RunEvent::Exit => {
             if let Some(running) = running.take() {
@@ -70,17 +70,14 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
     }))
 }
 
-/// What the build has put into the program: the page, the icon, what `tauri.conf.json` says.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "in code of Tauri, for a panic while it unpacks what the build has put in"
-)]
+/// What the build embeds in the program: the page, the icon, the settings of `tauri.conf.json`.
+#[expect(clippy::disallowed_methods, reason = "Tauri's macro uses it, for a panic while it unpacks what is embedded")]
 fn context() -> tauri::Context {
     tauri::generate_context!()
 }
 
 fn ready(app: &AppHandle<Wry>, arguments: Arguments) -> Option<Running> {
-    // No place in the dock: the app lives in the bar.
+    // The app lives in the menu bar, not in the dock.
     #[cfg(target_os = "macos")]
     if let Err(error) = app.set_activation_policy(tauri::ActivationPolicy::Accessory) {
         eprintln!("warning: the app stays in the dock: {error}");
@@ -96,7 +93,7 @@ fn ready(app: &AppHandle<Wry>, arguments: Arguments) -> Option<Running> {
             Some(running)
         }
         Err(error) => {
-            // There may be no log to say it in.
+            // There may be no log yet.
             eprintln!("Error: {error:#}");
             app.exit(1);
             None
@@ -104,10 +101,10 @@ fn ready(app: &AppHandle<Wry>, arguments: Arguments) -> Option<Running> {
     }
 }
 
-/// Somebody has started the app a second time: they want to see it.
+/// Somebody has started the app a second time, to see its window.
 fn started_again(app: &AppHandle<Wry>, arguments: &[String]) {
-    // Before the first has started there is nothing to raise.
-    if app.try_state::<Desk>().is_none() {
+    // Until the first instance has started, there is nothing to raise.
+    if app.try_state::<AppHandles>().is_none() {
         return;
     }
     let Arguments { window, link } = Arguments::read(arguments);
@@ -119,14 +116,14 @@ fn started_again(app: &AppHandle<Wry>, arguments: &[String]) {
     }
 }
 
-/// Somebody has opened a link; the page asks whether the code is wanted.
+/// Offers the code of a link that somebody has opened. The page asks before it is used.
 fn offer(app: &AppHandle<Wry>, link: Result<OfferedCode, LinkError>) {
-    let board = &app.state::<Desk>().board;
+    let app_state = &app.state::<AppHandles>().app_state;
     match link {
-        Ok(code) => board.change(|state| state.offered_code = Some(code.into_code())),
+        Ok(code) => app_state.update(|state| state.offered_code = Some(code.into_code())),
         Err(error) => {
             tracing::warn!("a link was refused: {error}");
-            board.notice(format!("A link could not be used: {error}."));
+            app_state.notice(format!("A link could not be used: {error}."));
         }
     }
 }

@@ -1,70 +1,70 @@
-//! What the page may call. Each command is listed in `build.rs` and allowed in `capabilities/window.json`.
+//! The commands that the page may call. Each is listed in `build.rs` and allowed in `capabilities/window.json`.
 
 #![expect(clippy::needless_pass_by_value, reason = "Tauri hands a command its arguments by value")]
 
 use crate::{
-    desk::Desk,
+    app_handles::AppHandles,
     export, log_lines,
     report::{self, System},
-    worker::Order,
+    worker::SupervisorCommand,
 };
-use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, RequestError, Request, Response};
+use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, Request, RequestError, Response};
 use jiff::Zoned;
 use tauri::{AppHandle, Manager, State, Wry, async_runtime::spawn_blocking, ipc::Channel};
 
-/// What the app knows.
+/// The app's state.
 #[tauri::command]
-pub(crate) fn app_state(desk: State<'_, Desk>) -> AppState {
-    desk.board.copy()
+pub(crate) fn app_state(handles: State<'_, AppHandles>) -> AppState {
+    handles.app_state.snapshot()
 }
 
-/// The same, again and again.
+/// Sends the app's state over the channel, at every change.
 #[tauri::command]
-pub(crate) fn follow(desk: State<'_, Desk>, channel: Channel<AppState>) {
-    desk.follow(channel);
+pub(crate) fn follow(handles: State<'_, AppHandles>, channel: Channel<AppState>) {
+    handles.follow(channel);
 }
 
-/// Asks the worker.
+/// Sends a request to the worker.
 #[tauri::command]
-pub(crate) async fn worker(desk: State<'_, Desk>, request: Request) -> Result<Response, RequestError> {
-    desk.orders.ask(request).await
+pub(crate) async fn worker(handles: State<'_, AppHandles>, request: Request) -> Result<Response, RequestError> {
+    handles.commands.ask(request).await
 }
 
-/// Takes the app's settings over.
+/// Applies the app's settings.
 #[tauri::command]
 pub(crate) async fn change_settings(app: AppHandle<Wry>, settings: AppSettings) -> Result<AppState, RequestError> {
-    off_the_async_threads(app, move |app, desk| desk.change_settings(app, &settings)).await?
+    run_blocking(app, move |app, handles| handles.change_settings(app, &settings)).await?
 }
 
-/// Asks the key store again.
+/// Tries the key store again.
 #[tauri::command]
-pub(crate) fn open_key_store(desk: State<'_, Desk>) {
-    desk.keys.try_again();
+pub(crate) fn open_key_store(handles: State<'_, AppHandles>) {
+    handles.keys.try_again();
 }
 
 /// Lines of a log.
 #[tauri::command]
 pub(crate) async fn logs(app: AppHandle<Wry>, filter: LogFilter) -> Result<Vec<LogLine>, RequestError> {
-    off_the_async_threads(app, move |app, desk| log_lines::read(&desk.folders, &filter, &desk.private(home(app))))
+    run_blocking(app, move |app, handles| log_lines::read(&handles.folders, &filter, &handles.redactor(home(app))))
         .await?
 }
 
-/// A text for whoever helps.
+/// The text for the person who helps the donor.
 #[tauri::command]
 pub(crate) async fn report(app: AppHandle<Wry>) -> Result<String, RequestError> {
-    off_the_async_threads(app, |app, desk| {
-        report::write(&desk.board.copy(), &System::look(), &desk.folders, &desk.private(home(app)))
+    run_blocking(app, |app, handles| {
+        report::write(&handles.app_state.snapshot(), &System::read(), &handles.folders, &handles.redactor(home(app)))
     })
     .await
 }
 
-/// Writes the work of each day into the downloads, and says where.
+/// Writes the work of each day into the downloads folder, and returns the path.
 #[tauri::command]
-pub(crate) async fn export_days(app: AppHandle<Wry>, desk: State<'_, Desk>) -> Result<String, RequestError> {
-    let Response::Days(days) = desk.orders.ask(Request::Days).await? else {
+pub(crate) async fn export_days(app: AppHandle<Wry>, handles: State<'_, AppHandles>) -> Result<String, RequestError> {
+    let Response::Days(days) = handles.commands.ask(Request::Days).await? else {
         return Err(RequestError::new(None, "the engine's answer is not understood: it may be of another version"));
     };
-    off_the_async_threads(app, move |app, _| {
+    run_blocking(app, move |app, _| {
         let folder = app.path().download_dir().or_else(|_| app.path().home_dir());
         let folder = folder.map_err(|error| RequestError::new(None, format!("There is no folder for it: {error}")))?;
         let today = Zoned::now().strftime("%Y-%m-%d").to_string();
@@ -75,40 +75,40 @@ pub(crate) async fn export_days(app: AppHandle<Wry>, desk: State<'_, Desk>) -> R
     .await?
 }
 
-/// Takes a notice away.
+/// Removes a notice.
 #[tauri::command]
-pub(crate) fn dismiss(desk: State<'_, Desk>, id: u32) {
-    desk.board.dismiss(id);
+pub(crate) fn dismiss(handles: State<'_, AppHandles>, id: u32) {
+    handles.app_state.dismiss(id);
 }
 
-/// The donor has used the offered code, or does not want it.
+/// Drops the offered code: the donor has used or declined it.
 #[tauri::command]
-pub(crate) fn forget_code(desk: State<'_, Desk>) {
-    desk.board.change(|state| state.offered_code = None);
+pub(crate) fn forget_code(handles: State<'_, AppHandles>) {
+    handles.app_state.update(|state| state.offered_code = None);
 }
 
-/// Starts the worker anew.
+/// Restarts the worker.
 #[tauri::command]
-pub(crate) fn restart_worker(desk: State<'_, Desk>) {
-    // A full queue has what is wanted.
-    let _ = desk.supervisor.try_send(Order::Restart);
+pub(crate) fn restart_worker(handles: State<'_, AppHandles>) {
+    // A full queue holds a restart already.
+    let _ = handles.supervisor.try_send(SupervisorCommand::Restart);
 }
 
-/// Installs the newest version and starts it.
+/// Installs the newest version and restarts the app.
 #[tauri::command]
-pub(crate) async fn install_update(app: AppHandle<Wry>, desk: State<'_, Desk>) -> Result<(), RequestError> {
+pub(crate) async fn install_update(app: AppHandle<Wry>, handles: State<'_, AppHandles>) -> Result<(), RequestError> {
     let refused = |error: crate::update::UpdateError| RequestError::new(None, error.to_string());
-    desk.updates().map_err(refused)?.install(&app).await.map_err(refused)?;
+    handles.updates().map_err(refused)?.install(&app).await.map_err(refused)?;
     app.request_restart();
     Ok(())
 }
 
-/// The disk may be slow, and the threads of the async tasks are few.
-async fn off_the_async_threads<T: Send + 'static>(
+/// Runs work that may block on the disk, away from the few async threads.
+async fn run_blocking<T: Send + 'static>(
     app: AppHandle<Wry>,
-    work: impl FnOnce(&AppHandle<Wry>, &Desk) -> T + Send + 'static,
+    work: impl FnOnce(&AppHandle<Wry>, &AppHandles) -> T + Send + 'static,
 ) -> Result<T, RequestError> {
-    spawn_blocking(move || work(&app, &app.state::<Desk>()))
+    spawn_blocking(move || work(&app, &app.state::<AppHandles>()))
         .await
         .map_err(|error| RequestError::new(None, format!("GoGrid failed: {error}")))
 }

@@ -1,4 +1,4 @@
-//! The work of each day as a file that any spreadsheet opens.
+//! The work of each day as a file for a spreadsheet.
 
 use gogrid_panel_api::{Day, Days};
 use std::{
@@ -8,10 +8,10 @@ use std::{
 };
 
 const HEAD: &str = "date,tokens,active_seconds,energy_wh\n";
-/// Exports of one day that are kept beside each other.
+/// The most exports of one day in a folder.
 const SAME_DAY: u32 = 99;
 
-/// Comma-separated values with a head, by RFC 4180 but for the ends of lines, which every reader takes as they are.
+/// Comma-separated values with a header, as in RFC 4180 but with LF line ends, which every reader accepts.
 pub(crate) fn csv(days: &Days) -> String {
     days.days.iter().fold(HEAD.to_owned(), |mut text, Day { date, tokens, active_seconds, energy_wh }| {
         text.push_str(&format!("{},{tokens},{active_seconds:.1},{energy_wh:.3}\n", field(date)));
@@ -19,14 +19,14 @@ pub(crate) fn csv(days: &Days) -> String {
     })
 }
 
-/// A text in quotes where it would be taken for several, or for a formula.
+/// A field, quoted if it could be read as several fields or as a formula.
 fn field(text: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | ' ');
     let is_plain = text.chars().all(plain) && !text.starts_with('-');
     if is_plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
 }
 
-/// Writes a file named after the day, and never over one that is there. Returns its path.
+/// Writes a file named after the day and returns its path. It never overwrites a file.
 ///
 /// # Errors
 /// When the folder is not there or cannot be written to.

@@ -1,4 +1,4 @@
-//! Where the app keeps what.
+//! The app's folders and files.
 
 use std::{
     fs, io,
@@ -8,20 +8,20 @@ use std::{
 /// The app's folders and files.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
-    /// Everything else lies in it.
+    /// The data folder, which holds all the others.
     pub(crate) data: PathBuf,
-    /// The app's own logs.
+    /// The app's own log folder.
     pub(crate) logs: PathBuf,
-    /// The worker's data; the worker makes it.
+    /// The worker's data folder; the worker creates it.
     pub(crate) worker: PathBuf,
-    /// The worker's logs; the worker makes it.
+    /// The worker's log folder; the worker creates it.
     pub(crate) worker_logs: PathBuf,
-    /// The app's settings.
+    /// The settings file.
     pub(crate) settings: PathBuf,
 }
 
 impl Folders {
-    /// In the app's data folder, which is made for its owner alone where it is not there yet.
+    /// Those in this data folder, which is created for its owner alone if it is missing.
     ///
     /// # Errors
     /// When it cannot be made.

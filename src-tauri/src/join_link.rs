@@ -1,28 +1,28 @@
 //! `gogrid://join/CODE`: the link with which an operator invites a machine.
 //!
-//! Any page in any browser can open such a link, so it does nothing but offer its code: the page asks before it is used.
-//! The code is a secret; it is never logged.
+//! Any web page can open such a link, so it only offers its code, and the app's page asks before the code is used. The
+//! code is a secret and is never logged.
 
 use std::fmt;
 
 const BEFORE_CODE: &str = "gogrid://join/";
-/// The longest code, in bytes: that of a coordinator with two dozen addresses is half as long.
+/// The longest code, in bytes. The code of a coordinator with two dozen addresses has half of that.
 const LONGEST: usize = 1024;
 
-/// A code out of a link. Whether it is one at all is the worker's to say.
+/// A code from a link. Only the worker can tell whether it is a valid code.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct OfferedCode(String);
 
 /// What is wrong with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LinkError {
-    /// Another scheme, place or form.
+    /// Another scheme, host or form.
     #[error("the only link is {BEFORE_CODE}CODE")]
     Other,
-    /// No code in it, or one that is too long.
+    /// The code is empty or too long.
     #[error("the link's code has {0} bytes, not 1 to {LONGEST}")]
     Length(usize),
-    /// Something that no code has.
+    /// A character that no code has.
     #[error("a code has the letters a to z, digits and `-`")]
     Character,
 }
@@ -31,7 +31,7 @@ impl OfferedCode {
     /// Reads a link.
     ///
     /// # Errors
-    /// When it is any other than `gogrid://join/CODE`, letter by letter.
+    /// When it is not exactly `gogrid://join/CODE`.
     pub(crate) fn of_link(link: &str) -> Result<Self, LinkError> {
         let code = link.strip_prefix(BEFORE_CODE).ok_or(LinkError::Other)?;
         if code.is_empty() || code.len() > LONGEST {

@@ -1,23 +1,23 @@
-//! The logs, for the page: newest lines that fit a filter, with what is private cut out.
+//! The logs for the page: the newest lines that match a filter, redacted.
 
 mod line;
 mod tail;
 
-use crate::{folders::Folders, logging, redact::Private};
+use crate::{folders::Folders, logging, redact::Redactor};
 use gogrid_panel_api::{LogFilter, LogLine, RequestError};
 use line::{Level, lines};
 use std::path::Path;
 
-/// Lines that the page gets: more than anybody reads.
+/// The most lines that the page gets, more than anybody reads.
 const NEWEST: usize = 500;
-/// The first name of the worker's files.
+/// The prefix of the worker's log files.
 const WORKER: &str = "worker";
 
-/// The newest lines that fit, oldest first.
+/// The newest lines that match, oldest first.
 ///
 /// # Errors
-/// When the filter names a log or a level that is none.
-pub(crate) fn read(folders: &Folders, filter: &LogFilter, private: &Private) -> Result<Vec<LogLine>, RequestError> {
+/// When the filter names an unknown log or level.
+pub(crate) fn read(folders: &Folders, filter: &LogFilter, redactor: &Redactor) -> Result<Vec<LogLine>, RequestError> {
     let (folder, name): (&Path, &str) = match filter.of.as_str() {
         "app" => (&folders.logs, logging::NAME),
         "worker" => (&folders.worker_logs, WORKER),
@@ -27,14 +27,14 @@ pub(crate) fn read(folders: &Folders, filter: &LogFilter, private: &Private) -> 
         RequestError::new(Some("level"), format!("`{}` is no level: `error`, `warn`, `info` or `debug`", filter.level))
     })?;
     let text = filter.text.to_lowercase();
-    Ok(newest(folder, name, NEWEST, private, |line, is| {
+    Ok(newest(folder, name, NEWEST, redactor, |line, is| {
         is <= level && (text.is_empty() || line.text.to_lowercase().contains(&text))
     }))
 }
 
 /// The last lines of both logs, for a report.
-pub(crate) fn last(folders: &Folders, most: usize, private: &Private) -> [(&'static str, Vec<LogLine>); 2] {
-    let all = |folder: &Path, name| newest(folder, name, most, private, |_, _| true);
+pub(crate) fn last(folders: &Folders, most: usize, redactor: &Redactor) -> [(&'static str, Vec<LogLine>); 2] {
+    let all = |folder: &Path, name| newest(folder, name, most, redactor, |_, _| true);
     [("app", all(&folders.logs, logging::NAME)), ("worker", all(&folders.worker_logs, WORKER))]
 }
 
@@ -42,12 +42,12 @@ fn newest(
     folder: &Path,
     name: &str,
     most: usize,
-    private: &Private,
+    redactor: &Redactor,
     fits: impl Fn(&LogLine, Level) -> bool,
 ) -> Vec<LogLine> {
     let mut found: Vec<LogLine> = Vec::new();
     for text in tail::newest_first(folder, name) {
-        let fit = lines(&text, private).into_iter().filter(|(line, level)| fits(line, *level)).map(|(line, _)| line);
+        let fit = lines(&text, redactor).into_iter().filter(|(line, level)| fits(line, *level)).map(|(line, _)| line);
         let mut older: Vec<_> = fit.collect();
         let room = most - found.len();
         older.drain(..older.len().saturating_sub(room));
@@ -79,7 +79,7 @@ mod tests {
 
     fn texts(folders: &Folders, of: &str, level: &str, text: &str) -> Vec<String> {
         let filter = LogFilter { text: text.into(), level: level.into(), of: of.into() };
-        let lines = read(folders, &filter, &Private::default()).unwrap();
+        let lines = read(folders, &filter, &Redactor::default()).unwrap();
         lines.into_iter().map(|line| line.text).collect()
     }
 
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn only_the_newest_are_kept() {
         let (_folder, folders) = logs();
-        let lines = newest(&folders.logs, "app", 3, &Private::default(), |_, _| true);
+        let lines = newest(&folders.logs, "app", 3, &Redactor::default(), |_, _| true);
         let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(texts, ["a: second", "a: third", "a: fourth"]);
     }
@@ -105,7 +105,7 @@ mod tests {
         let (_folder, folders) = logs();
         for (of, level, field) in [("system", "info", "of"), ("../x", "info", "of"), ("app", "loud", "level")] {
             let filter = LogFilter { text: String::new(), level: level.into(), of: of.into() };
-            assert_eq!(read(&folders, &filter, &Private::default()).unwrap_err().field.as_deref(), Some(field));
+            assert_eq!(read(&folders, &filter, &Redactor::default()).unwrap_err().field.as_deref(), Some(field));
         }
     }
 }

@@ -1,27 +1,27 @@
-//! The app's log: a file a day in its data folder, and standard error where somebody looks at it.
+//! The app's log: one file a day in its data folder, and standard error if that is a terminal.
 
 use std::{io::IsTerminal, panic, path::Path};
 use tracing_appender::{non_blocking::WorkerGuard, rolling::Rotation};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// The files' first name: `app.2026-11-25.log`.
+/// The prefix of the files: `app.2026-11-25.log`.
 pub(crate) const NAME: &str = "app";
-/// Files that are kept, one for each day on which the app ran: two weeks are enough to look into a complaint.
-const KEPT: usize = 14;
-/// Our own steps, and what libraries find wrong.
+/// The most files, one for each day on which the app ran. Two weeks are enough to look into a complaint.
+const MAX_FILES: usize = 14;
+/// Information from the app, warnings from its libraries.
 const DEFAULT_FILTER: &str = "warn,gogrid_desktop=info";
 
 /// Starts logging. `GOGRID_LOG` takes another filter, such as `debug`.
 ///
-/// The file is written by a thread of its own, so that a slow disk never holds up the tray; what it has not written yet
-/// is written when the guard is dropped. A file that cannot be written does not keep the app from running.
+/// A thread of its own writes the file, so that a slow disk never blocks the tray. Dropping the guard flushes it. The
+/// app runs even if the file cannot be written.
 pub(crate) fn start(folder: &Path) -> Option<WorkerGuard> {
     let filter = EnvFilter::try_from_env("GOGRID_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let file = tracing_appender::rolling::Builder::new()
         .rotation(Rotation::DAILY)
         .filename_prefix(NAME)
         .filename_suffix("log")
-        .max_log_files(KEPT)
+        .max_log_files(MAX_FILES)
         .build(folder)
         .map(tracing_appender::non_blocking);
     let (writer, guard, failed) = match file {
@@ -38,7 +38,7 @@ pub(crate) fn start(folder: &Path) -> Option<WorkerGuard> {
     guard
 }
 
-/// A panic in a thread or a task would otherwise be seen by nobody.
+/// Logs panics of threads and tasks, which nobody would see otherwise.
 fn log_panics() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

@@ -1,27 +1,29 @@
-//! The desktop app: a tray icon, a window when it is wanted, and the worker as a child process. It links no model code.
+//! The desktop app: a tray icon, a window on demand, and the worker as a child process. It links no model code.
 //!
 //! ```text
-//!             board (what the app knows)
-//!  settings ───►│◄─── key store           tray, page, notifications: follow the board
-//!  supervisor ─►│────► tray, page, news   clicks and commands: go to the worker's socket
+//!  settings ─────┐
+//!  key loader ───┼──► app state ──► tray, page, notifications
+//!  supervisor ───┘                        │ clicks and commands
+//!       ▲                                 ▼
+//!       └────────────────────── the worker's socket
 //! ```
 
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod app;
+mod app_handles;
+mod app_state;
 mod arguments;
-mod board;
 mod commands;
-mod desk;
-mod drawing;
+mod desired_state;
 mod export;
 mod folders;
 mod join_link;
-mod launching;
 mod log_lines;
 mod logging;
 mod notify;
 mod redact;
+mod rendering;
 mod report;
 mod secrets;
 mod settings;
@@ -37,13 +39,13 @@ use arguments::Arguments;
 use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
-/// A pause must pass a task that computes for a moment; more threads than two only cost memory.
+/// Two, so that a pause is never stuck behind a task that computes; more would only cost memory.
 const THREADS: usize = 2;
-/// For the disk and for name resolution: commands that wait there are few.
+/// For the disk and name resolution, where few commands wait.
 const BLOCKING_THREADS: usize = 8;
 
 fn main() -> ExitCode {
-    drawing::by_the_processor();
+    rendering::use_software();
     let arguments = Arguments::read(std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()));
     match run(arguments) {
         Ok(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
@@ -58,7 +60,7 @@ fn run(arguments: Arguments) -> Result<i32> {
     let runtime = runtime().context("the system has no threads left")?;
     tauri::async_runtime::set(runtime.handle().clone());
     let code = app::run(arguments).context("the app cannot start")?;
-    // A key store that waits for its password would be waited for.
+    // Do not wait for a key store that waits for its password.
     runtime.shutdown_background();
     Ok(code)
 }

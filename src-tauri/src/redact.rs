@@ -1,63 +1,67 @@
-//! Cuts out of a text what must not leave this computer: keys, join codes, and what names its owner.
+//! Removes from a text what must not leave this computer: keys, join codes, and the names of its owner.
 
 /// The start of a join code.
 const CODE: &str = "gogrid1";
-/// Hexadecimal digits that may be a key: half of the shortest one.
+/// The fewest hexadecimal digits that may be a key: half of the shortest key.
 const HEX: usize = 32;
-/// Other letters and digits that may be a key: 30 bytes in base 64. No word is so long and has so many digits.
+/// The fewest other letters and digits that may be a key, 30 bytes in base 64. No word is that long with that many
+/// digits.
 const RUN: usize = 40;
 const DIGITS: usize = 4;
-/// A shorter name is a part of many words.
+/// Shorter names are part of many words.
 const SHORTEST_NAME: usize = 3;
 
-/// What is private here beside keys and codes.
+/// Redacts keys and codes, and the names that are private on this computer, each with its placeholder.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Private(Vec<(String, &'static str)>);
+pub(crate) struct Redactor(Vec<(String, &'static str)>);
 
-impl Private {
-    /// The owner's folder and name, and the machine's names.
+impl Redactor {
+    /// For the owner's home folder and name, and the machine's names.
     pub(crate) fn of_this_computer(home: Option<String>, machine_names: impl IntoIterator<Item = String>) -> Self {
         let user = home.as_deref().and_then(|home| home.rsplit(['/', '\\']).next()).map(str::to_owned);
         let machines = machine_names.into_iter().map(|name| (name, "[machine]"));
         let names = machines.chain(user.map(|user| (user, "[user]")));
         let mut words: Vec<_> = home.map(|home| (home, "~")).into_iter().chain(names).collect();
-        // `root` and the like are no names, and parts of many words.
-        words.retain(|(word, stands)| word.chars().count() >= SHORTEST_NAME && (*stands == "~" || word != "root"));
+        // `root` is nobody's name, and part of many words.
+        words.retain(|(word, placeholder)| {
+            word.chars().count() >= SHORTEST_NAME && (*placeholder == "~" || word != "root")
+        });
         Self(words)
     }
 
-    /// The text without it.
-    pub(crate) fn cut(&self, text: &str) -> String {
-        let text = self.0.iter().fold(text.to_owned(), |text, (word, stands)| text.replace(word.as_str(), stands));
-        cut_secrets(&text)
+    /// The text with placeholders in place of what is private.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        let text =
+            self.0.iter().fold(text.to_owned(), |text, (word, placeholder)| text.replace(word.as_str(), placeholder));
+        redact_secrets(&text)
     }
 }
 
-/// Goes through the runs of letters and digits.
-fn cut_secrets(text: &str) -> String {
-    let mut cut = String::with_capacity(text.len());
+/// Replaces the runs of letters and digits that may be secrets.
+fn redact_secrets(text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
         let run = rest.find(|character: char| !in_run(character)).unwrap_or(rest.len());
         if run == 0 {
             let between = rest.find(in_run).unwrap_or(rest.len());
-            cut.push_str(&rest[..between]);
+            redacted.push_str(&rest[..between]);
             rest = &rest[between..];
             continue;
         }
         let word = &rest[..run];
-        cut.push_str(stand_in(word, &cut).unwrap_or(word));
+        redacted.push_str(placeholder(word, &redacted).unwrap_or(word));
         rest = &rest[run..];
     }
-    cut
+    redacted
 }
 
 const fn in_run(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '+' | '_')
 }
 
-/// What stands for a run that may be a secret, after what comes before it.
-fn stand_in(run: &str, before: &str) -> Option<&'static str> {
+/// The placeholder of a run that may be a secret, given the text before it.
+fn placeholder(run: &str, before: &str) -> Option<&'static str> {
     let is_code = before.strip_suffix('-').is_some_and(ends_with_code)
         || before.ends_with("gogrid://join/") && !run.eq_ignore_ascii_case(CODE);
     if is_code {
@@ -85,8 +89,8 @@ mod tests {
     const HEX_KEY: &str = "3f2a91c0de3f2a91c0de3f2a91c0de3f2a91c0de3f2a91c0de3f2a91c0de3f2a";
     const BASE64_KEY: &str = "RWRtaW5pc2lnbiBwdWJsaWMga2V5OiA3NjM0NTY3ODkwMTIzNDU2Nzg5MA";
 
-    fn private() -> Private {
-        Private::of_this_computer(Some("/home/anna".into()), ["annas-laptop".to_owned(), String::new()])
+    fn redactor() -> Redactor {
+        Redactor::of_this_computer(Some("/home/anna".into()), ["annas-laptop".to_owned(), String::new()])
     }
 
     #[rstest]
@@ -109,26 +113,26 @@ mod tests {
     #[case::machine("machine annas-laptop joined", "machine [machine] joined")]
     #[case::user("user anna", "user [user]")]
     #[case::not_ascii("wäre 60 °C …", "wäre 60 °C …")]
-    fn what_is_private_is_cut_out(#[case] text: &str, #[case] cut: &str) {
-        assert_eq!(private().cut(text), cut);
+    fn what_is_private_is_redacted(#[case] text: &str, #[case] redacted: &str) {
+        assert_eq!(redactor().redact(text), redacted);
     }
 
     #[test]
     fn root_is_nobodys_name() {
-        let private = Private::of_this_computer(Some("/root".into()), []);
-        assert_eq!(private.cut("/root/x of the root stage"), "~/x of the root stage");
+        let redactor = Redactor::of_this_computer(Some("/root".into()), []);
+        assert_eq!(redactor.redact("/root/x of the root stage"), "~/x of the root stage");
     }
 
     proptest! {
         #[test]
         fn no_key_stays_whatever_stands_around_it(before in "\\PC{0,20}", after in "\\PC{0,20}") {
             let text = format!("{before} {HEX_KEY} {after}");
-            prop_assert!(!private().cut(&text).contains(&HEX_KEY[..32]));
+            prop_assert!(!redactor().redact(&text).contains(&HEX_KEY[..32]));
         }
 
         #[test]
         fn text_without_secrets_stays(text in "[a-z ]{0,60}") {
-            prop_assert_eq!(Private::default().cut(&text), text);
+            prop_assert_eq!(Redactor::default().redact(&text), text);
         }
     }
 }

@@ -1,28 +1,28 @@
-//! A text that a donor can hand to whoever helps: what runs here and how, without secrets and without names.
+//! A text that a donor can give to the person who helps them: what runs here and how, without secrets and names.
 
-use crate::{folders::Folders, log_lines, redact::Private};
+use crate::{folders::Folders, log_lines, redact::Redactor};
 use gogrid_panel_api::{AppState, KeyStore, LogLine, Process, Setting, Status};
 use std::fmt::Write;
 
 /// Lines of each log.
 const LOG_LINES: usize = 100;
-/// Digits of the coordinator's key that tell one grid from another.
+/// Digits of the coordinator's key, enough to tell grids apart.
 const FINGERPRINT: usize = 16;
 
-/// What the system says of itself.
+/// The operating system.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct System {
     /// Its name and version.
     pub(crate) name: String,
     /// Its kernel's version.
     pub(crate) kernel: String,
-    /// The desktop and how it draws, where there are several.
+    /// The desktop environment and its display server; Linux only.
     pub(crate) desktop: String,
 }
 
 impl System {
-    /// Asks the system.
-    pub(crate) fn look() -> Self {
+    /// Reads them from the system.
+    pub(crate) fn read() -> Self {
         let known = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
         let desktop = ["XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE"].map(|name| std::env::var(name).unwrap_or_default());
         Self {
@@ -33,17 +33,17 @@ impl System {
     }
 }
 
-/// Writes it.
-pub(crate) fn write(state: &AppState, system: &System, folders: &Folders, private: &Private) -> String {
+/// Writes the report.
+pub(crate) fn write(state: &AppState, system: &System, folders: &Folders, redactor: &Redactor) -> String {
     let mut text = String::new();
     head(&mut text, state, system);
     if let Some(status) = &state.status {
         worker(&mut text, status);
     }
-    for (of, lines) in log_lines::last(folders, LOG_LINES, private) {
+    for (of, lines) in log_lines::last(folders, LOG_LINES, redactor) {
         log(&mut text, of, &lines);
     }
-    private.cut(&text)
+    redactor.redact(&text)
 }
 
 fn head(text: &mut String, state: &AppState, system: &System) {
@@ -60,13 +60,13 @@ fn head(text: &mut String, state: &AppState, system: &System) {
         "settings",
         &format!(
             "start at login {}, own name {}, key file {}, welcomed {}, notify: joined {}, revoked {}, GPU lost {}",
-            on(settings.autostart),
-            on(!settings.machine_name.is_empty()),
-            on(settings.key_file),
-            on(settings.welcomed),
-            on(notify.joined),
-            on(notify.revoked),
-            on(notify.gpu_lost)
+            yes_no(settings.autostart),
+            yes_no(!settings.machine_name.is_empty()),
+            yes_no(settings.key_file),
+            yes_no(settings.welcomed),
+            yes_no(notify.joined),
+            yes_no(notify.revoked),
+            yes_no(notify.gpu_lost)
         ),
     );
     line(text, "update", state.update.as_deref().unwrap_or("none known"));
@@ -88,7 +88,7 @@ fn worker(text: &mut String, status: &Status) {
                 "{} {}, connected {}{}",
                 if to.grid.is_empty() { "(no name)" } else { &to.grid },
                 to.coordinator.get(..FINGERPRINT).unwrap_or_default(),
-                on(to.connected),
+                yes_no(to.connected),
                 to.problem.as_ref().map(|problem| format!(", {problem}")).unwrap_or_default()
             ),
         ),
@@ -125,11 +125,11 @@ fn log(text: &mut String, of: &str, lines: &[LogLine]) {
 }
 
 fn line(text: &mut String, what: &str, is: &str) {
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(text, "{what}: {is}");
 }
 
-const fn on(is: bool) -> &'static str {
+const fn yes_no(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
 }
 
@@ -150,7 +150,7 @@ fn key_store(store: &KeyStore) -> String {
         KeyStore::Opening => "being opened".to_owned(),
         KeyStore::System => "the system's".to_owned(),
         KeyStore::File => "a file".to_owned(),
-        KeyStore::Unavailable { why, locked } => format!("{why} (locked {})", on(*locked)),
+        KeyStore::Unavailable { why, locked } => format!("{why} (locked {})", yes_no(*locked)),
     }
 }
 
@@ -168,8 +168,8 @@ mod tests {
         let folders = Folders::make(folder.path()).unwrap();
         fs::create_dir_all(&folders.worker_logs).unwrap();
         fs::write(folders.worker_logs.join("worker.2026-11-25.log"), log).unwrap();
-        let private = Private::of_this_computer(Some("/home/anna".into()), ["annas-laptop".to_owned()]);
-        write(state, &System { name: "Debian 13".into(), ..System::default() }, &folders, &private)
+        let redactor = Redactor::of_this_computer(Some("/home/anna".into()), ["annas-laptop".to_owned()]);
+        write(state, &System { name: "Debian 13".into(), ..System::default() }, &folders, &redactor)
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! The machine's secret key, in the system's key store.
 //!
-//! A key store may be locked, and then every call to it waits until somebody answers its prompt; it may be missing, or
-//! say no. So it is asked on a thread of its own ([`Keeper`]), and the app says after a deadline what it waits for. The
-//! way out is a file that only this user can read, made by the worker, if the donor agrees to it.
+//! A key store may be missing or refuse, or it may be locked, and then every call blocks until somebody answers its
+//! prompt. So a thread of its own asks it ([`KeyLoader`]), and after a deadline the app says what it waits for. The
+//! fallback is a file that only this user can read. The worker creates it, if the donor agrees.
 
-mod keeper;
 mod key;
+mod key_loader;
 mod system;
 mod vault;
 
-pub(crate) use keeper::{Keeper, KeyAnswer, KeyDesk};
 pub(crate) use key::MachineKey;
+pub(crate) use key_loader::{KeyLoader, KeyState, KeyStoreHandle};
 pub(crate) use system::SystemVault;
 pub(crate) use vault::{Vault, VaultError};

@@ -1,11 +1,11 @@
 //! The app's settings: `settings.toml` in its data folder.
 
 mod atomic;
-mod form;
 mod name;
+mod schema;
 
-pub(crate) use form::{Settings, Updater};
 pub(crate) use name::check as check_name;
+pub(crate) use schema::{Settings, Updater};
 
 use jiff::{Timestamp, tz::TimeZone};
 use std::{
@@ -13,20 +13,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The settings, and the file that keeps them.
+/// The settings and their file.
 #[derive(Debug)]
 pub(crate) struct SettingsFile {
     path: PathBuf,
     current: Settings,
 }
 
-/// Why settings cannot be kept.
+/// Why settings cannot be saved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
-    /// A value has no form in the file.
+    /// A value cannot be written as TOML.
     #[error("the settings cannot be written as TOML")]
     Form(#[from] toml::ser::Error),
-    /// The file system said no.
+    /// The file system refused.
     #[error("the settings cannot be kept in {path}: {source}")]
     Io {
         /// Which file.
@@ -37,8 +37,8 @@ pub(crate) enum SettingsError {
 }
 
 impl SettingsFile {
-    /// Reads the file. Whatever is wrong with it, the app starts: with the defaults, and words for the donor. A broken
-    /// file is set aside, so that the next change does not write over it.
+    /// Reads the file. If that fails, the defaults hold, and the strings tell the donor why. A broken file is renamed,
+    /// so that the next change does not overwrite it.
     pub(crate) fn load(path: PathBuf) -> (Self, Vec<String>) {
         let (current, notices) = match fs::read_to_string(&path) {
             Ok(text) => match Settings::read(&text) {
@@ -57,16 +57,16 @@ impl SettingsFile {
         (Self { path, current }, notices)
     }
 
-    /// What holds now.
+    /// The settings that hold now.
     pub(crate) fn current(&self) -> &Settings {
         &self.current
     }
 
-    /// Keeps these from now on. They hold once they are on the disk.
+    /// Saves settings. They hold once they are on the disk.
     ///
     /// # Errors
-    /// When they cannot be written; then the old ones hold.
-    pub(crate) fn keep(&mut self, settings: Settings) -> Result<(), SettingsError> {
+    /// When they cannot be written. The old ones hold then.
+    pub(crate) fn save(&mut self, settings: Settings) -> Result<(), SettingsError> {
         if settings == self.current {
             return Ok(());
         }
@@ -82,7 +82,7 @@ fn unknown_key(key: &str) -> String {
     format!("The settings file has a key that means nothing: {key}. It is left out.")
 }
 
-/// Renames a broken file, and says so.
+/// Renames a broken file, and returns the notice for the donor.
 fn set_aside(path: &Path, why: &str) -> String {
     let time = Timestamp::now().to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S");
     let aside = path.with_file_name(format!("settings.broken-{time}.toml"));
@@ -116,7 +116,7 @@ mod tests {
         let (mut file, notices) = SettingsFile::load(path.clone());
         assert!(notices.is_empty());
         let settings = Settings { welcomed: true, ..Settings::default() };
-        file.keep(settings.clone()).unwrap();
+        file.save(settings.clone()).unwrap();
         let (file, notices) = SettingsFile::load(path);
         assert_eq!(file.current(), &settings);
         assert!(notices.is_empty());
@@ -134,7 +134,7 @@ mod tests {
         let [aside] = aside.as_slice() else { panic!("{aside:?}") };
         assert_eq!(fs::read(aside).unwrap(), content);
         assert!(notices[0].contains(&aside.display().to_string()), "{notices:?}");
-        file.keep(Settings { welcomed: true, ..Settings::default() }).unwrap();
+        file.save(Settings { welcomed: true, ..Settings::default() }).unwrap();
         assert_eq!(fs::read(aside).unwrap(), content);
     }
 
@@ -151,7 +151,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("settings.toml");
         let (mut file, _) = SettingsFile::load(path);
-        let error = file.keep(Settings { welcomed: true, ..Settings::default() }).unwrap_err();
+        let error = file.save(Settings { welcomed: true, ..Settings::default() }).unwrap_err();
         assert!(error.to_string().contains("settings.toml"), "{error}");
         assert!(!file.current().welcomed);
     }

@@ -1,4 +1,4 @@
-//! States as a worker tells them, for tests.
+//! A worker's states, for tests.
 
 use gogrid_limits::{Allowance, Reason, Share};
 use gogrid_panel_api::{
@@ -62,12 +62,12 @@ pub(crate) fn stage(model: &str, layers: [u32; 2]) -> Stage {
     Stage { model: model.into(), layers, epoch: 1, loaded: true, weights_bytes: 1, kv_bytes: 0, sessions: 1 }
 }
 
-/// The build for the processor, running.
+/// The CPU build, running.
 pub(crate) fn running() -> Process {
     Process::Running { build: "cpu".into(), fallback: None }
 }
 
-/// An app whose worker says this, or whose worker is in this state.
+/// The state of an app whose worker process is in this state and has this status.
 pub(crate) fn app(worker: Process, status: Option<Status>) -> AppState {
     AppState {
         worker,

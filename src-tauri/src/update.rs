@@ -1,9 +1,9 @@
-//! Updates, signed: off until the settings file names where they come from and whose signature counts.
+//! Signed updates, off until the settings file names their source and the key that signs them.
 //!
-//! The signature is of the whole package and of the version in it, and is checked before anything is installed,
-//! whatever the endpoint says.
+//! The signature covers the whole package and its version. It is checked before anything is installed, no matter what
+//! the endpoint says.
 
-use crate::{board::Board, settings::Updater};
+use crate::{app_state::AppStateStore, settings::Updater};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -13,44 +13,44 @@ use tauri::{AppHandle, Url, Wry};
 use tauri_plugin_updater::{Update, UpdaterExt};
 use tokio::time::sleep;
 
-/// Between two looks.
+/// Between two checks.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
-/// A start is busy enough.
+/// The first check waits, because a start is busy enough.
 const AFTER_START: Duration = Duration::from_secs(60);
-/// A look is one small file.
-const LOOK_WITHIN: Duration = Duration::from_secs(30);
-/// Of which the date of the last look is that of its change.
-const STAMP: &str = "update-looked-at";
+/// A check fetches one small file.
+const CHECK_WITHIN: Duration = Duration::from_secs(30);
+/// A file whose modification time is the time of the last check.
+const LAST_CHECK: &str = "update-looked-at";
 
-/// Where updates come from.
+/// The source of updates.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     endpoint: Url,
     pubkey: String,
 }
 
-/// Why there is no update to be had.
+/// Why there is no update.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpdateError {
     /// Nothing is configured.
     #[error("Updates are off: `updater.endpoint` and `updater.pubkey` are not both set in the settings file")]
     Off,
-    /// The address is none, or can be tampered with on the way.
+    /// The address is invalid, or not protected by TLS.
     #[error("`updater.endpoint` is no https address: {0}")]
     Endpoint(String),
-    /// There is nothing newer.
+    /// There is no newer version.
     #[error("This is the newest version")]
     Newest,
-    /// It could not be fetched, or its signature does not fit.
+    /// It could not be fetched, or its signature does not match.
     #[error("The update failed: {0}")]
     Failed(#[from] tauri_plugin_updater::Error),
 }
 
 impl Source {
-    /// As the settings say.
+    /// The source of the settings.
     ///
     /// # Errors
-    /// When it is off, or the address is none.
+    /// When updates are off, or the address is invalid.
     pub(crate) fn of(settings: &Updater) -> Result<Self, UpdateError> {
         let Updater { endpoint, pubkey } = settings;
         if endpoint.trim().is_empty() || pubkey.trim().is_empty() {
@@ -62,54 +62,59 @@ impl Source {
         }
     }
 
-    async fn look(&self, app: &AppHandle<Wry>) -> Result<Option<Update>, UpdateError> {
+    async fn check(&self, app: &AppHandle<Wry>) -> Result<Option<Update>, UpdateError> {
         let updater = app.updater_builder().endpoints(vec![self.endpoint.clone()])?.pubkey(&self.pubkey);
-        Ok(updater.timeout(LOOK_WITHIN).build()?.check().await?)
+        Ok(updater.timeout(CHECK_WITHIN).build()?.check().await?)
     }
 
-    /// Fetches the newest version, checks it and installs it. The app has to be started anew after it.
+    /// Fetches, verifies and installs the newest version. The app must be restarted afterwards.
     ///
     /// # Errors
-    /// When there is none, or it is not signed as it should be.
+    /// When there is none, or its signature is wrong.
     pub(crate) async fn install(&self, app: &AppHandle<Wry>) -> Result<(), UpdateError> {
-        let update = self.look(app).await?.ok_or(UpdateError::Newest)?;
+        let update = self.check(app).await?.ok_or(UpdateError::Newest)?;
         tracing::info!("installing version {}", update.version);
         update.download_and_install(|_, _| {}, || {}).await?;
         Ok(())
     }
 }
 
-/// Looks for updates once a day, and says on the board which it found. Returns at once where updates are off.
-pub(crate) async fn follow(app: AppHandle<Wry>, board: Board, source: Result<Source, UpdateError>, data: PathBuf) {
+/// Checks for updates once a day, and writes a newer version into the app's state. Returns at once if updates are off.
+pub(crate) async fn follow(
+    app: AppHandle<Wry>,
+    app_state: AppStateStore,
+    source: Result<Source, UpdateError>,
+    data: PathBuf,
+) {
     let source = match source {
         Ok(source) => source,
         Err(UpdateError::Off) => return,
-        Err(error) => return board.notice(error.to_string()),
+        Err(error) => return app_state.notice(error.to_string()),
     };
-    let stamp = data.join(STAMP);
+    let stamp = data.join(LAST_CHECK);
     sleep(AFTER_START).await;
     loop {
         sleep(due(&stamp, SystemTime::now())).await;
-        if let Err(error) = looked(&stamp) {
-            // Without it every start would look.
-            tracing::warn!("the date of the last look for updates cannot be kept: {error}");
+        if let Err(error) = mark_checked(&stamp) {
+            // Without it every start would check.
+            tracing::warn!("the date of the last check for updates cannot be kept: {error}");
         }
-        match source.look(&app).await {
-            Ok(update) => board.change(|state| state.update = update.map(|update| update.version)),
+        match source.check(&app).await {
+            Ok(update) => app_state.update(|state| state.update = update.map(|update| update.version)),
             Err(error) => tracing::warn!("{error}"),
         }
     }
 }
 
-/// How long until the next look.
+/// The time until the next check.
 fn due(stamp: &Path, now: SystemTime) -> Duration {
     let last = fs::metadata(stamp).and_then(|file| file.modified()).ok();
-    // A date to come is that of a clock that was wrong.
+    // A date in the future comes from a clock that was wrong.
     let since = last.and_then(|last| now.duration_since(last).ok());
     since.map_or(Duration::ZERO, |since| A_DAY.saturating_sub(since))
 }
 
-fn looked(stamp: &Path) -> io::Result<()> {
+fn mark_checked(stamp: &Path) -> io::Result<()> {
     fs::write(stamp, "")
 }
 
@@ -145,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn it_looks_once_a_day() {
+    fn it_checks_once_a_day() {
         let folder = tempfile::tempdir().unwrap();
-        let stamp = folder.path().join(STAMP);
+        let stamp = folder.path().join(LAST_CHECK);
         let now = SystemTime::now();
         assert_eq!(due(&stamp, now), Duration::ZERO);
-        looked(&stamp).unwrap();
+        mark_checked(&stamp).unwrap();
         let due_in = due(&stamp, now + A_DAY / 2);
         assert!(due_in <= A_DAY / 2 + Duration::from_secs(60) && due_in >= A_DAY / 2 - Duration::from_secs(60));
         assert_eq!(due(&stamp, now + 2 * A_DAY), Duration::ZERO);

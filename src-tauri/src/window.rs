@@ -1,9 +1,9 @@
-//! The window: made when it is opened, destroyed when it is closed. A hidden one would keep four times the memory of the
-//! tray.
+//! The window: created when it is opened, destroyed when it is closed. A hidden window would take four times the memory
+//! of the tray.
 
 mod phase;
 
-use crate::worker::Pace;
+use crate::worker::StatusInterval;
 use phase::{Open, Phase};
 use std::sync::{
     Mutex, PoisonError,
@@ -12,49 +12,49 @@ use std::sync::{
 use tauri::{AppHandle, Manager, Url, WebviewUrl, WebviewWindowBuilder, Wry, webview::NewWindowResponse};
 use tokio::sync::watch;
 
-/// How its names begin, to which the page's permissions are bound. Each that is made has a name of its own: one that was
-/// closed before it was whole keeps its name for ever.
+/// The prefix of the windows' labels, to which the page's permissions are bound. Each window has a label of its own,
+/// because one that is closed before it is complete keeps its label for ever.
 const NAME: &str = "main";
-/// Runs before the page's own scripts.
+/// A script that runs before the page's own.
 const LANGUAGE: &str = include_str!("window/language.js");
 const TITLE: &str = "GoGrid";
-/// In logical pixels: the charts have room for their axes.
+/// In logical pixels: wide enough for the charts and their axes.
 const SIZE: (f64, f64) = (1000.0, 690.0);
 /// Below this the page's columns no longer fit.
 const LEAST: (f64, f64) = (900.0, 640.0);
 
-/// The window's life.
+/// The lifecycle of the window.
 #[derive(Debug, Default)]
-pub(crate) struct Life {
+pub(crate) struct Lifecycle {
     phase: Mutex<Phase>,
-    /// How many were made.
+    /// How many windows were created.
     made: AtomicU64,
 }
 
-impl Life {
+impl Lifecycle {
     fn step<T>(&self, step: impl FnOnce(&mut Phase) -> T) -> T {
         step(&mut self.phase.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The name of the window that was made last.
+    /// The label of the latest window.
     fn name(&self) -> String {
         format!("{NAME}-{}", self.made.load(Ordering::Relaxed))
     }
 }
 
-/// Whether this is the name of the window that is open, or was until now.
+/// Whether this is the label of the latest window.
 pub(crate) fn is_open(app: &AppHandle<Wry>, name: &str) -> bool {
-    app.state::<Life>().name() == name
+    app.state::<Lifecycle>().name() == name
 }
 
 /// Shows the window, in front.
 pub(crate) fn open(app: &AppHandle<Wry>) {
-    match app.state::<Life>().step(Phase::open) {
+    match app.state::<Lifecycle>().step(Phase::open) {
         Open::Make => {
             let app = app.clone();
-            // Not in an event's handler: on Windows a window that is made there waits for the event's end.
+            // Not in an event handler: on Windows, creating a window there waits for the end of the event.
             tauri::async_runtime::spawn(async move {
-                app.state::<watch::Sender<Pace>>().send_replace(Pace::Window);
+                app.state::<watch::Sender<StatusInterval>>().send_replace(StatusInterval::Window);
                 if let Err(error) = make(&app) {
                     tracing::error!("the window cannot be opened: {error}");
                     closed(&app);
@@ -66,29 +66,29 @@ pub(crate) fn open(app: &AppHandle<Wry>) {
     }
 }
 
-/// The donor closes it; it is there for a moment yet.
+/// The donor closes the window, which is still there for a moment.
 pub(crate) fn closing(app: &AppHandle<Wry>) {
-    app.state::<Life>().step(Phase::closing);
+    app.state::<Lifecycle>().step(Phase::closing);
 }
 
-/// It is gone, and nobody looks at figures.
+/// The window is gone.
 pub(crate) fn closed(app: &AppHandle<Wry>) {
-    app.state::<watch::Sender<Pace>>().send_replace(Pace::Tray);
-    if app.state::<Life>().step(Phase::closed) {
+    app.state::<watch::Sender<StatusInterval>>().send_replace(StatusInterval::Tray);
+    if app.state::<Lifecycle>().step(Phase::closed) {
         open(app);
     }
 }
 
 fn raise(app: &AppHandle<Wry>) {
-    // One that is being made is about to be in front by itself.
-    let Some(window) = app.get_webview_window(&app.state::<Life>().name()) else { return };
+    // A window that is being created comes to the front by itself.
+    let Some(window) = app.get_webview_window(&app.state::<Lifecycle>().name()) else { return };
     if let Err(error) = window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus()) {
         tracing::warn!("the window cannot be raised: {error}");
     }
 }
 
 fn make(app: &AppHandle<Wry>) -> tauri::Result<()> {
-    let life = app.state::<Life>();
+    let life = app.state::<Lifecycle>();
     life.made.fetch_add(1, Ordering::Relaxed);
     WebviewWindowBuilder::new(app, life.name(), WebviewUrl::default())
         .title(TITLE)
@@ -101,11 +101,11 @@ fn make(app: &AppHandle<Wry>) -> tauri::Result<()> {
     Ok(())
 }
 
-/// Whether an address is the page's own. It links to nothing else.
+/// Whether an address is the page's own. The page links to no other.
 fn is_own(url: &Url) -> bool {
     match url.scheme() {
         "tauri" => url.host_str() == Some("localhost"),
-        // As Windows spells it.
+        // The form on Windows.
         "http" | "https" => url.host_str() == Some("tauri.localhost"),
         _ => false,
     }

@@ -1,35 +1,33 @@
-//! The worker: a program of its own, `gogrid worker`, that computes.
+//! The worker: a separate program, `gogrid worker`, which computes.
 //!
 //! ```text
 //! key, name ──► Supervisor ── starts, restarts, ends ──► gogrid worker
 //!                  │ while it runs                          ▲  ▲  ▲
-//!                  ├── link: follows the status ────────────┘  │  │
-//!                  └── brake: pause and resume ────────────────┘  │
-//! the page's orders: a connection each ───────────────────────────┘
+//!                  └── StatusFollower ──────────────────────┘  │  │
+//! PauseChannel: pause and resume ──────────────────────────────┘  │
+//! WorkerCommands: a connection for each request ──────────────────┘
 //! ```
-//! A pause has a connection of its own that is kept open, so that it never waits behind a slow order, such as a join.
+//! A pause has a connection of its own that is kept open, so that it never waits behind a slow request, such as a join.
 
 mod backoff;
-mod brake;
 mod cause;
 mod child;
-mod connection;
+mod client_error;
+mod commands;
 mod driver;
 #[cfg(test)]
 #[cfg(unix)]
 mod fake;
-mod link;
-mod orders;
+mod pause_channel;
 mod program;
+mod status_follower;
 mod stderr;
-#[cfg_attr(unix, path = "worker/stream/unix.rs")]
-#[cfg_attr(windows, path = "worker/stream/windows.rs")]
-mod stream;
 mod supervisor;
 
-pub(crate) use brake::Brake;
+pub(crate) use child::LaunchOptions;
+pub(crate) use commands::WorkerCommands;
 pub(crate) use driver::Driver;
-pub(crate) use link::Pace;
-pub(crate) use orders::Orders;
+pub(crate) use pause_channel::PauseChannel;
 pub(crate) use program::Programs;
-pub(crate) use supervisor::{Launch, Order, Supervisor, Wanted};
+pub(crate) use status_follower::StatusInterval;
+pub(crate) use supervisor::{DesiredState, Supervisor, SupervisorCommand};

@@ -6,7 +6,7 @@ import App from "./App.svelte";
 import type { Platform } from "./platform/platform";
 import { tauri } from "./platform/tauri";
 
-/** In development `?fake=SCENARIO` shows a made-up machine. The condition is constant, so products have none of it. */
+/** In development `?fake=SCENARIO` shows a made-up machine. The condition is constant, so the product has no such code. */
 async function platform(): Promise<Platform> {
   if (import.meta.env.DEV) {
     const { fakeFromAddress } = await import("./platform/fake/address");

@@ -1,4 +1,4 @@
-/** For tests: a status to change. */
+/** States for tests. */
 import type { AppState, Status } from "./api/types";
 import { FakeMachine } from "./platform/fake/machine";
 import { SCENARIOS, type ScenarioName } from "./platform/fake/scenarios";

@@ -1,7 +1,8 @@
-//! The command line. Names and flags are a contract.
+//! The command line. Its names and flags are a contract.
 
 mod bench;
 mod lending;
+mod plan;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -11,9 +12,10 @@ pub(crate) use bench::{
     RecoveryArgs, RecoveryWay, RoundingArgs,
 };
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
+pub(crate) use plan::PlanArgs;
 pub(crate) use status::StatusArgs;
 
-use crate::{chat::ChatOptions, commands::plan::PlanArgs, logs::Log};
+use crate::{chat::ChatOptions, logs::Log};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
 use gogrid_limits::Preset;
@@ -61,7 +63,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What the log is for.
+    /// Where the log of this command goes.
     pub(crate) fn log(&self) -> Log<'_> {
         match self {
             Self::Coordinator(args) => Log::Service { name: "coordinator", data: &args.data },
@@ -124,11 +126,11 @@ pub(crate) struct WorkerArgs {
     /// The machine's name, for people; its host name when not given.
     #[arg(long, value_parser = machine_name)]
     pub(crate) name: Option<String>,
-    /// Computes batches whole, without looking around between slices: for `bench neighbour`, which shows what slices buy.
+    /// Computes whole batches instead of slices, for `bench neighbour`, which shows what slices gain.
     #[arg(long, hide = true)]
     pub(crate) whole_batches: bool,
-    /// For a program that starts a worker: stops when standard input closes, so that it never outlives that program. The
-    /// first line of standard input is JSON: {"key": the machine's secret key in hexadecimal, "join": a code}, both
+    /// For a program that starts a worker: stops when standard input closes, so that it never outlives that program.
+    /// The first line of standard input is JSON: {"key": the machine's secret key in hexadecimal, "join": a code}, both
     /// optional. Without a key the worker keeps one of its own. Without a code it also runs while the machine is a
     /// member of no grid.
     #[arg(long, conflicts_with = "join")]
@@ -176,7 +178,7 @@ pub(crate) struct ModelAddArgs {
     pub(crate) quant: Option<Quant>,
 }
 
-/// What the coordinator reads from its folder beside the command line.
+/// The help about the settings that the coordinator reads from its folder.
 const COORDINATOR_TOML: &str = "\
 Keys of coordinator.toml, all of them optional; the command line counts first:
   name            the grid's name, which donors see, \"GoGrid\"
@@ -207,7 +209,7 @@ fn preset(text: &str) -> Result<Preset, String> {
     text.parse().map_err(|_| "it is none of quiet, balanced and full".to_owned())
 }
 
-/// In bytes: it is shown in lists.
+/// The longest name in bytes, short enough for lists.
 const LONGEST_NAME: usize = 60;
 
 fn machine_name(text: &str) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! The demo model, which this program carries in itself: 6.8 million parameters, 13.6 MB.
+//! The demo model, which is embedded in this program: 6.8 million parameters, 13.6 MB.
 
 use std::{fs, io, path::Path};
 
@@ -21,7 +21,7 @@ demo_files![
 /// `answer`.
 pub(crate) const HELD_OUT: &str = include_str!("../assets/held_out.json");
 
-/// Writes the demo model's folder.
+/// Writes the demo model into a folder.
 pub(crate) fn write_demo_model(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     DEMO_MODEL.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))

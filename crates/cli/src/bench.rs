@@ -1,5 +1,5 @@
-//! `gogrid bench`: figures that docs/PERFORMANCE.md quotes. Everything that is timed runs in alternation, so that a
-//! machine whose speed drifts drifts for all alike, and medians are shown.
+//! `gogrid bench`: the figures that docs/PERFORMANCE.md quotes. What is compared runs in alternation, so that a drift
+//! of the machine's speed affects all alike, and medians are shown.
 
 mod local;
 mod neighbour;
@@ -27,7 +27,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<ExitCode> {
     }
 }
 
-/// The middle value, the upper one of two; 0 of none.
+/// The median, the upper one of two; 0 for no values.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)

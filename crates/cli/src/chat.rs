@@ -1,6 +1,6 @@
 //! `gogrid chat`: a chat in the terminal, or line by line for scripts.
 //!
-//! Lines come from a thread of their own, because reading a terminal cannot be cancelled; Ctrl-C comes as a message
+//! A thread of its own reads the lines, because reading a terminal cannot be cancelled, and Ctrl-C arrives as a message
 //! beside them. Both are arguments of the loop, so that tests can play them.
 
 mod command;
@@ -16,17 +16,17 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// What the user can be told about the commands.
+/// The help for the commands.
 const HELP: &str = "\
 /reset        forget the chat so far
 /model        show the models
 /model NAME   go on with another model
 /quit         end (as does Ctrl-C at the prompt, or Ctrl-D)";
 
-/// What `gogrid chat` was asked for.
+/// The options of `gogrid chat`.
 #[derive(Debug, Clone)]
 pub(crate) struct ChatOptions {
-    /// Where the coordinator's API is.
+    /// The URL of the coordinator's API.
     pub(crate) url: String,
     /// The model's name; `None` takes the first that is ready.
     pub(crate) model: Option<String>,
@@ -34,10 +34,10 @@ pub(crate) struct ChatOptions {
     pub(crate) temperature: Option<f32>,
 }
 
-/// Chats with the user at this terminal, or answers each line of standard input if that is none.
+/// Chats with the user at this terminal, or answers each line of standard input if that is not a terminal.
 ///
 /// # Errors
-/// The coordinator cannot be reached, or does not know the model. Without a terminal also when an answer fails.
+/// When the coordinator cannot be reached or does not know the model; without a terminal also when an answer fails.
 pub(crate) async fn run(options: ChatOptions) -> Result<()> {
     let client = ApiClient::new(&options.url)?;
     let model = client.choose_model(options.model.as_deref()).await?;
@@ -47,9 +47,9 @@ pub(crate) async fn run(options: ChatOptions) -> Result<()> {
     chat.run(stdin_lines()?, interrupts()).await
 }
 
-/// The lines of standard input. The thread ends with the program at the latest.
+/// The lines of standard input. The thread that reads them ends with the program at the latest.
 fn stdin_lines() -> Result<mpsc::Receiver<io::Result<String>>> {
-    // one line in advance: a script's next line need not be in memory before its turn
+    // One line in advance: a script's next line need not be in memory before its turn.
     let (sender, lines) = mpsc::channel(1);
     let read = move || {
         for line in io::stdin().lock().lines() {
@@ -62,9 +62,9 @@ fn stdin_lines() -> Result<mpsc::Receiver<io::Result<String>>> {
     Ok(lines)
 }
 
-/// Ctrl-C, as messages.
+/// A message for each Ctrl-C.
 fn interrupts() -> mpsc::Receiver<()> {
-    // one is enough: what matters is that it was pressed since the last look
+    // One is enough: what matters is whether it was pressed since the last check.
     let (sender, interrupts) = mpsc::channel(1);
     tokio::spawn(async move {
         while !sender.is_closed() && tokio::signal::ctrl_c().await.is_ok() {
@@ -80,12 +80,12 @@ struct Chat<W> {
     model: String,
     temperature: Option<f32>,
     history: Vec<Message>,
-    /// Whether a person is there: prompts, figures, and errors that do not end the chat.
+    /// Whether a person uses it: then it shows prompts and figures, and an error does not end the chat.
     terminal: bool,
     out: W,
 }
 
-/// How an answer ended, if not with an error.
+/// How an answer ended without an error.
 enum Answered {
     Whole(Summary),
     Interrupted,
@@ -152,7 +152,7 @@ impl<W: Write> Chat<W> {
                 summary = stream => summary.map(Answered::Whole),
             }
         };
-        // A question without an answer would confuse the next one; what was read of an answer stays.
+        // A question without an answer would confuse the next one. Any part of an answer stays.
         match answer.is_empty() {
             true => drop(self.history.pop()),
             false => self.history.push(Message { role: "assistant", content: answer }),
@@ -177,7 +177,7 @@ impl<W: Write> Chat<W> {
         Ok(())
     }
 
-    /// Tells a person what went wrong and goes on; ends a script.
+    /// Shows a person what went wrong and goes on; ends a script.
     fn survive(&mut self, outcome: Result<()>) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
         if !self.terminal || error.downcast_ref::<io::Error>().is_some() {
@@ -191,7 +191,7 @@ impl<W: Write> Chat<W> {
         Ok(())
     }
 
-    /// Writes what only a person wants to read.
+    /// Writes text that only a person wants to read.
     fn say(&mut self, text: &str) -> Result<()> {
         if self.terminal {
             self.out.write_all(text.as_bytes())?;

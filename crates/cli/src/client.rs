@@ -1,4 +1,4 @@
-//! A client of the coordinator's OpenAI-compatible API: as much of it as this program's own commands need.
+//! A client of the coordinator's OpenAI-compatible API, with the requests that this program's commands need.
 
 use crate::sse::SseDecoder;
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -8,25 +8,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a connection may take to be made: the coordinator is near.
+/// The deadline for a connection. The coordinator is near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the coordinator may be silent: four of the comments by which it says that a stream is alive.
+/// How long the coordinator may be silent: four intervals of its keep-alive comments.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection to one coordinator's API.
+/// A client of one coordinator's API.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiClient {
     http: reqwest::Client,
     base: String,
 }
 
-/// A model, as `/v1/models` has it.
+/// A model of `/v1/models`.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ModelInfo {
-    /// The name that requests use.
+    /// The name in requests.
     pub(crate) id: String,
-    /// Whether machines hold all of its layers now. Other servers of this API do not say.
+    /// Whether machines hold all of its layers now. Other servers of this API leave it out.
     #[serde(default = "ready_by_default")]
     pub(crate) ready: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Question<'a> {
     pub(crate) temperature: Option<f32>,
 }
 
-/// How an answer went.
+/// The figures of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Summary {
     /// Tokens of the prompt.
@@ -78,7 +78,7 @@ impl ApiClient {
     /// A client of the API at `url`, with or without the scheme and `/v1`.
     ///
     /// # Errors
-    /// The URL is none, or asks for TLS.
+    /// When the URL is invalid or asks for TLS.
     pub(crate) fn new(url: &str) -> Result<Self> {
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         ensure!(!url.starts_with("https:"), "{url}: this program speaks plain http to the coordinator, not https");
@@ -89,14 +89,14 @@ impl ApiClient {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            // the coordinator is on the same network; a proxy set for the internet does not reach it
+            // The coordinator is on the same network, which a proxy for the internet does not reach.
             .no_proxy()
             .build()
             .context("the HTTP client cannot be set up")?;
         Ok(Self { http, base })
     }
 
-    /// Where the API is.
+    /// The URL of the API.
     pub(crate) fn url(&self) -> &str {
         &self.base
     }
@@ -104,7 +104,7 @@ impl ApiClient {
     /// The models that the coordinator knows.
     ///
     /// # Errors
-    /// It cannot be reached, or what answers is no coordinator.
+    /// When it cannot be reached, or the server is no coordinator.
     pub(crate) async fn models(&self) -> Result<Vec<ModelInfo>> {
         #[derive(Deserialize)]
         struct List {
@@ -118,7 +118,7 @@ impl ApiClient {
     /// The model of that name, or the first that is ready.
     ///
     /// # Errors
-    /// The coordinator cannot be reached, does not know the model, or has none that is ready.
+    /// When the coordinator cannot be reached, does not know the model, or has none that is ready.
     pub(crate) async fn choose_model(&self, wanted: Option<&str>) -> Result<String> {
         let models = self.models().await?;
         if models.is_empty() {
@@ -139,11 +139,11 @@ impl ApiClient {
         }
     }
 
-    /// Asks, and hands each piece of the answer's text to `on_text` as it comes. Dropping the future cancels the answer
-    /// on every machine.
+    /// Asks, and passes each piece of the answer's text to `on_text` as it arrives. Dropping the future cancels the
+    /// answer on every machine.
     ///
     /// # Errors
-    /// The coordinator cannot be reached, refuses ([`ApiRefusal`]) or breaks off, or `on_text` fails.
+    /// When the coordinator cannot be reached, refuses ([`ApiRefusal`]) or breaks off, or `on_text` fails.
     pub(crate) async fn stream_chat(
         &self,
         question: Question<'_>,
@@ -228,7 +228,7 @@ impl ApiClient {
 }
 
 impl Summary {
-    /// Tokens per second, from the first text on: the rate at which the answer was read, without the prompt's prefill.
+    /// Tokens per second from the first text on, without the prompt's prefill.
     pub(crate) fn tokens_per_second(&self) -> Option<f64> {
         let seconds = self.total.checked_sub(self.first_text)?.as_secs_f64();
         (self.completion_tokens > 1 && seconds > 0.0).then(|| (self.completion_tokens - 1) as f64 / seconds)
@@ -243,7 +243,7 @@ impl fmt::Display for ApiRefusal {
 
 impl std::error::Error for ApiRefusal {}
 
-/// What a chunk of a stream has that matters here.
+/// The fields of a stream's chunk that matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Chunk {
@@ -272,7 +272,7 @@ fn ready_by_default() -> bool {
     true
 }
 
-/// The models' names for people.
+/// The models' names, for people.
 pub(crate) fn names(models: &[ModelInfo]) -> String {
     let name = |model: &ModelInfo| match model.ready {
         true => model.id.clone(),

@@ -1,6 +1,6 @@
-//! A coordinator and workers as processes of their own on this machine, for the demo and the benchmarks.
+//! A coordinator and workers as separate processes on this machine, for the demo and the benchmarks.
 
-use crate::{assets, commands::status};
+use crate::{assets, operator};
 use anyhow::{Context, Result, bail};
 use gogrid_coordinator::{NewModel, add_model, invite, status::Status};
 use gogrid_model::DeviceSpec;
@@ -15,26 +15,26 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// Everything must be up within this time; a large model is hashed and copied first.
+/// Everything must be ready within this time. A large model is hashed and copied first.
 const READY_WITHIN: Duration = Duration::from_secs(180);
-/// How long the processes get to end by themselves.
+/// How long the processes have to end by themselves.
 const END_WITHIN: Duration = Duration::from_secs(5);
-/// How often the status is asked for while the model is placed.
-const ASK_EVERY: Duration = Duration::from_millis(20);
+/// The interval of the status polls while the model is placed.
+const POLL: Duration = Duration::from_millis(20);
 
 /// What to launch.
 pub(crate) struct Launch {
-    /// Address of the API; port 0 takes any.
+    /// The address of the API; port 0 takes a free one.
     pub(crate) listen: String,
     pub(crate) model: NewModel,
     pub(crate) workers: usize,
-    /// What computes; the workers take them in turn.
+    /// The devices; the workers take them in turn.
     pub(crate) devices: Vec<DeviceSpec>,
-    /// Threads per worker; as many as there are cores, or as the environment says, when not given.
+    /// Threads per worker; `None` for one per core, or what the environment says.
     pub(crate) threads: Option<usize>,
-    /// Whether the workers compute batches whole, without slices.
+    /// Whether the workers compute whole batches, without slices.
     pub(crate) whole_batches: bool,
-    /// Whether what is left of a lost pipeline keeps its sessions.
+    /// Whether the stages that are left of a lost pipeline retain its sessions.
     pub(crate) keep_sessions: bool,
 }
 
@@ -53,11 +53,11 @@ pub(crate) struct Cluster {
 
 struct Process {
     child: Child,
-    /// Closing it tells the child to end.
+    /// Closing it ends the child.
     input: Option<ChildStdin>,
 }
 
-/// The demo model in a folder of its own.
+/// Writes the demo model into a folder of its own, and returns the folder.
 pub(crate) fn demo_model(folder: &Path) -> Result<PathBuf> {
     let folder = folder.join("demo");
     assets::write_demo_model(&folder).context("the demo model cannot be written")?;
@@ -117,50 +117,50 @@ impl Cluster {
             if Instant::now() > deadline {
                 bail!("the model '{model}' was not ready within {} s: {reason}", READY_WITHIN.as_secs());
             }
-            sleep(ASK_EVERY).await;
+            sleep(POLL).await;
         }
     }
 
     pub(crate) async fn status(&self) -> Result<Status> {
-        status::fetch(&self.data).await
+        operator::status(&self.data).await
     }
 
-    /// The process of the coordinator, then those of the workers.
+    /// The process ids of the coordinator and then the workers.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.processes.iter().filter_map(|process| process.child.id()).collect()
     }
 
-    /// The id of a worker, which are counted from 1; to be asked once.
+    /// The id of a worker; workers are numbered from 1. Can be called once.
     pub(crate) async fn worker_id(&mut self, number: usize) -> Result<String> {
         let line = self.processes[number].first_line().await?;
         Ok(line.strip_prefix("ready: worker ").context("the worker said something unexpected")?.to_owned())
     }
 
-    /// A power cut for a worker.
+    /// Kills a worker, as a power cut does.
     pub(crate) async fn kill(&mut self, number: usize) -> Result<()> {
         Ok(self.processes[number].child.kill().await?)
     }
 
-    /// Asks a worker to leave; it goes on until its answers are elsewhere.
+    /// Asks a worker to leave. It goes on until its answers have moved.
     pub(crate) fn ask_to_leave(&mut self, number: usize) {
         drop(self.processes[number].input.take());
     }
 
-    /// Starts a worker again once it has ended; it knows its coordinator.
+    /// Starts a worker again after it has ended. It knows its coordinator.
     pub(crate) async fn restart(&mut self, number: usize) -> Result<()> {
         self.processes[number].child.wait().await?;
         let data = self.folder.path().join(format!("worker-{number}"));
         let mut command = this_program()?;
         worker_args(&mut command, &self.launch, number, &data);
         let mut worker = Process::spawn(command, &data.join("log"))?;
-        // Nothing new: it is a member, and its key is in its folder.
+        // No code and no key: it is a member, and its key is in its folder.
         worker.say("{}").await?;
         worker.first_line().await.with_context(|| log_of("the worker did not start again", &data))?;
         self.processes[number] = worker;
         Ok(())
     }
 
-    /// Ends every process, by force where it takes too long.
+    /// Ends every process, and kills those that take too long.
     pub(crate) async fn stop(mut self) {
         let deadline = Instant::now() + END_WITHIN;
         self.processes.iter_mut().for_each(|process| drop(process.input.take()));

@@ -1,4 +1,4 @@
-//! Logs go to standard error; of a worker and a coordinator also to a file a day in their folder.
+//! Logs go to standard error; those of a worker and a coordinator also go to one file a day in their data folder.
 
 use std::{fs, io::IsTerminal, path::Path};
 use tracing::Subscriber;
@@ -18,30 +18,29 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Files that are kept, one for each day on which the program ran: two weeks are enough to look into a complaint.
-const KEPT: usize = 14;
-/// The folder of the files, in the program's data folder.
+/// The most files, one for each day on which the program ran. Two weeks are enough to look into a complaint.
+const MAX_FILES: usize = 14;
+/// The folder of the files within the program's data folder.
 const FOLDER: &str = "logs";
 
-/// What a log is for.
+/// Where a log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Log<'a> {
-    /// The screen is for people: errors only.
+    /// To the screen, for people: errors only.
     Screen,
-    /// A program that runs for long, and whose past is of interest.
+    /// To files too: a program that runs for long.
     Service {
-        /// The files' first name.
+        /// The prefix of the files.
         name: &'static str,
-        /// The folder in which theirs is.
+        /// The data folder.
         data: &'a Path,
     },
 }
 
 /// Starts logging. `GOGRID_LOG` takes another filter, such as `debug` or `gogrid_engine=trace`.
 ///
-/// The file is written by a thread of its own, so that a slow disk never holds anybody up; what it has not written yet
-/// is written when the guard is dropped. A file that cannot be written is said, and does not keep the program from
-/// running.
+/// A thread of its own writes the file, so that a slow disk never blocks the program. Dropping the guard flushes it.
+/// The program warns of a file that cannot be written, and runs without it.
 pub(crate) fn start(log: Log<'_>) -> Option<WorkerGuard> {
     let default = match log {
         Log::Screen => "error",
@@ -64,20 +63,20 @@ pub(crate) fn start(log: Log<'_>) -> Option<WorkerGuard> {
     guard
 }
 
-/// The file of today, and of every day that follows.
+/// Opens the file of today. Each day gets a new one.
 fn open(name: &str, folder: &Path) -> anyhow::Result<(NonBlocking, WorkerGuard)> {
-    // Here, and not by the builder: that complains on standard error of a folder that is not there yet.
+    // Not left to the builder, which complains on standard error if the folder is missing.
     fs::create_dir_all(folder)?;
     let days = tracing_appender::rolling::Builder::new()
         .rotation(Rotation::DAILY)
         .filename_prefix(name)
         .filename_suffix("log")
-        .max_log_files(KEPT)
+        .max_log_files(MAX_FILES)
         .build(folder)?;
     Ok(tracing_appender::non_blocking(days))
 }
 
-/// Lines of text without colours.
+/// A layer that writes text without colours.
 fn in_file<S, W>(writer: W) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -86,8 +85,8 @@ where
     tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false).fmt_fields(PlainFields::default())
 }
 
-/// The default form of a span's fields as a type of its own: layers whose forms are of one type share the text, which
-/// for the first of them, the screen, is coloured.
+/// The default format of a span's fields, as a type of its own. Layers whose formats have the same type share the
+/// formatted text, which is coloured for the screen.
 #[derive(Debug, Default)]
 struct PlainFields(DefaultFields);
 

@@ -8,20 +8,20 @@ mod client;
 mod commands;
 mod launch;
 mod logs;
+mod operator;
 mod shutdown;
 mod sse;
-mod worker_client;
 
 use args::{Args, Command, ModelCommand};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Keeps the large temporaries of a step instead of returning them to the kernel: a fifth more prefill on a CPU.
+/// Keeps the large temporaries of a step instead of returning them to the kernel. Prefill on a CPU is a fifth faster.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often a thread of the kernels' pool looks for work before it sleeps: some 50 µs, which is longer than the time
-/// between two kernels of a step. It is the CPU time that each thread wastes at the end of a slice.
+/// How often a thread of the compute pool polls for work before it sleeps: some 50 µs, longer than the gap between two
+/// kernels of a step. Each thread wastes this much CPU time at the end of a slice.
 const SPIN_LIMIT: u32 = 1000;
 
 fn main() -> ExitCode {
@@ -32,13 +32,13 @@ fn main() -> ExitCode {
         _ => None,
     };
     let levers = gogrid_probe::prepare_compute_threads(threads, SPIN_LIMIT);
-    // Held until the program ends: then what was logged last is in the file.
+    // Held until the program ends, when it flushes the log.
     let _logs = logs::start(args.command.log());
     tracing::debug!(%levers, "compute threads");
     gogrid_link::install_crypto();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Command::Worker(_) = args.command {
-        // Its frames pass through few tasks one after another: woken on one thread, each hop takes a fifth less time.
+        // Its frames pass through few tasks one after another. On one thread each hop takes a fifth less time.
         builder.worker_threads(1);
     }
     let runtime = match builder.enable_all().build() {

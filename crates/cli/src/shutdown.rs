@@ -1,9 +1,9 @@
-#![expect(clippy::disallowed_methods, reason = "ending the program whatever it is doing is what this file is for")]
+#![expect(clippy::disallowed_methods, reason = "this file is there to end the program, no matter what it does")]
 
 use std::{io::Read, process, thread, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// A program whose parent is gone ends within this time, whatever it is doing.
+/// A program whose parent is gone ends within this time, no matter what it does.
 const ORPHAN_ENDS_WITHIN: Duration = Duration::from_millis(1500);
 
 /// Cancelled by SIGTERM, SIGINT or Ctrl-C; a second signal ends the program at once.
@@ -37,7 +37,7 @@ async fn signal() {
     drop(tokio::signal::ctrl_c().await);
 }
 
-/// Cancels `stop` when standard input closes, which it does when the program that holds the other end is gone.
+/// Cancels `stop` when standard input closes, that is when the parent is gone.
 pub(crate) fn with_parent(stop: CancellationToken) {
     let watch = move || {
         let mut input = std::io::stdin().lock();

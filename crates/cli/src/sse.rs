@@ -1,28 +1,28 @@
-//! Server-sent events out of a byte stream that is cut anywhere, also inside a character.
+//! Server-sent events from a byte stream that may be cut anywhere, even inside a character.
 //!
 //! Only `data` matters here; other fields and comments (keep-alives) are skipped. Lines end with LF or CR LF.
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>
 
 use anyhow::{Context, Result, ensure};
 
-/// The most bytes of one event. Chunks have some hundred bytes, with log-probabilities some thousand; whoever sends more
-/// is no coordinator.
+/// The most bytes of one event. Chunks have some hundred bytes, and some thousand with log-probabilities. A server that
+/// sends more is no coordinator.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// Puts events together.
+/// Decodes events.
 #[derive(Debug, Default)]
 pub(crate) struct SseDecoder {
-    /// The line that is not complete yet.
+    /// The incomplete line.
     line: Vec<u8>,
-    /// The `data` lines of the event that is not complete yet.
+    /// The `data` lines of the incomplete event.
     data: Option<Vec<u8>>,
 }
 
 impl SseDecoder {
-    /// Takes the next bytes, and gives the data of the events that they complete.
+    /// Takes the next bytes, and returns the data of the events that they complete.
     ///
     /// # Errors
-    /// An event that is too large or not UTF-8; the stream cannot be used further.
+    /// When an event is too large or not UTF-8. The stream is unusable afterwards.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>> {
         let mut events = Vec::new();
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {

@@ -1,16 +1,19 @@
 //! Starts the app's parts, the tray first.
 
 use crate::{
-    board::Board,
-    desk::{Desk, machine_name, starts_at_login},
+    app_handles::{AppHandles, machine_name, starts_at_login},
+    app_state::AppStateStore,
+    desired_state,
     folders::Folders,
-    launching, logging, notify,
-    secrets::{Keeper, SystemVault},
+    logging, notify,
+    secrets::{KeyLoader, SystemVault},
     settings::SettingsFile,
-    tray::{self, Click, Tray},
+    tray::{self, MenuEntry, Tray},
     update::{self, Source},
     window,
-    worker::{Brake, Driver, Order, Orders, Pace, Programs, Supervisor, Wanted},
+    worker::{
+        DesiredState, Driver, PauseChannel, Programs, StatusInterval, Supervisor, SupervisorCommand, WorkerCommands,
+    },
 };
 use anyhow::{Context, Result};
 use std::{
@@ -27,19 +30,19 @@ use tokio::{
 };
 use tracing_appender::non_blocking::WorkerGuard;
 
-/// The file in which a worker that gets no key keeps its own, in its folder.
+/// The file in the worker's folder that holds its key, if the app gives it none.
 const KEY_FILE: &str = "machine.key";
-/// One restart is enough for many clicks.
+/// Restarts that wait: one serves any number of clicks.
 const RESTARTS: usize = 1;
-/// The worker has 2 s to end before it is killed.
+/// Longer than the 2 s that the worker has before it is killed.
 const ENDS_WITHIN: Duration = Duration::from_secs(4);
 
-/// What has to be ended.
+/// What must be ended with the app.
 pub(crate) struct Running {
-    wanted: watch::Sender<Wanted>,
+    desired: watch::Sender<DesiredState>,
     supervisor: JoinHandle<()>,
     tray: Option<Arc<Tray>>,
-    /// Writes what is left of the log.
+    /// Flushes the log when it is dropped.
     _log: Option<WorkerGuard>,
 }
 
@@ -49,9 +52,9 @@ impl Running {
         self.tray.is_some()
     }
 
-    /// Ends the worker, and waits for it.
+    /// Ends the worker and waits for it.
     pub(crate) fn end(self) {
-        self.wanted.send_replace(Wanted::End);
+        self.desired.send_replace(DesiredState::Stop);
         if block_on(async { timeout(ENDS_WITHIN, self.supervisor).await }).is_err() {
             tracing::error!("the worker did not end in time");
         }
@@ -59,7 +62,7 @@ impl Running {
     }
 }
 
-/// Starts everything. On the main thread; nothing here waits for anything but the app's own small files.
+/// Starts everything, on the main thread. It waits for nothing but the app's own small files.
 ///
 /// # Errors
 /// When the app has no folder for its data, or does not know where it is.
@@ -71,88 +74,102 @@ pub(crate) fn start(app: &AppHandle<Wry>) -> Result<Running> {
     tracing::info!("GoGrid {version} starts");
 
     let (settings, notices) = SettingsFile::load(folders.settings.clone());
-    let board = Board::new(version, settings.current().for_page(starts_at_login(app)));
+    let app_state = AppStateStore::new(version, settings.current().for_page(starts_at_login(app)));
     for notice in notices {
         tracing::warn!("{notice}");
-        board.notice(notice);
+        app_state.notice(notice);
     }
-    let (up, pace) = (watch::Sender::new(false), watch::Sender::new(Pace::Tray));
-    let (brake, lane) = Brake::new(folders.worker.clone(), up.subscribe());
-    spawn(lane);
-    let orders = Orders::new(folders.worker.clone(), brake);
-    app.manage(pace.clone());
-    app.manage(window::Life::default());
-    let tray = show_tray(app, &board, &folders, &orders);
+    let (worker_up, interval) = (watch::Sender::new(false), watch::Sender::new(StatusInterval::Tray));
+    let (pause_channel, pause_task) = PauseChannel::new(folders.worker.clone(), worker_up.subscribe());
+    spawn(pause_task);
+    let commands = WorkerCommands::new(folders.worker.clone(), pause_channel);
+    app.manage(interval.clone());
+    app.manage(window::Lifecycle::default());
+    let tray = show_tray(app, &app_state, &folders, &commands);
 
     let name = watch::Sender::new(machine_name(settings.current()));
-    let (supervisor_orders, received) = mpsc::channel(RESTARTS);
+    let (supervisor_commands, received) = mpsc::channel(RESTARTS);
     let file_allowed = settings.current().key_file;
     let key_file = folders.worker.join(KEY_FILE);
-    let (keeper, keys) = Keeper::new(Arc::new(SystemVault), board.clone(), key_file, file_allowed);
-    let wanted = watch::Sender::new(Wanted::Hold(String::new()));
-    spawn(launching::follow(keys.answer(), name.subscribe(), wanted.clone()));
-    spawn(keeper.run());
+    let (key_loader, keys) = KeyLoader::new(Arc::new(SystemVault), app_state.clone(), key_file, file_allowed);
+    let desired = watch::Sender::new(DesiredState::Hold(String::new()));
+    spawn(desired_state::follow(keys.answer(), name.subscribe(), desired.clone()));
+    spawn(key_loader.run());
     let supervisor = Supervisor {
         programs: Programs::beside_this(Driver::find()).context("it is not known where the app's programs are")?,
         data: folders.worker.clone(),
-        board: board.clone(),
-        wanted: wanted.subscribe(),
-        orders: received,
-        pace: pace.subscribe(),
-        up,
+        app_state: app_state.clone(),
+        desired: desired.subscribe(),
+        commands: received,
+        interval: interval.subscribe(),
+        worker_up,
     };
     let supervisor = spawn(supervisor.run());
-    spawn(notify::follow(app.clone(), board.clone(), orders.clone()));
+    spawn(notify::follow(app.clone(), app_state.clone(), commands.clone()));
     let updates = Source::of(&settings.current().updater);
-    spawn(update::follow(app.clone(), board.clone(), updates, data));
-    app.manage(desk(board, orders, keys, supervisor_orders, folders, settings, name));
-    Ok(Running { wanted, supervisor, tray, _log: log })
+    spawn(update::follow(app.clone(), app_state.clone(), updates, data));
+    app.manage(handles(app_state, commands, keys, supervisor_commands, folders, settings, name));
+    Ok(Running { desired, supervisor, tray, _log: log })
 }
 
-fn desk(
-    board: Board,
-    orders: Orders,
-    keys: crate::secrets::KeyDesk,
-    supervisor: mpsc::Sender<Order>,
+fn handles(
+    app_state: AppStateStore,
+    commands: WorkerCommands,
+    keys: crate::secrets::KeyStoreHandle,
+    supervisor: mpsc::Sender<SupervisorCommand>,
     folders: Folders,
     settings: SettingsFile,
     name: watch::Sender<String>,
-) -> Desk {
-    Desk { board, orders, keys, supervisor, folders, settings: Mutex::new(settings), name, page: Mutex::default() }
+) -> AppHandles {
+    AppHandles {
+        app_state,
+        commands,
+        keys,
+        supervisor,
+        folders,
+        settings: Mutex::new(settings),
+        name,
+        page: Mutex::default(),
+    }
 }
 
-/// A system without a tray still has the window.
-fn show_tray(app: &AppHandle<Wry>, board: &Board, folders: &Folders, orders: &Orders) -> Option<Arc<Tray>> {
-    let (clicks, clicked) = (board.clone(), orders.clone());
-    let shown = Tray::show(app, board, &folders.data, move |app, click| on_click(app, click, &clicks, &clicked));
+/// Shows the tray. A system without one still has the window.
+fn show_tray(
+    app: &AppHandle<Wry>,
+    app_state: &AppStateStore,
+    folders: &Folders,
+    commands: &WorkerCommands,
+) -> Option<Arc<Tray>> {
+    let (state, worker) = (app_state.clone(), commands.clone());
+    let shown = Tray::show(app, app_state, &folders.data, move |app, entry| on_click(app, entry, &state, &worker));
     match shown {
         Ok(tray) => {
             app.manage(Arc::clone(&tray));
-            spawn(tray::follow(app.clone(), Arc::clone(&tray), board.clone()));
+            spawn(tray::follow(app.clone(), Arc::clone(&tray), app_state.clone()));
             tracing::info!("the tray is there");
             Some(tray)
         }
         Err(error) => {
             tracing::error!("there is no tray: {error}");
-            board.notice("This desktop has no place for GoGrid's icon. Start GoGrid again to see this window.");
+            app_state.notice("This desktop has no place for GoGrid's icon. Start GoGrid again to see this window.");
             None
         }
     }
 }
 
-/// On the main thread: hands the click over and returns.
-fn on_click(app: &AppHandle<Wry>, click: Click, board: &Board, orders: &Orders) {
-    match click {
-        Click::Open => window::open(app),
-        Click::Quit => app.exit(0),
+/// Called on the main thread: hands the click over and returns.
+fn on_click(app: &AppHandle<Wry>, entry: MenuEntry, app_state: &AppStateStore, commands: &WorkerCommands) {
+    match entry {
+        MenuEntry::Open => window::open(app),
+        MenuEntry::Quit => app.exit(0),
         _ => {
-            let request = app.try_state::<Arc<Tray>>().and_then(|tray| tray.request(click));
+            let request = app.try_state::<Arc<Tray>>().and_then(|tray| tray.request(entry));
             let Some(request) = request else { return };
-            let (board, orders) = (board.clone(), orders.clone());
+            let (app_state, commands) = (app_state.clone(), commands.clone());
             spawn(async move {
-                if let Err(refused) = orders.ask(request).await {
+                if let Err(refused) = commands.ask(request).await {
                     tracing::warn!("a click in the tray was refused: {}", refused.message);
-                    board.notice(format!("That did not work: {}.", refused.message));
+                    app_state.notice(format!("That did not work: {}.", refused.message));
                 }
             });
         }

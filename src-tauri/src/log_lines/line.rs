@@ -1,4 +1,4 @@
-use crate::redact::Private;
+use crate::redact::Redactor;
 use gogrid_panel_api::LogLine;
 
 /// How severe a line is, the most severe first.
@@ -12,7 +12,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// As it is written in a log.
+    /// The level that a log writes like this.
     pub(super) fn of(word: &str) -> Option<Self> {
         Some(match word {
             "ERROR" => Self::Error,
@@ -25,9 +25,9 @@ impl Level {
     }
 }
 
-/// The lines of a log: `TIME LEVEL REST`. One without these belongs to the line before, as the rest of a longer message
-/// does, and is as severe.
-pub(super) fn lines(text: &str, private: &Private) -> Vec<(LogLine, Level)> {
+/// The lines of a log: `TIME LEVEL REST`. A line without these continues the message of the line before it, and has its
+/// level.
+pub(super) fn lines(text: &str, redactor: &Redactor) -> Vec<(LogLine, Level)> {
     let mut before = (String::new(), String::new(), Level::Info);
     text.lines()
         .map(|line| {
@@ -39,7 +39,7 @@ pub(super) fn lines(text: &str, private: &Private) -> Vec<(LogLine, Level)> {
                 None => line,
             };
             let (at, level, severity) = before.clone();
-            (LogLine { at, level, text: private.cut(text) }, severity)
+            (LogLine { at, level, text: redactor.redact(text) }, severity)
         })
         .collect()
 }
@@ -60,7 +60,7 @@ mod tests {
     fn time_level_and_text_are_told_apart() {
         let text = "2026-11-25T04:30:00.123456Z  INFO gogrid_desktop: started\n\
                     2026-11-25T04:30:01.123456Z ERROR gogrid_desktop: panicked at src/x.rs:\nindex out of bounds\n";
-        let lines = lines(text, &Private::default());
+        let lines = lines(text, &Redactor::default());
         let told: Vec<_> = lines.iter().map(|(line, _)| (&line.at[11..19], &*line.level, &*line.text)).collect();
         assert_eq!(
             told,
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn what_is_no_line_of_a_log_is_kept_as_text() {
         for text in ["", "x", "hello world INFO", "2026 INFO x", "ä ö ü"] {
-            let lines = lines(text, &Private::default());
+            let lines = lines(text, &Redactor::default());
             assert!(lines.iter().all(|(line, _)| line.at.is_empty() && line.text == text), "{lines:?}");
         }
     }
@@ -84,6 +84,6 @@ mod tests {
     #[test]
     fn secrets_are_cut_out() {
         let text = format!("2026-11-25T04:30:00.123456Z  INFO a: key {}", "0a".repeat(32));
-        assert_eq!(lines(&text, &Private::default())[0].0.text, "a: key [key]");
+        assert_eq!(lines(&text, &Redactor::default())[0].0.text, "a: key [key]");
     }
 }

@@ -4,15 +4,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How much of a file is read, from its end: ten thousand lines or more.
+/// How much of a file is read, from its end, in bytes: ten thousand lines or more.
 const MOST: u64 = 2 * 1024 * 1024;
 
-/// The texts of a program's logs, newest day first. What cannot be read is left out.
+/// The texts of a program's logs, newest day first. Files that cannot be read are skipped.
 pub(super) fn newest_first(folder: &Path, name: &str) -> impl Iterator<Item = String> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .map(|entries| entries.flatten().map(|entry| entry.path()).filter(|path| is_log(path, name)).collect())
         .unwrap_or_default();
-    // A day's name sorts as the day does.
+    // Names with ISO dates sort by date.
     files.sort_unstable_by(|a, b| b.cmp(a));
     files.into_iter().filter_map(|file| end_of(&file).ok())
 }
@@ -26,14 +26,14 @@ fn is_log(path: &Path, name: &str) -> bool {
     day.is_some_and(|day| day.len() == "YYYY-MM-DD".len())
 }
 
-/// The end of a file, in whole lines.
+/// The last whole lines of a file.
 fn end_of(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let start = length.saturating_sub(MOST);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
-    // Not more than was there: the log may grow as fast as it is read.
+    // No more than there was, because the log may grow as fast as it is read.
     file.take(length - start).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(match text.split_once('\n') {

@@ -4,12 +4,12 @@ use zeroize::Zeroizing;
 /// Bytes of an ed25519 secret key.
 const BYTES: usize = 32;
 
-/// The machine's secret key. It is wiped from memory when it is dropped, and shows nothing in logs.
+/// The machine's secret key. Dropping it wipes it from memory, and its `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct MachineKey(Zeroizing<[u8; BYTES]>);
 
 impl MachineKey {
-    /// A fresh key out of the system's random numbers.
+    /// A fresh key from the system's random numbers.
     ///
     /// # Errors
     /// When the system has none.
@@ -34,7 +34,7 @@ impl MachineKey {
     /// Its 64 hexadecimal digits.
     pub(crate) fn to_hex(&self) -> Zeroizing<String> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        // The whole length at once: a text that grows leaves copies behind.
+        // At its whole length, because a string that grows leaves copies behind.
         let mut digits = Zeroizing::new(String::with_capacity(2 * BYTES));
         for byte in self.0.iter() {
             digits.push(DIGITS[usize::from(byte >> 4)].into());

@@ -4,11 +4,11 @@ use super::{MachineKey, Vault, VaultError};
 use keyring_core::{Entry, Error, api::CredentialStoreApi};
 use zeroize::Zeroizing;
 
-/// Under which name the key is kept.
+/// The name under which the key is kept.
 const SERVICE: &str = "org.gogrid.desktop";
 const USER: &str = "machine-key";
 
-/// The system's key store. It is looked for at every call: one that is missing at login may be there a minute later.
+/// The system's key store. Every call looks for it, because one that is missing at login may be there a minute later.
 #[derive(Debug)]
 pub(crate) struct SystemVault;
 
@@ -23,7 +23,7 @@ impl Vault for SystemVault {
     }
 }
 
-/// The first start: makes the key. It is used only once the store gives it back.
+/// Creates the key at the first start. It is used only if the store returns it.
 fn make(entry: &Entry) -> Result<MachineKey, VaultError> {
     let key = MachineKey::generate().map_err(|error| VaultError::Failed(error.to_string()))?;
     entry.set_password(&key.to_hex()).map_err(failed)?;
@@ -53,7 +53,7 @@ fn failed(error: Error) -> VaultError {
     match error {
         Error::NoStorageAccess(why) => VaultError::Denied(why.to_string()),
         Error::NoDefaultStore => VaultError::Missing(error.to_string()),
-        // These carry what was found, which may be a key.
+        // These errors carry what was found, which may be a key.
         Error::BadEncoding(_) | Error::BadDataFormat(..) => VaultError::Damaged,
         error => VaultError::Failed(error.to_string()),
     }

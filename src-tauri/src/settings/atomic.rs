@@ -1,4 +1,4 @@
-//! A file that is whole after a crash and after a loss of power: either the old one or the new one.
+//! Atomic replacement of a file: after a crash or a loss of power it holds either the old content or the new.
 
 use std::{
     fs::{self, File},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes the file through one beside it. When it returns, the new content is on the disk.
+/// Writes a file beside it and renames that. When this returns, the new content is on the disk.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = beside(path);
     let mut file = File::create(&temporary)?;
@@ -23,7 +23,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The file's name is part of the folder, and is lost with it.
+/// The rename is a change of the folder, which must be synced too.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
@@ -32,7 +32,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Windows opens no folders; its file system journals names by itself.
+/// Windows cannot open folders; its file system journals renames.
 #[cfg(windows)]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())

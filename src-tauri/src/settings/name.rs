@@ -1,14 +1,14 @@
-//! The machine's name, as the fleet's page and the logs of the coordinator show it.
+//! The machine's name, which the coordinator shows in its status and logs.
 
 use gogrid_panel_api::RequestError;
 
-/// The longest name, in characters: a host name's label.
+/// The longest name, in characters: as for a label of a host name.
 const LONGEST: usize = 63;
 
-/// Checks a name; empty stands for the host name.
+/// Checks a name. An empty one means the host name.
 ///
 /// # Errors
-/// When it is too long, or has a character that no line of text has.
+/// When it is too long or has a control character.
 pub(crate) fn check(name: &str) -> Result<(), RequestError> {
     let refused = |message: String| Err(RequestError::new(Some("machine_name"), message));
     let length = name.trim().chars().count();

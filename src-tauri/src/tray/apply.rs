@@ -1,9 +1,9 @@
 use super::{
-    click::Click,
+    entry::MenuEntry,
     icon::{TEMPLATE, folder},
     view::{Action, Icon, View, view},
 };
-use crate::board::Board;
+use crate::app_state::AppStateStore;
 use gogrid_panel_api::Request;
 use jiff::Zoned;
 use std::{
@@ -19,38 +19,38 @@ use tauri::{
 const ID: &str = "gogrid";
 const PAUSE_FOR: &str = "Pause for…";
 
-/// The icon and the parts of its menu that change.
+/// The icon, and the parts of its menu that change.
 pub(crate) struct Tray {
     icon: TrayIcon<Wry>,
     line: MenuItem<Wry>,
     act: MenuItem<Wry>,
     pause_for: Submenu<Wry>,
-    /// What is shown: a click means what the donor read.
+    /// What is shown, because a click means what the donor has read.
     shown: Mutex<View>,
 }
 
 impl Tray {
-    /// Shows the icon. `clicked` is called on the main thread and must not wait.
+    /// Shows the icon. `clicked` is called on the main thread and must not block.
     ///
     /// # Errors
-    /// When the system has no place for it.
+    /// When the system has no tray.
     pub(crate) fn show(
         app: &AppHandle,
-        board: &Board,
+        app_state: &AppStateStore,
         data: &Path,
-        clicked: impl Fn(&AppHandle, Click) + Clone + Send + Sync + 'static,
+        clicked: impl Fn(&AppHandle, MenuEntry) + Clone + Send + Sync + 'static,
     ) -> tauri::Result<Arc<Self>> {
-        let first = board.look(view);
-        let entry = |click: Click, enabled| MenuItem::with_id(app, click.id(), click.label(), enabled, None::<&str>);
+        let first = app_state.read(view);
+        let item = |entry: MenuEntry, enabled| MenuItem::with_id(app, entry.id(), entry.label(), enabled, None::<&str>);
         let line = MenuItem::new(app, text(&first.line), false, None::<&str>)?;
-        let act = entry(Click::Act, first.enabled)?;
+        let act = item(MenuEntry::PauseOrResume, first.enabled)?;
         let pause_for = Submenu::new(app, PAUSE_FOR, first.enabled)?;
-        for click in Click::PAUSES {
-            pause_for.append(&entry(click, true)?)?;
+        for entry in MenuEntry::PAUSES {
+            pause_for.append(&item(entry, true)?)?;
         }
         let line_between = || PredefinedMenuItem::separator(app);
         let (above, below) = (line_between()?, line_between()?);
-        let (open, quit) = (entry(Click::Open, true)?, entry(Click::Quit, true)?);
+        let (open, quit) = (item(MenuEntry::Open, true)?, item(MenuEntry::Quit, true)?);
         let menu = Menu::with_items(app, &[&line, &above, &act, &pause_for, &below, &open, &quit])?;
         let left_click = clicked.clone();
         let icon = TrayIconBuilder::with_id(ID)
@@ -61,26 +61,26 @@ impl Tray {
             .menu(&menu)
             .show_menu_on_left_click(false)
             .on_menu_event(move |app, event| {
-                if let Some(click) = Click::of(event.id().as_ref()) {
-                    clicked(app, click);
+                if let Some(entry) = MenuEntry::of(event.id().as_ref()) {
+                    clicked(app, entry);
                 }
             })
             .on_tray_icon_event(move |icon, event| {
                 if is_left_click(&event) {
-                    left_click(icon.app_handle(), Click::Open);
+                    left_click(icon.app_handle(), MenuEntry::Open);
                 }
             })
             .build(app)?;
         Ok(Arc::new(Self { icon, line, act, pause_for, shown: Mutex::new(first) }))
     }
 
-    /// What a click asks of the worker, as the menu reads now. Some panels pass on clicks on what is greyed out.
-    pub(crate) fn request(&self, click: Click) -> Option<Request> {
+    /// The request of a click, as the menu reads now. None for a disabled entry: some panels pass on clicks on those.
+    pub(crate) fn request(&self, entry: MenuEntry) -> Option<Request> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.enabled.then(|| click.request(shown.action, &Zoned::now()))?
+        shown.enabled.then(|| entry.request(shown.action, &Zoned::now()))?
     }
 
-    /// Changes what differs. On the main thread: elsewhere every change would wait for it.
+    /// Changes what differs. Called on the main thread, for which every single change would wait elsewhere.
     fn apply(&self, next: &View) -> tauri::Result<()> {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *shown, next.clone());
@@ -107,9 +107,9 @@ impl Tray {
     }
 }
 
-/// Keeps the tray as the board says, until the app ends.
-pub(crate) async fn follow(app: AppHandle, tray: Arc<Tray>, board: Board) {
-    let mut states = board.follow();
+/// Keeps the tray up to date, until the app ends.
+pub(crate) async fn follow(app: AppHandle, tray: Arc<Tray>, app_state: AppStateStore) {
+    let mut states = app_state.subscribe();
     let mut last = None;
     while states.changed().await.is_ok() {
         let next = view(&states.borrow_and_update());
@@ -129,12 +129,12 @@ pub(crate) async fn follow(app: AppHandle, tray: Arc<Tray>, board: Board) {
     }
 }
 
-/// A menu takes `&` for the mark of a key.
+/// Escapes `&`, which marks a key in a menu.
 fn text(line: &str) -> String {
     line.replace('&', "&&")
 }
 
-/// Linux's trays report no clicks: there every click opens the menu.
+/// Trays on Linux report no clicks: every click opens the menu there.
 fn is_left_click(event: &TrayIconEvent) -> bool {
     let (left, up) = (MouseButton::Left, MouseButtonState::Up);
     matches!(event, TrayIconEvent::Click { button, button_state, .. } if *button == left && *button_state == up)

@@ -5,11 +5,11 @@ use std::{
 };
 use tauri::{image::Image, include_image};
 
-/// Whether the system recolours the icon for its bar.
+/// Whether the system recolours the icon for its menu bar.
 pub(super) const TEMPLATE: bool = cfg!(target_os = "macos");
 
 impl Icon {
-    /// Black with transparency: the system colours it for its bar.
+    /// Black with transparency, recoloured by the system.
     #[cfg(target_os = "macos")]
     pub(super) const fn image(self) -> Image<'static> {
         match self {
@@ -38,21 +38,21 @@ impl Icon {
     }
 }
 
-/// Where the icon's files go, which Linux's trays read: a folder of this process's own, as panels remember a file by its
-/// name. What a process left that was killed is taken away; there is one app at a time.
+/// Creates the folder of the icon's files, which trays on Linux read. It is this process's own, because panels cache
+/// files by name. Folders of killed processes are removed: only one app runs at a time.
 ///
 /// # Errors
-/// When the folder cannot be made.
+/// When the folder cannot be created.
 pub(super) fn folder(data: &Path) -> io::Result<PathBuf> {
-    let place = match std::env::var_os("XDG_RUNTIME_DIR") {
+    let parent = match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(runtime) if !runtime.is_empty() => PathBuf::from(runtime).join("gogrid-desktop"),
         _ => data.join("tray"),
     };
-    match fs::remove_dir_all(&place) {
+    match fs::remove_dir_all(&parent) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let folder = place.join(std::process::id().to_string());
+    let folder = parent.join(std::process::id().to_string());
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }

@@ -2,9 +2,9 @@ use jiff::Zoned;
 
 /// When "until tomorrow" ends: before most people sit down at work.
 const HOUR: i8 = 8;
-/// Who pauses before this hour has not gone to bed yet, and means the morning to come.
+/// Before this hour the donor has not gone to bed yet, and means the coming morning.
 const NIGHT_ENDS: i8 = 5;
-/// What a clock that cannot be trusted gets: a night.
+/// The fallback for a clock that cannot be trusted: a night.
 const A_NIGHT: u64 = 8 * 3600;
 
 /// Seconds until tomorrow at 8:00 on the donor's clock.

@@ -2,7 +2,7 @@ use super::words::{shortened, slowed, working};
 use gogrid_limits::Reason;
 use gogrid_panel_api::{AppState, KeyStore, Process, State, Status};
 
-/// What the icon says, by its shape.
+/// The shape of the icon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Icon {
     NotJoined,
@@ -14,7 +14,7 @@ pub(super) enum Icon {
     Error,
 }
 
-/// The one action that matters.
+/// The main action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Pause,
@@ -34,17 +34,17 @@ impl Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) icon: Icon,
-    /// The state, in words.
+    /// The state in words.
     pub(super) line: String,
     pub(super) action: Action,
-    /// Whether there is a worker that takes orders.
+    /// Whether a worker is there to take requests.
     pub(super) enabled: bool,
 }
 
-/// What the tray shows of what the app knows.
+/// What the tray shows of the app's state.
 pub(super) fn view(state: &AppState) -> View {
     let (icon, line) = match (&state.worker, &state.status) {
-        (Process::Running { .. }, Some(status)) => said(status),
+        (Process::Running { .. }, Some(status)) => icon_and_line(status),
         (Process::Running { .. } | Process::Starting, _) => (Icon::Connecting, "Starting".to_owned()),
         (Process::Waiting { died, .. }, _) => (Icon::Error, format!("The engine stopped: {died}")),
         (Process::Held { why }, _) if state.key_store == KeyStore::Opening => (Icon::Connecting, why.clone()),
@@ -59,11 +59,11 @@ pub(super) fn view(state: &AppState) -> View {
     }
 }
 
-fn said(status: &Status) -> (Icon, String) {
+fn icon_and_line(status: &Status) -> (Icon, String) {
     match status.state {
         State::NotJoined => (Icon::NotJoined, "Not joined to a grid yet".to_owned()),
         State::Connecting => (Icon::Connecting, connecting(status)),
-        // It computes until they are over; what matters is that it is about to stop.
+        // It still computes; what matters is that it is about to stop.
         _ if status.pausing_after_answers && status.state != State::Paused => {
             (Icon::Working, "Pausing after the current answers".to_owned())
         }
@@ -75,7 +75,7 @@ fn said(status: &Status) -> (Icon, String) {
     }
 }
 
-/// Also of a machine that has no grid yet: its state says that first.
+/// Covers machines without a grid too, whose state does not say that they are paused.
 fn is_paused(status: &Status) -> bool {
     status.state == State::Paused || matches!(status.allowance.reason, Reason::Paused { .. })
 }
@@ -136,7 +136,7 @@ mod tests {
         "The engine stopped: it was killed"
     )]
     #[case::held(Process::Held { why: "Choose where the key is kept".into() }, Icon::Error, "Choose where the key is kept")]
-    fn without_a_worker_there_is_nothing_to_pause(#[case] worker: Process, #[case] icon: Icon, #[case] line: &str) {
+    fn without_a_worker_nothing_can_be_paused(#[case] worker: Process, #[case] icon: Icon, #[case] line: &str) {
         let view = view(&app(worker, None));
         assert_eq!(view, View { icon, line: line.into(), action: Action::Pause, enabled: false });
     }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_is_to_come_is_told() {
+    fn a_coming_pause_is_told() {
         let mut status = status(State::Working, "");
         status.pausing_after_answers = true;
         let view = view(&app(running(), Some(status)));

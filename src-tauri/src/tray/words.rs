@@ -1,9 +1,9 @@
 use gogrid_limits::Reason;
 use gogrid_panel_api::{Stage, Status};
 
-/// The longest line, in characters: a menu that is wider covers the screen.
+/// The longest line, in characters. A wider menu would cover the screen.
 const LONGEST: usize = 80;
-/// Models that are named one by one; more are counted.
+/// The most models that are named; further ones are counted.
 const NAMED: usize = 2;
 
 /// "Working: 12 layers of A, 8 of B".
@@ -35,13 +35,13 @@ pub(super) fn slowed(word: &str, status: &Status) -> String {
     let reason = status.reason.as_str();
     match (&status.allowance.reason, reason) {
         (_, "") => word.to_owned(),
-        // That sentence begins with the program's name.
+        // The sentence begins with the program's name.
         (Reason::Program { .. }, reason) => format!("{word}: {reason}"),
         (_, reason) => format!("{word}: {}", inside_a_sentence(reason)),
     }
 }
 
-/// With a small letter at the start, but for words that are written large.
+/// The text with a small first letter, except for acronyms.
 fn inside_a_sentence(text: &str) -> String {
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
@@ -52,7 +52,7 @@ fn inside_a_sentence(text: &str) -> String {
     }
 }
 
-/// On one line, and cut where it is too long.
+/// The text on one line, cut if it is too long.
 pub(super) fn shortened(line: &str) -> String {
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(LONGEST) {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_loading_is_no_work() {
+    fn a_stage_that_loads_is_no_work() {
         let mut loading = stage("a", [0, 4]);
         loading.loaded = false;
         assert_eq!(working(&[loading]), "Working");

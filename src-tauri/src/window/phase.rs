@@ -1,23 +1,23 @@
-/// Where the window is in its life. A click that comes while it is closing would raise what is about to be gone.
+/// The phase of the window's lifecycle. A click during `Closing` must not raise a window that is about to be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Phase {
     #[default]
     Closed,
-    /// It is there, or is being made.
+    /// It is there or being created.
     Open,
-    /// It is going.
+    /// It is being destroyed.
     Closing {
-        /// Whether it is to be opened again then.
+        /// Whether to open it again afterwards.
         again: bool,
     },
 }
 
-/// What a wish to see the window comes to.
+/// What to do to show the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Open {
     Make,
     Raise,
-    /// When the old one is gone.
+    /// Create it when the old one is gone.
     Later,
 }
 
@@ -42,7 +42,7 @@ impl Phase {
         }
     }
 
-    /// Whether it is to be opened again.
+    /// Whether to open it again.
     pub(super) fn closed(&mut self) -> bool {
         std::mem::take(self) == Self::Closing { again: true }
     }

@@ -1,14 +1,14 @@
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
 
-/// The first wait: a worker that was ended by hand is back before anybody wonders.
+/// The first delay: a worker that somebody has killed is back at once.
 const FIRST: Duration = Duration::from_millis(500);
-/// Jitter makes a wait up to twice as long, so none is longer than 30 s.
+/// The longest delay before jitter, which may double it: none is longer than 30 s.
 const LONGEST: Duration = Duration::from_secs(15);
-/// A worker that ran for so long was all right: the next wait is the first again.
-pub(super) const ALL_RIGHT: Duration = Duration::from_secs(60);
+/// A worker that ran this long was healthy: the next delay is the first again.
+pub(super) const HEALTHY: Duration = Duration::from_secs(60);
 
-/// How long to wait before the worker is started again, and how often that happened.
+/// The delays before restarts of the worker, and how many there were in a row.
 #[derive(Debug)]
 pub(super) struct Backoff {
     waits: ExponentialBackoff,
@@ -21,9 +21,9 @@ impl Backoff {
         Self { waits: builder.without_max_times().build(), times: 0 }
     }
 
-    /// The wait after a worker that ran for so long, and how often in a row that was.
+    /// The delay after a worker that ran this long, and how many times in a row it has ended.
     pub(super) fn after(&mut self, ran: Duration) -> (Duration, u32) {
-        if ran >= ALL_RIGHT {
+        if ran >= HEALTHY {
             *self = Self::new();
         }
         self.times = self.times.saturating_add(1);
@@ -53,7 +53,7 @@ mod tests {
         for _ in 0..10 {
             backoff.after(SHORT);
         }
-        let (wait, times) = backoff.after(ALL_RIGHT);
+        let (wait, times) = backoff.after(HEALTHY);
         assert!(wait <= 2 * FIRST, "{wait:?}");
         assert_eq!(times, 1);
     }

@@ -1,19 +1,19 @@
-//! Why a worker ended, in words for the donor.
+//! The cause of a worker's end, in words for the donor.
 
 use std::process::ExitStatus;
 
-/// What a program of ours prints before its last words.
+/// What our programs print before a fatal error.
 const FATAL: &str = "Error: ";
-/// What a program of another version prints that does not know an argument of ours.
+/// What a program of another version prints if it does not know an argument.
 const USAGE: &str = "error: ";
-/// What Rust prints when a program fails in a way that it did not foresee.
+/// What Rust prints at a panic.
 const PANIC: &str = "panicked at ";
-/// The longest text, in characters: more does not fit beside the icon.
+/// The longest text, in characters; more does not fit beside the icon.
 const LONGEST: usize = 300;
 
-/// Its last words where it had some, or else what the system says.
+/// The program's last error if it printed one, or else what the system says.
 pub(super) fn cause(status: Option<ExitStatus>, last_lines: &[String]) -> String {
-    let words = last_words(last_lines).unwrap_or_else(|| match status {
+    let words = last_error(last_lines).unwrap_or_else(|| match status {
         Some(status) => ended(status),
         None => "it cannot be seen any more".to_owned(),
     });
@@ -23,7 +23,7 @@ pub(super) fn cause(status: Option<ExitStatus>, last_lines: &[String]) -> String
     }
 }
 
-fn last_words(lines: &[String]) -> Option<String> {
+fn last_error(lines: &[String]) -> Option<String> {
     let at = lines
         .iter()
         .rposition(|line| [FATAL, USAGE].iter().any(|start| line.starts_with(start)) || line.contains(PANIC))?;
@@ -32,7 +32,7 @@ fn last_words(lines: &[String]) -> Option<String> {
         return Some(error.trim().to_owned());
     }
     match first.strip_prefix(FATAL) {
-        // The error, and what it came from, line by line.
+        // The error and its sources, one on each line.
         Some(error) => {
             let sources = rest.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && *line != "Caused by:");
             Some(std::iter::once(error.trim()).chain(sources).collect::<Vec<_>>().join(": "))
@@ -71,7 +71,7 @@ mod tests {
     use rstest::rstest;
     use std::os::unix::process::ExitStatusExt;
 
-    /// As `waitpid` gives it: a signal in the low bits, a code above.
+    /// Exit statuses as of `waitpid`: a signal in the low bits, a code above.
     const KILLED: i32 = 9;
     const CODE_1: i32 = 1 << 8;
 

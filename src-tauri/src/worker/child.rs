@@ -1,4 +1,4 @@
-use super::{cause::cause, program::Program, stderr::Tail, supervisor::Launch};
+use super::{cause::cause, program::Program, stderr::StderrTail};
 use crate::secrets::MachineKey;
 use std::{
     io,
@@ -13,31 +13,40 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-/// So long a worker whose input is closed may take to finish what it can.
+/// How long a worker may go on after its input is closed, to finish what it can.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
-/// Limits that disturb nobody, for a machine whose owner has not chosen any.
+/// The preset of a machine whose owner has not chosen one.
 const FIRST_PRESET: &str = "balanced";
 
-/// A worker that runs.
+/// How a worker is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LaunchOptions {
+    /// The machine's name.
+    pub(crate) name: String,
+    /// The machine's key; without one the worker keeps its own in a file.
+    pub(crate) key: Option<MachineKey>,
+}
+
+/// A running worker.
 ///
-/// It lives as long as its standard input is open: that closes when this is dropped, and also when this program is
-/// killed, so a worker never outlives it.
+/// It lives as long as its standard input is open. That closes when this value is dropped and when this program is
+/// killed, so a worker never outlives the app.
 #[derive(Debug)]
 pub(super) struct Child {
     process: process::Child,
     input: ChildStdin,
-    tail: Tail,
+    tail: StderrTail,
 }
 
 impl Child {
     /// Starts it.
     ///
     /// # Errors
-    /// When the program is not there or cannot be run.
-    pub(super) async fn start(program: &Program, data: &Path, launch: &Launch) -> io::Result<Self> {
+    /// When the program is missing or cannot be run.
+    pub(super) async fn start(program: &Program, data: &Path, launch: &LaunchOptions) -> io::Result<Self> {
         let mut command = Command::new(&program.path);
         command.arg("worker").arg("--data").arg(data).arg("--parent").args(["--preset", FIRST_PRESET]);
-        // One argument: a name may begin with a dash.
+        // As one argument, because a name may begin with a dash.
         command.arg(format!("--name={}", launch.name));
         if let Some(device) = program.build.device() {
             command.args(["--device", device]);
@@ -50,12 +59,12 @@ impl Child {
             return Err(io::Error::other("the program has no standard input or error"));
         };
         let first_line = first_line(launch.key.as_ref());
-        // A worker that has ended already says why by itself.
+        // If this fails, the worker has ended and its error output says why.
         let _ = input.write_all(first_line.as_bytes()).await;
-        Ok(Self { process, input, tail: Tail::of(stderr) })
+        Ok(Self { process, input, tail: StderrTail::of(stderr) })
     }
 
-    /// The process, for the log.
+    /// The process id, for the log.
     pub(super) fn id(&self) -> Option<u32> {
         self.process.id()
     }
@@ -70,7 +79,7 @@ impl Child {
         cause(status, &self.tail.lines().await)
     }
 
-    /// Ends it: asks, waits, kills.
+    /// Ends it: closes its input, waits, and kills it if it takes too long.
     pub(super) async fn stop(mut self) {
         drop(self.input);
         if timeout(ENDS_WITHIN, self.process.wait()).await.is_err() {
@@ -82,11 +91,11 @@ impl Child {
     }
 }
 
-/// `CREATE_NO_WINDOW`: a program for the console would open one.
+/// `CREATE_NO_WINDOW`: otherwise a console program opens a window.
 #[cfg(windows)]
 const NO_CONSOLE: u32 = 0x0800_0000;
 
-/// The key goes over the input: arguments and the environment can be read by others.
+/// The first line of the input. It carries the key, because other users can read arguments and the environment.
 fn first_line(key: Option<&MachineKey>) -> Zeroizing<String> {
     Zeroizing::new(match key {
         Some(key) => format!("{{\"key\":\"{}\"}}\n", key.to_hex().as_str()),

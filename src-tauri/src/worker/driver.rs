@@ -1,4 +1,4 @@
-//! Whether this machine has NVIDIA's driver. It is looked for and never loaded: a driver's fault must not be the tray's.
+//! Finds NVIDIA's driver. It is never loaded, so that a fault of the driver cannot end the tray.
 
 #[cfg(any(target_os = "linux", windows))]
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 /// NVIDIA's driver on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
-    /// Its library is there.
-    There,
-    /// It is not.
+    /// Its library is installed.
+    Found,
+    /// It is not installed.
     Missing {
-        /// Although there is a card of theirs.
+        /// Whether there is an NVIDIA card all the same.
         card: bool,
     },
 }
@@ -18,7 +18,7 @@ pub(crate) enum Driver {
 impl Driver {
     /// Looks for it.
     pub(crate) fn find() -> Self {
-        if library_is_there() { Self::There } else { Self::Missing { card: card_is_there() } }
+        if library_is_there() { Self::Found } else { Self::Missing { card: card_is_there() } }
     }
 }
 
@@ -30,7 +30,7 @@ pub(super) const LIBRARY: &str = "nvcuda.dll";
 #[cfg(not(any(target_os = "linux", windows)))]
 pub(super) const LIBRARY: &str = "CUDA";
 
-/// In the loader's own list of libraries, or in a place that it searches without the list.
+/// Searches the loader's cache, and the folders that the loader searches without it.
 #[cfg(target_os = "linux")]
 fn library_is_there() -> bool {
     const LIST: &str = "/etc/ld.so.cache";
@@ -42,7 +42,7 @@ fn library_is_there() -> bool {
         || std::env::split_paths(&by_environment).any(|place| place.join(LIBRARY).exists())
 }
 
-/// Whether the list has this name among its texts, each of which ends with a zero.
+/// Whether the cache has this name among its strings, each of which ends with a zero byte.
 #[cfg(target_os = "linux")]
 fn names(list: &[u8], name: &str) -> bool {
     list.split(|byte| *byte == 0).any(|text| text == name.as_bytes())
@@ -58,12 +58,12 @@ fn library_is_there() -> bool {
     false
 }
 
-/// A graphics card of NVIDIA's on the bus.
+/// Whether an NVIDIA graphics card is on the PCI bus.
 #[cfg(target_os = "linux")]
 fn card_is_there() -> bool {
     const DEVICES: &str = "/sys/bus/pci/devices";
     const NVIDIA: &str = "0x10de";
-    /// Display controllers; the cards' sound devices are of another class.
+    /// The class of display controllers; the cards' sound devices have another.
     const DISPLAY: &str = "0x03";
     let is = |device: &Path, file: &str, start: &str| {
         std::fs::read_to_string(device.join(file)).is_ok_and(|text| text.starts_with(start))
@@ -73,7 +73,7 @@ fn card_is_there() -> bool {
     })
 }
 
-/// Elsewhere the driver comes with the card.
+/// Other systems come with the driver.
 #[cfg(not(target_os = "linux"))]
 fn card_is_there() -> bool {
     false

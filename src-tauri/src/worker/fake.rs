@@ -10,17 +10,17 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Requests that a test has not looked at yet.
+/// Requests that a test has not received yet.
 const UNSEEN: usize = 64;
 
-/// The socket. It is gone when this is dropped, as when a worker is killed.
+/// The socket. Dropping it is like killing the worker.
 pub(crate) struct FakeWorker {
     _connections: JoinSet<()>,
     pub(crate) requests: mpsc::Receiver<Request>,
 }
 
 impl FakeWorker {
-    /// Listens in this folder. `answers` says what; without an answer it stays silent.
+    /// Listens in this folder, and answers with what `answers` returns; silent for `None`.
     pub(crate) fn listen(data: &Path, answers: impl Fn(&Request) -> Option<Response> + Clone + Send + 'static) -> Self {
         let socket = data.join(SOCKET);
         let _ = std::fs::remove_file(&socket);
@@ -37,7 +37,7 @@ impl FakeWorker {
         Self { _connections: tasks, requests }
     }
 
-    /// One that is idle and does what it is told.
+    /// An idle worker that accepts every request.
     pub(crate) fn willing(data: &Path) -> Self {
         Self::listen(data, |request| {
             Some(match request {
@@ -47,8 +47,8 @@ impl FakeWorker {
         })
     }
 
-    /// The next request that is no wish to follow.
-    pub(crate) async fn next_order(&mut self) -> Request {
+    /// The next request other than `Follow`.
+    pub(crate) async fn next_command(&mut self) -> Request {
         loop {
             match self.requests.recv().await.unwrap() {
                 Request::Follow { .. } => {}

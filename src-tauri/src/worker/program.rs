@@ -9,12 +9,12 @@ use std::{
 pub(super) enum Build {
     /// `gogrid`.
     Cpu,
-    /// `gogrid-cuda`, which links CUDA's libraries and does not start without them.
+    /// `gogrid-cuda`, which links CUDA's libraries and cannot start without them.
     Cuda,
 }
 
 impl Build {
-    /// As the page knows it.
+    /// The name that the page uses.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -29,7 +29,7 @@ impl Build {
         }
     }
 
-    /// What it computes on, as `--device` spells it; its own default where it has no choice.
+    /// The value of `--device`; `None` for the program's default.
     pub(super) const fn device(self) -> Option<&'static str> {
         match self {
             Self::Cpu => None,
@@ -38,14 +38,14 @@ impl Build {
     }
 }
 
-/// The worker's programs, beside the app's own.
+/// The worker's programs, in the app's own folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     folder: PathBuf,
     driver: Driver,
 }
 
-/// Which program, and why not the faster one.
+/// A program to start, and why it is not the faster one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
@@ -54,10 +54,10 @@ pub(super) struct Program {
 }
 
 impl Programs {
-    /// Those beside this program.
+    /// Those in the folder of this program.
     ///
     /// # Errors
-    /// When the system does not tell where that is.
+    /// When the system does not tell where this program is.
     pub(crate) fn beside_this(driver: Driver) -> io::Result<Self> {
         let program = env::current_exe()?;
         let folder = program.parent().unwrap_or(Path::new("")).to_owned();
@@ -69,15 +69,15 @@ impl Programs {
         Self { folder: folder.to_owned(), driver }
     }
 
-    /// The fastest that can work here. `failed` says how the CUDA build failed, if it did.
+    /// The fastest program that works here. `failed` says why the CUDA build failed, if it did.
     pub(super) fn choose(&self, failed: Option<&str>) -> Program {
         let fallback = match (self.driver, failed) {
             (Driver::Missing { card: false }, _) => None,
             (Driver::Missing { card: true }, _) => {
                 Some(format!("There is an NVIDIA card, but its driver's library {LIBRARY} was not found"))
             }
-            (Driver::There, Some(failed)) => Some(format!("The build for NVIDIA cards does not run here: {failed}")),
-            (Driver::There, None) => {
+            (Driver::Found, Some(failed)) => Some(format!("The build for NVIDIA cards does not run here: {failed}")),
+            (Driver::Found, None) => {
                 let path = self.path(Build::Cuda);
                 if path.is_file() {
                     return Program { path, build: Build::Cuda, fallback: None };
@@ -104,9 +104,9 @@ mod tests {
     #[rstest]
     #[case::no_card(NO_CARD, true, None, Build::Cpu, None)]
     #[case::card_without_driver(NO_DRIVER, true, None, Build::Cpu, Some("driver's library"))]
-    #[case::all_there(Driver::There, true, None, Build::Cuda, None)]
-    #[case::not_installed(Driver::There, false, None, Build::Cpu, Some("not installed"))]
-    #[case::failed(Driver::There, true, Some("no CUDA device"), Build::Cpu, Some("does not run here: no CUDA device"))]
+    #[case::all_there(Driver::Found, true, None, Build::Cuda, None)]
+    #[case::not_installed(Driver::Found, false, None, Build::Cpu, Some("not installed"))]
+    #[case::failed(Driver::Found, true, Some("no CUDA device"), Build::Cpu, Some("does not run here: no CUDA device"))]
     fn the_fastest_that_can_work_is_chosen(
         #[case] driver: Driver,
         #[case] installed: bool,

@@ -5,23 +5,23 @@ use tokio::{
     time::timeout,
 };
 
-/// Lines that are kept: an error with its sources, or a panic, is shorter.
-const KEPT: usize = 40;
-/// The longest line that is kept whole, in bytes.
-const LONGEST: u64 = 4096;
-/// So long the last lines of a program that has ended may take: what it wrote is in the pipe already.
+/// The lines that are kept, more than an error with its sources or a panic has.
+const LINES: usize = 40;
+/// The longest line, in bytes; a longer one is split.
+const MAX_LINE: u64 = 4096;
+/// The deadline for the last lines after a program has ended. They are in the pipe already.
 const LAST_LINES_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// The end of what a program writes to standard error. It is read all the time, or else the program would wait for it.
+/// The last lines of a program's standard error. It is read all the time, so that the program never blocks on the pipe.
 #[derive(Debug)]
-pub(super) struct Tail(JoinHandle<Vec<String>>);
+pub(super) struct StderrTail(JoinHandle<Vec<String>>);
 
-impl Tail {
+impl StderrTail {
     pub(super) fn of(stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
         Self(tokio::spawn(read(stderr)))
     }
 
-    /// The last lines, once the program has ended. A child of its own that still writes is not waited for.
+    /// The last lines, after the program has ended. Does not wait for a child of the program that still writes.
     pub(super) async fn lines(mut self) -> Vec<String> {
         match timeout(LAST_LINES_WITHIN, &mut self.0).await {
             Ok(lines) => lines.unwrap_or_default(),
@@ -30,7 +30,7 @@ impl Tail {
     }
 }
 
-impl Drop for Tail {
+impl Drop for StderrTail {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -38,14 +38,14 @@ impl Drop for Tail {
 
 async fn read(stderr: impl AsyncRead + Send + Unpin) -> Vec<String> {
     let mut stderr = BufReader::new(stderr);
-    let mut kept = VecDeque::with_capacity(KEPT);
+    let mut kept = VecDeque::with_capacity(LINES);
     loop {
         let mut line = Vec::new();
-        match (&mut stderr).take(LONGEST).read_until(b'\n', &mut line).await {
+        match (&mut stderr).take(MAX_LINE).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return kept.into(),
             Ok(_) => {}
         }
-        if kept.len() == KEPT {
+        if kept.len() == LINES {
             kept.pop_front();
         }
         kept.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
@@ -63,15 +63,15 @@ mod tests {
             text.push_str(&format!("line {number}\n"));
         }
         text.push_str(&"x".repeat(10_000));
-        let lines = Tail::of(std::io::Cursor::new(text.into_bytes())).lines().await;
-        assert_eq!(lines.len(), KEPT);
+        let lines = StderrTail::of(std::io::Cursor::new(text.into_bytes())).lines().await;
+        assert_eq!(lines.len(), LINES);
         assert_eq!(lines.iter().filter(|line| line.starts_with('x')).count(), 3);
         assert_eq!(lines[36], "line 99");
     }
 
     #[tokio::test]
     async fn bytes_that_are_no_text_are_no_end() {
-        let lines = Tail::of(std::io::Cursor::new(b"a\xff\nError: b\n".to_vec())).lines().await;
+        let lines = StderrTail::of(std::io::Cursor::new(b"a\xff\nError: b\n".to_vec())).lines().await;
         assert_eq!(lines, ["a\u{fffd}", "Error: b"]);
     }
 }

@@ -1,130 +1,121 @@
 //! Keeps the worker running: one async fn per state.
 //!
 //! ```text
-//!        ┌──────► held ◄──────┐      no key yet, or a decision to take
+//!        ┌──────► held ◄──────┐      no key yet, or the donor must decide
 //! start ─┤          │         │
-//!        └─────► running ─────┤      until it ends, is to be another, or is restarted by hand
+//!        └─────► running ─────┤      until it ends, the desired state changes, or a restart is ordered
 //!                   ▲   │     │
 //!                   └ waiting ┘      it ended by itself: backoff
 //! ```
-//! Whatever is wanted next comes over a watch value, so a change ends every state at once.
+//! The desired state is a watch value, so that a change ends every state at once.
 
 use super::{
     backoff::Backoff,
-    child::Child,
-    connection::Connection,
-    link::{Link, Pace},
+    child::{Child, LaunchOptions},
     program::{Build, Program, Programs},
+    status_follower::{StatusFollower, StatusInterval},
 };
-use crate::{board::Board, secrets::MachineKey};
+use crate::app_state::AppStateStore;
 use gogrid_panel_api::Process;
+use gogrid_panel_client::WorkerClient;
 use std::{io, path::PathBuf, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
 
-/// A build for a device that ends sooner did not get along with this machine.
-const AT_ONCE: Duration = Duration::from_secs(10);
-/// So often in a row it may; the first time can be a driver that is being updated.
-const AT_ONCE_TIMES: u32 = 2;
-/// The countdown that the page shows.
+/// A CUDA build that ends sooner than this does not work on this machine.
+const EARLY: Duration = Duration::from_secs(10);
+/// This many early ends in a row count as a failure; the first can be a driver that is being updated.
+const EARLY_FAILURES: u32 = 2;
+/// The step of the countdown that the page shows.
 const COUNTDOWN: Duration = Duration::from_secs(1);
-/// A worker of an app that was killed is gone after 2 s.
-const FORMER_ENDS_WITHIN: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The worker of a killed app is gone after 2 s.
+const PREVIOUS_ENDS_WITHIN: Duration = Duration::from_secs(3);
+const PROBE_EVERY: Duration = Duration::from_millis(50);
 
-/// What is wanted.
+/// The state that the supervisor brings about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum DesiredState {
     /// No worker, for this reason.
     Hold(String),
     /// A worker.
-    Run(Launch),
-    /// No worker any more: the app ends.
-    End,
+    Run(LaunchOptions),
+    /// No worker for good: the app ends.
+    Stop,
 }
 
-/// With what a worker is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Launch {
-    /// The machine's name.
-    pub(crate) name: String,
-    /// Its key; without one the worker keeps its own in a file.
-    pub(crate) key: Option<MachineKey>,
-}
-
-/// What can be ordered of the supervisor.
+/// A command to the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Starts the worker anew, without the waits and doubts that have built up.
+pub(crate) enum SupervisorCommand {
+    /// Restart the worker, without a delay, and try the CUDA build again.
     Restart,
 }
 
-/// Keeps the worker running.
+/// Keeps the worker in the desired state.
 pub(crate) struct Supervisor {
     pub(crate) programs: Programs,
     /// The worker's data folder.
     pub(crate) data: PathBuf,
-    pub(crate) board: Board,
-    pub(crate) wanted: watch::Receiver<Wanted>,
-    pub(crate) orders: mpsc::Receiver<Order>,
-    pub(crate) pace: watch::Receiver<Pace>,
+    pub(crate) app_state: AppStateStore,
+    pub(crate) desired: watch::Receiver<DesiredState>,
+    pub(crate) commands: mpsc::Receiver<SupervisorCommand>,
+    pub(crate) interval: watch::Receiver<StatusInterval>,
     /// Whether the worker answers.
-    pub(crate) up: watch::Sender<bool>,
+    pub(crate) worker_up: watch::Sender<bool>,
 }
 
-/// What the states share.
-struct Life {
+/// What all states share.
+struct SupervisorTask {
     parts: Supervisor,
     backoff: Backoff,
-    cuda: Doubts,
+    cuda: CudaFailures,
 }
 
-/// Whether the build for NVIDIA cards works here.
+/// Counts early ends of the CUDA build.
 #[derive(Debug, Default)]
-struct Doubts {
-    ended_at_once: u32,
-    last: String,
+struct CudaFailures {
+    early_failures: u32,
+    last_cause: String,
 }
 
-impl Doubts {
+impl CudaFailures {
     fn failed(&self) -> Option<&str> {
-        (self.ended_at_once >= AT_ONCE_TIMES).then_some(self.last.as_str())
+        (self.early_failures >= EARLY_FAILURES).then_some(self.last_cause.as_str())
     }
 
-    fn saw(&mut self, build: Build, ran: Duration, cause: &str) {
+    fn record(&mut self, build: Build, ran: Duration, cause: &str) {
         if build == Build::Cuda {
-            self.ended_at_once = if ran < AT_ONCE { self.ended_at_once + 1 } else { 0 };
-            cause.clone_into(&mut self.last);
+            self.early_failures = if ran < EARLY { self.early_failures + 1 } else { 0 };
+            cause.clone_into(&mut self.last_cause);
         }
     }
 }
 
-/// How a worker came to its end.
+/// How a worker ended.
 enum Ended {
-    /// We ended it.
-    Wanted,
+    /// The supervisor ended it.
+    Stopped,
     /// By itself.
     Died { cause: String, ran: Duration },
 }
 
 impl Supervisor {
-    /// Runs until [`Wanted::End`]; then no worker is left.
+    /// Runs until [`DesiredState::Stop`]; then no worker is left.
     pub(crate) async fn run(self) {
-        Life { parts: self, backoff: Backoff::new(), cuda: Doubts::default() }.run().await;
+        SupervisorTask { parts: self, backoff: Backoff::new(), cuda: CudaFailures::default() }.run().await;
     }
 }
 
-impl Life {
+impl SupervisorTask {
     async fn run(mut self) {
-        self.former_ends().await;
+        self.wait_for_previous_worker().await;
         loop {
-            let wanted = self.parts.wanted.borrow_and_update().clone();
-            match wanted {
-                Wanted::End => return,
-                Wanted::Hold(why) => self.held(why).await,
-                Wanted::Run(launch) => {
+            let desired = self.parts.desired.borrow_and_update().clone();
+            match desired {
+                DesiredState::Stop => return,
+                DesiredState::Hold(why) => self.held(why).await,
+                DesiredState::Run(launch) => {
                     if let Ended::Died { cause, ran } = self.running(&launch).await {
                         self.waiting(cause, ran).await;
                     }
@@ -133,23 +124,23 @@ impl Life {
         }
     }
 
-    /// After a kill of the app its worker may still be about to end, and holds the folder until then.
-    async fn former_ends(&mut self) {
-        let deadline = Instant::now() + FORMER_ENDS_WITHIN;
-        while Instant::now() < deadline && Connection::open(&self.parts.data).await.is_ok() {
-            sleep(LOOK_AGAIN).await;
+    /// Waits for the worker of an app that was killed, which may still be about to end and holds the folder until then.
+    async fn wait_for_previous_worker(&mut self) {
+        let deadline = Instant::now() + PREVIOUS_ENDS_WITHIN;
+        while Instant::now() < deadline && WorkerClient::connect(&self.parts.data).await.is_ok() {
+            sleep(PROBE_EVERY).await;
         }
     }
 
     async fn held(&mut self, why: String) {
         self.show(Process::Held { why });
         tokio::select! {
-            () = changed(&mut self.parts.wanted) => {}
-            () = restart(&mut self.parts.orders) => {}
+            () = changed(&mut self.parts.desired) => {}
+            () = restart(&mut self.parts.commands) => {}
         }
     }
 
-    async fn running(&mut self, launch: &Launch) -> Ended {
+    async fn running(&mut self, launch: &LaunchOptions) -> Ended {
         self.show(Process::Starting);
         let program = self.parts.programs.choose(self.cuda.failed());
         let started = Instant::now();
@@ -165,13 +156,13 @@ impl Life {
         let status = tokio::select! {
             status = child.ended() => Some(status),
             () = link => None,
-            () = changed(&mut self.parts.wanted) => None,
-            () = restart(&mut self.parts.orders) => {
-                self.forget();
+            () = changed(&mut self.parts.desired) => None,
+            () = restart(&mut self.parts.commands) => {
+                self.reset();
                 None
             }
         };
-        self.parts.up.send_if_modified(|up| std::mem::replace(up, false));
+        self.parts.worker_up.send_if_modified(|up| std::mem::replace(up, false));
         let ran = started.elapsed();
         match status {
             Some(status) => {
@@ -181,14 +172,14 @@ impl Life {
             None => {
                 child.stop().await;
                 tracing::info!("ended process {id} after {} s", ran.as_secs());
-                Ended::Wanted
+                Ended::Stopped
             }
         }
     }
 
     fn died(&mut self, program: &Program, cause: String, ran: Duration) -> Ended {
         tracing::warn!("the worker {} ended after {} s: {cause}", program.path.display(), ran.as_secs());
-        self.cuda.saw(program.build, ran, &cause);
+        self.cuda.record(program.build, ran, &cause);
         Ended::Died { cause, ran }
     }
 
@@ -204,26 +195,31 @@ impl Life {
             self.show(Process::Waiting { died: died.clone(), retry_in_ms, times });
             tokio::select! {
                 () = sleep_until(end.min(Instant::now() + COUNTDOWN)) => {}
-                () = changed(&mut self.parts.wanted) => return,
-                () = restart(&mut self.parts.orders) => return self.forget(),
+                () = changed(&mut self.parts.desired) => return,
+                () = restart(&mut self.parts.commands) => return self.reset(),
             }
         }
     }
 
-    /// Who restarts it by hand has changed something.
-    fn forget(&mut self) {
+    /// Forgets earlier failures: a donor who restarts it by hand has changed something.
+    fn reset(&mut self) {
         self.backoff = Backoff::new();
-        self.cuda = Doubts::default();
+        self.cuda = CudaFailures::default();
     }
 
-    fn link(&self) -> Link {
-        let Supervisor { data, board, pace, up, .. } = &self.parts;
-        Link { data: data.clone(), board: board.clone(), pace: pace.clone(), up: up.clone() }
+    fn link(&self) -> StatusFollower {
+        let Supervisor { data, app_state, interval, worker_up, .. } = &self.parts;
+        StatusFollower {
+            data: data.clone(),
+            app_state: app_state.clone(),
+            interval: interval.clone(),
+            worker_up: worker_up.clone(),
+        }
     }
 
     /// Shows a state in which no worker answers.
     fn show(&self, process: Process) {
-        self.parts.board.change(|state| {
+        self.parts.app_state.update(|state| {
             state.worker = process;
             state.status = None;
         });
@@ -238,17 +234,17 @@ fn not_started(program: &Program, error: &io::Error) -> String {
     }
 }
 
-/// Something else is wanted. Never, once nobody can want anything else.
-async fn changed(wanted: &mut watch::Receiver<Wanted>) {
-    if wanted.changed().await.is_err() {
+/// Waits for another desired state; for ever if its sender is gone.
+async fn changed(desired: &mut watch::Receiver<DesiredState>) {
+    if desired.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// A restart was ordered. Never, once nobody can order one.
-async fn restart(orders: &mut mpsc::Receiver<Order>) {
-    match orders.recv().await {
-        Some(Order::Restart) => {}
+/// Waits for a restart command; for ever if its sender is gone.
+async fn restart(commands: &mut mpsc::Receiver<SupervisorCommand>) {
+    match commands.recv().await {
+        Some(SupervisorCommand::Restart) => {}
         None => std::future::pending::<()>().await,
     }
 }

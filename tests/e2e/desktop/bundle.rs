@@ -1,6 +1,6 @@
-//! The Debian package: installed, started, used, removed, and nothing of it is left.
+//! The Debian package is installed, started, used and removed, and leaves nothing behind.
 
-use super::seat::{NOT_JOINED, Seat, wait_line};
+use super::session::{DesktopSession, NOT_JOINED, wait_line};
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{SOON, desktop::App};
 use std::{
@@ -10,11 +10,11 @@ use std::{
     process::Command,
 };
 
-/// Where the story finds the package.
+/// The variable that names the package.
 const PACKAGE: &str = "GOGRID_TEST_DEB";
-/// What the package brings, and nobody else may have brought before.
+/// The files of the package, none of which may be there before.
 const FILES: [&str; 3] = ["/usr/bin/gogrid-desktop", "/usr/bin/gogrid", "/usr/share/applications/GoGrid.desktop"];
-/// Where somebody's programs lie that start at login.
+/// The folder of a user's autostart entries.
 const AUTOSTART: &str = ".config/autostart";
 
 #[tokio::test]
@@ -34,13 +34,13 @@ async fn the_package_installs_runs_and_leaves_nothing() -> Result<()> {
         installed.files()?.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "png")).count();
     ensure!(icons >= 3, "icons of {icons} sizes");
 
-    let seat = Seat::new().await?;
-    let mut app = App::start_installed(&seat.desktop, Path::new(FILES[0]), &["--background"])?;
-    wait_line(&seat.tray.item(SOON).await?, NOT_JOINED).await?;
+    let session = DesktopSession::new().await?;
+    let mut app = App::start_installed(&session.desktop, Path::new(FILES[0]), &["--background"])?;
+    wait_line(&session.tray.item(SOON).await?, NOT_JOINED).await?;
     let worker = fs::read_link(format!("/proc/{}/exe", app.worker()?.pid))?;
     assert_eq!(worker, Path::new(FILES[1]));
 
-    let somebody = Somebody::new(seat.desktop.scratch())?;
+    let somebody = Somebody::new(session.desktop.scratch())?;
     let (own, other) = (somebody.autostart("GoGrid", FILES[0])?, somebody.autostart("Other", "/usr/bin/other")?);
     let files = installed.files()?;
     installed.remove()?;
@@ -52,7 +52,7 @@ async fn the_package_installs_runs_and_leaves_nothing() -> Result<()> {
     Ok(())
 }
 
-/// The package, as long as it is installed.
+/// The installed package. Dropping it removes the package.
 struct Installed {
     name: String,
     removed: bool,
@@ -62,7 +62,7 @@ impl Installed {
     fn install(package: &Path) -> Result<Self> {
         let path = package.to_str().context("the package's path is UTF-8")?;
         let name = run("dpkg-deb", &["--field", path, "Package"])?.trim().to_owned();
-        // On a machine where somebody uses GoGrid, a test must not take it away.
+        // A test must not remove the GoGrid that somebody uses.
         for file in FILES {
             ensure!(!Path::new(file).exists(), "{file} is there already: not installing over it");
         }
@@ -92,7 +92,7 @@ impl Drop for Installed {
     }
 }
 
-/// Another user of this machine, for as long as this value lives.
+/// Another user of this machine. Dropping it removes the user.
 struct Somebody {
     name: String,
     home: PathBuf,
@@ -109,7 +109,7 @@ impl Somebody {
         Ok(somebody)
     }
 
-    /// An entry of theirs, as the app and others write them.
+    /// Writes an autostart entry of theirs, as the app and other programs do.
     fn autostart(&self, name: &str, program: &str) -> Result<PathBuf> {
         let folder = self.home.join(AUTOSTART);
         fs::create_dir_all(&folder)?;

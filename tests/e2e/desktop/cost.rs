@@ -1,14 +1,14 @@
-//! What the app costs a machine that does nothing with it.
+//! The cost of the idle app.
 
 use super::figures_count;
 use anyhow::Result;
 use gogrid_testkit::desktop::{Figures, measure};
 use std::time::Duration;
 
-/// Long enough to see what happens once a second or every five.
+/// Long enough for what happens every second or every five.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Times hold for a release build on a machine that does nothing else; elsewhere they are only told.
+/// Times are checked only for a release build on an otherwise idle machine; elsewhere they are printed.
 #[tokio::test]
 async fn it_is_small_and_quiet() -> Result<()> {
     let figures = measure(IDLE).await?;

@@ -1,6 +1,6 @@
-//! The whole story: installed, joined, lent, watched, limited, paused, ended.
+//! The whole story: start, join, lend, watch, limit, pause, quit.
 
-use super::seat::{NOT_JOINED, Seat, empty_grid, keep_answering, wait_line};
+use super::session::{DesktopSession, NOT_JOINED, empty_grid, keep_answering, wait_line};
 use anyhow::{Context, Result, bail, ensure};
 use gogrid_panel_api::{State, Status};
 use gogrid_testkit::{
@@ -13,29 +13,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the worker may take to end after `Quit`: the app gives it two seconds, then kills it.
+/// The deadline for the worker's end after `Quit`. The app kills it after two seconds.
 const QUIT: Duration = Duration::from_secs(5);
 
-/// Part of all cores' time that a worker may take under a limit of 10 %, on a machine that tests share. One that knows no
-/// limit takes half of two cores.
+/// The accepted part of all cores' time under a limit of 10 %, on a machine that tests share. Without a limit the
+/// worker takes half of two cores.
 const TEN_PERCENT: f64 = 0.16;
-/// Long enough for the kernel's ticks to tell.
+/// Long compared with the kernel's ticks.
 const MEASURED: Duration = Duration::from_secs(3);
-/// In which the kernel counts a process's time.
+/// The unit of a process's CPU time.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[tokio::test]
 async fn a_machine_joins_by_its_window_answers_and_obeys_tray_and_page() -> Result<()> {
-    let (seat, mut cluster) = (Seat::new().await?, empty_grid().await?);
-    // The first start shows the window by itself.
-    let mut app = App::start_driven(&seat.desktop, &[])?;
-    let item = seat.tray.item(SOON).await?;
+    let (session, mut cluster) = (DesktopSession::new().await?, empty_grid().await?);
+    // The first start opens the window by itself.
+    let mut app = App::start_driven(&session.desktop, &[])?;
+    let item = session.tray.item(SOON).await?;
     wait_line(&item, NOT_JOINED).await?;
-    let driver = WebDriver::start(&seat.desktop, &app).await?;
+    let driver = WebDriver::start(&session.desktop, &app).await?;
     let page = driver.page().await?;
 
     welcome(&page, &cluster.invite(&[]).await?).await?;
-    let entry = seat.desktop.home().join(".config/autostart/GoGrid.desktop");
+    let entry = session.desktop.home().join(".config/autostart/GoGrid.desktop");
     let entry = fs::read_to_string(entry).context("the entry for the login")?;
     ensure!(entry.contains("--background") && entry.contains("gogrid-desktop"), "{entry}");
 
@@ -70,7 +70,7 @@ async fn welcome(page: &Page, code: &str) -> Result<()> {
     page.text("nav-now", SOON).await.map(drop)
 }
 
-/// While answers are under way.
+/// The figures while answers are in flight.
 async fn steer(app: &App, page: &Page, item: &TrayItem) -> Result<()> {
     let mut control = app.control().await?;
     the_charts_move(page).await?;
@@ -96,7 +96,7 @@ fn starts_above_zero(text: &str) -> bool {
     number.parse::<f64>().is_ok_and(|number| number > 0.0)
 }
 
-/// A pause from the tray is seen in the page, its end from the page in the tray.
+/// A pause in the tray shows in the page, and its end in the page shows in the tray.
 async fn pause_and_resume(page: &Page, item: &TrayItem, control: &mut Control) -> Result<()> {
     item.click(&["Pause"]).await?;
     page.wait("state", "says that it is paused", SOON, |text| text == "Paused").await?;
@@ -115,7 +115,7 @@ async fn pause_and_resume(page: &Page, item: &TrayItem, control: &mut Control) -
     page.text("pause", SOON).await.map(drop)
 }
 
-/// A limit that is typed into the page holds at once, by what the system counts for the worker's process.
+/// A limit that is typed into the page holds at once, by the CPU time of the worker's process.
 async fn a_limit_holds(page: &Page, app: &App, control: &mut Control) -> Result<()> {
     page.click("nav-limits", SOON).await?;
     page.type_into("limit-cpu", &format!("140%{ENTER}"), SOON).await?;
@@ -130,7 +130,7 @@ async fn a_limit_holds(page: &Page, app: &App, control: &mut Control) -> Result<
     page.click("nav-now", SOON).await
 }
 
-/// The worker's part of all cores while [`MEASURED`] passes.
+/// The worker's part of all cores during [`MEASURED`].
 async fn cpu_share(app: &App) -> Result<f64> {
     let worker = app.worker()?;
     let (start, before) = (Instant::now(), worker.ticks()?);

@@ -1,6 +1,6 @@
-//! A key store that is missing, locked or says no holds up the machine's key, and nothing else.
+//! A key store that is missing or locked, or refuses, delays the machine's key and nothing else.
 
-use super::seat::{NOT_JOINED, Seat, wait_line};
+use super::session::{DesktopSession, NOT_JOINED, wait_line};
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{
     SOON,
@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the tray says when the donor has to choose.
+/// The tray's line when the donor must choose.
 const UNDECIDED: &str = "The key store cannot be used";
-/// A menu that answers within this is not held up by anything.
+/// A menu that answers within this time is not blocked.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn without_a_key_store_the_key_goes_into_a_file_once_the_donor_agrees() ->
 #[tokio::test]
 async fn a_key_store_that_says_no_is_no_end() -> Result<()> {
     let desktop = Desktop::start().await?;
-    // Nothing on this desktop could ask for the password: that counts as turned down.
+    // Nothing on this desktop can ask for the password, which counts as declined.
     let _key_ring = KeyRing::locked(&desktop).await?;
     let tray = TrayHost::start(desktop.bus()).await?;
     the_donor_agrees_to_a_file(&desktop, &tray).await
@@ -54,7 +54,7 @@ async fn a_locked_key_store_is_waited_for_without_holding_up_anything() -> Resul
     page.wait("key-store", "says why", SOON, |text| text.contains("locked")).await?;
     ensure!(app.worker().is_err(), "no worker runs without a key");
 
-    // Somebody unlocks it in another way, and the question goes away unanswered.
+    // Somebody unlocks it in another way, and the question stays unanswered.
     key_ring.unlock().await?;
     drop(prompter);
     page.wait("key-store", "says that it was turned down", SOON, |text| text.contains("did not let")).await?;
@@ -64,10 +64,10 @@ async fn a_locked_key_store_is_waited_for_without_holding_up_anything() -> Resul
 
 #[tokio::test]
 async fn the_key_is_in_the_key_store_and_nowhere_else() -> Result<()> {
-    let seat = Seat::new().await?;
-    let (app, item) = seat.app().await?;
+    let session = DesktopSession::new().await?;
+    let (app, item) = session.app().await?;
     let key =
-        seat.desktop.run("secret-tool", ["lookup", "service", "org.gogrid.desktop", "username", "machine-key"])?;
+        session.desktop.run("secret-tool", ["lookup", "service", "org.gogrid.desktop", "username", "machine-key"])?;
     let key = key.trim();
     ensure!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "the key store has no key");
     for process in app.running() {

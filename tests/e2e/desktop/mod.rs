@@ -1,4 +1,4 @@
-//! The desktop app as an employee meets it: its icon in a tray, its window on a screen, its worker in a grid.
+//! The desktop app as an employee sees it: its icon in a tray, its window on a screen, its worker in a grid.
 //!
 //! `cargo build --package gogrid --package gogrid-desktop` comes first; `cargo xtask test` does that, and installs the
 //! screen, the bus, the tray and the key store that these stories need.
@@ -10,11 +10,11 @@ mod key_store;
 mod kills;
 mod link;
 mod pause;
-mod seat;
+mod session;
 mod settings;
 mod starts;
 
-/// Whether times count, as on a machine that does nothing else: `cargo xtask desktop-figures` says so.
+/// Whether times are checked, as on an otherwise idle machine; `cargo xtask desktop-figures` sets this.
 fn figures_count() -> bool {
     std::env::var_os("GOGRID_FIGURES_COUNT").is_some()
 }

@@ -1,8 +1,8 @@
-//! A click on `Pause` stops the computing at once, whatever the worker is doing.
+//! A click on `Pause` stops the computing at once, no matter what the worker is doing.
 
 use super::{
     figures_count,
-    seat::{Seat, empty_grid, join, keep_answering},
+    session::{DesktopSession, empty_grid, join, keep_answering},
 };
 use anyhow::{Result, bail};
 use gogrid_panel_api::{Request, State, Status};
@@ -12,20 +12,20 @@ use gogrid_testkit::{
 };
 use std::time::{Duration, Instant};
 
-/// Answers under way at every click.
+/// Answers in flight at every click.
 const SESSIONS: usize = 16;
 const CLICKS: usize = 100;
-/// Between two looks at the worker: short beside what is measured, and little work for it.
-const LOOK: Duration = Duration::from_millis(2);
-/// A worker that has computed nothing for so long has stopped: far longer than a slice, which takes 8 ms.
+/// The interval of the polls: short compared with what is measured, and little work for the worker.
+const POLL: Duration = Duration::from_millis(2);
+/// A worker that has computed nothing for this time has stopped. A slice takes 8 ms.
 const QUIET: Duration = Duration::from_millis(100);
-/// What the app promises.
+/// The bound that the app promises.
 const BOUND: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn a_click_in_the_tray_stops_sixteen_answers_at_once() -> Result<()> {
-    let (seat, mut cluster) = (Seat::new().await?, empty_grid().await?);
-    let (app, item) = seat.app().await?;
+    let (session, mut cluster) = (DesktopSession::new().await?, empty_grid().await?);
+    let (app, item) = session.app().await?;
     let mut control = join(&app, &mut cluster).await?;
     let answering = (0..SESSIONS).map(|_| keep_answering(cluster.api()));
     let mut took = tokio::select! {
@@ -36,7 +36,8 @@ async fn a_click_in_the_tray_stops_sixteen_answers_at_once() -> Result<()> {
     let [median, p99, longest] = [took[CLICKS / 2 - 1], took[CLICKS * 99 / 100 - 1], took[CLICKS - 1]];
     println!("tray click to no more compute: median {median:?}, p99 {p99:?}, longest {longest:?} of {CLICKS}");
     assert!(median <= BOUND, "median {median:?}");
-    // A slice that has begun is ended behind all other programs: on a machine that builds or tests, that takes its time.
+    // A slice that has begun ends after the work of all other programs, which takes longer on a machine that builds or
+    // tests.
     assert!(!figures_count() || p99 <= BOUND, "p99 {p99:?}");
     Ok(())
 }
@@ -54,18 +55,18 @@ async fn click_many(item: &TrayItem, control: &mut Control) -> Result<Vec<Durati
         let (stopped, done) = last_slice(control).await?;
         took.push(stopped.saturating_duration_since(clicked));
         slices = done;
-        control.order(&Request::Resume).await?;
+        control.command(&Request::Resume).await?;
     }
     Ok(took)
 }
 
-/// When the worker was first seen with all the slices that it has done, and how many, once it does no more.
+/// Waits until the worker computes no more. Returns when its final number of slices was first seen, and that number.
 async fn last_slice(control: &mut Control) -> Result<(Instant, u64)> {
     let start = Instant::now();
-    let mut looks = tokio::time::interval(LOOK);
+    let mut polls = tokio::time::interval(POLL);
     let mut last: Option<(Instant, u64)> = None;
     loop {
-        looks.tick().await;
+        polls.tick().await;
         let status = control.status().await?;
         let now = Instant::now();
         let slices = status.contribution.slices;

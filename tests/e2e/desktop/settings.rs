@@ -1,6 +1,6 @@
-//! A settings file that is broken costs a donor nothing but the settings.
+//! A broken settings file costs a donor nothing but the settings.
 
-use super::seat::{NOT_JOINED, Seat, wait_line};
+use super::session::{DesktopSession, NOT_JOINED, wait_line};
 use anyhow::{Context, Result};
 use gogrid_testkit::{
     SOON,
@@ -13,20 +13,20 @@ const BROKEN: &str = "welcomed = true\nmachine_name = \"the blue o";
 
 #[tokio::test]
 async fn a_broken_settings_file_is_kept_aside_and_named() -> Result<()> {
-    let seat = Seat::new().await?;
-    let data = seat.desktop.home().join(".local/share").join(IDENTIFIER);
+    let session = DesktopSession::new().await?;
+    let data = session.desktop.home().join(".local/share").join(IDENTIFIER);
     fs::create_dir_all(&data)?;
     fs::write(data.join("settings.toml"), BROKEN)?;
 
-    let app = App::start_driven(&seat.desktop, &[])?;
-    wait_line(&seat.tray.item(SOON).await?, NOT_JOINED).await?;
+    let app = App::start_driven(&session.desktop, &[])?;
+    wait_line(&session.tray.item(SOON).await?, NOT_JOINED).await?;
     let kept = fs::read_dir(&data)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("settings.broken-")));
     let kept = kept.context("the file was not kept aside")?;
     assert_eq!(fs::read_to_string(&kept)?, BROKEN);
-    // The defaults hold: this counts as a first start, whose three steps are skipped.
-    let driver = WebDriver::start(&seat.desktop, &app).await?;
+    // With the defaults this counts as a first start, whose three steps are skipped.
+    let driver = WebDriver::start(&session.desktop, &app).await?;
     let page = driver.page().await?;
     for _ in 0..3 {
         page.click("welcome-skip", SOON).await?;

@@ -1,51 +1,51 @@
-//! One app per desktop: a second start shows the first.
+//! One app per desktop: a second instance shows the window of the first.
 
-use super::seat::Seat;
+use super::session::DesktopSession;
 use anyhow::Result;
 use gogrid_testkit::{SOON, wait_until};
 
-/// The app's window.
+/// The title of the app's window.
 const WINDOW: &str = "GoGrid";
 
 #[tokio::test]
 async fn a_second_start_opens_the_window_of_the_first_and_raises_it_when_it_is_open() -> Result<()> {
-    let seat = Seat::new().await?;
-    let (mut app, _item) = seat.app().await?;
-    assert!(!seat.desktop.windows()?.contains(&WINDOW.to_owned()), "--background opens no window");
+    let session = DesktopSession::new().await?;
+    let (mut app, _item) = session.app().await?;
+    assert!(!session.desktop.windows()?.contains(&WINDOW.to_owned()), "--background opens no window");
 
-    seat.start_again(&[]).await?;
+    session.start_again(&[]).await?;
     wait_until("the window is open", SOON, async || {
-        Ok(seat.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
+        Ok(session.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
     })
     .await?;
-    seat.desktop.run("xdotool", ["search", "--name", &format!("^{WINDOW}$"), "windowminimize", "--sync"])?;
-    seat.start_again(&[]).await?;
+    session.desktop.run("xdotool", ["search", "--name", &format!("^{WINDOW}$"), "windowminimize", "--sync"])?;
+    session.start_again(&[]).await?;
     wait_until("the window is in front", SOON, async || {
-        let front = seat.desktop.run("xdotool", ["getactivewindow", "getwindowname"]);
+        let front = session.desktop.run("xdotool", ["getactivewindow", "getwindowname"]);
         Ok(front.is_ok_and(|name| name.trim() == WINDOW).then_some(()))
     })
     .await?;
 
-    let windows = seat.desktop.windows()?;
+    let windows = session.desktop.windows()?;
     assert_eq!(windows.iter().filter(|title| *title == WINDOW).count(), 1, "{windows:?}");
-    assert_eq!(seat.tray.items().await?, 1);
+    assert_eq!(session.tray.items().await?, 1);
     app.program().expect_running()
 }
 
 #[tokio::test]
 async fn a_closed_window_leaves_the_tray_and_takes_its_processes_with_it() -> Result<()> {
-    let seat = Seat::new().await?;
-    let (mut app, item) = seat.app().await?;
+    let session = DesktopSession::new().await?;
+    let (mut app, item) = session.app().await?;
     let before = app.shell().len();
     for _ in 0..2 {
         item.click(&["Open GoGrid"]).await?;
         wait_until("the window is open", SOON, async || {
-            Ok(seat.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
+            Ok(session.desktop.windows()?.contains(&WINDOW.to_owned()).then_some(()))
         })
         .await?;
         let drawn = || app.shell().iter().any(|process| process.name.starts_with("WebKitWeb"));
         wait_until("a process draws the window", SOON, async || Ok(drawn().then_some(()))).await?;
-        seat.desktop.run("wmctrl", ["-F", "-c", WINDOW])?;
+        session.desktop.run("wmctrl", ["-F", "-c", WINDOW])?;
         wait_until("what drew the window has ended", SOON, async || Ok((!drawn()).then_some(()))).await?;
     }
     assert!(app.shell().len() <= before + 1, "at most the web view's network process stays: {:?}", app.shell());

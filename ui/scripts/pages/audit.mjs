@@ -1,8 +1,8 @@
-/** Every page in every state: axe, nothing outside of the window, no complaint of the browser. */
+/** Checks every page in every state: axe, nothing outside the window, no errors in the browser. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-/** With an end that has no value: what is evaluated is sent back. */
+/** Ends with a statement without a value, because the value of the script is sent back. */
 const AXE = `${readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")};undefined`;
 const PAGES = ["now", "limits", "contribution", "connection", "diagnostics"];
 const SCENARIOS = [
@@ -23,12 +23,12 @@ const SCENARIOS = [
   "loading",
   "refusing",
 ];
-/** The size in which the window opens, and the smallest one. @type {[number, number][]} */
+/** The initial and the smallest size of the window. @type {[number, number][]} */
 const SIZES = [
   [1000, 690],
   [900, 640],
 ];
-/** Desktops offer larger text in such a step. */
+/** A text size that desktops offer. */
 const LARGER_TEXT = 125;
 
 /**
@@ -47,9 +47,9 @@ function* views() {
     yield { page: "now", fake: "welcome", scheme, size: SIZES[1], text: LARGER_TEXT };
   }
   for (const [index, fake] of SCENARIOS.entries()) {
-    // Each state in one of the two: that colours have contrast in both is a matter of the tokens.
+    // Each state in one of the two schemes: the contrast of colours depends on the tokens alone.
     const scheme = index % 2 === 0 ? "light" : "dark";
-    // A link with a code leads to one page alone.
+    // A link with a code always leads to one page.
     for (const page of fake === "offered" ? ["connection"] : PAGES) yield { page, fake, scheme, size: SIZES[1] };
   }
 }
@@ -75,17 +75,17 @@ export async function auditAll(browser, findings) {
 
 /** @param {Browser} browser @param {string} where @param {Findings} findings */
 export async function audit(browser, where, findings) {
-  findings.looked(where);
+  findings.checked(where);
   for (const complaint of browser.complaints) findings.wrong(where, complaint);
   for (const outside of await browser.tab.evaluate(sticksOut)) findings.wrong(where, `sticks out: ${outside}`);
-  // What is scrolled out of sight is not looked at by axe.
+  // axe skips what is scrolled out of sight.
   await browser.showAll();
-  // Evaluated by the browser's own protocol, which the page's policy does not bind.
+  // Through the browser's protocol, which the page's content security policy does not restrict.
   await browser.tab.evaluate(AXE);
   for (const violation of await browser.tab.evaluate(runAxe)) findings.wrong(where, violation);
 }
 
-/** Runs in the page. @returns {string[]} what is wider than its place */
+/** Runs in the page. @returns {string[]} elements that overflow */
 function sticksOut() {
   const name = (/** @type {Element} */ element) =>
     `${element.tagName.toLowerCase()}.${element.className} ${(element.textContent ?? "").trim().slice(0, 40)}`;
@@ -105,7 +105,7 @@ function sticksOut() {
 
 /** Runs in the page. @returns {Promise<string[]>} the violations that count */
 async function runAxe() {
-  // @ts-expect-error axe has put itself there
+  // @ts-expect-error axe defines this global
   const { violations } = await globalThis.axe.run(document, { iframes: false });
   return violations
     .filter((/** @type {{ impact: string }} */ { impact }) => impact === "serious" || impact === "critical")

@@ -1,12 +1,12 @@
-/** What is wrong, and how much was looked at. */
+/** What is wrong, and how much was checked. */
 export class Findings {
   /** @type {string[]} */
   #wrong = [];
-  #looked = 0;
+  #checked = 0;
 
   /** @param {string} where */
-  looked(where) {
-    this.#looked += 1;
+  checked(where) {
+    this.#checked += 1;
     if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${where}`);
   }
 
@@ -22,6 +22,6 @@ export class Findings {
   report() {
     if (process.stdout.isTTY) process.stdout.write("\r\x1b[K");
     for (const line of this.#wrong) console.error(line);
-    console.log(`${this.#looked} looks, ${this.#wrong.length} findings`);
+    console.log(`${this.#checked} checks, ${this.#wrong.length} findings`);
   }
 }

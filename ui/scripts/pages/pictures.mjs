@@ -1,9 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** The same moment in every picture, so that they differ only where the page does. */
+/** The time in every picture, fixed so that pictures differ only if the page does. */
 const NOW = "2026-11-25T13:32:24Z";
-/** What each picture shows; `at` is scrolled to. @type {Record<string, { page: string, fake: string, at?: string }>} */
+/** The view of each picture, scrolled to `at`. @type {Record<string, { page: string, fake: string, at?: string }>} */
 const PICTURES = {
   now: { page: "now", fake: "throttled" },
   limits: { page: "limits", fake: "throttled" },

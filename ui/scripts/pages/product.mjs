@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-/** Only made-up machines say this. */
+/** A text of made-up machines only. */
 const MADE_UP = "Example Grid";
-/** Bytes of all scripts. The window shows figures within a second of its creation; reading more would cost it that. */
+/** The most bytes of all scripts. With more, the window could not show figures within a second of its creation. */
 const MOST_SCRIPT = 250_000;
 
 /**
@@ -12,7 +12,7 @@ const MOST_SCRIPT = 250_000;
  * @param {import("./findings.mjs").Findings} findings
  */
 export function checkProduct(folder, findings) {
-  findings.looked("product");
+  findings.checked("product");
   const assets = join(folder, "assets");
   const scripts = readdirSync(assets).filter((name) => name.endsWith(".js"));
   const bytes = scripts.reduce((sum, name) => sum + statSync(join(assets, name)).size, 0);

@@ -1,9 +1,18 @@
-/** The ways of a donor through the pages, by keyboard alone unless a way says otherwise. */
+/** A donor's ways through the pages, by keyboard alone unless a way says otherwise. */
 import assert from "node:assert/strict";
 import { Walker } from "./walker.mjs";
 
 /** The first figures are there within a second of the window's creation. */
 const FIRST_FIGURE_MS = 1000;
+
+/** How a join can be refused, and what the donor then reads; the made-up machine names its codes so. */
+const REFUSED_JOINS = {
+  used: /was used already/,
+  expired: /has expired/,
+  foreign: /did not make that join code/,
+  version: /update the older one/,
+  unreachable: /does not answer/,
+};
 
 /** @type {Record<string, (walker: Walker) => Promise<void>>} */
 const WAYS = {
@@ -140,6 +149,38 @@ const WAYS = {
     assert.equal(await walker.text("grid"), "Example Grid");
   },
 
+  async "every end of a join is shown where it was begun"(walker) {
+    for (const [page, fake] of /** @type {const} */ ([
+      ["connection", "not-joined"],
+      ["now", "welcome"],
+    ])) {
+      for (const [kind, words] of Object.entries(REFUSED_JOINS)) {
+        await walker.open(page, fake);
+        const code = `gogrid1-${kind.padEnd(32, "a")}`;
+        await walker.write("join-code", code);
+        await walker.until(
+          () => document.querySelector("[data-testid=join]")?.getAttribute("aria-busy") === "true",
+          null,
+        );
+        assert.equal(await walker.isThere("welcome-joined"), false, `${kind}: membership is said during the attempt`);
+        assert.equal(await walker.isThere("leave"), false, `${kind}: a grid is shown during the attempt`);
+        await walker.appears("join-error");
+        assert.match(await walker.text("join-error"), words);
+        await walker.shows("join-code", code);
+      }
+    }
+  },
+
+  async "a join that fails on another page is told there, and in the form afterwards"(walker) {
+    await walker.open("connection", "not-joined");
+    await walker.write("join-code", `gogrid1-${"used".padEnd(32, "a")}`);
+    await walker.press("nav-limits", "Enter");
+    await walker.appears("toast");
+    assert.match(await walker.text("toast"), /was used already/);
+    await walker.press("nav-connection", "Enter");
+    await walker.appears("join-error");
+  },
+
   async "leaving asks first"(walker) {
     await walker.open("connection", "throttled");
     await walker.press("leave", "Enter");
@@ -213,7 +254,7 @@ const WAYS = {
 export async function walkAll(browser, findings) {
   const walker = new Walker(browser);
   for (const [name, way] of Object.entries(WAYS)) {
-    findings.looked(name);
+    findings.checked(name);
     try {
       await way(walker);
       for (const complaint of browser.complaints) findings.wrong(name, complaint);

@@ -1,4 +1,4 @@
-/** More than any page has places for the focus. */
+/** More than the focusable elements of any page. */
 const MOST_TABS = 150;
 /** Everything that can be acted on. */
 const ACTS = "a[href], button, input, select, textarea, [tabindex='0']";
@@ -119,6 +119,11 @@ export class Walker {
   /** @param {string} id */
   isDisabled(id) {
     return this.tab.$eval(by(id), (element) => element.matches(":disabled"));
+  }
+
+  /** @param {string} id */
+  async isThere(id) {
+    return (await this.tab.$(by(id))) !== null;
   }
 
   focused() {

@@ -5,14 +5,14 @@ import type { Chart } from "./history";
 import { lendsGpu, partOf } from "./settings";
 import { memory, percent, rate, steadyMemoryOf } from "./units";
 
-/** The newest figures of a chart, as text with units; null where there is none. */
+/** The newest figures of a chart as text with units; null if there is none. */
 export interface Figure {
   ours: string;
   others: string | null;
   limit: string | null;
 }
 
-/** In the order in which they are shown: what computes comes first. */
+/** The charts in order: the device that computes comes first. */
 export function charts(status: Status): Chart[] {
   return lendsGpu(status) ? ["gpu", "memory", "cpu", "tokens"] : ["cpu", "memory", "tokens"];
 }
@@ -57,13 +57,13 @@ export function figure(chart: Chart, status: Status): Figure {
   }
 }
 
-/** A value beside a chart. */
+/** Formats a value of a chart. */
 export function label(chart: Chart, value: number): string {
   if (chart === "tokens") return rate(value);
   return chart === "memory" ? memory(value) : percent(value);
 }
 
-/** A signal's value, where it is known. */
+/** A signal's value; null if it is unknown. */
 export function known<T>(signal: { known: T } | { unknown: string } | null): T | null {
   return signal !== null && "known" in signal ? signal.known : null;
 }

@@ -6,7 +6,7 @@ import { addDays, dayParts, noonOf, shortDay } from "./time";
 export type Metric = "tokens" | "active" | "energy";
 export type Span = "day" | "week";
 
-/** Bars that a chart holds: two weeks, or about a quarter of a year. */
+/** The bars of a chart: two weeks, or about a quarter of a year. */
 const BARS: Record<Span, number> = { day: 14, week: 13 };
 
 export interface Sum {
@@ -20,7 +20,7 @@ export interface Bar extends Sum {
   date: string;
   /** For people: `Wed 25 Nov`, `Week of Mon 23 Nov`. */
   name: string;
-  /** Under it, in two short lines: weekday and day, or day and month. */
+  /** The label below the bar, in two short lines: weekday and day, or day and month. */
   mark: readonly [string, string];
 }
 
@@ -46,7 +46,7 @@ export function between(days: readonly Day[], first: string, last: string): Day[
   return days.filter(({ date }) => date >= first && date <= last);
 }
 
-/** The newest bars, oldest first. A day without work is an empty bar: its place in time stays. */
+/** The newest bars, oldest first. A day without work is an empty bar. */
 export function bars(days: readonly Day[], span: Span, today: string): Bar[] {
   const length = span === "day" ? 1 : 7;
   const newest = span === "day" ? today : mondayOf(today);

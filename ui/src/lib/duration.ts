@@ -1,4 +1,4 @@
-/** Times that pass: read and written as the worker does (`3m`, `1h 30m`), and told to people. */
+/** Durations: parsed and written as in the worker (`3m`, `1h 30m`), and formatted for people. */
 
 const SECONDS: Record<string, number> = {
   s: 1,
@@ -18,7 +18,7 @@ const SECONDS: Record<string, number> = {
   hours: 3600,
 };
 
-/** In seconds; null where it is no duration with units. */
+/** In seconds; null if it is no duration with units. */
 export function parseDuration(text: string): number | null {
   const parts = [...text.trim().matchAll(/(\d+)\s*([a-z]+)\s*,?\s*/gy)];
   const read = parts.map((part) => part[0]).join("");
@@ -32,7 +32,7 @@ export function parseDuration(text: string): number | null {
   return sum;
 }
 
-/** As {@link parseDuration} and the worker read it. */
+/** In the form that {@link parseDuration} and the worker parse. */
 export function writeDuration(seconds: number): string {
   const parts = [
     [Math.floor(seconds / 3600), "h"],

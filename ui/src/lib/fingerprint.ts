@@ -1,6 +1,6 @@
-/** Keys for people to compare: hexadecimal digits in groups of four. */
+/** Keys that people compare: hexadecimal digits in groups of four. */
 
-/** As many digits as two people read to each other: 64 bits. */
+/** The digits that two people can read to each other: 64 bits. */
 const SHORT = 16;
 
 export function grouped(key: string, whole: boolean): string {

@@ -1,11 +1,12 @@
-/** What the app does in words: a headline, and a sentence that says for whom, what and why. */
+/** The state in words: a headline, and a sentence that says for whom, what and why. */
 import type { AppState, Process, Stage, State, Status } from "../api/types";
 import { words } from "../words";
+import { reasonText } from "./reason";
 import { lendsGpu } from "./settings";
 import { civil } from "./time";
 import { cores, share } from "./units";
 
-/** Drawn beside the headline; the same shapes as in the tray. */
+/** The mark beside the headline, with the same shapes as in the tray. */
 export type Mark = "not-joined" | "connecting" | "idle" | "working" | "throttled" | "paused" | "error";
 
 export interface Headline {
@@ -26,7 +27,7 @@ function starting(): Headline {
   return { mark: "connecting", title: text.headline.starting, sentence: text.starting };
 }
 
-/** What there is to say before the worker answers. */
+/** The headline while the worker does not answer; null while it does. */
 function ofProcess(worker: Process): Headline | null {
   switch (worker.process) {
     case "starting":
@@ -68,7 +69,7 @@ function title(status: Status): string {
 
 function sentence(status: Status): string {
   const grid = gridOf(status);
-  const because = text.because(text.reason(status.allowance.reason, civil));
+  const because = text.because(reasonText(status.allowance.reason));
   switch (status.state) {
     case "not_joined":
       return text.notJoined;
@@ -105,7 +106,7 @@ function layersByModel(stages: readonly Stage[]): [string, number][] {
   return [...sums];
 }
 
-/** What may be taken now of the device that computes. */
+/** The allowance of the device that computes. */
 export function allowed(status: Status): string {
   const { cpu, gpu } = status.allowance;
   return lendsGpu(status) ? text.ofGpu(share(gpu)) : cores(cpu / 1000, status.machine.cores);

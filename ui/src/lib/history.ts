@@ -1,22 +1,22 @@
-/** What charts draw: a worker's history as columns. */
+/** A worker's history as the columns that charts draw. */
 import type { History, Point, Range, Status } from "../api/types";
 
 export type Chart = "gpu" | "memory" | "cpu" | "tokens";
 
 /** Seconds that a range covers. */
 export const SPAN: Record<Range, number> = { minute: 60, ten_minutes: 600, day: 86_400 };
-/** How often each range is asked for again, in milliseconds: as often as a new point comes, or nearly so. */
+/** The polling interval of each range in milliseconds, about the interval of new points. */
 export const EVERY_MS: Record<Range, number> = { minute: 1000, ten_minutes: 5000, day: 60_000 };
 
-/** Columns of one chart, of the same length. Null is a gap, or nothing to draw. */
+/** The columns of one chart, all of the same length. Null is a gap, or nothing to draw. */
 export interface Columns {
   /** Seconds before the newest point, as negative numbers. */
   seconds: number[];
   ours: (number | null)[];
-  /** Ours and everything else's, stacked. */
+  /** The sum of ours and everything else's. */
   total: (number | null)[];
   limit: (number | null)[];
-  /** When each point was, in milliseconds since 1970; null in a gap. */
+  /** The time of each point in milliseconds since 1970; null in a gap. */
   at: (number | null)[];
 }
 
@@ -29,7 +29,7 @@ const PICK: Record<Chart, (point: Point) => Values> = {
   tokens: (point) => [point.tokens_per_second, null, null],
 };
 
-/** Further apart than so many steps there was no worker in between. Clocks and loaded machines shift a point a little. */
+/** Points further apart than this many steps have a gap: no worker ran. Below that, a busy machine shifted a point. */
 const GAP_STEPS = 1.75;
 
 export function columns(history: History, chart: Chart): Columns {
@@ -55,12 +55,12 @@ function push(columns: Columns, seconds: number, [ours, others, limit]: Values, 
   columns.at.push(at);
 }
 
-/** How many points of ours are drawn. */
+/** The number of drawn points of ours. */
 export function drawn(columns: Columns): number {
   return columns.ours.filter((value) => value !== null).length;
 }
 
-/** The top of a chart: the whole device where there is one, otherwise a round number above all values. */
+/** The top of a chart: the whole device if that is known, otherwise a round number above all values. */
 export function top(chart: Chart, status: Status, columns: Columns): number {
   if (chart === "cpu" || chart === "gpu") return 1;
   const whole = chart === "memory" ? (status.machine.gpu_memory ?? status.machine.memory) : null;
@@ -71,10 +71,10 @@ function known(values: (number | null)[]): number[] {
   return values.filter((value) => value !== null);
 }
 
-/** The least axis, in tokens per second: below it noise would look like work. */
+/** The lowest top, in tokens per second. Below it noise would look like work. */
 const LEAST_TOP = 10;
 
-/** 10, 20, 50, 100, … with a little air above the highest. */
+/** 10, 20, 50, 100, … with a margin above the highest value. */
 export function roundAbove(highest: number): number {
   const wanted = Math.max(LEAST_TOP, highest * 1.08);
   const power = 10 ** Math.floor(Math.log10(wanted));

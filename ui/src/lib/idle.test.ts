@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { IdleClock } from "./idle";
 
-test("counts on between two looks, and no further than they can be trusted", () => {
+test("extrapolates between two samples, for a limited time", () => {
   const clock = new IdleClock();
   expect(clock.at(0)).toBeNull();
   clock.tell(133, 10_000);
   expect(clock.at(11_500)).toBe(134.5);
-  clock.tell(133, 11_900); // the same look again
+  clock.tell(133, 11_900); // the same sample again
   expect(clock.at(12_000)).toBe(135);
   expect(clock.at(60_000)).toBe(138);
   clock.tell(0, 61_000);

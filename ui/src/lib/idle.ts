@@ -1,22 +1,22 @@
-/** The time since the last key or mouse movement, counted on between two looks at the machine. */
+/** The time since the last key or mouse movement, extrapolated between two samples of the machine. */
 
-/** Without a new look for so long, the machine is not looked at any more: what is counted on would be made up. */
-const TRUSTED_MS = 5000;
+/** Beyond this time without a new sample, the extrapolation stops. */
+const MAX_MS = 5000;
 
 export class IdleClock {
   #told: number | null = null;
   #since = 0;
 
-  /** A look at the machine: what it told, in seconds, and when. The same figure again is no new look. */
+  /** Takes a sample: the idle time in seconds, and when it was received. The same figure again is no new sample. */
   tell(seconds: number, now: number): void {
     if (seconds === this.#told) return;
     this.#told = seconds;
     this.#since = now;
   }
 
-  /** In seconds; null before the first look. */
+  /** The idle time in seconds; null before the first sample. */
   at(now: number): number | null {
     if (this.#told === null) return null;
-    return this.#told + Math.min(TRUSTED_MS, now - this.#since) / 1000;
+    return this.#told + Math.min(MAX_MS, now - this.#since) / 1000;
   }
 }

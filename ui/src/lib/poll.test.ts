@@ -44,7 +44,7 @@ test("waits for a slow answer instead of asking twice", async () => {
   stop();
 });
 
-test("rests while nobody looks, and asks at once when somebody does", async () => {
+test("rests while the page is hidden, and asks at once when it is visible again", async () => {
   const task = vi.fn(async () => {});
   const page = new Page();
   const stop = poll(1000, task, page);

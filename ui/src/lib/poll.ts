@@ -1,6 +1,6 @@
-/** Asks again and again, but only while somebody looks. */
+/** Polling that rests while the page is hidden. */
 
-/** What tells whether the page is seen: `document`, or a stand-in. */
+/** Tells whether the page is visible: `document`, or a fake. */
 export interface Visibility {
   readonly hidden: boolean;
   addEventListener(type: "visibilitychange", listener: () => void): void;
@@ -8,8 +8,8 @@ export interface Visibility {
 }
 
 /**
- * Runs the task at once and again `everyMs` after it ended, never twice at the same time. While the page is hidden it
- * rests, and runs at once when the page is seen again. Returns what ends it.
+ * Runs the task at once, and again `everyMs` after its end, never twice at the same time. It rests while the page is
+ * hidden, and runs at once when the page is visible again. Returns a function that ends it.
  */
 export function poll(everyMs: number, task: () => Promise<void>, page: Visibility = document): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;

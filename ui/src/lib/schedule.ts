@@ -1,6 +1,6 @@
 /**
- * The hours of a week as a grid of quarters of an hour, and as the worker's text: `mon-fri 18:00-08:00, sat-sun`.
- * Hours that end before they begin end on the next day; a day without hours is a whole day.
+ * The hours of a week as a grid of quarters of an hour, and in the worker's form: `mon-fri 18:00-08:00, sat-sun`.
+ * Hours that end before they begin end on the next day. A day without hours is a whole day.
  */
 import { NONE } from "./value";
 
@@ -8,7 +8,7 @@ export const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
 /** Quarters of an hour in a day. */
 export const QUARTERS = 96;
 
-/** From Monday on, for each day its quarters from midnight on: whether they are lent. */
+/** For each day from Monday on, whether each quarter from midnight on is lent. */
 export type Week = readonly (readonly boolean[])[];
 
 interface Hours {
@@ -22,7 +22,7 @@ export function emptyWeek(): boolean[][] {
   return DAYS.map(() => Array<boolean>(QUARTERS).fill(false));
 }
 
-/** A week with these quarters of these days set; in whatever order the corners are given. */
+/** The week with the block between two corners set. The corners may be in any order. */
 export function paint(week: Week, from: [number, number], to: [number, number], lend: boolean): boolean[][] {
   const [firstDay, lastDay] = [Math.min(from[0], to[0]), Math.max(from[0], to[0])];
   const [first, last] = [Math.min(from[1], to[1]), Math.max(from[1], to[1])];
@@ -33,7 +33,7 @@ export function paint(week: Week, from: [number, number], to: [number, number], 
   );
 }
 
-/** What of a week lies in the hours of another. */
+/** The hours of a week that lie within those of another. */
 export function within(week: Week, bound: Week): boolean[][] {
   return week.map((quarters, day) => quarters.map((lent, quarter) => lent && (bound[day]?.[quarter] ?? false)));
 }
@@ -49,7 +49,7 @@ export function timeOf(quarter: number): string {
   return `${two(Math.floor(quarter / 4))}:${two((quarter % 4) * 15)}`;
 }
 
-/** The grid of a text; null where it is none. */
+/** The week of a text; null if it is no schedule. */
 export function parseSchedule(text: string): boolean[][] | null {
   const week = emptyWeek();
   if (text.trim() === NONE) return week;
@@ -92,7 +92,7 @@ function fill(week: boolean[][], day: number, { start, end }: Hours) {
   }
 }
 
-/** The grid as people say it: an evening and the morning after are one, neighbouring days with the same hours too. */
+/** The week as people say it. An evening and the next morning are one entry, and so are neighbouring days with equal hours. */
 export function writeSchedule(week: Week): string {
   const days = hoursByDay(week);
   const has = (day: number, hours: Hours) =>
@@ -100,7 +100,7 @@ export function writeSchedule(week: Week): string {
   const entries: string[] = [];
   days.forEach((all, first) => {
     for (const hours of all) {
-      if (first > 0 && has(first - 1, hours)) continue; // said with the day before
+      if (first > 0 && has(first - 1, hours)) continue; // part of the entry of the day before
       let last = first;
       while (last < 6 && has(last + 1, hours)) last += 1;
       entries.push(entry(first, last, hours));
@@ -122,7 +122,7 @@ function hoursByDay(week: Week): Hours[][] {
       all[day]?.push(WHOLE);
       return;
     }
-    // A morning that belongs to the evening before is said there.
+    // A morning that belongs to the evening before is part of that entry.
     const begin = joins(before, quarters) ? morning(quarters) : 0;
     for (const run of runsFrom(quarters, begin)) {
       if (run.end === QUARTERS && joins(quarters, after)) run.end = morning(after);
@@ -133,7 +133,7 @@ function hoursByDay(week: Week): Hours[][] {
   return all;
 }
 
-/** Whatever ends within a whole day may be said as on the other evenings. */
+/** Hours that run into a whole day may end at any time of it: take the end of the other evenings. */
 function sameEvening(all: Hours[][], start: number): number | undefined {
   return all.flat().find((hours) => hours.start === start && hours.end < hours.start)?.end;
 }
@@ -153,15 +153,15 @@ function isWhole(quarters: readonly boolean[]): boolean {
   return quarters.every(Boolean);
 }
 
-/** The end of what begins at midnight. */
+/** The end of the hours that begin at midnight. */
 function morning(quarters: readonly boolean[]): number {
   const end = quarters.indexOf(false);
   return end < 0 ? QUARTERS : end;
 }
 
 /**
- * Whether one day's evening and the next day's morning are one: only if it ends earlier than it begins, or it could not
- * be told from hours of one day.
+ * Whether one day's evening and the next day's morning are one entry. They are only if it ends earlier than it begins;
+ * otherwise it would read as hours of one day.
  */
 function joins(day: readonly boolean[], next: readonly boolean[]): boolean {
   if (isWhole(day) || isWhole(next)) return false;

@@ -10,7 +10,7 @@ export function valueOf(status: Status, key: string): string {
   return settingOf(status, key)?.value ?? "";
 }
 
-/** A limit that is a part of a device's time, between 0 and 1. */
+/** A limit of a device's time as a part between 0 and 1. */
 export function partOf(status: Status, key: string): number {
   return parsePercent(valueOf(status, key)) ?? 0;
 }
@@ -19,7 +19,7 @@ export function lendsGpu(status: Status): boolean {
   return status.machine.gpu_name !== null;
 }
 
-/** Whether going back to the preset would change a limit: a bound may hold it where the preset's is held, too. */
+/** Whether a reset to the preset changes a limit. A bound may hold both values at the same point. */
 export function canReset(setting: Setting): boolean {
   return setting.changed && setting.key !== "preset" && setting.key !== "pause" && setting.value !== setting.default;
 }

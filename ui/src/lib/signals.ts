@@ -1,4 +1,4 @@
-/** What signals of the machine say right now, in words. */
+/** The current signals of the machine, in words. */
 import type { Sample } from "../api/types";
 import { words } from "../words";
 import { known } from "./charts";
@@ -7,7 +7,7 @@ import { celsius, memory, percent } from "./units";
 
 const text = words.diagnostics.values;
 
-/** The value of a signal as `diagnose` names it; null where it is not known. `idle` is in seconds. */
+/** The value of a signal, by its name in `diagnose`; null if it is unknown. `idle` is in seconds. */
 export function signalValue(signal: string, sample: Sample, idle: number | null): string | null {
   const gpu = known(sample.gpu);
   switch (signal) {

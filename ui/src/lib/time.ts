@@ -4,7 +4,7 @@ import { words } from "../words";
 const DAY_MS = 24 * 3600 * 1000;
 /** When tomorrow begins for a pause: at the start of a working day. */
 const MORNING_HOUR = 8;
-/** Who pauses before this hour has not gone to bed yet: tomorrow is this morning. */
+/** Before this hour the donor has not gone to bed yet: tomorrow is this morning. */
 const NIGHT_ENDS_HOUR = 5;
 
 const time = new Intl.DateTimeFormat(words.locale, { hour: "2-digit", minute: "2-digit" });
@@ -36,7 +36,7 @@ export function moment(ms: number, now: number, clock = clockTime): string {
   return isoDate(ms) === isoDate(now) ? clock(ms) : `${shortDay(ms)}, ${clock(ms)}`;
 }
 
-/** A local time as the worker writes it (`2026-11-25T14:30:00`): only the time where that says enough. */
+/** A local time of the worker (`2026-11-25T14:30:00`), without the date if it is today. */
 export function civil(at: string, today: boolean): string {
   const ms = new Date(at).getTime();
   return today ? clockTime(ms) : words.state.onDate(clockTime(ms), longDate(ms));
@@ -49,12 +49,12 @@ export function isoDate(ms: number): string {
   return `${local.getFullYear()}-${two(local.getMonth() + 1)}-${two(local.getDate())}`;
 }
 
-/** Noon of a local date, which is that date in every time zone and at every change of clocks. */
+/** Noon of a local date, which stays on that date when clocks change. */
 export function noonOf(iso: string): number {
   return new Date(`${iso}T12:00:00`).getTime();
 }
 
-/** The date so many days later. */
+/** The date this many days later. */
 export function addDays(iso: string, days: number): string {
   return isoDate(noonOf(iso) + days * DAY_MS);
 }

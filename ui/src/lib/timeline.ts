@@ -1,4 +1,4 @@
-/** Events as a timeline for people: newest first, steps of one climb as one. */
+/** Events as a timeline for people: newest first, and the steps of a climb as one entry. */
 import type { Event, EventKind } from "../api/types";
 import { words } from "../words";
 import { share } from "./units";
@@ -8,7 +8,7 @@ const text = words.now.why;
 export interface Entry {
   at: number;
   what: string;
-  /** Why, where there is more to say. */
+  /** The reason; null if there is none to tell. */
   why: string | null;
 }
 
@@ -23,7 +23,7 @@ export function timeline(events: readonly Event[]): Entry[] {
       entries.push({ at: at_ms, ...tell(what) });
       continue;
     }
-    // A climb is many small steps; the last one says how far it came.
+    // A climb is many small steps; the last one tells how far it went.
     const climbs = what.kind === "climbing";
     if (climbs && climb !== null && climb === entries.at(-1)) entries.pop();
     const entry = { at: at_ms, what: change(what, before), why: what.reason };

@@ -1,21 +1,21 @@
 /**
- * How figures are written. Real units come before per cent.
+ * The format of figures. Real units come before per cent.
  *
- * Memory is sold and shown in powers of two under the name GB (8 GB on a graphics card are 8 × 2³⁰ bytes); disks and
- * lines are counted in powers of ten. Both are written the way their labels are.
+ * Memory is sold and shown in powers of two under the name GB: 8 GB on a graphics card are 8 × 2³⁰ bytes. Disks and
+ * networks count in powers of ten. Both are written as on their labels.
  */
+import { THIN } from "../design/typography";
 import { words } from "../words";
 
-/** Between a number and its unit: narrow, and never a line's end. */
-export const THIN = "\u202f";
+export { THIN };
 
 const BINARY = 1024;
 const DECIMAL = 1000;
 const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
-/** Disks and lines count in thousands, and then the K is small. */
+/** Disks and networks count in thousands, and use a small k. */
 const DECIMAL_UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 
-/** At most one digit behind the point, none from 100 on, and none that is 0. */
+/** At most one decimal, none from 100 on, and no decimal 0. */
 export function short(value: number): string {
   const digits = Math.abs(value) >= 99.95 ? 0 : 1;
   return trim(value.toFixed(digits));
@@ -52,7 +52,7 @@ export function memoryOf(bytes: number, whole: number): string {
   return partOf(bytes, whole, BINARY, UNITS);
 }
 
-/** The same with a digit behind the point that stays: a live figure must not change its width. */
+/** As {@link memoryOf}, always with one decimal, because a live figure must not change its width. */
 export function steadyMemoryOf(bytes: number, whole: number): string {
   const [value, unit] = scaled(whole, BINARY);
   return words.units.of((bytes / BINARY ** unit).toFixed(1), `${short(value)}${THIN}${UNITS[unit]}`);
@@ -68,7 +68,7 @@ function partOf(bytes: number, whole: number, base: number, units: readonly stri
   return words.units.of(short(bytes / base ** unit), `${short(value)}${THIN}${units[unit]}`);
 }
 
-/** A part between 0 and 1: `18 %`. A part that is there is never written as nothing. */
+/** A part between 0 and 1: `18 %`. A part above 0 is never written as 0. */
 export function percent(part: number): string {
   const hundredths = part * 100;
   if (hundredths > 0 && hundredths < 0.95) return `<${THIN}1${THIN}%`;
@@ -80,7 +80,7 @@ export function exactPercent(part: number): string {
   return `${trim((part * 100).toFixed(1))}${THIN}%`;
 }
 
-/** Thousandths, as the worker counts shares. */
+/** A share in thousandths, the worker's unit. */
 export function share(thousandths: number): string {
   return exactPercent(thousandths / 1000);
 }
@@ -98,7 +98,7 @@ export function watts(value: number): string {
   return `${Math.round(value)}${THIN}W`;
 }
 
-/** Watt-hours, in kilowatt-hours from a thousand on. */
+/** Energy in watt-hours, or kilowatt-hours from a thousand on. */
 export function energy(wattHours: number): string {
   if (wattHours >= 999.5) return `${(wattHours / 1000).toFixed(wattHours >= 99_950 ? 0 : 2)}${THIN}kWh`;
   return `${short(wattHours)}${THIN}Wh`;

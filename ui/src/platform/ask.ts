@@ -4,7 +4,7 @@ import { Refusal, type Platform, type WorkerRequest } from "./platform";
 type Body<K extends Response["response"]> =
   Extract<Response, { response: K }> extends { body: infer B } ? B : undefined;
 
-/** The worker's answer to a request, where it is of the kind that is expected; thrown as a {@link Refusal} otherwise. */
+/** The worker's answer to a request. Throws a {@link Refusal} if it is of another kind than expected. */
 export async function ask<K extends Exclude<Response["response"], "refused">>(
   platform: Platform,
   request: WorkerRequest,

@@ -1,6 +1,6 @@
-/** The clipboard, as far as a web view lets a page have it. */
+/** The clipboard, as far as a web view lets a page use it. */
 
-/** Copies a text that comes a little later. Whether it worked. */
+/** Copies a text that arrives a little later. Returns whether that worked. */
 export async function copyLater(text: Promise<string>): Promise<boolean> {
   try {
     const blob = text.then((text) => new Blob([text], { type: "text/plain" }));
@@ -11,7 +11,7 @@ export async function copyLater(text: Promise<string>): Promise<boolean> {
   }
 }
 
-/** Copies what is selected: the old way, which works where the page may not reach the clipboard itself. */
+/** Copies the selection in the old way, which works even if the page may not use the clipboard itself. */
 export function copySelected(): boolean {
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- web views that refuse the new way still have it
   return document.execCommand("copy");

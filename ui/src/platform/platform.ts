@@ -1,15 +1,15 @@
 /**
- * What the page asks of the program around it. Each method is one command of the shell; a promise that is rejected
- * carries a {@link Refusal}. Nothing else in the page knows where its data comes from.
+ * The commands of the shell that the page uses, one a method. A rejected promise carries a {@link Refusal}. Nothing else
+ * in the page knows where its data comes from.
  */
 import type { AppSettings, AppState, LogFilter, LogLine, RequestError, Request, Response } from "../api/types";
 
-/** What the shell passes on to the worker: the state comes by {@link Platform.follow} alone. */
+/** The requests that the shell passes on to the worker. The state comes by {@link Platform.follow} alone. */
 export type WorkerRequest = Exclude<Request, { request: "status" } | { request: "follow" }>;
 
 export interface Platform {
   appState(): Promise<AppState>;
-  /** Calls at once, at every change, and once a second, until the page goes. */
+  /** Calls the listener at once, at every change and once a second, until the page is gone. */
   follow(listener: (state: AppState) => void): Promise<void>;
   worker(request: WorkerRequest): Promise<Response>;
   changeSettings(settings: AppSettings): Promise<AppState>;
@@ -17,9 +17,9 @@ export interface Platform {
   openKeyStore(): Promise<void>;
   /** The newest 500 lines, oldest first. */
   logs(filter: LogFilter): Promise<LogLine[]>;
-  /** What a person who helps needs to know, without secrets. */
+  /** A text for the person who helps the donor, without secrets. */
   report(): Promise<string>;
-  /** Writes a CSV file into the folder for downloads; its path. */
+  /** Writes a CSV file into the downloads folder, and returns its path. */
   exportDays(): Promise<string>;
   dismiss(id: number): Promise<void>;
   forgetCode(): Promise<void>;
@@ -27,7 +27,7 @@ export interface Platform {
   installUpdate(): Promise<void>;
 }
 
-/** Why something was not done. Its message is for people. */
+/** The error of a command. Its message is for people. */
 export class Refusal extends Error {
   readonly field: string | null;
 
@@ -37,7 +37,7 @@ export class Refusal extends Error {
     this.field = refused.field;
   }
 
-  /** Whatever was thrown, as a refusal. */
+  /** Any thrown value as a refusal. */
   static from(thrown: unknown): Refusal {
     if (thrown instanceof Refusal) return thrown;
     if (isRequestError(thrown)) return new Refusal(thrown);

@@ -1,14 +1,14 @@
-/** Something that a page asks for again and again while it is shown. */
+/** An answer that a page polls while it is shown. */
 import { poll } from "../lib/poll";
 import { Refusal } from "../platform/platform";
 
 export class Feed<T> {
-  /** The newest answer; null before the first. */
+  /** The latest answer; null before the first. */
   value = $state.raw<T | null>(null);
-  /** Why there was no answer the last time. */
+  /** Why the latest poll failed; null if it did not. */
   problem = $state.raw<string | null>(null);
 
-  /** Asks until what is returned is called. A late answer after that is dropped. */
+  /** Polls until the returned function is called. A later answer is dropped. */
   run(everyMs: number, ask: () => Promise<T>): () => void {
     let over = false;
     const stop = poll(everyMs, async () => {

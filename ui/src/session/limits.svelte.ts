@@ -1,4 +1,4 @@
-/** Changes of limits: applied at once, with a way back, and with each refusal at its own field. */
+/** Changes of limits: applied at once, with undo, and with each refusal at its own field. */
 import { SvelteMap } from "svelte/reactivity";
 import type { Setting } from "../api/types";
 import { settingOf } from "../lib/settings";
@@ -12,16 +12,16 @@ type Changes = [string, string][];
 
 export class LimitEditor {
   readonly #session: Session;
-  /** What the donor sees before the worker has it. */
+  /** Values that are shown before the worker has them. */
   readonly #drafts = new SvelteMap<string, string>();
-  /** Why a field's last value was refused. */
+  /** Why a field's latest value was refused. */
   readonly errors = new SvelteMap<string, string>();
-  /** Settings as they were before a slider was taken hold of. */
-  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing that is shown depends on it
+  /** Settings from before a slider was grabbed. */
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing on the page depends on it
   readonly #before = new Map<string, Setting>();
-  /** The latest values that are to be sent; older ones are left out. */
-  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing that is shown depends on it
-  readonly #wanted = new Map<string, string>();
+  /** The values to send next; only the latest of each key is kept. */
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing on the page depends on it
+  readonly #pending = new Map<string, string>();
   #sending: Promise<void> | null = null;
 
   constructor(session: Session) {
@@ -32,17 +32,17 @@ export class LimitEditor {
     return this.#drafts.get(key) ?? this.#setting(key)?.value ?? "";
   }
 
-  /** While a slider moves: takes effect, without a message. */
+  /** Applies the value of a moving slider, without a message. */
   slide(key: string, value: string): void {
     const setting = this.#setting(key);
     if (setting && !this.#before.has(key)) this.#before.set(key, setting);
-    this.#want(key, value);
+    this.#enqueue(key, value);
   }
 
-  /** Sets a value, and offers to take that back. Whether it was taken. */
+  /** Sets a value and offers to undo that. Returns whether the worker accepted it. */
   async commit(key: string, value: string, shown: string): Promise<boolean> {
     const before = this.#before.get(key) ?? this.#setting(key);
-    this.#want(key, value);
+    this.#enqueue(key, value);
     await this.#sent();
     this.#before.delete(key);
     if (this.errors.has(key)) return false;
@@ -54,7 +54,7 @@ export class LimitEditor {
     return true;
   }
 
-  /** Back to the preset's value. */
+  /** Resets a limit to the preset's value. */
   async reset(key: string): Promise<void> {
     const before = this.#setting(key);
     if (!before || !(await this.#set([[key, DEFAULT]]))) return;
@@ -62,12 +62,12 @@ export class LimitEditor {
     this.#session.toasts.show(text, { undo: () => void this.#undo([back(before)]) });
   }
 
-  /** Goes over to a preset, which undoes every change; the changes can be brought back. */
+  /** Chooses a preset, which undoes every change, and offers to bring the changes back. */
   async choose(preset: string, message: string): Promise<void> {
     const limits = this.#session.status?.limits ?? [];
     const before = limits.filter(({ key, changed }) => key === "preset" || (changed && key !== "pause")).map(back);
     this.errors.clear();
-    if (!(await this.#session.order({ request: "preset", name: preset }))) return;
+    if (!(await this.#session.command({ request: "preset", name: preset }))) return;
     await this.#refresh();
     this.#session.toasts.show(message, { undo: () => void this.#undo(before) });
   }
@@ -76,24 +76,24 @@ export class LimitEditor {
     return this.#session.status ? settingOf(this.#session.status, key) : undefined;
   }
 
-  #want(key: string, value: string) {
+  #enqueue(key: string, value: string) {
     this.#drafts.set(key, value);
-    this.#wanted.set(key, value);
+    this.#pending.set(key, value);
     void this.#sent();
   }
 
-  /** Until everything wanted has been sent. */
+  /** Resolves when all pending values have been sent. */
   #sent(): Promise<void> {
     this.#sending ??= this.#flush().finally(() => (this.#sending = null));
     return this.#sending;
   }
 
   async #flush() {
-    for (let next = first(this.#wanted); next; next = first(this.#wanted)) {
+    for (let next = first(this.#pending); next; next = first(this.#pending)) {
       const [key, value] = next;
-      this.#wanted.delete(key);
+      this.#pending.delete(key);
       await this.#set([[key, value]]);
-      if (!this.#wanted.has(key)) this.#drafts.delete(key);
+      if (!this.#pending.has(key)) this.#drafts.delete(key);
     }
   }
 
@@ -101,7 +101,7 @@ export class LimitEditor {
     await this.#set(changes);
   }
 
-  /** All of these changes or none. */
+  /** Makes all of these changes or none. */
   async #set(changes: Changes): Promise<boolean> {
     try {
       await ask(this.#session.platform, { request: "set", changes }, "done");
@@ -117,17 +117,17 @@ export class LimitEditor {
     }
   }
 
-  /** The limits as they are now, without waiting for the next state. */
+  /** Fetches the limits, without waiting for the next state. */
   async #refresh() {
     this.#session.putLimits(await ask(this.#session.platform, { request: "limits" }, "limits"));
   }
 }
 
-/** What makes a setting again what it was. */
+/** The change that restores a setting. */
 function back({ key, value, changed }: Setting): [string, string] {
   return [key, changed || key === "preset" ? value : DEFAULT];
 }
 
-function first(wanted: Map<string, string>): [string, string] | undefined {
-  return wanted.entries().next().value;
+function first(pending: Map<string, string>): [string, string] | undefined {
+  return pending.entries().next().value;
 }

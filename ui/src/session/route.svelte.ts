@@ -1,4 +1,4 @@
-/** Which page is shown: the part of the address behind the #. */
+/** The page that is shown: the part of the address after the #. */
 
 export const PAGES = ["now", "limits", "contribution", "connection", "diagnostics"] as const;
 export type Page = (typeof PAGES)[number];

@@ -1,14 +1,18 @@
-/** What all pages share: the state as the shell tells it, and the ways to act on it. */
+/** What all pages share: the state from the shell, and the ways to act on it. */
 import { createContext } from "svelte";
 import type { AppState, Setting, Status } from "../api/types";
 import { ask } from "../platform/ask";
 import { Refusal, type Platform, type WorkerRequest } from "../platform/platform";
 import { words } from "../words";
+import { JoinAttempt } from "./join.svelte";
 import { Toasts } from "./toasts.svelte";
 
 export class Session {
   readonly platform: Platform;
   readonly toasts = new Toasts();
+  /** The attempt with a code that the donor types. */
+  readonly typedJoin = new JoinAttempt();
+  #offered: { code: string; attempt: JoinAttempt } | null = null;
   /** Null until the shell has answered. */
   app = $state.raw<AppState | null>(null);
   /** Why the shell does not answer. */
@@ -34,12 +38,18 @@ export class Session {
     }
   }
 
-  /** The limits as they are after a change, before the next state tells them. */
+  /** The attempt with a code that came by a link. Another code is another attempt. */
+  offeredJoin(code: string): JoinAttempt {
+    if (this.#offered?.code !== code) this.#offered = { code, attempt: new JoinAttempt(code) };
+    return this.#offered.attempt;
+  }
+
+  /** Puts the limits after a change into the state, before the next state arrives. */
   putLimits(limits: Setting[]): void {
     if (this.app?.status) this.app = { ...this.app, status: { ...this.app.status, limits } };
   }
 
-  /** Does something that the donor asked for; says so where it did not work. Whether it worked. */
+  /** Runs a task of the donor, and shows its error. Returns whether it succeeded. */
   async act(task: () => Promise<unknown>): Promise<boolean> {
     try {
       await task();
@@ -50,8 +60,8 @@ export class Session {
     }
   }
 
-  /** Asks the worker for something that is only done or refused. */
-  order(request: WorkerRequest): Promise<boolean> {
+  /** Sends the worker a command, which is either done or refused. Returns whether it was done. */
+  command(request: WorkerRequest): Promise<boolean> {
     return this.act(() => ask(this.platform, request, "done"));
   }
 }

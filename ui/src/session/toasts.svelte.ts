@@ -1,4 +1,4 @@
-/** Short messages at the window's edge, some of which take back what they tell. */
+/** Short messages at the edge of the window, some of them with undo. */
 
 /** Long enough to read and to reach for Undo. */
 const SHOWN_MS = 8000;
@@ -12,13 +12,13 @@ export interface Toast {
 
 export class Toasts {
   list = $state.raw<Toast[]>([]);
-  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing that is shown depends on it
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing on the page depends on it
   #timers = new Map<number, ReturnType<typeof setTimeout>>();
   #next = 1;
 
   show(text: string, { bad = false, undo = null }: Partial<Pick<Toast, "bad" | "undo">> = {}): void {
     const id = this.#next++;
-    // One at a time: a newer message says more than the one before.
+    // One at a time: a newer message replaces the one before.
     for (const { id } of this.list) this.#stop(id);
     this.list = [{ id, text, bad, undo }];
     this.release();
@@ -29,7 +29,7 @@ export class Toasts {
     this.list = this.list.filter((toast) => toast.id !== id);
   }
 
-  /** While the pointer or the focus is on them they stay. */
+  /** Keeps them while the pointer or the focus is on them. */
   hold(): void {
     for (const { id } of this.list) this.#stop(id);
   }

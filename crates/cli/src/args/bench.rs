@@ -10,7 +10,8 @@ pub(crate) enum BenchCommand {
     /// Prints the largest error of layer states and logits per cut, relative to the reference's largest value. Exits
     /// with 1 where one is over the bound.
     Parity(ParityArgs),
-    /// Asks the demo model questions that its training never showed, with each weight type: right answers, bytes, tok/s.
+    /// Asks the demo model questions that its training never showed, with each weight type: right answers, bytes,
+    /// tok/s.
     Quality(QualityArgs),
     /// Times one process without links against workers with links: prefill, decode, overhead per hop, peak memory.
     ///
@@ -30,9 +31,10 @@ pub(crate) enum BenchCommand {
     /// Counts how often greedy text forks although nothing was lost: after a replay, and in a batch.
     ///
     /// Answers alone, again in batches of eight, and again from after each fifth of them, as a replay does: prompt and
-    /// tokens are taken in at once. Whoever is undecided between two tokens may be tipped by the rounding.
+    /// tokens are taken in at once. Where two tokens are almost equally likely, the rounding may decide.
     Rounding(RoundingArgs),
-    /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a second.
+    /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a
+    /// second.
     #[command(hide = true)]
     Frames(FramesArgs),
 }
@@ -65,7 +67,7 @@ pub(crate) struct QualityArgs {
     /// Weight type; can be given several times, all types when not given.
     #[arg(long)]
     pub(crate) quant: Vec<Quant>,
-    /// Asks only the first so many of the 1000 questions.
+    /// Asks only the first N of the 1000 questions.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) questions: usize,
 }
@@ -133,7 +135,9 @@ pub(crate) enum RecoveryWay {
     Anew,
     /// Killed; a third machine loads its stage, and the stage that is left keeps what it has. Tells also what keeping
     /// costs an answer that is not disturbed.
-    Kept,
+    #[value(name = "kept")]
+    #[serde(rename = "kept")]
+    Retained,
     /// Killed; a third machine has its stage in memory already.
     Spare,
     /// Killed, and there is another pipeline.
@@ -171,7 +175,7 @@ pub(crate) struct NeighbourArgs {
     /// As JSON, for scripts: device, cores, and the rows with their raw figures.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Exits with 1 where a bar was missed. What could not be measured here is none.
+    /// Exits with 1 where a bar was missed. A row that could not be measured does not count.
     #[arg(long)]
     pub(crate) check: bool,
     /// Only these rows, by name or number; all of them when not given.

@@ -1,4 +1,4 @@
-//! What is said to a worker that runs.
+//! Commands to a running worker.
 
 use super::duration;
 use clap::{Subcommand, builder::PossibleValuesParser};
@@ -67,7 +67,7 @@ pub(crate) struct ResumeArgs {
     pub(crate) data: PathBuf,
 }
 
-/// The help's list of limits.
+/// The list of limits, for the help.
 fn keys() -> String {
     let mut text = String::from("Limits:");
     let width = Limits::KEYS.iter().map(|key| key.name.len()).max().unwrap_or_default();
@@ -78,7 +78,7 @@ fn keys() -> String {
     text
 }
 
-/// Only what the line must have: the worker knows its keys, and this program may be older than it.
+/// Splits a change. The worker checks keys and values, because this program may be older than the worker.
 fn change(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),

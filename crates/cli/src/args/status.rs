@@ -27,7 +27,7 @@ Fields of --json, of a worker (shares of a device are in thousandths, loads betw
   limits        as of `gogrid limits show --json`: key, value, changed, help, default, and managed (null, or bound and
                 hidden)
   managed_by    who bounds the limits, or null
-  sample        the last look at the machine (null before the first), each signal either known or unknown (with why):
+  sample        the latest sample of the machine (null before the first), each signal either known or unknown (with why):
                 cpu (total, own), memory (total, available, own, pressure), gpu (null, or load, memory_total,
                 memory_used, memory_own, celsius, watts), cpu_celsius, power (mains, or battery: charge),
                 user_idle (secs, nanos), full_screen, programs

@@ -1,4 +1,4 @@
-//! A whole model in this process, without links or HTTP: what pipelines are measured against.
+//! A whole model in this process, without links or HTTP, to compare pipelines with.
 
 use anyhow::{Context, Result};
 use gogrid_model::{
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Prompt tokens per step, as the coordinator has workers do it.
+/// Prompt tokens per step, as in the coordinator.
 const PREFILL_CHUNK_CPU: usize = 64;
 const PREFILL_CHUNK_GPU: usize = 512;
 
@@ -28,29 +28,29 @@ pub(super) struct Timing {
     pub(super) first: Duration,
     /// From the first token to the last.
     pub(super) rest: Duration,
-    /// Tokens, the first one included.
+    /// The number of tokens, with the first.
     pub(super) tokens: usize,
 }
 
 /// Sequences that were continued together.
 pub(super) struct Batch {
-    /// Each one's new tokens, the end-of-sequence token not among them.
+    /// The new tokens of each, without the end-of-sequence token.
     pub(super) answers: Vec<Vec<u32>>,
-    /// Each one's tokens' mean negative log-probability, in nats, the end-of-sequence token among them.
+    /// The mean negative log-probability of each one's tokens, with the end-of-sequence token, in nats.
     pub(super) surprise: Vec<f64>,
-    /// The time of all steps after the prompts'.
+    /// The time of all decode steps.
     pub(super) decode: Duration,
-    /// Tokens of those steps.
+    /// The tokens of those steps.
     pub(super) decoded: usize,
 }
 
 struct Sequence {
     session: SessionKey,
-    /// What the next step takes, and the position of its first token.
+    /// The tokens of the next step, and the position of the first of them.
     next: Vec<u32>,
     position: usize,
     sampler: Sampler,
-    /// Sum of the chosen tokens' log-probabilities, and how many there were.
+    /// The sum of the chosen tokens' log-probabilities, and their number.
     logprobs: f64,
     chosen: usize,
 }
@@ -76,7 +76,7 @@ impl Local {
         self.stage.weight_bytes()
     }
 
-    /// Continues one prompt greedily by so many tokens, past any end of sequence.
+    /// Continues one prompt greedily by this many tokens, past any end of sequence.
     pub(super) fn time(&mut self, prompt: &[u32], tokens: usize) -> Result<Timing> {
         let start = Instant::now();
         let mut sequences = [self.open(0, prompt, prompt.len() + tokens)?];
@@ -129,7 +129,7 @@ impl Local {
         Ok(Sequence { session, next: prompt.to_vec(), position: 0, sampler, logprobs: 0.0, chosen: 0 })
     }
 
-    /// Takes in every prompt, in chunks, and chooses each one's first token.
+    /// Prefills every prompt in chunks, and samples its first token.
     fn prefill(&mut self, sequences: &mut [Sequence]) -> Result<()> {
         for sequence in sequences {
             while sequence.next.len() > self.chunk {
@@ -144,7 +144,7 @@ impl Local {
         Ok(())
     }
 
-    /// One step of several sequences, each of which then holds its next token.
+    /// One decode step of several sequences, each of which holds its next token afterwards.
     fn step(&mut self, sequences: &mut [&mut Sequence]) -> Result<()> {
         let spans: Vec<Span> = sequences.iter().map(|sequence| sequence.span(true)).collect();
         let tokens: Vec<u32> = sequences.iter().flat_map(|sequence| &sequence.next).copied().collect();

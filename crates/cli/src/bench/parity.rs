@@ -3,7 +3,7 @@ use anyhow::Result;
 use gogrid_model::{Layers, parity};
 use std::process::ExitCode;
 
-/// Prints the errors of every cut; fails where one is over the bound.
+/// Prints the errors of every cut. Fails if one is over the bound.
 pub(super) fn run(args: &ParityArgs) -> Result<ExitCode> {
     let reference = args.reference.clone().unwrap_or_else(|| args.model.join("reference.safetensors"));
     let reports = parity::check(&args.model, &reference, args.device, args.quant)?;

@@ -17,11 +17,11 @@ use std::{
     process::ExitCode,
 };
 
-/// What is timed, with its timings so far.
+/// A setup to time, with its timings so far.
 struct Setup {
     name: String,
     cluster: Option<Cluster>,
-    /// Hops of one token: from the coordinator through every worker and back.
+    /// The hops of one token, from the coordinator through every worker and back.
     hops: usize,
     timings: Vec<Timing>,
 }
@@ -38,7 +38,7 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
     let (name, path) = match model {
         BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
-        BenchModel::Random => ("1.1b", random_model(folder.path()).await?),
+        BenchModel::Random => ("1.1b", LLAMA_1_1B.write_off_thread(folder.path().join("1.1b")).await?),
     };
     let devices = args.device.iter().map(DeviceSpec::to_string).collect::<Vec<_>>().join(", ");
     println!(
@@ -54,9 +54,9 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
         eprintln!("starting a pipeline of {workers}");
         setups.push(start(&path, workers as usize, args).await?);
     }
-    // Token ids of words in both vocabularies, none of them special.
+    // Ids of words in both vocabularies, no special tokens.
     let prompt: Vec<u32> = (0..args.prompt).map(|position| 100 + position * 7 % 1000).collect();
-    // The first round warms caches and connections up and does not count.
+    // The first round warms up caches and connections and does not count.
     for round in 0..=args.rounds {
         for setup in &mut setups {
             eprintln!("round {round} of {}: {}", args.rounds, setup.name);
@@ -79,15 +79,6 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
     }
     println!();
     Ok(())
-}
-
-async fn random_model(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("1.1b");
-    let made = path.clone();
-    tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made))
-        .await?
-        .context("the random model cannot be written")?;
-    Ok(path)
 }
 
 async fn load(path: PathBuf, quant: Quant, device: DeviceSpec) -> Result<Local> {
@@ -127,23 +118,30 @@ impl Setup {
     }
 
     fn ms_per_token(&self) -> f64 {
-        median(self.timings.iter().map(|t| t.rest.as_secs_f64() * 1e3 / (t.tokens - 1) as f64).collect())
+        median(self.timings.iter().map(ms_per_token).collect())
     }
 
-    /// Milliseconds per token and hop beyond what the unlinked run takes: the median over the rounds, in each of which
-    /// both ran one after the other.
+    /// Milliseconds per token and hop beyond the unlinked run: the median over the rounds, in each of which both ran
+    /// one after the other.
     fn hop(&self, unlinked: &Setup) -> Option<f64> {
-        let per_token = |timing: &Timing| timing.rest.as_secs_f64() * 1e3 / (timing.tokens - 1) as f64;
-        let rounds = self.timings.iter().zip(&unlinked.timings);
-        (self.hops > 0).then(|| median(rounds.map(|(a, b)| (per_token(a) - per_token(b)) / self.hops as f64).collect()))
+        if self.hops == 0 {
+            return None;
+        }
+        let overheads = self.timings.iter().zip(&unlinked.timings).map(|(a, b)| ms_per_token(a) - ms_per_token(b));
+        Some(median(overheads.map(|overhead| overhead / self.hops as f64).collect()))
     }
 
-    /// The most memory that was ever resident, of each process.
+    /// The peak resident memory of each process.
     fn peaks(&self) -> String {
         let pids = self.cluster.as_ref().map_or_else(|| vec![std::process::id()], Cluster::pids);
         let peaks = pids.into_iter().map(|pid| peak_memory(pid).map_or("unknown".into(), |peak| peak.to_string()));
         peaks.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Milliseconds per token after the first.
+fn ms_per_token(timing: &Timing) -> f64 {
+    timing.rest.as_secs_f64() * 1e3 / (timing.tokens - 1) as f64
 }
 
 fn print(setups: &[Setup], prompt: u32) {
@@ -165,7 +163,7 @@ fn print(setups: &[Setup], prompt: u32) {
     }
 }
 
-/// As the kernel counts it; only Linux says so of another process.
+/// The peak resident memory of a process. Only Linux tells that of another process.
 fn peak_memory(pid: u32) -> Option<ByteSize> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

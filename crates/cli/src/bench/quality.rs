@@ -5,9 +5,9 @@ use gogrid_model::{ChatMessage, Quant};
 use serde::Deserialize;
 use std::{collections::BTreeMap, process::ExitCode};
 
-/// Questions that are answered at once.
+/// Questions that are answered together.
 const BATCH: usize = 32;
-/// No answer of the demo model's corpus is longer, in tokens.
+/// The longest answer of the demo model's corpus, in tokens.
 const MOST_TOKENS: usize = 96;
 
 /// A question that training never showed, with the one right answer.
@@ -18,20 +18,20 @@ struct HeldOut {
     answer: String,
 }
 
-/// Asks every question with every weight type, and prints one table.
+/// Asks every question with every weight type, and prints a table.
 pub(super) fn run(args: &QualityArgs) -> Result<ExitCode> {
     let mut questions: Vec<HeldOut> = serde_json::from_str(assets::HELD_OUT).context("the held-out questions")?;
     ensure!(args.questions > 0, "--questions must be at least 1");
     questions.truncate(args.questions);
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let model = launch::demo_model(folder.path())?;
-    let kinds = questions.iter().fold(BTreeMap::new(), |mut kinds, question| {
-        *kinds.entry(question.kind.as_str()).or_insert(0usize) += 1;
-        kinds
-    });
-    let asked = kinds.iter().map(|(kind, count)| format!("{count} {kind}s")).collect::<Vec<_>>().join(", ");
+    let mut kinds = BTreeMap::new();
+    for question in &questions {
+        *kinds.entry(question.kind.as_str()).or_insert(0) += 1;
+    }
+    let counts = kinds.iter().map(|(kind, count)| format!("{count} {kind}s")).collect::<Vec<_>>().join(", ");
     println!(
-        "{} held-out questions of the demo model ({asked}) on {}, {BATCH} at a time\n",
+        "{} held-out questions of the demo model ({counts}) on {}, {BATCH} at a time\n",
         questions.len(),
         args.device
     );
@@ -41,23 +41,27 @@ pub(super) fn run(args: &QualityArgs) -> Result<ExitCode> {
     for &quant in types {
         let mut local = Local::load(&model, Some(quant), args.device)?;
         let asked = ask(&mut local, &questions)?;
-        let percent = |right: usize, of: usize| format!("{:.1} %", 100.0 * right as f64 / of as f64);
         let all = percent(asked.right.values().sum(), questions.len());
-        let each: String = kinds
-            .iter()
-            .map(|(kind, of)| format!(" {:>7}", percent(asked.right.get(kind).copied().unwrap_or(0), *of)))
-            .collect();
+        let mut each = String::new();
+        for (kind, of) in &kinds {
+            let right = asked.right.get(kind).copied().unwrap_or(0);
+            each += &format!(" {:>7}", percent(right, *of));
+        }
         let Asked { surprise, rate, .. } = asked;
         println!("{:<8} {all:>7}{each} {surprise:>10.5} {:>12} {rate:>8.0}", quant.to_string(), local.weight_bytes());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the questions were answered.
+fn percent(right: usize, of: usize) -> String {
+    format!("{:.1} %", 100.0 * right as f64 / of as f64)
+}
+
+/// The answers to all questions.
 struct Asked<'a> {
     /// Right answers by kind.
     right: BTreeMap<&'a str, usize>,
-    /// How little the model was sure of its right answers: the mean negative log-probability of their tokens, in nats.
+    /// The mean negative log-probability of the right answers' tokens, in nats.
     surprise: f64,
     /// Decoded tokens per second.
     rate: f64,
@@ -66,13 +70,11 @@ struct Asked<'a> {
 fn ask<'a>(local: &mut Local, questions: &'a [HeldOut]) -> Result<Asked<'a>> {
     let (mut right, mut surprise, mut seconds, mut tokens) = (BTreeMap::new(), 0.0, 0.0, 0);
     for questions in questions.chunks(BATCH) {
-        let prompts = questions
-            .iter()
-            .map(|held_out| {
-                let text = local.text().chat(&[ChatMessage::new("user", &held_out.question)], true)?;
-                Ok(local.text().encode(&text, false)?)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let mut prompts = Vec::new();
+        for held_out in questions {
+            let text = local.text().chat(&[ChatMessage::new("user", &held_out.question)], true)?;
+            prompts.push(local.text().encode(&text, false)?);
+        }
         let batch = local.answer(&prompts, MOST_TOKENS)?;
         seconds += batch.decode.as_secs_f64();
         tokens += batch.decoded;

@@ -1,5 +1,7 @@
-//! A Hugging Face folder of a Llama with random weights: as fast as a trained one of its shape, and made anywhere.
+//! A Hugging Face folder of a Llama with random weights. It is as fast as a trained model of its shape, and needs no
+//! download.
 
+use anyhow::{Context, Result};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -8,12 +10,12 @@ use serde_json::{Map, Value, json};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// Weights are uniform in ± this, whose standard deviation is the 0.02 that models start training from.
+/// Weights are uniform in ± this. Their standard deviation is 0.02, as at the start of training.
 const LARGEST: f32 = 0.0346;
-/// Weights that are made at once.
+/// Weights that are generated at once.
 const BLOCK: usize = 1 << 20;
 
 /// A Llama's shape.
@@ -28,7 +30,7 @@ pub(super) struct Shape {
     pub(super) context: usize,
 }
 
-/// TinyLlama's: 1.1 billion parameters.
+/// The shape of TinyLlama: 1.1 billion parameters.
 pub(super) const LLAMA_1_1B: Shape =
     Shape { hidden: 2048, layers: 22, heads: 32, kv_heads: 4, ffn: 5632, vocabulary: 32_000, context: 2048 };
 
@@ -43,7 +45,7 @@ impl Shape {
         })
     }
 
-    /// Every tensor's name and shape; vectors are norms.
+    /// The name and shape of every tensor. Vectors are norms.
     fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let kv = self.hidden / self.heads * self.kv_heads;
         let mut tensors = vec![("model.embed_tokens.weight".to_owned(), vec![self.vocabulary, self.hidden])];
@@ -81,6 +83,12 @@ impl Shape {
         self.write_weights(BufWriter::with_capacity(1 << 20, File::create(folder.join("model.safetensors"))?))
     }
 
+    /// Writes the folder on a thread for blocking work, and returns its path.
+    pub(super) async fn write_off_thread(self, folder: PathBuf) -> Result<PathBuf> {
+        let write = move || self.write(&folder).map(|()| folder);
+        tokio::task::spawn_blocking(write).await?.context("the random model cannot be written")
+    }
+
     /// The safetensors format: the header's length, the header, and the tensors in its order.
     fn write_weights(&self, mut out: impl Write) -> io::Result<()> {
         let (mut header, mut offset) = (Map::new(), 0);
@@ -112,7 +120,7 @@ impl Shape {
     }
 }
 
-/// The upper half of a float.
+/// The upper half of a float, little-endian.
 fn bf16(value: f32) -> [u8; 2] {
     let [_, _, low, high] = value.to_le_bytes();
     [low, high]

@@ -1,5 +1,5 @@
-//! How often greedy text forks although nothing was lost: a prompt's steps, single tokens and batches of other sizes
-//! round differently in the last bits, and where two tokens are all but equally likely the other one may win.
+//! How often greedy text forks without any loss. Prompt chunks, single tokens and batches of other sizes round
+//! differently in the last bits, and if two tokens are almost equally likely, the other one may win.
 
 use super::{local::Local, random_model::LLAMA_1_1B};
 use crate::{
@@ -11,14 +11,14 @@ use gogrid_model::{ChatMessage, Quant};
 use serde::{Deserialize, Serialize};
 use std::{path::Path, process::ExitCode};
 
-/// Replays of an answer: from after each fifth of it.
+/// The parts of an answer. It is replayed from the end of each but the last.
 const PARTS: usize = 5;
 /// Answers that are computed together.
 const BATCH: usize = 8;
 /// Tokens of a random model's prompt.
 const PROMPT: u32 = 64;
 
-/// Only the question matters here.
+/// The question of a held-out pair.
 #[derive(Deserialize)]
 struct HeldOut {
     question: String,
@@ -29,10 +29,10 @@ struct HeldOut {
 struct Row {
     model: &'static str,
     quant: Quant,
-    /// Answers, and those that came out otherwise in a batch.
+    /// Answers, and those that differ in a batch.
     answers: usize,
     forked_in_batch: usize,
-    /// Replays from somewhere within an answer, and those after which it went on otherwise.
+    /// Replays from within an answer, and those after which it differs.
     replays: usize,
     forked_after_replay: usize,
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Continues a prompt of token ids greedily by so many tokens, past any end of sequence.
+/// Continues a prompt of token ids greedily by this many tokens, past any end of sequence.
 pub(super) async fn time(url: &str, model: &str, prompt: &[u32], tokens: usize) -> Result<Timing> {
     let body = json!({
         "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true,
@@ -43,7 +43,8 @@ pub(super) async fn time(url: &str, model: &str, prompt: &[u32], tokens: usize) 
     bail!("the stream ended early")
 }
 
-/// When each token of a greedy continuation came; `at` is done when that many are there, and its result given back.
+/// The arrival times of a greedy continuation's tokens. Runs `act` once `at` tokens have arrived, and returns its
+/// result too.
 pub(super) async fn arrivals<T>(
     url: &str,
     model: &str,

@@ -1,6 +1,6 @@
-//! What a line of a chat says.
+//! The commands of a chat.
 
-/// A line, understood.
+/// A line of the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command<'a> {
     /// Nothing but spaces.
@@ -17,12 +17,12 @@ pub(super) enum Command<'a> {
     Model(&'a str),
     /// Show the commands.
     Help,
-    /// Begins with a slash, but is none of these.
+    /// An unknown command.
     Unknown(&'a str),
 }
 
 impl<'a> Command<'a> {
-    /// Understands a line.
+    /// Parses a line.
     pub(super) fn parse(line: &'a str) -> Self {
         let line = line.trim();
         if line.is_empty() {

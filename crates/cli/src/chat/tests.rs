@@ -15,10 +15,10 @@ use tokio::{
     sync::{Semaphore, mpsc},
 };
 
-/// No test waits longer than this for anything.
+/// A deadline for everything that a test waits for.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// An answer whose characters and events are cut anywhere.
+/// An answer. It is sent in pieces that cut characters and events.
 const TOKYO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
     : keep-alive\n\n\
     data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Tōky\"}}],\"usage\":null}\n\n\

@@ -12,7 +12,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-/// The port of the API when it is free, so that `gogrid chat` finds it without being told.
+/// The port of the API if it is free, so that `gogrid chat` finds it by default.
 const API_PORT: u16 = 8080;
 
 pub(crate) async fn run(args: DemoArgs) -> Result<()> {
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         model,
         workers: args.workers as usize,
         devices: args.device,
-        // Layers of this size gain nothing from more.
+        // Layers of this size gain nothing from more threads.
         threads: Some(1),
         whole_batches: false,
         keep_sessions: true,
@@ -81,7 +81,7 @@ fn port_is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Which layers are where.
+/// The layers of each worker.
 fn placement(status: &Status) -> String {
     let mut text = String::new();
     for model in &status.models {
@@ -113,7 +113,7 @@ fn placement(status: &Status) -> String {
     text
 }
 
-/// How to speak with it, to be pasted.
+/// Commands that use the API, to be pasted.
 fn how_to(url: &str) -> String {
     format!(
         r#"

@@ -1,6 +1,7 @@
-use crate::{args::LimitsCommand, worker_client::WorkerClient};
+use crate::args::LimitsCommand;
 use anyhow::{Result, bail};
 use gogrid_panel_api::{Request, Response, Setting};
+use gogrid_panel_client::{ANSWER_TIMEOUT, WorkerClient};
 use std::fmt::Write;
 
 pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
@@ -15,8 +16,8 @@ pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
         }
         LimitsCommand::Set(args) => {
             let mut worker = WorkerClient::connect(&args.data).await?;
-            worker.order(&Request::Set { changes: args.changes.clone() }).await?;
-            // As the worker holds it now: `default` has become a value, and units are spelled out.
+            worker.command(&Request::Set { changes: args.changes.clone() }).await?;
+            // As the worker has them now: `default` has become a value, and units are spelled out.
             let settings = settings(&mut worker).await?;
             for setting in settings.iter().filter(|setting| args.changes.iter().any(|(key, _)| *key == setting.key)) {
                 println!("{} = {}", setting.key, setting.value);
@@ -24,7 +25,7 @@ pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
         }
         LimitsCommand::Preset(args) => {
             let name = args.name;
-            WorkerClient::connect(&args.data).await?.order(&Request::Preset { name: name.clone() }).await?;
+            WorkerClient::connect(&args.data).await?.command(&Request::Preset { name: name.clone() }).await?;
             println!("preset = {name}");
         }
     }
@@ -32,13 +33,13 @@ pub(crate) async fn run(command: LimitsCommand) -> Result<()> {
 }
 
 async fn settings(worker: &mut WorkerClient) -> Result<Vec<Setting>> {
-    match worker.ask(&Request::Limits).await? {
+    match worker.ask(&Request::Limits, ANSWER_TIMEOUT).await? {
         Response::Limits(settings) => Ok(settings),
         _ => bail!("the worker does not tell its limits"),
     }
 }
 
-/// The limits for people: a line each, and a star where it is not the preset's.
+/// The limits for people, one a line, with a star if it differs from the preset.
 fn describe(settings: &[Setting]) -> String {
     let width = |text: fn(&Setting) -> &str| settings.iter().map(|setting| text(setting).chars().count()).max();
     let keys = width(|setting| &setting.key).unwrap_or_default();
@@ -56,7 +57,7 @@ fn describe(settings: &[Setting]) -> String {
     text
 }
 
-/// A long schedule does not push every other line's help off the screen.
+/// The widest column of values, so that a long schedule does not push the help off the screen.
 const WIDEST_VALUE: usize = 16;
 
 #[cfg(test)]

@@ -1,55 +1,21 @@
-//! `gogrid plan`: what the planner would do, and why.
+//! `gogrid plan`: what the planner would do and why.
 
-use super::status;
+use crate::{args::PlanArgs, operator};
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use gogrid_coordinator::{DryFleet, DryPlan, DryStage, dry_run};
-use std::{fmt::Write, path::PathBuf, time::Instant};
-
-/// What `--json` prints, and what `--machines` reads; both are contracts.
-fn formats() -> String {
-    const JSON: &str = "\
-Fields of --json, a list of models:
-  model, error (why it has no place, or null), ms_per_token and ms_per_prompt_token (of one request alone),
-  beyond_best_percent (by how much more than the least possible the plan may cost), binding (why so many machines, and
-  no more), worth_moving (whether a coordinator that serves the model would gain enough; null when it does not serve
-  it), replicas (further pipelines by their machines, four at most)
-  stages     in order: machine, layers (the first, and the one after the last), weights_bytes, kv_bytes, kv_tokens,
-             workspace_bytes, headroom_bytes, ms_per_token
-  spares     machines for a lost stage, those whose loss costs most first: stage (from 0), machine, weights_bytes";
-    format!("{JSON}\n\nA file of machines:\n{}", DryFleet::FILE)
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = formats())]
-pub(crate) struct PlanArgs {
-    /// The coordinator's folder.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// One model; all of them when not given.
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
-    /// Sessions that must fit at once, each with a whole context.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    lanes: u16,
-    /// Machines to plan for (TOML); those that are connected now when not given.
-    #[arg(long, value_name = "FILE")]
-    machines: Option<PathBuf>,
-    /// As JSON, for scripts.
-    #[arg(long)]
-    json: bool,
-}
+use std::{fmt::Write, time::Instant};
 
 pub(crate) async fn run(args: &PlanArgs) -> Result<()> {
     let fleet = match &args.machines {
         Some(path) => DryFleet::read(path)?,
         None => {
-            let status = status::fetch(&args.data).await;
+            let status = operator::status(&args.data).await;
             DryFleet::of_status(&status.context("give the machines with --machines FILE instead")?)
         }
     };
     let start = Instant::now();
-    let plans = dry_run(&args.data, args.model.as_deref(), usize::from(args.lanes), &fleet)?;
+    let plans = dry_run(&args.data, args.model.as_deref(), usize::from(args.concurrency), &fleet)?;
     let took = start.elapsed();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&plans)?);
@@ -108,6 +74,8 @@ fn describe_stage(stage: &DryStage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Args;
+    use clap::CommandFactory;
     use gogrid_coordinator::DrySpare;
 
     fn plan() -> DryPlan {
@@ -137,8 +105,9 @@ mod tests {
 
     #[test]
     fn help_names_every_field() {
-        let formats = formats();
-        let words: Vec<&str> = formats.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let mut command = Args::command();
+        let help = command.find_subcommand_mut("plan").expect("`plan`").render_long_help().to_string();
+        let words: Vec<&str> = help.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         let serde_json::Value::Object(plan) = serde_json::to_value(plan()).expect("JSON") else { panic!("an object") };
         let inner = ["stages", "spares"].map(|list| plan[list][0].as_object().expect("an object").clone());
         for name in plan.keys().chain(inner.iter().flat_map(|fields| fields.keys())) {

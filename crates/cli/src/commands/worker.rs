@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-/// Workers dial; where earlier stages dial them, the coordinator tells, so that any port will do.
+/// Any port will do: the coordinator tells the other workers where to dial.
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
@@ -60,7 +60,8 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
     Ok(worker.run(stop).await?)
 }
 
-/// What a program that starts a worker says first: secrets, which neither belong into an argument nor the environment.
+/// The first line of standard input, from the program that started the worker. It carries secrets, which do not belong
+/// in an argument or the environment.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parent {
@@ -72,7 +73,7 @@ struct Parent {
 
 impl Parent {
     fn read() -> Result<Self> {
-        // What serde says of a wrong line may quote the line.
+        // Serde's error may quote the line, which holds secrets.
         serde_json::from_str(&read_line()?).map_err(|_| {
             anyhow!("the first line of standard input is not {{\"key\": HEX or null, \"join\": CODE or null}}")
         })

@@ -67,7 +67,7 @@ fn two_weeks_are_kept_and_other_files_left_alone() {
     let (_writer, _guard) = open("worker", folder.path()).unwrap();
     let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let (kept, others): (Vec<_>, Vec<_>) = names.partition(|name| name.starts_with("worker."));
-    assert_eq!((kept.len(), others.len()), (KEPT, 1), "{kept:?} {others:?}");
+    assert_eq!((kept.len(), others.len()), (MAX_FILES, 1), "{kept:?} {others:?}");
 }
 
 #[test]

@@ -1,22 +1,21 @@
-//! The desktop app's process, and whatever it starts.
+//! The desktop app's process, and the processes that it starts.
 
 use super::{Control, Desktop, Process, processes};
 use crate::{Program, Signal, gogrid_path, wait_until};
 use anyhow::{Context, Result};
-use gogrid_panel_api::SOCKET;
 use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-/// The app's identifier: the name of its folder.
+/// The app's identifier, which names its folder.
 pub const IDENTIFIER: &str = "org.gogrid.desktop";
 
-/// From the app's start to a worker that listens.
+/// The deadline from the app's start to a worker that listens.
 const WORKER_LISTENS: Duration = Duration::from_secs(20);
 
-/// The desktop app that was built beside `gogrid`.
+/// The desktop app, built beside `gogrid`.
 ///
 /// # Panics
 /// When it was not built.
@@ -26,7 +25,7 @@ pub fn desktop_path() -> PathBuf {
     path
 }
 
-/// A running app. With this value it ends, and whatever it started.
+/// A running app. Dropping it ends the app and every process that it started.
 pub struct App {
     program: Program,
     started: Instant,
@@ -43,7 +42,7 @@ impl App {
         Self::spawn(desktop, &desktop_path(), args, None)
     }
 
-    /// Starts one that is installed.
+    /// Starts an installed app.
     ///
     /// # Errors
     /// When it cannot start.
@@ -51,12 +50,12 @@ impl App {
         Self::spawn(desktop, program, args, None)
     }
 
-    /// Starts it such that a [`WebDriver`](super::WebDriver) can look into its window.
+    /// Starts it so that a [`WebDriver`](super::WebDriver) can control its window.
     ///
     /// # Errors
     /// When it cannot start.
     pub fn start_driven(desktop: &Desktop, args: &[&str]) -> Result<Self> {
-        // Another program could take the port before the app does; on a machine that runs tests nobody waits for one.
+        // Another program could take the port before the app does, but hardly on a machine that runs tests.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         Self::spawn(desktop, &desktop_path(), args, Some(port))
     }
@@ -64,18 +63,18 @@ impl App {
     fn spawn(desktop: &Desktop, program: &Path, args: &[&str], inspector: Option<u16>) -> Result<Self> {
         let data = desktop.home().join(".local/share").join(IDENTIFIER);
         let mut command = desktop.command(program);
-        // By the folder's name its processes are known, and no other program needs this variable.
+        // Marks its processes with the folder's name, in a variable that no other program needs.
         command.args(args).env("GOGRID_TEST_APP", &data);
         if let Some(port) = inspector {
             command.env("TAURI_WEBVIEW_AUTOMATION", "true").env("WEBKIT_INSPECTOR_SERVER", format!("127.0.0.1:{port}"));
         }
         let started = Instant::now();
-        // A second start on the same desktop must not write into the log of the first.
+        // A second instance on the same desktop must not write into the log of the first.
         let name = format!("gogrid-desktop-{}", started_so_far(desktop));
         Ok(Self { program: desktop.start_program(&name, command)?, started, data, inspector })
     }
 
-    /// When it was started.
+    /// The time of its start.
     pub fn started(&self) -> Instant {
         self.started
     }
@@ -85,27 +84,27 @@ impl App {
         &mut self.program
     }
 
-    /// The folder of its data.
+    /// Its data folder.
     pub fn data(&self) -> PathBuf {
         self.data.clone()
     }
 
-    /// The folder of its worker's data.
+    /// Its worker's data folder.
     pub fn worker_data(&self) -> PathBuf {
         self.data.join("worker")
     }
 
-    /// The port at which its windows can be looked into.
+    /// The port for the control of its windows.
     pub(super) fn inspector(&self) -> Option<u16> {
         self.inspector
     }
 
-    /// A connection to its worker, once that listens.
+    /// Connects to its worker, as soon as that listens.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// When it does not listen in time.
     pub async fn control(&self) -> Result<Control> {
-        Control::connect(&self.worker_data().join(SOCKET), WORKER_LISTENS).await
+        Control::connect(&self.worker_data(), WORKER_LISTENS).await
     }
 
     /// Its worker's process.
@@ -116,20 +115,20 @@ impl App {
         self.running().into_iter().find(is_worker).context("the app has no worker")
     }
 
-    /// Every process of the app, whoever its parent is now.
+    /// Every process of the app, even if its parent has ended.
     pub fn running(&self) -> Vec<Process> {
         processes::naming(&self.data)
     }
 
-    /// The processes of the window and the tray: all but the worker.
+    /// The processes of the window and the tray, all but the worker.
     pub fn shell(&self) -> Vec<Process> {
         processes::tree(self.program.pid()).into_iter().filter(|process| !is_worker(process)).collect()
     }
 
-    /// Waits until no process of it is left.
+    /// Waits until none of its processes is left.
     ///
     /// # Errors
-    /// When one is by the deadline: which.
+    /// When some are left at the deadline; names them.
     pub async fn wait_gone(&mut self, deadline: Duration) -> Result<()> {
         self.program.exit(deadline).await?;
         let mut left = Vec::new();

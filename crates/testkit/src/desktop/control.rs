@@ -1,75 +1,42 @@
 //! A worker's control socket, as the desktop app uses it.
 
 use crate::wait_until;
-use anyhow::{Context, Result, bail, ensure};
-use gogrid_panel_api::{Request, Response, Status};
+use anyhow::{Context, Result};
+use gogrid_panel_api::{Request, Status};
+use gogrid_panel_client::WorkerClient;
 use std::{path::Path, time::Duration};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::UnixStream,
-    time::timeout,
-};
-
-/// The longest that a worker may take for an answer: joining waits for the coordinator.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// A connection to a running worker.
-pub struct Control {
-    stream: BufReader<UnixStream>,
-}
+pub struct Control(WorkerClient);
 
 impl Control {
-    /// Connects as soon as the worker listens.
+    /// Connects as soon as a worker listens in this data folder.
     ///
     /// # Errors
-    /// When it does not by the deadline.
-    pub async fn connect(socket: &Path, deadline: Duration) -> Result<Self> {
-        let what = format!("a worker listens on {}", socket.display());
-        let stream = wait_until(&what, deadline, async || Ok(UnixStream::connect(socket).await.ok())).await?;
-        Ok(Self { stream: BufReader::new(stream) })
+    /// When none does by the deadline.
+    pub async fn connect(data: &Path, deadline: Duration) -> Result<Self> {
+        let what = format!("a worker listens in {}", data.display());
+        let client = wait_until(&what, deadline, async || Ok(WorkerClient::find(data).await.ok().flatten())).await?;
+        Ok(Self(client))
     }
 
-    /// One request, one response.
+    /// Sends a command and waits until it is done.
+    ///
+    /// # Errors
+    /// When the worker refuses it, goes, or says nothing.
+    pub async fn command(&mut self, request: &Request) -> Result<()> {
+        self.0.command(request).await.with_context(|| format!("{request:?} failed"))
+    }
+
+    /// The worker's status.
     ///
     /// # Errors
     /// When the worker goes or says nothing.
-    pub async fn ask(&mut self, request: &Request) -> Result<Response> {
-        let mut line = serde_json::to_string(request)?;
-        line.push('\n');
-        let mut answer = String::new();
-        let exchange = async {
-            self.stream.get_mut().write_all(line.as_bytes()).await?;
-            self.stream.read_line(&mut answer).await
-        };
-        let length =
-            timeout(ANSWER, exchange).await.context("the worker does not answer")?.context("the worker went")?;
-        ensure!(length > 0, "the worker closed the connection");
-        serde_json::from_str(&answer).with_context(|| format!("the worker answered {answer:?}"))
-    }
-
-    /// A request that has to be done.
-    ///
-    /// # Errors
-    /// When the worker refuses, or as [`ask`](Self::ask).
-    pub async fn order(&mut self, request: &Request) -> Result<()> {
-        match self.ask(request).await? {
-            Response::Done => Ok(()),
-            other => bail!("{request:?} was answered by {other:?}"),
-        }
-    }
-
-    /// The worker's state.
-    ///
-    /// # Errors
-    /// As [`ask`](Self::ask).
     pub async fn status(&mut self) -> Result<Status> {
-        match self.ask(&Request::Status).await? {
-            Response::Status(status) => Ok(*status),
-            other => bail!("the status was answered by {other:?}"),
-        }
+        Ok(self.0.status().await?)
     }
 
-    /// Waits until a look at the state yields a value, and shows the last state if not.
+    /// Polls the status until `condition` yields a value; the error shows the last status.
     ///
     /// # Errors
     /// When the deadline passes or the worker goes.
@@ -77,16 +44,16 @@ impl Control {
         &mut self,
         what: &str,
         deadline: Duration,
-        look: impl Fn(&Status) -> Option<T>,
+        condition: impl Fn(&Status) -> Option<T>,
     ) -> Result<T> {
         let mut last = None;
         let outcome = wait_until(what, deadline, async || {
             let status = self.status().await?;
-            let seen = look(&status);
+            let value = condition(&status);
             last = Some(status);
-            Ok(seen)
+            Ok(value)
         })
         .await;
-        outcome.with_context(|| format!("the last state: {last:#?}"))
+        outcome.with_context(|| format!("the last status: {last:#?}"))
     }
 }

@@ -1,4 +1,4 @@
-//! A desktop that only one test sees: a home folder, a session bus, a screen and a window manager.
+//! A desktop for one test: a home folder, a session bus, a screen and a window manager.
 
 use crate::{Program, SOON, bus::Bus, cluster::ENVIRONMENT, wait_until};
 use anyhow::{Context, Result, ensure};
@@ -11,15 +11,15 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Larger than the smallest window that the app promises to work in.
+/// The screen, larger than the smallest window that the app supports.
 const SCREEN: &str = "1280x800x24";
 
-/// What programs on this desktop keep of the tester's environment; everything else could lead them out of it.
-const KEPT: [&str; 6] = ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE", "GOGRID_LOG", "TZ"];
+/// The variables of the tester's environment that programs on this desktop inherit. Others could lead them out of it.
+const INHERITED: [&str; 6] = ["PATH", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE", "GOGRID_LOG", "TZ"];
 
-/// A desktop; everything of it ends with this value, and its home folder goes.
+/// A desktop. Dropping it ends its programs and removes its home folder.
 pub struct Desktop {
-    // In this order they end.
+    // Dropped in this order.
     _window_manager: Program,
     screen: Program,
     bus: Bus,
@@ -28,22 +28,22 @@ pub struct Desktop {
 }
 
 impl Desktop {
-    /// Starts one and waits until windows can be opened on it.
+    /// Starts a desktop, and waits until windows can be opened on it.
     ///
     /// # Errors
     /// When a program is missing or does not start.
     pub async fn start() -> Result<Self> {
-        // A short name: a socket's path has room for 107 bytes, and the worker's lies five folders deeper.
+        // A short name, because a socket's path has at most 107 bytes and the worker's socket is five folders deeper.
         let folder = tempfile::Builder::new().prefix("gg-").tempdir()?;
         let path = folder.path();
-        // The bus and the key store put their sockets here, and insist on a folder that is theirs alone.
+        // The bus and the key store put their sockets here, and require a private folder.
         DirBuilder::new().mode(0o700).create(path.join("run"))?;
         fs::create_dir(path.join("home"))?;
         let bus = Bus::start(path, |program| command(path, "", "", program)).await?;
 
         let mut screen = command(path, bus.address(), "", "Xvfb");
-        // It chooses a free number and prints it once it listens. Without -noreset it would start over, and drop what
-        // clients have set, whenever the last of them leaves.
+        // It chooses a free number, and prints it once it listens. Without -noreset it would reset itself whenever its
+        // last client disconnects.
         screen.args(["-displayfd", "1", "-screen", "0", SCREEN, "-noreset", "-nolisten", "tcp"]);
         let mut screen = start("Xvfb", screen, path)?;
         let display = format!(":{}", screen.line("", SOON).await?);
@@ -59,12 +59,12 @@ impl Desktop {
         self.bus.address()
     }
 
-    /// The home folder of whoever sits here.
+    /// The user's home folder.
     pub fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
-    /// Where the output of programs goes, and a test's own files may.
+    /// The folder for the output of programs and for a test's own files.
     pub fn scratch(&self) -> &Path {
         self.folder.path()
     }
@@ -74,7 +74,7 @@ impl Desktop {
         command(self.folder.path(), self.bus.address(), &self.display, program)
     }
 
-    /// Starts a program here; its output goes into [`scratch`](Self::scratch) under this name.
+    /// Starts a program. Its output goes into [`scratch`](Self::scratch) under this name.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -82,7 +82,7 @@ impl Desktop {
         start(name, command, self.folder.path())
     }
 
-    /// Runs a command that says something and ends, such as `xdotool`; what it printed.
+    /// Runs a command to its end, such as `xdotool`, and returns its output.
     ///
     /// # Errors
     /// When it cannot start or fails.
@@ -100,15 +100,15 @@ impl Desktop {
     /// When they cannot be listed.
     pub fn windows(&self) -> Result<Vec<String>> {
         let listed = self.run("wmctrl", ["-l"])?;
-        // ID DESKTOP HOST TITLE…, in columns.
+        // Columns: ID DESKTOP HOST TITLE…
         let title = |line: &str| line.split_whitespace().skip(3).collect::<Vec<_>>().join(" ");
         Ok(listed.lines().map(title).collect())
     }
 
-    /// Errors if the screen has gone: then nothing that a test sees says anything about the app.
+    /// Checks that the screen is still there; without it a test observes nothing of the app.
     ///
     /// # Errors
-    /// See above.
+    /// When the screen has gone.
     pub fn expect_running(&mut self) -> Result<()> {
         self.screen.expect_running()
     }
@@ -128,7 +128,10 @@ fn start(name: &str, command: Command, folder: &Path) -> Result<Program> {
 fn command(folder: &Path, bus: &str, display: &str, program: impl AsRef<OsStr>) -> Command {
     let home = folder.join("home");
     let mut command = Command::new(program);
-    command.env_clear().envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).envs(ENVIRONMENT);
+    command
+        .env_clear()
+        .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .envs(ENVIRONMENT);
     command
         .current_dir(&home)
         .env("HOME", &home)
@@ -139,7 +142,7 @@ fn command(folder: &Path, bus: &str, display: &str, program: impl AsRef<OsStr>) 
         .env("DBUS_SESSION_BUS_ADDRESS", bus)
         .env("LANG", "C.UTF-8")
         .env("GDK_BACKEND", "x11")
-        // No graphics card is looked for, and no accessibility bus, which is not there.
+        // Look for no graphics card, and for no accessibility bus, because there is none.
         .env("LIBGL_ALWAYS_SOFTWARE", "1")
         .env("NO_AT_BRIDGE", "1");
     if !display.is_empty() {

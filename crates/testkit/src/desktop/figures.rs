@@ -1,4 +1,4 @@
-//! What the app costs: memory, processor time, waiting.
+//! The cost of the app: memory, CPU time, waiting.
 
 use super::{App, Desktop, IDENTIFIER, KeyRing, Process, TrayHost, TrayItem, WebDriver};
 use crate::{SOON, wait_until};
@@ -8,26 +8,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// From the worker's first answer to the last thing that a start does.
+/// The time from the worker's first answer to the end of all work of the start.
 const SETTLES: Duration = Duration::from_secs(5);
 
-/// Figures of one desktop. Memory is that of the shell and its web processes, by their part of it (PSS), in bytes; the
-/// worker has limits of its own.
+/// The figures of one desktop. Memory is that of the shell and its web processes as proportional set size (PSS), in
+/// bytes, without the worker, which has limits of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
-    /// From the start to the icon in the tray.
+    /// The time from the start to the icon in the tray.
     pub start_to_icon: Duration,
-    /// Before a window was opened.
+    /// The memory before a window was opened.
     pub memory_without_window: u64,
-    /// Processor time of the idle app without a window, in ticks of 10 ms.
+    /// The CPU time of the idle app without a window, in ticks of 10 ms.
     pub idle_ticks: u64,
-    /// From the click in the tray to figures that could be read from outside: it contains the driver's own time.
+    /// The time from the click in the tray to readable figures in the window, with the driver's own time.
     pub window_to_numbers: Duration,
-    /// With the window open and charts that move.
+    /// The memory with an open window and moving charts.
     pub memory_with_window: u64,
 }
 
-/// Measures a desktop on which nothing else happens, idle for this long.
+/// Measures on a desktop of its own, with the app idle for this time.
 ///
 /// # Errors
 /// When the app does not start or shows nothing.
@@ -64,7 +64,7 @@ pub async fn measure(idle: Duration) -> Result<Figures> {
     Ok(Figures { start_to_icon, memory_without_window, idle_ticks, window_to_numbers, memory_with_window })
 }
 
-/// The app has started, and nothing of the start is left to do.
+/// Waits until all work of the start is done.
 async fn settled(item: &TrayItem) -> Result<()> {
     let answers = |label: &str| label != "Starting" && !label.starts_with("Waiting");
     item.wait_menu("the worker answers", SOON, |menu| answers(&menu.first()?.label).then_some(())).await?;

@@ -1,4 +1,4 @@
-//! A key store on a desktop: gnome-keyring with a password that nobody has to type, or nobody will.
+//! A key store on a desktop: gnome-keyring, open or locked.
 
 use super::Desktop;
 use crate::{Program, SOON, wait_until};
@@ -15,11 +15,11 @@ const SECRETS: WellKnownName<'static> = WellKnownName::from_static_str_unchecked
 /// Its objects and interfaces.
 const SERVICE_PATH: &str = "/org/freedesktop/secrets";
 const SERVICE: &str = "org.freedesktop.Secret.Service";
-/// Where gnome-keyring takes passwords from the desktop's own programs, instead of asking for them.
+/// The interface through which gnome-keyring takes passwords from programs, instead of asking for them.
 const OWNER: &str = "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface";
 /// The collection that a login opens.
 const LOGIN: &str = "/org/freedesktop/secrets/collection/login";
-/// The password of every key store here.
+/// The password of every key store of the tests.
 const PASSWORD: &str = "a password for tests";
 
 /// A running key store.
@@ -29,7 +29,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// One that is open, as after a login.
+    /// Starts an open key store, as after a login.
     ///
     /// # Errors
     /// When it does not start.
@@ -37,7 +37,7 @@ impl KeyRing {
         Self::start(desktop, true).await
     }
 
-    /// One that has a password and is closed, as after a login without one.
+    /// Starts a locked key store, as after a login without a password.
     ///
     /// # Errors
     /// When it does not start.
@@ -47,13 +47,13 @@ impl KeyRing {
         Self::start(desktop, false).await
     }
 
-    /// What the owner does with a closed one: types the password.
+    /// Unlocks it, as the owner does with the password.
     ///
     /// # Errors
     /// When the daemon does not take it.
     pub async fn unlock(&self) -> Result<()> {
         let service = Proxy::new(&self.connection, SECRETS, SERVICE_PATH, SERVICE).await?;
-        // Nobody listens in on this desktop: the password goes over the bus as it is.
+        // Nobody listens in on this desktop, so the password goes over the bus in plain text.
         let (_, session): (OwnedValue, OwnedObjectPath) =
             service.call("OpenSession", &("plain", Value::from(""))).await?;
         let no_parameters: &[u8] = &[];
@@ -81,14 +81,14 @@ impl KeyRing {
     }
 }
 
-/// Asks for passwords on behalf of the key store, and waits for the answer for ever, as when nobody is there. On a
-/// desktop without one, the key store takes it that the question was turned down.
+/// The prompter that asks for passwords on behalf of the key store. It waits for ever, as if nobody were there. On a
+/// desktop without a prompter the key store counts the question as declined.
 pub struct SilentPrompter {
     _connection: Connection,
 }
 
 impl SilentPrompter {
-    /// Puts it on the bus.
+    /// Registers it on the bus.
     ///
     /// # Errors
     /// When the bus refuses.
@@ -106,7 +106,7 @@ struct Prompter;
 
 #[interface(name = "org.gnome.keyring.internal.Prompter")]
 impl Prompter {
-    /// Answered by a call back when there is room on the screen; here there never is.
+    /// The prompter would call back when it may show its prompt; this one never does.
     fn begin_prompting(&self, _callback: ObjectPath<'_>) {}
 
     fn stop_prompting(&self, _callback: ObjectPath<'_>) {}

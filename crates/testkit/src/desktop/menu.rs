@@ -1,18 +1,18 @@
-//! A tray's menu, as it comes over com.canonical.dbusmenu.
+//! A tray's menu, as read over com.canonical.dbusmenu.
 
 use std::collections::HashMap;
 use zbus::zvariant::{self, OwnedValue, Structure};
 
-/// An entry, and what opens beside it.
+/// An entry and its submenu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// By which the app knows it.
+    /// The id, by which the app knows it.
     pub(super) id: i32,
-    /// What it says, without the marks for keyboard shortcuts. Empty for a line between entries.
+    /// The text without marks for keyboard shortcuts; empty for a separator.
     pub label: String,
     /// Whether it can be clicked.
     pub enabled: bool,
-    /// What opens beside it.
+    /// The entries of its submenu.
     pub children: Vec<Entry>,
 }
 
@@ -20,7 +20,7 @@ pub struct Entry {
 pub(super) type Node = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
 
 impl Entry {
-    /// The entries below this node; those that are not shown are left out.
+    /// The visible entries below this node.
     pub(super) fn children((_, _, children): Node) -> zvariant::Result<Vec<Self>> {
         let mut entries = Vec::with_capacity(children.len());
         for child in children {
@@ -44,7 +44,7 @@ pub fn find<'a>(entries: &'a [Entry], path: &[&str]) -> Option<&'a Entry> {
     if rest.is_empty() { Some(entry) } else { find(&entry.children, rest) }
 }
 
-/// A label marks its shortcut by an underscore before the letter; two of them are one that is meant.
+/// A label without its marks: an underscore marks the next letter as a shortcut, and two mean one underscore.
 fn without_marks(label: &str) -> String {
     let mut letters = label.chars().peekable();
     let mut shown = String::with_capacity(label.len());

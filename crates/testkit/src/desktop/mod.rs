@@ -1,5 +1,5 @@
-//! The desktop app on a desktop of its own: a home, a session bus, a screen, a tray and a key store, all of them real
-//! and none of them the tester's.
+//! The desktop app on a desktop of its own: a home folder, a session bus, a screen, a tray and a key store, all real
+//! and all apart from the tester's.
 //!
 //! ```no_run
 //! # async fn story() -> anyhow::Result<()> {
@@ -12,7 +12,8 @@
 //! # }
 //! ```
 //!
-//! The order matters: an app looks for the tray when it starts. Everything ends with its value, the desktop last.
+//! The order matters, because an app looks for the tray when it starts. Dropping a value ends what it stands for; drop
+//! the desktop last.
 
 mod app;
 mod control;

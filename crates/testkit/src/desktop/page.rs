@@ -6,16 +6,16 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The key under which the protocol hands out an element.
+/// The key of an element's id in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// Looks for elements by a selector of the style sheet's.
+/// The strategy that finds elements by a CSS selector.
 const CSS: &str = "css selector";
-/// Ctrl-A, as the protocol writes keys that are no letters, and Ctrl once more, which lets go of it. What is in a field
-/// is selected then, and typing replaces it.
+/// Ctrl-A in the protocol's key codes; the second Ctrl releases the key. It selects the text of a field, so that typing
+/// replaces it.
 const SELECT_ALL: &str = "\u{E009}a\u{E009}";
 
-/// The Enter key, to be typed at the end of a text.
+/// The Enter key, for the end of a typed text.
 pub const ENTER: &str = "\u{E007}";
 
 /// A window's page.
@@ -38,7 +38,7 @@ impl Page {
         Ok(self.element(id).await?.is_some())
     }
 
-    /// Waits for an element; the text in it.
+    /// Waits for an element, and returns its text.
     ///
     /// # Errors
     /// When it is not there by the deadline.
@@ -46,7 +46,7 @@ impl Page {
         self.wait(id, "is there", deadline, |_| true).await
     }
 
-    /// Waits until the text in an element is as wanted, and shows the last text if not.
+    /// Waits until the text of an element meets a condition. The error shows the last text.
     ///
     /// # Errors
     /// When the deadline passes or the driver does not answer.
@@ -60,7 +60,7 @@ impl Page {
         self.wait_look(id, what, deadline, "text", wanted).await
     }
 
-    /// As [`wait`](Self::wait), for an attribute; one that is not there counts as empty.
+    /// As [`wait`](Self::wait), for an attribute. A missing one counts as empty.
     ///
     /// # Errors
     /// When the deadline passes or the driver does not answer.
@@ -85,7 +85,7 @@ impl Page {
     ) -> Result<String> {
         let mut last = None;
         let outcome = wait_until(&format!("`{id}` {what}"), deadline, async || {
-            // The page draws itself anew meanwhile: an element that went is looked for again.
+            // The page may redraw meanwhile, so the element is found again each time.
             let Some(element) = self.element(id).await? else { return Ok(None) };
             let Ok(seen) = self.get(&format!("element/{element}/{look}")).await else { return Ok(None) };
             let seen = seen.as_str().unwrap_or_default().to_owned();
@@ -96,7 +96,7 @@ impl Page {
         self.explain(outcome, || format!("`{id}` was last seen as {last:?}")).await
     }
 
-    /// Clicks an element, once it is there and can be clicked.
+    /// Clicks an element, as soon as that is possible.
     ///
     /// # Errors
     /// When it cannot by the deadline.
@@ -120,7 +120,7 @@ impl Page {
         self.explain(outcome, || format!("the last try: {last:?}")).await
     }
 
-    /// Clicks the button that says this, once it is there and can be clicked.
+    /// Clicks the button with this label, as soon as that is possible.
     ///
     /// # Errors
     /// When it cannot by the deadline.
@@ -128,7 +128,7 @@ impl Page {
         self.click_found("xpath", &format!("//button[normalize-space()='{label}']"), deadline).await
     }
 
-    /// Types into a field, in place of what is there.
+    /// Types into a field, and replaces its text.
     ///
     /// # Errors
     /// When it is not there by the deadline or takes no text.
@@ -138,7 +138,7 @@ impl Page {
         self.post(&format!("element/{element}/value"), &keys).await.map(drop)
     }
 
-    /// All that can be read on the page.
+    /// All text of the page.
     ///
     /// # Errors
     /// When the driver does not answer.
@@ -147,10 +147,10 @@ impl Page {
         Ok(words.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits until the page says this somewhere.
+    /// Waits until the page shows this text.
     ///
     /// # Errors
-    /// When it does not by the deadline: what it says instead.
+    /// When it does not by the deadline; shows the page's text.
     pub async fn wait_words(&self, wanted: &str, deadline: Duration) -> Result<()> {
         let mut last = String::new();
         let outcome = wait_until(&format!("the page says {wanted:?}"), deadline, async || {
@@ -161,7 +161,7 @@ impl Page {
         outcome.with_context(|| format!("the page said {last:?}"))
     }
 
-    /// Runs a script in the page; what it returns.
+    /// Runs a script in the page, and returns its result.
     ///
     /// # Errors
     /// When it throws or the driver does not answer.
@@ -169,7 +169,7 @@ impl Page {
         self.post("execute/sync", &json!({ "script": script, "args": arguments })).await
     }
 
-    /// An error with what was seen last and all that the page says.
+    /// An error with the last value and the page's text.
     async fn explain<T>(&self, outcome: Result<T>, last: impl FnOnce() -> String) -> Result<T> {
         match outcome {
             Ok(value) => Ok(value),

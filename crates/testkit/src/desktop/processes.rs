@@ -1,4 +1,4 @@
-//! The processes of an app, what they hold and what they take, as the system counts it.
+//! The processes of an app, with their memory and CPU time as counted by the system.
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,14 +9,14 @@ use std::{collections::BTreeSet, ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, p
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// Its parent's.
+    /// The id of its parent.
     pub parent: u32,
     /// The name of its program, cut to 15 bytes.
     pub name: String,
 }
 
 impl Process {
-    /// Its part of the memory: what it shares with others is divided among them (PSS). In bytes.
+    /// Its proportional set size (PSS) in bytes: shared memory is divided among its users.
     ///
     /// # Errors
     /// When it has ended.
@@ -29,19 +29,19 @@ impl Process {
         Ok(kib * 1024)
     }
 
-    /// CPU time since it started, in the kernel's ticks (10 ms).
+    /// The CPU time since its start, in ticks of 10 ms.
     ///
     /// # Errors
     /// When it has ended.
     pub fn ticks(&self) -> Result<u64> {
         let fields = stat(self.pid).with_context(|| format!("{} has ended", self.name))?;
-        // utime and stime are the 14th and 15th field, counted from the process's id.
+        // utime and stime are fields 14 and 15, counted from the process id.
         let ticks = |field: usize| fields.rest.get(field - 3)?.parse::<u64>().ok();
         let sum = ticks(14).zip(ticks(15)).map(|(user, system)| user + system);
         sum.with_context(|| format!("/proc/{}/stat has no CPU time", self.pid))
     }
 
-    /// Sends it a signal; it may have ended already.
+    /// Sends it a signal, if it has not ended.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
@@ -49,7 +49,7 @@ impl Process {
     }
 }
 
-/// A process and everything that it started and that still has its parent, the process itself first.
+/// A process and its descendants, the process itself first.
 pub fn tree(root: u32) -> Vec<Process> {
     let all = all();
     let mut tree: Vec<Process> = all.iter().filter(|process| process.pid == root).cloned().collect();
@@ -61,7 +61,7 @@ pub fn tree(root: u32) -> Vec<Process> {
     tree
 }
 
-/// Every process whose environment or command line names this folder, whoever its parent is now.
+/// Every process whose environment or command line names this folder.
 pub(super) fn naming(folder: &Path) -> Vec<Process> {
     let folder = folder.as_os_str().as_bytes();
     let names = |process: &Process| {
@@ -73,13 +73,13 @@ pub(super) fn naming(folder: &Path) -> Vec<Process> {
     all().into_iter().filter(names).collect()
 }
 
-/// The processes that run now.
+/// The running processes.
 fn all() -> BTreeSet<Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
     pids.filter_map(|pid| {
         let fields = stat(pid)?;
-        // A zombie runs no more: only its parent still has to notice.
+        // A zombie has ended; its parent has not noticed yet.
         let parent = fields.rest.get(1)?.parse().ok()?;
         (fields.rest[0] != "Z").then_some(Process { pid, parent, name: fields.name })
     })
@@ -88,11 +88,11 @@ fn all() -> BTreeSet<Process> {
 
 struct Stat {
     name: String,
-    /// From the third field on: state, parent, ...
+    /// The fields from the third on: state, parent, …
     rest: Vec<String>,
 }
 
-/// `PID (NAME) STATE PARENT …`, where the name may have blanks and brackets of its own.
+/// Parses `PID (NAME) STATE PARENT …`. The name may contain spaces and parentheses.
 fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let (open, close) = (text.iter().position(|&byte| byte == b'(')?, text.iter().rposition(|&byte| byte == b')')?);
@@ -109,9 +109,9 @@ mod tests {
     fn this_process_is_found_with_its_parent_memory_and_time() {
         let own = &tree(std::process::id())[0];
         assert_eq!(own.parent, std::os::unix::process::parent_id());
-        // Pages that other tests of this program share count in parts.
+        // Pages shared with other tests of this program count in part.
         assert!(own.memory().unwrap() > 64 << 10);
-        // At least as much as a loop that runs until the clock has moved on.
+        // Runs until the clock has advanced.
         let before = own.ticks().unwrap();
         while own.ticks().unwrap() == before {}
     }
@@ -120,7 +120,7 @@ mod tests {
     fn a_process_that_names_a_folder_is_found_until_it_has_ended() {
         let folder = tempfile::tempdir().unwrap();
         let mut child = std::process::Command::new("sleep").arg("60").env("SOME", folder.path()).spawn().unwrap();
-        // The environment is the new program's only once it has replaced this one.
+        // The environment is the new program's only after `exec`.
         let found = || naming(folder.path()).into_iter().find(|process| process.pid == child.id());
         while found().is_none_or(|process| process.name != "sleep") {
             std::thread::yield_now();

@@ -1,6 +1,5 @@
-//! A tray that a test owns: what a panel is to the app. On Linux an item of the tray is a StatusNotifierItem on the
-//! session bus, which registers at the watcher that it finds when the app starts, and its menu is a
-//! com.canonical.dbusmenu.
+//! A tray for tests, which takes the part of a desktop's panel. On Linux an item of the tray is a StatusNotifierItem on
+//! the session bus. It registers at the watcher when the app starts, and its menu is a com.canonical.dbusmenu.
 
 use super::menu::{Entry, Node, find};
 use crate::wait_until;
@@ -15,7 +14,7 @@ use zbus::{
     zvariant::{self, OwnedObjectPath, Value},
 };
 
-/// Where a watcher is looked for.
+/// The bus name of the watcher.
 const WATCHER: &str = "org.kde.StatusNotifierWatcher";
 /// The object of the watcher.
 const WATCHER_PATH: &str = "/StatusNotifierWatcher";
@@ -25,17 +24,17 @@ const ITEM: &str = "org.kde.StatusNotifierItem";
 const ITEM_PATH: &str = "/StatusNotifierItem";
 /// The interface of a menu.
 const MENU: &str = "com.canonical.dbusmenu";
-/// The root of a menu, and "as deep as it goes", for GetLayout.
+/// The root of a menu, and the depth without a limit, for GetLayout.
 const WHOLE_MENU: (i32, i32) = (0, -1);
 
-/// Why the tray could not do what a test wanted.
+/// Why the tray could not do what a test asked for.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrayError {
     /// The bus or the app did not answer as expected.
     #[error("the session bus or the app refused")]
     Bus(#[from] zbus::Error),
-    /// The app's menu is none.
+    /// The app's menu cannot be read.
     #[error("the app's menu cannot be read")]
     Menu(#[from] zvariant::Error),
     /// No entry has this label.
@@ -43,7 +42,7 @@ pub enum TrayError {
     NoEntry {
         /// The labels that lead to it.
         wanted: Vec<String>,
-        /// The labels of the uppermost level.
+        /// The labels of the top level.
         there: Vec<String>,
     },
     /// The entry cannot be clicked.
@@ -51,7 +50,7 @@ pub enum TrayError {
     Disabled(Vec<String>),
 }
 
-/// Where an item is.
+/// The address of an item on the bus.
 #[derive(Debug, Clone)]
 struct Address {
     owner: OwnedBusName,
@@ -66,7 +65,7 @@ pub struct TrayHost {
 }
 
 impl TrayHost {
-    /// Opens the tray. Start the app after it: an app that finds no tray may never look again.
+    /// Opens the tray. Start the app afterwards: an app that finds no tray may never look again.
     ///
     /// # Errors
     /// When the bus refuses, or has a tray already.
@@ -80,7 +79,7 @@ impl TrayHost {
         Ok(Self { connection, items })
     }
 
-    /// Waits for an item whose app is alive; the newest, if there are several.
+    /// Waits for an item whose app is alive, and returns the newest.
     ///
     /// # Errors
     /// When there is none by the deadline, or the bus refuses.
@@ -97,7 +96,7 @@ impl TrayHost {
         .await
     }
 
-    /// How many items there are whose app is alive.
+    /// The number of items whose app is alive.
     ///
     /// # Errors
     /// When the bus refuses.
@@ -124,12 +123,12 @@ pub struct TrayItem {
 }
 
 impl TrayItem {
-    /// When it registered.
+    /// The time of its registration.
     pub fn registered(&self) -> Instant {
         self.address.registered
     }
 
-    /// The icon's name: the path of a picture, which changes with it.
+    /// The icon's name: the path of a picture, another one for each picture.
     ///
     /// # Errors
     /// When the app does not answer.
@@ -145,10 +144,10 @@ impl TrayItem {
         self.property("Title").await
     }
 
-    /// The menu as it is now.
+    /// The current menu.
     ///
     /// # Errors
-    /// When the app does not answer, or with something else than a menu.
+    /// When the app does not answer, or not with a menu.
     pub async fn menu(&self) -> Result<Vec<Entry>, TrayError> {
         let (root, depth) = WHOLE_MENU;
         let (_revision, layout): (u32, Node) =
@@ -164,11 +163,11 @@ impl TrayItem {
         Ok(self.menu().await?.into_iter().next().map(|entry| entry.label).unwrap_or_default())
     }
 
-    /// Clicks an entry, given by its label, or by the labels that lead to it: `["Pause for…", "1 hour"]`. Returns the
-    /// moment of the click, after the entry was looked for.
+    /// Clicks an entry, given by its label or by the labels that lead to it: `["Pause for…", "1 hour"]`. Returns the
+    /// time of the click, after the entry was found.
     ///
     /// # Errors
-    /// When it is not there or greyed out, or the app does not answer.
+    /// When it is missing or disabled, or the app does not answer.
     pub async fn click(&self, path: &[&str]) -> Result<Instant, TrayError> {
         let menu = self.menu().await?;
         let words = |path: &[&str]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -179,7 +178,7 @@ impl TrayItem {
         if !entry.enabled {
             return Err(TrayError::Disabled(words(path)));
         }
-        // The data of a click and its time stamp: none.
+        // No data and no time stamp.
         let event = (entry.id, "clicked", Value::from(0i32), 0u32);
         let menu = self.menu_proxy().await?;
         let clicked = Instant::now();
@@ -187,7 +186,7 @@ impl TrayItem {
         Ok(clicked)
     }
 
-    /// Waits until a look at the menu yields a value, and names the menu's lines if not.
+    /// Polls the menu until `condition` yields a value. The error shows the menu's lines.
     ///
     /// # Errors
     /// When the deadline passes or the app does not answer.
@@ -224,7 +223,7 @@ impl TrayItem {
     }
 }
 
-/// Without a cache: a test wants what is there now, not what was announced.
+/// Without a cache, because a test needs the current properties, not the announced ones.
 async fn proxy(
     connection: &Connection,
     owner: OwnedBusName,
@@ -235,7 +234,7 @@ async fn proxy(
     builder.cache_properties(zbus::proxy::CacheProperties::No).build().await
 }
 
-/// What an app finds.
+/// The watcher that an app finds.
 struct Watcher {
     items: watch::Sender<Vec<Address>>,
 }
@@ -244,7 +243,7 @@ struct Watcher {
 impl Watcher {
     #[expect(clippy::needless_pass_by_value, reason = "the interface hands over the header")]
     fn register_status_notifier_item(&self, service: &str, #[zbus(header)] header: Header<'_>) -> fdo::Result<()> {
-        // Some give their bus name, some the object: then whoever sent it is meant.
+        // Some apps give their bus name, others the object; then the sender is meant.
         let (owner, path) = if service.starts_with('/') {
             let sender = header.sender().ok_or_else(|| fdo::Error::InvalidArgs("nobody sent this".to_owned()))?;
             (OwnedBusName::from(BusName::from(sender.to_owned())), OwnedObjectPath::try_from(service))

@@ -1,5 +1,5 @@
-//! WebKitWebDriver, attached to an app that runs already: so the app is the test's own child, started and ended as any
-//! other, and a window that was closed and opened again can be looked into once more.
+//! WebKitWebDriver, attached to a running app. So the app is the test's own child, like any other program, and a window
+//! that was closed and opened again can be controlled once more.
 
 use super::{App, Desktop, Page};
 use crate::{Program, SOON, wait_until};
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// The longest that the driver may take for a command; a new session waits for the window.
+/// The deadline of a command. A new session waits for the window.
 const COMMAND: Duration = Duration::from_secs(30);
 
 /// A driver for one app at a time.
@@ -42,7 +42,7 @@ impl WebDriver {
         Ok(driver)
     }
 
-    /// The app's open window. It must be open, or opened within the time of a command.
+    /// The page of the app's window, which must open within the deadline of a command.
     ///
     /// # Errors
     /// When there is none.
@@ -54,7 +54,7 @@ impl WebDriver {
     }
 }
 
-/// One command of the WebDriver protocol: its value, or the error that the driver names.
+/// Sends a command of the WebDriver protocol, and returns its value or the driver's error.
 pub(super) async fn command(http: &reqwest::Client, method: &str, url: &str, body: &Value) -> Result<Value> {
     let mut request = http.request(method.parse()?, url);
     if method == "POST" {

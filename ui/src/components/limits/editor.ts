@@ -1,5 +1,5 @@
 import { createContext } from "svelte";
 import type { LimitEditor } from "../../session/limits.svelte";
 
-/** The one editor of the page, whose drafts all rows see. */
+/** The one editor of the page, which all rows share. */
 export const [useEditor, provideEditor] = createContext<LimitEditor>();

@@ -1,4 +1,4 @@
-/** How uPlot draws a chart of ours, everything else's and the limit. */
+/** How uPlot draws a chart: GoGrid's part, everything else's part, and the limit. */
 import uPlot from "uplot";
 import type { Columns } from "../../lib/history";
 
@@ -7,16 +7,16 @@ export interface Frame {
   span: number;
   /** The value at the upper edge. */
   top: number;
-  /** A value as beside the chart. */
+  /** Formats a value for the axis. */
   label: (value: number) => string;
 }
 
-/** Left of the plot, for its values: `100 %`, `512 MB`. */
+/** The width of the axis left of the plot, for values such as `100 %` and `512 MB`. */
 export const AXIS_REM = 2.75;
-/** The pointer is on all charts at the same time. */
+/** The key of the synchronized cursor: all charts show the pointer at the same time. */
 const SYNC = "now";
 
-/** A token of design/tokens.css, as the canvas needs it. */
+/** The value of a design token, for the canvas. */
 function token(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
@@ -29,7 +29,7 @@ export function data({ seconds, total, ours, limit }: Columns): uPlot.AlignedDat
   return [seconds, total, ours, limit];
 }
 
-/** The frame is read at every drawing, so that one plot serves all ranges. */
+/** uPlot calls `frame` at every drawing, so that one plot serves all ranges. */
 export function options(frame: () => Frame, hover: (index: number | null) => void): uPlot.Options {
   const line = (stroke: string, width: number, more: Partial<uPlot.Series> = {}): uPlot.Series => ({
     stroke: token(stroke),
@@ -63,7 +63,7 @@ export function options(frame: () => Frame, hover: (index: number | null) => voi
         gap: rem(0.375),
         grid: { stroke: token("--line"), width: 1 },
         splits: () => [0, frame().top / 2, frame().top],
-        // Nothing is where the axis is: a label there would only crowd the times below.
+        // No label for zero, which would crowd the times below.
         values: (_, values) => values.map((value) => (value === 0 ? "" : frame().label(value))),
       },
     ],

@@ -1,4 +1,4 @@
-/** What a limit means on this very machine. */
+/** The meaning of a limit on this machine. */
 import type { Status } from "../../api/types";
 import { words } from "../../words";
 import { known } from "../charts";
@@ -14,7 +14,7 @@ const units = words.units;
 /** A model that fits many machines. */
 const MODEL_BYTES = 4e9;
 
-/** The value of any limit, with what is being changed. */
+/** The value of any limit, with pending changes. */
 export type Values = (key: string) => string;
 
 export function example(key: string, values: Values, status: Status): string {

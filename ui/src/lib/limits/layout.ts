@@ -1,4 +1,4 @@
-/** Which limits there are on the page, in which group and with which control. */
+/** The limits on the page, with their groups and controls. */
 import type { Setting, Status } from "../../api/types";
 import { lendsGpu, settingOf, valueOf } from "../settings";
 import { keepsHours } from "../when";
@@ -43,13 +43,13 @@ const GROUPS: readonly [Group, readonly Row[]][] = [
 
 const GPU_KEYS = new Set(["gpu", "gpu-in-use", "gpu-memory", "others-gpu"]);
 
-export interface Placed {
+export interface LimitRow {
   row: Row;
   setting: Setting;
 }
 
-/** The groups with what there is to set on this machine. What its administrator hides is not there. */
-export function groups(status: Status): { group: Group; rows: Placed[] }[] {
+/** The groups of the limits that apply to this machine and are not hidden by its policy. */
+export function groups(status: Status): { group: Group; rows: LimitRow[] }[] {
   const byHours = keepsHours(valueOf(status, "when"));
   const applies = ({ key }: Row) => (!GPU_KEYS.has(key) || lendsGpu(status)) && (key !== "schedule" || byHours);
   return GROUPS.map(([group, rows]) => ({

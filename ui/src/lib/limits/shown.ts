@@ -1,4 +1,4 @@
-/** A limit's value for people, real units first: `4.8 of 8 GB`, `3 minutes`, `off`. */
+/** A limit's value for people, in real units if possible: `4.8 of 8 GB`, `3 minutes`, `off`. */
 import type { Machine } from "../../api/types";
 import { words } from "../../words";
 import { parseDuration } from "../duration";
@@ -26,13 +26,13 @@ export function shown(key: string, value: string, machine: Machine): string {
   return pretty(value, key === "disk" ? "disk" : key.includes("memory") ? "memory" : "other");
 }
 
-/** As it stands in a field. The worker takes it like this, without the narrow spaces. */
+/** The value in its field. Without the narrow spaces it is what the worker parses. */
 export function written(key: string, value: string): string {
   const spaced = value.replaceAll(/(\d)([^\d\s.]+)/g, `$1${THIN}$2`);
   return key === "idle-after" ? spaced.replaceAll(/m\b/g, "min") : spaced;
 }
 
-/** What a bound of whoever manages the machine leaves. */
+/** A bound of the policy, in words. */
 export function boundText(key: string, bound: string, machine: Machine): string {
   if (leavesAll(key, bound)) return text.bounds.free;
   const spec = specOf(key);

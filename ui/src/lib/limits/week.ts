@@ -4,7 +4,7 @@ import { QUARTERS } from "../schedule";
 /** A day, from Monday on, and a quarter of an hour of it. */
 export type Cell = readonly [day: number, quarter: number];
 
-/** Quarters that the arrow keys with Ctrl jump over: an hour. */
+/** The step of the arrow keys with Ctrl in quarters: an hour. */
 const HOUR = 4;
 
 export interface Keys {

@@ -1,7 +1,7 @@
 import { FakePlatform } from "./index";
 import { isScenario } from "./scenarios";
 
-/** The platform that the address asks for with `?fake=SCENARIO`. */
+/** The platform of `?fake=SCENARIO` in the address. */
 export function fakeFromAddress(): FakePlatform | null {
   const name = new URLSearchParams(location.search).get("fake");
   return isScenario(name) ? new FakePlatform(name) : null;

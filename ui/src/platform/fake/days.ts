@@ -11,7 +11,7 @@ export function days(now: number): Days {
   for (let back = LENGTH - 1; back >= 0; back -= 1) {
     const date = addDays(today, -back);
     const weekend = [0, 6].includes(new Date(`${date}T12:00:00`).getDay());
-    // Some days the computer stayed off.
+    // On some days the computer stayed off.
     if (back > 0 && back % 11 === 5) continue;
     const hours = (weekend ? 13 : 6.5) * (1 + 0.35 * wave(back * 5, 2)) * (back === 0 ? 0.55 : 1);
     all.push({

@@ -2,7 +2,7 @@ import type { Device, Diagnosis, LeverState, Machine, Sample, SignalSource } fro
 
 export const GIB = 2 ** 30;
 
-/** What the made-up machine has. */
+/** The hardware of the made-up machine. */
 export interface Hardware {
   cores: number;
   memory: number;
@@ -23,7 +23,7 @@ export function machineOf({ cores, memory, disk, gpu }: Hardware): Machine {
   return { cores, memory, gpu_name: gpu?.name ?? null, gpu_memory: gpu?.memory ?? null, disk };
 }
 
-/** What cannot be read on the machine, and why. */
+/** The signals that cannot be read on the machine, and why. */
 export type Blindness = Partial<Record<"temperature" | "full_screen" | "user_idle", string>>;
 
 export function devices(hardware: Hardware): Device[] {
@@ -90,7 +90,7 @@ export function diagnosis(hardware: Hardware, blindness: Blindness): Diagnosis {
   };
 }
 
-/** What a look at the machine shows. `idle` is in seconds, loads are between 0 and 1, memory in bytes. */
+/** A sample of the machine. `idle` is in seconds, loads are between 0 and 1, memory in bytes. */
 export function sample(
   hardware: Hardware,
   blindness: Blindness,

@@ -51,7 +51,7 @@ export class FakePlatform implements Platform {
     for (const listener of this.#listeners) listener(this.#state());
   }
 
-  /** Silent for ever, refused, or nothing in the way. */
+  /** Waits for ever or fails, if the scenario says so. */
   async #reach(): Promise<void> {
     if (this.#scenario.answers === "never") await new Promise(() => {});
     if (this.#scenario.answers === "refuses") throw new Refusal(BROKEN);
@@ -74,7 +74,7 @@ export class FakePlatform implements Platform {
 
   #countDown() {
     if (this.#worker.process !== "waiting") return;
-    // Round and round, so that the countdown can be looked at.
+    // Starts over at zero, so that the countdown can be watched.
     const left = this.#worker.retry_in_ms - TICK_MS;
     this.#worker = { ...this.#worker, retry_in_ms: left > 0 ? left : 8000 };
   }
@@ -82,8 +82,11 @@ export class FakePlatform implements Platform {
   async worker(request: WorkerRequest) {
     await this.#reach();
     if (this.#worker.process !== "running") throw new Refusal({ field: null, message: "the worker does not run" });
-    const response = await this.#machine.answer(request);
-    if (response.response === "done") this.#tell();
+    const answer = this.#machine.answer(request);
+    // As the shell does: a change of the state is told at once, also while the answer is on its way.
+    if (request.request === "join") this.#tell();
+    const response = await answer;
+    if (response.response === "done" || response.response === "refused") this.#tell();
     return response;
   }
 

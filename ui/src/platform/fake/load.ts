@@ -1,8 +1,8 @@
-/** What the made-up machine's devices do at any time: a pure function of its turns, so that charts of any range agree. */
+/** The load of the made-up machine at any time: a pure function of its turns, so that charts of all ranges agree. */
 import type { Point, State } from "../../api/types";
 import { GIB, type Hardware } from "./hardware";
 
-/** From this time on the machine may take this much. */
+/** A change of what the machine may take. */
 export interface Turn {
   /** Milliseconds since 1970. */
   at: number;
@@ -25,7 +25,7 @@ export interface Bounds {
 const GPU_SPEED = 62;
 const CPU_SPEED = 24;
 
-/** Somewhere between -1 and 1, the same for the same time, without jumps. */
+/** A smooth function of the time, between -1 and 1. */
 export function wave(seconds: number, seed: number): number {
   const part = (period: number, phase: number) => Math.sin((seconds * 2 * Math.PI) / period + phase * seed);
   return (part(17, 1) + part(7.3, 2.7) + part(61, 5.1)) / 3;
@@ -41,7 +41,7 @@ export function load(turns: readonly Turn[], bounds: Bounds, hardware: Hardware,
   const busy = turn?.kind === "in_use" || turn?.kind === "program" ? 1 : 0;
   const computes = loaded > 0 && (turn?.state === "working" || turn?.state === "throttled");
   const gpu = computes && hardware.gpu ? turn.gpu * (0.94 + 0.04 * wave(seconds, 1)) : 0;
-  // Beside a GPU the processor only hands out work.
+  // Beside a GPU the CPU only hands out work.
   const cpu = computes
     ? (hardware.gpu ? Math.min(turn.cpu, 0.055) : turn.cpu) * (0.95 + 0.05 * wave(seconds, 2))
     : 0.002;

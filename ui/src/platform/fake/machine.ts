@@ -1,10 +1,11 @@
-/** A made-up worker: it has limits, turns and a record, and answers what a worker is asked. */
+/** A made-up worker with limits, turns and a record, which answers a worker's requests. */
 import type { Event, History, Range, Reason, RequestError, Response, Stage, State, Status } from "../../api/types";
 import { isoDate } from "../../lib/time";
 import { parseAmount, resolve } from "../../lib/value";
 import type { WorkerRequest } from "../platform";
 import { days, METHOD } from "./days";
 import { diagnosis, GIB, levers, machineOf, sample } from "./hardware";
+import { refusalOf, wrongCode } from "./joins";
 import { FakeLimits } from "./limits";
 import { load, turnAt, type Turn } from "./load";
 import type { Phase, Scenario } from "./scenarios";
@@ -35,6 +36,8 @@ export class FakeMachine {
   #turns: Turn[];
   #extra: Event[] = [];
   #joined: boolean;
+  /** A join code is being tried: the worker is on its way to a grid that has told nothing yet. */
+  #joining = false;
   #finishing = false;
   #until: number | null = null;
   name = "office-7";
@@ -59,7 +62,7 @@ export class FakeMachine {
     return turn ?? { at: this.#began, state: "idle", cpu: 0, gpu: 0, kind: "starting", reason: "Starting" };
   }
 
-  /** The scenario's last phase again, under the limits of now. */
+  /** Continues with the scenario's last phase, under the current limits. */
   #goOn() {
     const phase = this.#scenario.phases.findLast(({ state }) => state !== "paused");
     if (phase) this.#turns.push(this.#turn(phase, Date.now()));
@@ -90,18 +93,19 @@ export class FakeMachine {
     return load(this.#turns, this.#bounds(), this.#scenario.hardware, this.#loaded(), at);
   }
 
-  /** Since when nobody touched the computer: for the scenario's own sake it is just touched where it is in use. */
+  /** The time since the last input; short in scenarios in which somebody uses the computer. */
   #idleSeconds(turn: Turn): number {
     const since = turn.kind === "in_use" ? this.#began - 4000 : this.#began - 130_000;
     return (Date.now() - since) / 1000;
   }
 
   status(): Status {
-    const { hardware, blindness, connected } = this.#scenario;
+    const { hardware, blindness } = this.#scenario;
     const turn = this.#now();
     const point = this.#point(Date.now());
     const bounds = this.#bounds();
-    const state: State = !this.#joined && turn.state !== "paused" ? "not_joined" : turn.state;
+    const outside = this.#joining ? "connecting" : "not_joined";
+    const state: State = (this.#joined && !this.#joining) || turn.state === "paused" ? turn.state : outside;
     return {
       id: KEY.split("").reverse().join(""),
       name: this.name,
@@ -109,7 +113,7 @@ export class FakeMachine {
       state,
       reason: turn.reason,
       pausing_after_answers: this.#finishing,
-      connection: this.#joined ? { coordinator: KEY, grid: GRID, connected, problem: connected ? null : NO_WAY } : null,
+      connection: this.#connection(),
       machine: machineOf(hardware),
       allowance: {
         cpu: Math.round(turn.cpu * 1000),
@@ -150,6 +154,12 @@ export class FakeMachine {
       },
       levers: levers(),
     };
+  }
+
+  #connection(): Status["connection"] {
+    if (this.#joining) return { coordinator: KEY, grid: "", connected: false, problem: null };
+    const { connected } = this.#scenario;
+    return this.#joined ? { coordinator: KEY, grid: GRID, connected, problem: connected ? null : NO_WAY } : null;
   }
 
   #reason(turn: Turn): Reason {
@@ -259,20 +269,16 @@ export class FakeMachine {
   async #join(code: string): Promise<Response> {
     const wrong = wrongCode(code.trim());
     if (wrong) return { response: "refused", body: { field: "code", message: wrong } };
+    this.#joining = true;
     await new Promise((done) => setTimeout(done, JOIN_MS));
+    this.#joining = false;
+    const refusal = refusalOf(code.trim());
+    if (refusal) return { response: "refused", body: refusal };
     this.#joined = true;
     this.#turns.push(this.#turn({ state: "idle", kind: "free", reason: "Nobody needs the computer" }, Date.now()));
     this.#extra.push({ at_ms: Date.now(), what: { event: "joined" } });
     return DONE;
   }
-}
-
-function wrongCode(code: string): string | null {
-  if (!code.startsWith("gogrid1-")) return "a join code starts with `gogrid1-`";
-  const character = /[^a-z2-7]/.exec(code.slice("gogrid1-".length))?.[0];
-  if (character) return `a join code has the letters a to z and the digits 2 to 7 only, not '${character}'`;
-  if (code.length < 30) return "this join code is incomplete or has a typing error (its checksum does not match)";
-  return null;
 }
 
 /** As the worker writes a local time. */

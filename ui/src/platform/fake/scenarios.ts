@@ -1,8 +1,8 @@
-/** What the made-up machine is in, by name. */
+/** The states of the made-up machine, by name. */
 import type { AppState, KeyStore, Managed, Process, State } from "../../api/types";
 import { DESKTOP, LAPTOP, type Blindness, type Hardware } from "./hardware";
 
-/** What the machine may take from so many seconds ago on. */
+/** What the machine may take, from this many seconds ago on. */
 export interface Phase {
   ago: number;
   state: State;

@@ -1,5 +1,5 @@
 /** The Diagnostics page. */
-import { THIN } from "../../lib/units";
+import { THIN } from "../../design/typography";
 
 export const diagnostics = {
   title: "Diagnostics",

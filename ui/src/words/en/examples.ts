@@ -1,4 +1,4 @@
-/** What a limit means on this very machine, in a sentence. Figures come with their units. */
+/** The meaning of a limit on this machine, in a sentence. Figures come with their units. */
 export const examples = {
   cpu: (cores: string) => `${cores}' worth of time, while nobody needs the computer.`,
   threadsAll: (cores: string) => `As many threads as there are cores: ${cores}.`,

@@ -55,7 +55,7 @@ export const limits = {
   },
   managed: (by: string) => `Managed by ${by}`,
   managedSomebody: "Managed",
-  /** What is left to the donor, behind the name of whoever says so. */
+  /** What a bound leaves to the donor, after the name of its author. */
   bounds: {
     most: (value: string) => `at most ${value}`,
     least: (value: string) => `${value} or longer`,

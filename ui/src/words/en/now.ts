@@ -1,5 +1,5 @@
 /** The Now page. */
-import { THIN } from "../../lib/units";
+import { THIN } from "../../design/typography";
 
 export const now = {
   title: "Now",

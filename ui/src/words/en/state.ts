@@ -1,6 +1,5 @@
-/** What the machine does, for whom and why: a headline and one sentence. */
-import type { Reason } from "../../api/types";
-import { memory, share, THIN } from "../../lib/units";
+/** The machine's state: a headline, and a sentence that says what it does, for whom and why. */
+import { THIN } from "../../design/typography";
 
 const blind = {
   user_idle: "whether somebody is there",
@@ -12,55 +11,34 @@ const blind = {
   programs: "which programs are running",
 };
 
-function reason(why: Reason, moment: (at: string, today: boolean) => string): string {
-  switch (why.kind) {
-    case "free":
-      return "Nobody needs the computer";
-    case "starting":
-      return "Nothing was looked at yet";
-    case "paused":
-      return why.until ? `Until ${moment(why.until.at, why.until.today)}` : "Until you resume";
-    case "outside_schedule":
-      return "Outside the hours you lend";
-    case "in_use":
-      return "You are using the computer";
-    case "others_cpu":
-      return `Other programs use ${share(why.load)} of the CPU`;
-    case "others_gpu":
-      return `Other programs use ${share(why.load)} of the GPU`;
-    case "room_cpu":
-      return `Leaving room for other programs, which use ${share(why.load)} of the CPU`;
-    case "room_gpu":
-      return `Leaving room for other programs, which use ${share(why.load)} of the GPU`;
-    case "battery":
-      return `On battery, ${share(why.charge)} left`;
-    case "too_hot":
-      return `Too hot: ${why.celsius}${THIN}°C of at most ${why.limit}${THIN}°C`;
-    case "warm":
-      return `Getting hot: ${why.celsius}${THIN}°C of at most ${why.limit}${THIN}°C`;
-    case "cooling":
-      return `Cooling down: ${why.celsius}${THIN}°C, goes on at ${why.resumes}${THIN}°C`;
-    case "program":
-      return `${why.name} is running`;
-    case "full_screen":
-      return "A program fills the screen";
-    case "unknown":
-      return `This computer cannot tell ${blind[why.signal]}`;
-    case "settling":
-      return "Waiting for a moment of calm";
-    case "climbing":
-      return "Nobody needs the computer any more, so more is taken step by step";
-    case "memory_short":
-      return `Memory is short: ${memory(why.available)} left`;
-    case "memory_pressure":
-      return `Memory is short: programs wait for it ${share(why.waiting)} of the time`;
-    case "gpu_memory_short":
-      return `Other programs use ${memory(why.others)} of GPU memory`;
-  }
-}
+/** Why the machine may take what it takes. */
+const reasons = {
+  free: "Nobody needs the computer",
+  starting: "Nothing was looked at yet",
+  pausedUntil: (moment: string) => `Until ${moment}`,
+  paused: "Until you resume",
+  outsideSchedule: "Outside the hours you lend",
+  inUse: "You are using the computer",
+  othersCpu: (load: string) => `Other programs use ${load} of the CPU`,
+  othersGpu: (load: string) => `Other programs use ${load} of the GPU`,
+  roomCpu: (load: string) => `Leaving room for other programs, which use ${load} of the CPU`,
+  roomGpu: (load: string) => `Leaving room for other programs, which use ${load} of the GPU`,
+  battery: (charge: string) => `On battery, ${charge} left`,
+  tooHot: (heat: string, limit: string) => `Too hot: ${heat} of at most ${limit}`,
+  warm: (heat: string, limit: string) => `Getting hot: ${heat} of at most ${limit}`,
+  cooling: (heat: string, resumes: string) => `Cooling down: ${heat}, goes on at ${resumes}`,
+  program: (name: string) => `${name} is running`,
+  fullScreen: "A program fills the screen",
+  unknown: (what: string) => `This computer cannot tell ${what}`,
+  settling: "Waiting for a moment of calm",
+  climbing: "Nobody needs the computer any more, so more is taken step by step",
+  memoryShort: (free: string) => `Memory is short: ${free} left`,
+  memoryPressure: (waiting: string) => `Memory is short: programs wait for it ${waiting} of the time`,
+  gpuMemoryShort: (others: string) => `Other programs use ${others} of GPU memory`,
+};
 
 export const state = {
-  reason,
+  reasons,
   blind,
   onDate: (time: string, date: string) => `${time} on ${date}`,
   pausedUntil: (moment: string) => `Paused until ${moment}`,

@@ -1,4 +1,4 @@
-/** When the worker does not answer, and what there is to decide. */
+/** The page while the worker does not answer, and what the donor can decide. */
 export const trouble = {
   startingTitle: "Starting",
   starting: "The figures appear here in a moment.",

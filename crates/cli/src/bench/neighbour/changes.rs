@@ -1,10 +1,10 @@
-//! Answers while limits change all the time: none may be wrong or lost, and memory follows each change.
+//! Answers while limits change all the time: none may be wrong or lost, and memory must follow each change.
 //!
-//! The demo model answers known questions greedily, so that the right answer is known to the byte. Memory limits reach
-//! from what all sessions need down to the stage and little beside it: sessions that do not fit any more wait and are
-//! computed again, and their answers must be the same.
+//! The demo model answers known questions greedily, so the right answer is known to the byte. Memory limits range from
+//! what all sessions need down to little more than the stage. Sessions that no longer fit wait and are computed again,
+//! and their answers must be the same.
 
-use super::{Wanted, report::Row, site::Site, windows::percentile};
+use super::{report::Row, selection::Selection, site::Site, windows::percentile};
 use crate::{
     args::BenchModel,
     assets,
@@ -28,35 +28,35 @@ use tokio::{task::JoinSet, time::sleep};
 const SESSIONS: usize = 16;
 /// Changes of limits.
 const CHANGES: usize = 1000;
-/// Between two changes, in ms: some slices, or none.
+/// The time between two changes, in ms: some slices, or none.
 const BETWEEN_MS: std::ops::Range<u64> = 0..30;
-/// A change of memory holds after one slice, and what it takes to free memory.
+/// A memory limit must hold after one slice and the time to free memory.
 const HOLDS_WITHIN: Duration = Duration::from_millis(50);
-/// An answer that was refused is asked for again after so long.
+/// The delay before a refused answer is asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
-/// So that a run can be repeated.
+/// Fixed, so that a run can be repeated.
 const SEED: u64 = 7;
 
-/// A question of the demo model's, with what it answers.
+/// A question, with the demo model's answer.
 #[derive(Debug, Clone, Deserialize)]
 struct Known {
     question: String,
     answer: String,
 }
 
-/// How answers fared.
+/// The outcomes of answers.
 #[derive(Debug, Default, Clone, Copy)]
-struct Fared {
+struct Outcomes {
     right: usize,
     wrong: usize,
-    /// Began and broke off.
+    /// Broke off after its beginning.
     lost: usize,
-    /// Not begun; asked for again.
+    /// Refused before its beginning, and asked for again.
     refused: usize,
 }
 
-pub(super) async fn rows(wanted: &Wanted) -> Result<Vec<Row>> {
-    wanted.tell("answers under changing limits");
+pub(super) async fn rows(selection: &Selection) -> Result<Vec<Row>> {
+    selection.announce("answers under changing limits");
     let mut site = Site::start(BenchModel::Demo, DeviceSpec::Cpu).await?;
     let client = ApiClient::new(site.url())?;
     let known = known(&client).await?;
@@ -66,21 +66,21 @@ pub(super) async fn rows(wanted: &Wanted) -> Result<Vec<Row>> {
     for known in known {
         sessions.spawn(ask_again(client.clone(), known, over.clone()));
     }
-    let changes = wanted.part_of(CHANGES);
+    let changes = selection.scaled(CHANGES);
     let changed = change(&mut site, stage.weights_bytes + stage.workspace_bytes, changes).await;
     over.store(true, Ordering::Relaxed);
     site.unlimited().await?;
-    let mut fared = Fared::default();
+    let mut outcomes = Outcomes::default();
     while let Some(one) = sessions.join_next().await {
         let one = one?;
-        fared.right += one.right;
-        fared.wrong += one.wrong;
-        fared.lost += one.lost;
-        fared.refused += one.refused;
+        outcomes.right += one.right;
+        outcomes.wrong += one.wrong;
+        outcomes.lost += one.lost;
+        outcomes.refused += one.refused;
     }
     let Changed { late, below, without_stage } = changed?;
     site.stop().await?;
-    let Fared { right, wrong, lost, refused } = fared;
+    let Outcomes { right, wrong, lost, refused } = outcomes;
     ensure!(right >= SESSIONS, "only {right} answers came to their end while limits changed");
     let longest = percentile(&late, 100.0);
     let measured = format!(
@@ -96,10 +96,10 @@ pub(super) async fn rows(wanted: &Wanted) -> Result<Vec<Row>> {
     Ok(vec![Row::new("answers under changing limits", measured, bar, met, raw)])
 }
 
-/// Questions, and what this model answers while nothing disturbs it.
+/// Questions, with the answers that the model gives undisturbed.
 async fn known(client: &ApiClient) -> Result<Vec<Known>> {
     let mut known: Vec<Known> = serde_json::from_str(assets::HELD_OUT).context("the held-out questions")?;
-    // The longest answers: the more of each is under way when a limit changes.
+    // The longest answers, so that most of each is in flight when a limit changes.
     known.sort_by_key(|known| std::cmp::Reverse(known.answer.len()));
     known.truncate(SESSIONS);
     for one in &mut known {
@@ -121,43 +121,43 @@ async fn ask(client: &ApiClient, question: &str, answer: &mut String) -> Result<
     Ok(())
 }
 
-/// One session after another, until it is over.
-async fn ask_again(client: ApiClient, known: Known, over: Arc<AtomicBool>) -> Fared {
-    let mut fared = Fared::default();
+/// Asks again and again, until `over`.
+async fn ask_again(client: ApiClient, known: Known, over: Arc<AtomicBool>) -> Outcomes {
+    let mut outcomes = Outcomes::default();
     while !over.load(Ordering::Relaxed) {
         let mut answer = String::new();
         match ask(&client, &known.question, &mut answer).await {
-            Ok(()) if answer == known.answer => fared.right += 1,
+            Ok(()) if answer == known.answer => outcomes.right += 1,
             Ok(()) => {
                 tracing::error!(question = known.question, answer, expected = known.answer, "a wrong answer");
-                fared.wrong += 1;
+                outcomes.wrong += 1;
             }
             Err(error) if answer.is_empty() => {
                 tracing::debug!(error = format!("{error:#}"), "refused");
-                fared.refused += 1;
+                outcomes.refused += 1;
                 sleep(AGAIN_AFTER).await;
             }
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "a lost answer");
-                fared.lost += 1;
+                outcomes.lost += 1;
             }
         }
     }
-    fared
+    outcomes
 }
 
-/// What changes did.
+/// The effect of the changes.
 #[derive(Debug, Default)]
 struct Changed {
-    /// For how long memory was over each new limit, in ms.
+    /// How long memory exceeded each new limit, in ms.
     late: Vec<f64>,
-    /// Changes of the memory limit to less than what was in use.
+    /// Changes of the memory limit below the memory in use.
     below: usize,
     /// Changes after which the stage was not in memory.
     without_stage: usize,
 }
 
-/// Changes limits again and again. `stage`: bytes of the stage without sessions.
+/// Changes limits again and again. `stage` is the stage's memory without sessions, in bytes.
 async fn change(site: &mut Site, stage: u64, changes: usize) -> Result<Changed> {
     let mut random = StdRng::seed_from_u64(SEED);
     let mut done = Changed::default();
@@ -186,13 +186,13 @@ async fn change(site: &mut Site, stage: u64, changes: usize) -> Result<Changed> 
     Ok(done)
 }
 
-/// Half of the time what fits; else something between the stage with little beside it and the stage with all sessions,
-/// where sessions have to go, or the coordinator finds that the model has no place.
+/// A memory limit: in half of the cases enough for everything. Otherwise it lies between little more than the stage and
+/// the stage with all sessions, so that sessions have to go or the coordinator finds no place for the model.
 fn memory(stage: u64, kv: u64, random: &mut StdRng) -> String {
     if random.random() {
         return "25%".into();
     }
-    // A sixteenth is kept back for workspace.
+    // A sixteenth is reserved for workspace.
     let least = stage * 9 / 8;
     format!("{}B", random.random_range(least..=least + 2 * kv))
 }

@@ -1,8 +1,8 @@
-//! CPU time of another process, as the system counts it.
+//! The CPU time of another process.
 //!
-//! Linux keeps a clock for each process (`clock_getcpuclockid`): nanoseconds, of all its threads, those that ended
-//! included, up to the moment in which it is read. `/proc/PID/stat` counts the same in ticks of 10 ms, and `schedstat`
-//! only up to each thread's last tick.
+//! Linux keeps a clock for each process (`clock_getcpuclockid`). It counts the nanoseconds of all its threads, with
+//! those that have ended, up to the moment of reading. `/proc/PID/stat` counts the same in ticks of 10 ms, and
+//! `schedstat` counts only up to each thread's last tick.
 
 use anyhow::Result;
 use std::time::Duration;
@@ -20,20 +20,20 @@ pub(super) struct CpuClock {
 }
 
 impl CpuClock {
-    /// The clock of a process that runs.
+    /// The clock of a running process.
     #[cfg(target_os = "linux")]
     pub(super) fn of(pid: u32) -> Result<Self> {
         let pid = Pid::from_raw(pid.try_into()?);
         Ok(Self { id: ClockId::pid_cpu_clock_id(pid).context("the worker's CPU clock")? })
     }
 
-    /// The clock of a process that runs.
+    /// The clock of a running process.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn of(_pid: u32) -> Result<Self> {
         anyhow::bail!("the CPU clock of another process can only be read on Linux so far")
     }
 
-    /// CPU time so far.
+    /// The CPU time so far.
     ///
     /// # Errors
     /// When the process has ended.
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_not_there_has_none() {
+    fn a_missing_process_has_none() {
         // Linux gives out no number from here on (PID_MAX_LIMIT).
         assert!(CpuClock::of(1 << 22).and_then(CpuClock::now).is_err());
     }

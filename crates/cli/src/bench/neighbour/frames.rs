@@ -1,5 +1,5 @@
-//! Another program's picture: a kernel of some milliseconds on the GPU, 60 times a second. A process of its own, as a
-//! desktop's programs are, with a GPU context of its own.
+//! Another program's frames: some milliseconds of GPU kernels, 60 times a second. It is a separate process with its own
+//! GPU context, like any program of a desktop.
 
 use crate::args::FramesArgs;
 use anyhow::{Result, bail};
@@ -16,15 +16,15 @@ use std::{
 const PERIOD: Duration = Duration::from_micros(16_667);
 /// The GPU's work for a frame.
 const WORK: Duration = Duration::from_millis(4);
-/// Rows and columns of the matrices: a multiplication takes well below a millisecond on any GPU that runs a model, and
-/// fills it.
+/// Rows and columns of the matrices. One multiplication takes well below a millisecond on any GPU that runs a model,
+/// and fills it.
 const WIDTH: usize = 2048;
-/// Multiplications that are timed to find how many make a frame.
+/// Multiplications in the calibration of a frame.
 const CALIBRATION: u32 = 200;
-/// Frames before any counts: the GPU's clock is low at first.
+/// Frames that do not count, because the GPU's clock is low at first.
 const WARM_UP: u32 = 60;
 
-/// What a run saw.
+/// The result of a run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Frames {
     /// Milliseconds from due to done.
@@ -33,7 +33,7 @@ pub(super) struct Frames {
     pub(super) kernels: u32,
 }
 
-/// Draws, and prints what it saw as JSON.
+/// Draws, and prints the result as JSON.
 pub(in crate::bench) fn run(args: &FramesArgs) -> Result<ExitCode> {
     let DeviceSpec::Cuda(index) = args.device else { bail!("--device must be cuda:N") };
     args.device.check_built()?;
@@ -46,7 +46,7 @@ pub(in crate::bench) fn run(args: &FramesArgs) -> Result<ExitCode> {
     let mut ms = Vec::new();
     let mut due = Instant::now() + PERIOD;
     for frame in 0..WARM_UP + args.frames {
-        // Never unparked; it may wake early by itself.
+        // Nobody unparks it, but it may wake early by itself.
         while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
             thread::park_timeout(wait);
         }
@@ -55,7 +55,7 @@ pub(in crate::bench) fn run(args: &FramesArgs) -> Result<ExitCode> {
             ms.push(due.elapsed().as_secs_f64() * 1e3);
         }
         due += PERIOD;
-        // Who is a frame late drops it, as a desktop does.
+        // A frame that is late is dropped, as on a desktop.
         due = due.max(Instant::now());
     }
     println!("{}", serde_json::to_string(&Frames { ms, kernels })?);

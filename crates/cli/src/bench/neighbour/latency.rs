@@ -1,6 +1,7 @@
-//! A program in front: every core has a thread that wakes each 10 ms and works for 2. How late is it beside the worker?
+//! A foreground program: every core has a thread that wakes every 10 ms and works for 2 ms. How late is it beside the
+//! worker?
 
-use super::{Wanted, report::Row, site::Site, windows::percentile};
+use super::{report::Row, selection::Selection, site::Site, windows::percentile};
 use anyhow::{Context, Result};
 use gogrid_panel_api::{PauseRequest, Request};
 use serde_json::json;
@@ -10,37 +11,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// From one wake-up to the next: an animation or a game at 100 frames a second.
+/// The time between two wake-ups, as of an animation or a game at 100 frames a second.
 const PERIOD: Duration = Duration::from_millis(10);
 /// Work of one period.
 const WORK: Duration = Duration::from_millis(2);
-/// Each block alone, and each block beside the worker.
+/// The length of a block, alone or beside the worker.
 const BLOCK: Duration = Duration::from_secs(5);
-/// Blocks of each.
+/// Blocks alone, and as many beside the worker.
 const BLOCKS: usize = 6;
-/// No fewer, whatever is asked for.
+/// The fewest blocks, even if fewer windows are asked for.
 const FEWEST_BLOCKS: usize = 2;
-/// p99 beside the worker, of that alone.
+/// The p99 beside the worker, relative to that alone.
 const BAR: f64 = 1.2;
 
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     const NAME: &str = "a program in front, beside preset balanced";
-    wanted.tell(NAME);
+    selection.announce(NAME);
     let _load = site.load().await?;
-    site.worker.order(&Request::Preset { name: "balanced".into() }).await?;
-    site.worker.order(&Request::Pause(PauseRequest::default())).await?;
+    site.worker.command(&Request::Preset { name: "balanced".into() }).await?;
+    site.worker.command(&Request::Pause(PauseRequest::default())).await?;
     let rounds = tokio::task::spawn_blocking(calibrate).await?;
     let (mut alone, mut beside, mut worked) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..wanted.part_of(BLOCKS).max(FEWEST_BLOCKS) {
+    for _ in 0..selection.scaled(BLOCKS).max(FEWEST_BLOCKS) {
         alone.extend(block(site.cores, rounds).await?);
-        site.worker.order(&Request::Resume).await?;
+        site.worker.command(&Request::Resume).await?;
         let (cpu, start) = (site.clock.now()?, Instant::now());
         beside.extend(block(site.cores, rounds).await?);
         let used = (site.clock.now()? - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
         worked.push(used / site.cores as f64);
-        site.worker.order(&Request::Pause(PauseRequest::default())).await?;
+        site.worker.command(&Request::Pause(PauseRequest::default())).await?;
     }
-    site.worker.order(&Request::Resume).await?;
+    site.worker.command(&Request::Resume).await?;
     let reason = site.status().await?.reason;
     site.unlimited().await?;
     let worked = worked.iter().sum::<f64>() / worked.len() as f64;
@@ -69,7 +70,7 @@ fn work(rounds: u64) {
     black_box((0..rounds).fold(1_u64, |state, round| black_box(state.wrapping_mul(6_364_136_223_846_793_005) ^ round)));
 }
 
-/// Rounds that make up the work on a machine that does nothing else: the fastest of some tries.
+/// The rounds that make up the work on an idle machine, by the fastest of some tries.
 fn calibrate() -> u64 {
     const ROUNDS: u64 = 200_000;
     const TRIES: usize = 20;
@@ -100,7 +101,7 @@ fn periods(rounds: u64) -> Vec<f64> {
     let (start, mut times) = (Instant::now(), Vec::new());
     let mut due = start + PERIOD;
     while due < start + BLOCK {
-        // Never unparked; it may wake early by itself.
+        // Nobody unparks it, but it may wake early by itself.
         while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
             thread::park_timeout(wait);
         }

@@ -1,4 +1,4 @@
-//! Ways to limit a process' CPU time: ours, and what people use without us.
+//! Ways to limit a process's CPU time: ours, and those that people use without GoGrid.
 
 use super::site::Site;
 use anyhow::{Context, Result, bail};
@@ -9,25 +9,25 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// Where the processor's control groups of version 1 are.
+/// The CPU controller of control groups, version 1.
 const V1: &str = "/sys/fs/cgroup/cpu";
-/// And those of version 2.
+/// Control groups, version 2.
 const V2: &str = "/sys/fs/cgroup";
-/// The kernel's own period, in µs.
+/// The kernel's default period, in µs.
 const PERIOD_US: u64 = 100_000;
 
-/// A way.
+/// A way to limit CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limiter {
     /// The donor's limit.
     Ours,
     /// `cpulimit`, which stops and continues the process by signals.
     Cpulimit,
-    /// A quota of the kernel's scheduler.
+    /// A quota of the kernel's scheduler, for a control group.
     ControlGroup,
 }
 
-/// A limit of others that holds. [`Hold::lift`] ends it.
+/// A limit in force. [`Hold::lift`] ends it.
 #[derive(Debug)]
 pub(super) enum Hold {
     Ours,
@@ -46,7 +46,7 @@ impl Limiter {
         }
     }
 
-    /// Why it cannot be used here, where it cannot.
+    /// Why it cannot be used on this machine; `None` if it can.
     pub(super) async fn missing(self, site: &Site) -> Option<String> {
         match self {
             Self::Ours => None,
@@ -58,7 +58,7 @@ impl Limiter {
         }
     }
 
-    /// Limits the worker to so many percent of all cores.
+    /// Limits the worker to this percentage of all cores.
     pub(super) async fn hold(self, site: &mut Site, percent: u32) -> Result<Hold> {
         Ok(match self {
             Self::Ours => {
@@ -66,7 +66,7 @@ impl Limiter {
                 Hold::Ours
             }
             Self::Cpulimit => {
-                // It counts in percent of one core.
+                // cpulimit counts in percent of one core.
                 let limit = (u64::from(percent) * site.cores as u64).to_string();
                 let mut command = Command::new("cpulimit");
                 command.args(["-l", &limit, "-p", &site.pid.to_string()]);
@@ -93,7 +93,7 @@ impl Hold {
                 }
                 interrupt(&child)?;
                 child.wait().await?;
-                // It may have ended in the middle of a stop.
+                // It may have ended while the worker was stopped.
                 proceed(site.pid)
             }
             Self::ControlGroup(group) => group.leave(),
@@ -126,7 +126,7 @@ fn proceed(_pid: u32) -> Result<()> {
     bail!("cpulimit is only used on Linux")
 }
 
-/// A control group with the worker in it.
+/// A control group for the worker.
 #[derive(Debug)]
 pub(super) struct Group {
     folder: PathBuf,
@@ -136,7 +136,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Makes the group; the worker is not in it yet. Only root may, as a rule.
+    /// Creates the group, without the worker in it. As a rule only root may do this.
     fn new(pid: u32) -> Result<Self> {
         let name = format!("gogrid-bench-{pid}");
         let unified = fs::read_to_string(Path::new(V2).join("cgroup.controllers"))
@@ -175,7 +175,7 @@ impl Group {
         fs::write(&path, value).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Gives the worker back to the group above. The folder goes on drop.
+    /// Moves the worker back to the parent group. The folder is removed on drop.
     fn leave(self) -> Result<()> {
         let above = self.folder.parent().context("a group is within one")?.join("cgroup.procs");
         fs::write(&above, self.pid.to_string()).with_context(|| format!("cannot write {}", above.display()))
@@ -184,7 +184,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // A group that is not empty stays: the worker in it still runs, and ends with the bench.
+        // Fails if the worker is still in the group; it ends with the bench.
         drop(fs::remove_dir(&self.folder));
     }
 }

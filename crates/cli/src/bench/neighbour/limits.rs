@@ -1,12 +1,12 @@
 //! How exactly a limit of CPU time holds, and what it costs in speed.
 //!
-//! Each limit is measured in rounds, in each of which every way of limiting has its turn, and no limit at all. So a
-//! machine whose speed drifts drifts for all alike; ratios are taken within a round, and the middle one counts.
+//! Each limit is measured in rounds. In each round every way of limiting has its turn, and so has no limit. A drift of
+//! the machine's speed affects all alike: ratios are taken within a round, and their median counts.
 
 use super::{
-    Wanted,
     limiter::Limiter,
     report::Row,
+    selection::Selection,
     site::{SETTLE, Site},
     windows::{Accuracy, watch},
 };
@@ -18,18 +18,18 @@ use tokio::time::sleep;
 
 /// Limits, in percent of all cores.
 const LIMITS: [u32; 4] = [10, 25, 50, 75];
-/// Rounds of a limit; the windows are divided among them.
+/// Rounds of a limit, among which the windows are divided.
 const ROUNDS: usize = 3;
-/// Most windows that are over a limit are over by less.
+/// The most by which a window may exceed a limit.
 const MOST_OVER: f64 = 0.03;
-/// Part of the windows that must be within 2 points.
+/// The part of the windows that must be within 2 points.
 const WITHIN: f64 = 0.95;
-/// Other programs that take more of all cores are worth a word.
+/// Other programs that take more than this part of all cores are mentioned.
 const BUSY: f64 = 0.1;
-/// Tokens per second of CPU time, against no limit.
+/// The accepted tokens per second of CPU time, relative to no limit.
 const EFFICIENCY: f64 = 0.95;
 
-/// What one way of limiting did in one round.
+/// One way of limiting in one round.
 #[derive(Debug, Default, Clone)]
 struct Turn {
     shares: Vec<f64>,
@@ -37,15 +37,15 @@ struct Turn {
     rate: f64,
     /// Tokens per second of CPU time.
     per_busy: f64,
-    /// What other programs took of all cores at the end: who is busy cannot be lent from.
+    /// The part of all cores that other programs took at the end, which could not be lent.
     others: f64,
 }
 
-/// Measures rows 1 to 3, as far as they are wanted.
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+/// Measures those of rows 1 to 3 that are selected.
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let mut others = Vec::new();
     let mut rows = Vec::new();
-    if wanted.has(NeighbourRow::OtherLimiters) {
+    if selection.has(NeighbourRow::OtherLimiters) {
         for limiter in Limiter::OTHERS {
             match limiter.missing(site).await {
                 None => others.push(limiter),
@@ -53,27 +53,28 @@ pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
             }
         }
     }
-    let free = wanted.has(NeighbourRow::Efficiency);
+    let free = selection.has(NeighbourRow::Efficiency);
     for percent in LIMITS {
-        let ways: Vec<Option<Limiter>> = free
-            .then_some(None)
-            .into_iter()
-            .chain([Some(Limiter::Ours)])
-            .chain(others.iter().copied().map(Some))
-            .collect();
+        // `None` is no limit at all.
+        let mut ways = Vec::new();
+        if free {
+            ways.push(None);
+        }
+        ways.push(Some(Limiter::Ours));
+        ways.extend(others.iter().copied().map(Some));
         let mut turns = vec![Vec::new(); ways.len()];
         for round in 1..=ROUNDS {
             for (way, turns) in ways.iter().zip(&mut turns) {
                 let name = way.map_or("no limit", Limiter::name);
-                wanted.tell(&format!("{percent} %, round {round} of {ROUNDS}: {name}"));
-                turns.push(turn(site, *way, percent, wanted.windows.div_ceil(ROUNDS)).await?);
+                selection.announce(&format!("{percent} %, round {round} of {ROUNDS}: {name}"));
+                turns.push(turn(site, *way, percent, selection.windows.div_ceil(ROUNDS)).await?);
                 site.unlimited().await?;
             }
         }
         let mut turns = ways.into_iter().zip(turns);
         let free = if free { turns.next().map(|(_, turns)| turns) } else { None };
         let Some((_, ours)) = turns.next() else { continue };
-        if wanted.has(NeighbourRow::CpuLimit) {
+        if selection.has(NeighbourRow::CpuLimit) {
             rows.push(limit_row(percent, &ours));
         }
         rows.extend(turns.filter_map(|(way, theirs)| Some(other_row(percent, way?, &ours, &theirs))));
@@ -89,7 +90,7 @@ async fn turn(site: &mut Site, limiter: Option<Limiter>, percent: u32, windows: 
         None => None,
     };
     sleep(SETTLE).await;
-    // From the end of a step to the end of a step: a step under a small limit takes a second.
+    // From the end of one step to the end of another, because a step under a small limit takes a second.
     let (tokens, start, cpu) = (load.step().await?, Instant::now(), site.clock.now()?);
     let shares = watch(site.clock, site.cores, windows).await?;
     let (tokens, elapsed) = (load.step().await? - tokens, start.elapsed());
@@ -111,7 +112,7 @@ fn accuracy(percent: u32, turns: &[Turn]) -> Accuracy {
     Accuracy::of(&shares(turns), f64::from(percent) / 100.0)
 }
 
-/// The middle ratio of the rounds, to the percent: what is shown is what is judged.
+/// The median ratio of the rounds, rounded to a percent, so that what is shown is what is judged.
 fn ratio(a: &[Turn], b: &[Turn], of: fn(&Turn) -> f64) -> f64 {
     let ratios = a.iter().zip(b).map(|(a, b)| of(a) / of(b)).collect();
     (median(ratios) * 100.0).round() / 100.0
@@ -145,7 +146,7 @@ fn limit_row(percent: u32, ours: &[Turn]) -> Row {
 fn other_row(percent: u32, limiter: Limiter, ours: &[Turn], theirs: &[Turn]) -> Row {
     let (our, their) = (accuracy(percent, ours), accuracy(percent, theirs));
     let speed = ratio(ours, theirs, |turn| turn.rate);
-    // The kernel's own quota is exact by nature; only its speed is a bar.
+    // The kernel's quota is always exact; only its speed is compared.
     let (exact, bar) = match limiter {
         Limiter::ControlGroup => (true, "as fast"),
         Limiter::Ours | Limiter::Cpulimit => (our.deviation <= their.deviation, "as exact, as fast"),

@@ -1,4 +1,4 @@
-//! A steady stream of work for a worker: answers without end, several at a time; or long prompts, which fill a GPU.
+//! A steady load for a worker: endless answers, several at a time, or long prompts, which fill a GPU.
 
 use crate::sse::SseDecoder;
 use anyhow::{Context, Result, bail};
@@ -10,20 +10,20 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Requests of a kind at a time.
+/// Concurrent requests of a kind.
 const STREAMS: usize = 4;
-/// Long answers, so that prompts weigh little, and far below the model's context, so that attention does.
+/// Long answers, so that prompts cost little, but far below the model's context, so that attention costs little.
 const ANSWER: Request = Request { prompt: 4, tokens: 512 };
-/// Long prompts and nothing else, within the model's context.
+/// Long prompts alone, within the model's context.
 const PROMPT: Request = Request { prompt: 1500, tokens: 1 };
-/// Tokens of one step come closer together than this.
+/// Tokens of one step arrive within this time.
 const TOGETHER: Duration = Duration::from_millis(8);
-/// No step takes longer, whatever the limit.
+/// No step takes longer, under any limit.
 const STEP_WITHIN: Duration = Duration::from_secs(60);
-/// After an answer that was refused or broke off.
+/// The delay after an answer that was refused or broke off.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// What is asked for.
+/// The kind of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Answers,
@@ -42,20 +42,20 @@ impl Asked {
     }
 }
 
-/// In tokens.
+/// A request; its fields are in tokens.
 #[derive(Debug, Clone, Copy)]
 struct Request {
     prompt: u32,
     tokens: usize,
 }
 
-/// The stream. It ends when it is dropped.
+/// The load. Dropping it ends it.
 pub(super) struct Load {
     counts: watch::Receiver<Counts>,
     _streams: JoinSet<()>,
 }
 
-/// What came so far.
+/// What has arrived so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) tokens: u64,
@@ -64,7 +64,7 @@ pub(super) struct Counts {
 }
 
 impl Load {
-    /// Starts it. Answers end one after another, not all in the same step.
+    /// Starts the load. Its answers end one after another, not all in the same step.
     pub(super) fn start(url: &str, model: &str, asked: Asked) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let (counted, counts) = watch::channel(Counts::default());
@@ -73,18 +73,8 @@ impl Load {
         for (request, number) in requests {
             let (http, url, model) = (http.clone(), format!("{url}/v1/completions"), model.to_owned());
             let counted = counted.clone();
-            streams.spawn(async move {
-                let mut tokens = (request.tokens * number).div_ceil(STREAMS);
-                loop {
-                    let next = Request { tokens, ..request };
-                    if let Err(error) = answer(&http, &url, &model, next, &counted).await {
-                        tracing::warn!(error = format!("{error:#}"), "an answer broke off");
-                        counted.send_modify(|counts| counts.broken += 1);
-                        sleep(AGAIN_AFTER).await;
-                    }
-                    tokens = request.tokens;
-                }
-            });
+            let first = Request { tokens: (request.tokens * number).div_ceil(STREAMS), ..request };
+            streams.spawn(async move { answers(&http, &url, &model, [first, request], &counted).await });
         }
         Ok(Self { counts, _streams: streams })
     }
@@ -102,11 +92,30 @@ impl Load {
         Ok(())
     }
 
-    /// Waits for the end of a step: a token, and then none for a moment. Returns the tokens so far.
+    /// Waits for the end of a step: a token and then a short silence. Returns the tokens so far.
     pub(super) async fn step(&mut self) -> Result<u64> {
         self.some().await?;
         while timeout(TOGETHER, self.counts.changed()).await.is_ok_and(|changed| changed.is_ok()) {}
         Ok(self.counts().tokens)
+    }
+}
+
+/// One answer after another, for ever.
+async fn answers(
+    http: &reqwest::Client,
+    url: &str,
+    model: &str,
+    [first, others]: [Request; 2],
+    counted: &watch::Sender<Counts>,
+) {
+    let mut next = first;
+    loop {
+        if let Err(error) = answer(http, url, model, next, counted).await {
+            tracing::warn!(error = format!("{error:#}"), "an answer broke off");
+            counted.send_modify(|counts| counts.broken += 1);
+            sleep(AGAIN_AFTER).await;
+        }
+        next = others;
     }
 }
 
@@ -117,7 +126,7 @@ async fn answer(
     request: Request,
     counted: &watch::Sender<Counts>,
 ) -> Result<()> {
-    // Ids of words, none of them special.
+    // Ids of words, no special tokens.
     let prompt: Vec<u32> = (0..request.prompt).map(|position| 100 + position).collect();
     let body = json!({
         "model": model, "prompt": prompt, "max_tokens": request.tokens, "temperature": 0, "ignore_eos": true, "stream": true,
@@ -146,7 +155,7 @@ async fn answer(
     bail!("the stream ended early")
 }
 
-/// Every token of the random model is a word and a blank.
+/// The number of tokens in a text of the random model, whose tokens are a word and a space each.
 fn words(text: &str) -> u64 {
     text.split_ascii_whitespace().count() as u64
 }

@@ -1,4 +1,4 @@
-//! What was measured, beside what was promised.
+//! The measurements, beside the promises.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,9 +10,9 @@ use std::fmt::Write;
 pub(super) enum Verdict {
     Ok,
     Missed,
-    /// A figure beside which there is no bar.
+    /// A figure without a bar.
     Told,
-    /// The machine lacks something; the row says what.
+    /// The machine lacks something, which the row names.
     NotMeasured,
 }
 
@@ -39,7 +39,7 @@ impl Row {
         Self { name: name.into(), measured: measured.into(), bar: bar.into(), verdict, raw }
     }
 
-    /// A figure to compare others with.
+    /// A figure for comparison.
     pub(super) fn told(name: impl Into<String>, measured: impl Into<String>, raw: Value) -> Self {
         let (name, measured, bar) = (name.into(), measured.into(), "none: to compare with".into());
         Self { name, measured, bar, verdict: Verdict::Told, raw }
@@ -51,7 +51,7 @@ impl Row {
     }
 }
 
-/// Every row that was asked for.
+/// The rows that were measured.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) device: String,
@@ -64,7 +64,7 @@ impl Report {
         self.rows.iter().any(|row| row.verdict == Verdict::Missed)
     }
 
-    /// For people: a table.
+    /// A table for people.
     pub(super) fn table(&self) -> String {
         let width = |text: fn(&Row) -> &str, head: &str| {
             self.rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0).max(head.len())
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_what_is_in_them() {
+    fn columns_are_as_wide_as_their_texts() {
         let expected = "\
 row    measured  bar            verdict
 pause  7 ms      at most 50 ms  MISSED

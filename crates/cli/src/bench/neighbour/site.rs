@@ -1,4 +1,4 @@
-//! A coordinator and one worker on this machine, with what is needed to look at the worker and to order it about.
+//! A coordinator and one worker on this machine, with the means to observe and control the worker.
 
 use super::{
     clock::CpuClock,
@@ -8,20 +8,21 @@ use crate::{
     args::BenchModel,
     bench::random_model::LLAMA_1_1B,
     launch::{self, Cluster, Launch},
-    worker_client::WorkerClient,
 };
 use anyhow::{Context, Result, ensure};
 use gogrid_coordinator::NewModel;
 use gogrid_limits::Share;
 use gogrid_model::{DeviceSpec, Quant};
 use gogrid_panel_api::{Request, Status};
+use gogrid_panel_client::WorkerClient;
 use std::{path::PathBuf, time::Duration};
 use tokio::time::sleep;
 
-/// A new limit shows in everything after this time: pacers settle within a second, steps of a small limit take another.
+/// After this time a new limit shows everywhere. Pacers settle within a second, and a step under a small limit takes
+/// another.
 pub(super) const SETTLE: Duration = Duration::from_secs(3);
 
-/// The machines, as it were.
+/// The coordinator and the worker.
 pub(super) struct Site {
     cluster: Cluster,
     data: PathBuf,
@@ -38,7 +39,7 @@ impl Site {
         Self::launch(model, device, false).await
     }
 
-    /// The same with a worker that computes batches whole, without slices.
+    /// Starts both, with a worker that computes whole batches without slices.
     pub(super) async fn start_without_slices(model: BenchModel, device: DeviceSpec) -> Result<Self> {
         Self::launch(model, device, true).await
     }
@@ -47,12 +48,7 @@ impl Site {
         let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
         let (name, path) = match model {
             BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
-            BenchModel::Random => {
-                let (path, made) = (folder.path().join("1.1b"), folder.path().join("1.1b"));
-                let writing = tokio::task::spawn_blocking(move || LLAMA_1_1B.write(&made));
-                writing.await?.context("the random model cannot be written")?;
-                ("1.1b", path)
-            }
+            BenchModel::Random => ("1.1b", LLAMA_1_1B.write_off_thread(folder.path().join("1.1b")).await?),
         };
         let data = folder.path().join("worker-1");
         let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::Q8_0) };
@@ -83,48 +79,48 @@ impl Site {
         &self.cluster.url
     }
 
-    /// Keeps the worker busy until it is dropped; a first step is over when this returns.
+    /// Starts a load of answers, and waits for the end of its first step.
     pub(super) async fn load(&self) -> Result<Load> {
         let mut load = Load::start(self.url(), self.model, Asked::Answers)?;
         load.step().await?;
         Ok(load)
     }
 
-    /// The same with other work, which is only just asked for.
+    /// Starts a load, without waiting for it.
     pub(super) fn ask(&self, asked: Asked) -> Result<Load> {
         Load::start(self.url(), self.model, asked)
     }
 
     /// Another connection to the worker.
     pub(super) async fn client(&self) -> Result<WorkerClient> {
-        WorkerClient::connect(&self.data).await
+        Ok(WorkerClient::connect(&self.data).await?)
     }
 
     /// Changes limits; they hold when this returns.
     pub(super) async fn limit(&mut self, changes: &[(&str, &str)]) -> Result<()> {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let request = Request::Set { changes: changes.iter().map(own).collect() };
-        self.worker.order(&request).await.with_context(|| format!("setting {changes:?}"))
+        self.worker.command(&request).await.with_context(|| format!("setting {changes:?}"))
     }
 
-    /// Everything is lent again.
+    /// Lends everything again.
     pub(super) async fn unlimited(&mut self) -> Result<()> {
-        self.worker.order(&Request::Preset { name: "full".into() }).await
+        Ok(self.worker.command(&Request::Preset { name: "full".into() }).await?)
     }
 
     pub(super) async fn status(&mut self) -> Result<Status> {
-        self.worker.status().await
+        Ok(self.worker.status().await?)
     }
 
-    /// Waits until the worker may take so much of the CPU; nothing if it does not come to that.
+    /// Waits until the allowance of the CPU is this share; `None` if it is not within the time.
     pub(super) async fn allowed(&mut self, share: Share, within: Duration) -> Result<Option<()>> {
-        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        const POLL: Duration = Duration::from_millis(20);
         let deadline = tokio::time::Instant::now() + within;
         while tokio::time::Instant::now() < deadline {
             if self.status().await?.allowance.cpu == share {
                 return Ok(Some(()));
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL).await;
         }
         Ok(None)
     }

@@ -1,27 +1,27 @@
-//! How long a worker computes before it looks around again, in device time. The worker's own word: nobody else sees
-//! where a slice begins.
+//! The device time of a slice, after which the worker observes its machine again. By the worker's own figures: nobody
+//! else sees where a slice begins.
 
-use super::{Wanted, report::Row, site::Site};
+use super::{report::Row, selection::Selection, site::Site};
 use anyhow::Result;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Limits, in percent of all cores: one that a single thread keeps on most machines, and one that takes all of them.
+/// Limits in percent of all cores: one within a single thread's reach on most machines, and one that takes all threads.
 const LIMITS: [u32; 2] = [25, 75];
-/// The worker's percentiles are of its last minute: nothing of the limit before is left in them.
+/// The worker's percentiles cover its last minute, so nothing of the limit before is left in them after this time.
 const SECONDS: usize = 61;
-/// p99 of the slices that could have been shorter, in ms.
+/// The accepted p99 of the divisible slices, in ms.
 const BAR_MS: f64 = 8.0;
 
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let load = site.load().await?;
     for percent in LIMITS {
         let name = format!("slice at {percent} %");
-        wanted.tell(&name);
+        selection.announce(&name);
         site.limit(&[("cpu", &percent.to_string())]).await?;
-        sleep(Duration::from_secs(u64::try_from(wanted.part_of(SECONDS))?)).await;
+        sleep(Duration::from_secs(u64::try_from(selection.scaled(SECONDS))?)).await;
         let now = site.status().await?.contribution;
         let (divisible, all, longest) = (now.divisible_slice_p99_ms, now.slice_p99_ms, now.longest_slice_ms);
         let measured = format!("p99 {divisible:.1} ms where it can be cut, {all:.1} of all, longest {longest:.1}");

@@ -10,7 +10,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// Threads that do nothing as fast as they can, until it is dropped.
+/// Threads that spin until this is dropped.
 pub(super) struct Spin {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

@@ -5,13 +5,13 @@ use anyhow::Result;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// The length of a window: what people and their tools look at.
+/// The length of a window, as in the tools that people use.
 const WINDOW: Duration = Duration::from_secs(1);
 /// A window this close to the cap is within it.
 const WITHIN: f64 = 0.02;
 
-/// The process' part of all cores in each of so many windows. What was used is divided by the time that passed between
-/// the two readings, so that a timer that fires late does not matter.
+/// The process's part of all cores in each of this many windows. The CPU time is divided by the time between the two
+/// readings, so that a late timer does not matter.
 pub(super) async fn watch(clock: CpuClock, cores: usize, windows: usize) -> Result<Vec<f64>> {
     let mut shares = Vec::with_capacity(windows);
     let mut last = read(clock)?;
@@ -25,7 +25,7 @@ pub(super) async fn watch(clock: CpuClock, cores: usize, windows: usize) -> Resu
     Ok(shares)
 }
 
-/// Both clocks at once. When something came between, it is tried again.
+/// Reads both clocks, again if something came between the readings.
 fn read(clock: CpuClock) -> Result<(Instant, Duration)> {
     const AT_ONCE: Duration = Duration::from_micros(100);
     const TRIES: usize = 10;
@@ -47,9 +47,9 @@ pub(super) struct Accuracy {
     pub(super) mean: f64,
     /// Mean distance from the cap.
     pub(super) deviation: f64,
-    /// Part of the windows that are within 2 points of it.
+    /// The part of the windows within 2 points of the cap.
     pub(super) within: f64,
-    /// The most that a window is over it; negative where none is.
+    /// The most by which a window exceeds the cap; negative if none does.
     pub(super) over: f64,
 }
 
@@ -67,7 +67,7 @@ impl Accuracy {
     }
 }
 
-/// The value below or at which so many percent lie (nearest rank); 0 of none.
+/// The value at or below which this percentage of the values lies (nearest rank); 0 for no values.
 pub(super) fn percentile(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_values_that_came() {
+    fn percentiles_are_among_the_values() {
         let values: Vec<f64> = (1..=50).rev().map(f64::from).collect();
         assert_eq!(percentile(&values, 99.0), 50.0);
         assert_eq!(percentile(&values, 50.0), 25.0);

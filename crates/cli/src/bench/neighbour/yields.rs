@@ -1,9 +1,10 @@
-//! From the moment in which somebody needs the machine until the worker may take only what is left for that case.
+//! The time from the moment somebody needs the machine until the allowance is at its floor.
 
-use super::{Wanted, report::Row, site::Site, spin::Spin, windows::percentile};
+use super::{report::Row, selection::Selection, site::Site, spin::Spin, windows::percentile};
 use anyhow::{Context, Result, bail};
 use gogrid_limits::Share;
 use gogrid_panel_api::{Request, Response};
+use gogrid_panel_client::ANSWER_TIMEOUT;
 use rand::RngExt;
 use serde_json::json;
 use std::{
@@ -17,23 +18,23 @@ use tokio::{
 
 /// Times that somebody comes.
 const TIMES: usize = 20;
-/// What is lent while nobody is there, and what is left while somebody is, in percent of all cores.
+/// The share of all cores while nobody is there, and the floor while somebody is, in percent.
 const CAP: &str = "75";
 const FLOOR: &str = "10";
-/// Other programs' load counts from here on.
+/// Other programs' load counts above this percentage.
 const CEILING: &str = "25";
-/// The user is away after this time: the shortest there is.
+/// The user is away after this time, the shortest that can be set.
 const AWAY_AFTER: &str = "1s";
 const AWAY: Duration = Duration::from_millis(1_300);
-/// After this time nobody's last load shows in the means any more.
+/// After this time an earlier load no longer shows in the means.
 const FORGOTTEN: Duration = Duration::from_millis(1_500);
-/// The worker must be free again by then.
+/// The worker must be free again within this time.
 const FREE_WITHIN: Duration = Duration::from_secs(10);
-/// What takes longer is not going to come.
+/// A worker that takes longer does not yield at all.
 const YIELDS_WITHIN: Duration = Duration::from_secs(5);
-/// They come at any moment. In ms.
+/// The random delay before somebody comes, in ms.
 const MOMENT_MS: std::ops::Range<u64> = 0..300;
-/// p99, in ms.
+/// The accepted p99, in ms.
 const LOAD_BAR_MS: f64 = 300.0;
 const INPUT_BAR_MS: f64 = 100.0;
 
@@ -61,7 +62,7 @@ impl Who {
         }
     }
 
-    /// What makes the worker forget the one before, and look out for the next.
+    /// The changes that make the worker forget the last one, and watch for the next.
     const fn changes(self) -> [(&'static str, &'static str); 2] {
         match self {
             Self::Program => [("others-cpu", "off"), ("others-cpu", CEILING)],
@@ -77,21 +78,21 @@ impl Who {
     }
 }
 
-pub(super) async fn rows(site: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+pub(super) async fn rows(site: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let _load = site.load().await?;
     let mut rows = Vec::new();
     for who in [Who::Program, Who::User] {
-        wanted.tell(who.name());
+        selection.announce(who.name());
         let missing = if who == Who::User { no_pointer().await } else { None };
         rows.push(match missing {
             Some(why) => Row::not_measured(who.name(), why, who.bar().0),
-            None => row(site, wanted, who).await?,
+            None => row(site, selection, who).await?,
         });
     }
     Ok(rows)
 }
 
-/// Why no pointer can be moved here.
+/// Why the pointer cannot be moved on this machine; `None` if it can.
 async fn no_pointer() -> Option<String> {
     if std::env::var_os("DISPLAY").is_none() {
         return Some("no display (xvfb-run gives one)".into());
@@ -107,17 +108,17 @@ async fn move_pointer() -> Result<()> {
     if status.success() { Ok(()) } else { bail!("xdotool cannot move the pointer") }
 }
 
-async fn row(site: &mut Site, wanted: &Wanted, who: Who) -> Result<Row> {
+async fn row(site: &mut Site, selection: &Selection, who: Who) -> Result<Row> {
     site.unlimited().await?;
-    // Everything that this is not about is off: what cannot be read here would count as somebody.
+    // All other rules are off, because a signal that cannot be read counts as somebody.
     let rules = [("cpu", CAP), ("cpu-in-use", FLOOR), ("max-temperature", "off"), ("idle-after", AWAY_AFTER)];
     site.limit(&rules).await?;
-    let [forget, look] = who.changes();
+    let [forget, watch] = who.changes();
     let mut taken = Vec::new();
-    for _ in 0..wanted.part_of(TIMES) {
+    for _ in 0..selection.scaled(TIMES) {
         site.limit(&[forget]).await?;
         sleep(who.forgotten_after()).await;
-        site.limit(&[look]).await?;
+        site.limit(&[watch]).await?;
         if site.allowed(percent(CAP)?, FREE_WITHIN).await?.is_none() {
             let reason = site.status().await?.reason;
             site.unlimited().await?;
@@ -139,25 +140,25 @@ fn percent(text: &str) -> Result<Share> {
     Ok(Share::from_percent(text.parse()?))
 }
 
-/// The time from their coming until the worker says that it takes no more than the floor.
+/// The time from their coming until the worker's allowance is at the floor.
 async fn come(site: &Site, who: Who) -> Result<Duration> {
     let floor = percent(FLOOR)?;
     let mut follower = site.client().await?;
-    // The worker tells of a change of the allowance at once, however seldom it is asked for.
+    // The worker pushes a change of its allowance at once, at any interval.
     follower.send(&Request::Follow { every_ms: 1000 }).await?;
-    follower.next_within(Duration::ZERO).await?;
+    follower.next_within(ANSWER_TIMEOUT).await?;
     let start = Instant::now();
     let _spin = match who {
         Who::Program => Some(Spin::start(site.cores)?),
         Who::User => {
-            // What it takes to start the program counts, too: some milliseconds.
+            // The start of the program counts too: some milliseconds.
             move_pointer().await?;
             None
         }
     };
     let yielded = async {
         loop {
-            let Response::Status(status) = follower.next_within(Duration::ZERO).await? else { continue };
+            let Response::Status(status) = follower.next_within(ANSWER_TIMEOUT).await? else { continue };
             if status.allowance.cpu <= floor {
                 return anyhow::Ok(start.elapsed());
             }

@@ -1,25 +1,6 @@
-use anyhow::{Context, Result};
 use bytesize::ByteSize;
-use gogrid_coordinator::{
-    OperatorFile,
-    status::{PipelineState, Status, WorkerState},
-};
-use std::{fmt::Write, path::Path};
-
-/// Whether one runs here, or ran and was killed.
-pub(super) fn is_here(data: &Path) -> bool {
-    OperatorFile::load(data).is_ok()
-}
-
-/// Asks the coordinator that runs in `data`.
-pub(crate) async fn fetch(data: &Path) -> Result<Status> {
-    let running = || format!("no coordinator is running in {}", data.display());
-    let operator = OperatorFile::load(data).with_context(running)?;
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let request = client.get(format!("{}/operator/v1/status", operator.url)).bearer_auth(operator.token);
-    let response = request.send().await.with_context(running)?.error_for_status().with_context(running)?;
-    Ok(response.json().await?)
-}
+use gogrid_coordinator::status::{PipelineState, Status, WorkerState};
+use std::fmt::Write;
 
 /// The status for people.
 pub(super) fn describe(status: &Status) -> String {

@@ -2,14 +2,14 @@ use jiff::Zoned;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 
-/// To the upper left corner.
+/// Moves the cursor to the upper left corner.
 const HOME: &str = "\x1b[H";
-/// What an older, longer line left to the right.
+/// Clears the rest of the line.
 const CLEAR_LINE: &str = "\x1b[K";
-/// What an older, longer text left below.
+/// Clears the screen below.
 const CLEAR_BELOW: &str = "\x1b[J";
 
-/// A state in each of the forms in which it is shown.
+/// A status in each of its forms.
 pub(super) struct View<'a, T> {
     /// For scripts.
     pub(super) json: &'a T,
@@ -19,18 +19,18 @@ pub(super) struct View<'a, T> {
     pub(super) line: String,
 }
 
-/// Standard output, and how states are shown there.
+/// How a status is shown on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Screen {
     /// As JSON, indented.
     Json,
-    /// As JSON, an object a line.
+    /// As JSON, one object a line.
     JsonLines,
     /// As text, one after another.
     Text,
-    /// As a line of text each, with the time.
+    /// As one line of text with the time.
     Lines,
-    /// As text in place of the one before.
+    /// As text that replaces the one before.
     Repainted,
 }
 
@@ -45,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// Shows a state; `false` when nobody looks any more, as after `| head`.
+    /// Shows a status. Returns `false` if the output is closed, as by `| head`.
     pub(super) fn show<T: Serialize>(self, view: &View<'_, T>) -> io::Result<bool> {
         let mut out = io::stdout().lock();
         match self.write(&mut out, view).and_then(|()| out.flush()) {
@@ -69,7 +69,7 @@ impl Screen {
     }
 }
 
-/// Without what a terminal would obey: names in a state come from other machines.
+/// The text without control characters, because names come from other machines.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
 }

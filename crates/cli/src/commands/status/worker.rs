@@ -1,18 +1,17 @@
-mod look;
+mod format;
+mod machine;
 
 use super::screen::{Screen, View};
-use crate::worker_client::WorkerClient;
 use anyhow::{Result, bail};
 use bytesize::ByteSize;
-use gogrid_panel_api::{Connection, Request, Response, State, Status};
-use look::Look;
+use format::{count, percent, short};
+use gogrid_panel_api::{Connection, Request, Response, Stage, State, Status};
+use gogrid_panel_client::{ANSWER_TIMEOUT, WorkerClient};
+use machine::MachineSummary;
 use std::{
     fmt::{Display, Write},
     time::Duration,
 };
-
-/// Digits of an id that tell workers apart.
-const SHORT_ID: usize = 10;
 
 pub(super) async fn run(mut worker: WorkerClient, screen: &Screen, follow: Option<Duration>) -> Result<()> {
     let Some(every) = follow else {
@@ -22,7 +21,7 @@ pub(super) async fn run(mut worker: WorkerClient, screen: &Screen, follow: Optio
     let every_ms = u32::try_from(every.as_millis())?;
     worker.send(&Request::Follow { every_ms }).await?;
     loop {
-        match worker.next_within(every).await? {
+        match worker.next_within(every + ANSWER_TIMEOUT).await? {
             Response::Status(status) if show(screen, &status)? => {}
             Response::Status(_) => return Ok(()),
             _ => bail!("the worker does not tell its state"),
@@ -78,23 +77,15 @@ fn describe(status: &Status) -> String {
     match &status.sample {
         None => table.row("machine", "not looked at yet"),
         Some(sample) => {
-            let look = Look::of(sample);
-            table.row("machine", look.seen.join(", "));
-            if !look.unseen.is_empty() {
-                table.row("unknown", look.unseen.join("; "));
+            let machine = MachineSummary::of(sample);
+            table.row("machine", machine.known.join(", "));
+            if !machine.unknown.is_empty() {
+                table.row("unknown", machine.unknown.join("; "));
             }
         }
     }
-    for stage in &status.stages {
-        let [first, end] = stage.layers;
-        let (model, epoch, last) = (&stage.model, stage.epoch, end.saturating_sub(1));
-        let holds = if stage.loaded {
-            let (weights, kv) = (ByteSize(stage.weights_bytes), ByteSize(stage.kv_bytes));
-            format!("weights {weights}, KV caches {kv}, {}", count(stage.sessions.into(), "session"))
-        } else {
-            "loading".to_owned()
-        };
-        table.row("stage", format!("{model} layers {first} to {last}, epoch {epoch}: {holds}"));
+    for held in &status.stages {
+        table.row("stage", stage(held));
     }
     table.row("sessions", status.sessions);
     table.row("done", contribution(status));
@@ -104,6 +95,18 @@ fn describe(status: &Status) -> String {
         }
     }
     table.text
+}
+
+fn stage(stage: &Stage) -> String {
+    let Stage { model, epoch, layers: [first, end], .. } = stage;
+    let last = end.saturating_sub(1);
+    let holds = if stage.loaded {
+        let (weights, kv) = (ByteSize(stage.weights_bytes), ByteSize(stage.kv_bytes));
+        format!("weights {weights}, KV caches {kv}, {}", count(stage.sessions.into(), "session"))
+    } else {
+        "loading".to_owned()
+    };
+    format!("{model} layers {first} to {last}, epoch {epoch}: {holds}")
 }
 
 fn grid(connection: Option<&Connection>) -> String {
@@ -156,7 +159,7 @@ fn contribution(status: &Status) -> String {
     )
 }
 
-/// Rows with their names to the left.
+/// Rows, each with its name on the left.
 #[derive(Default)]
 struct Table {
     text: String,
@@ -167,18 +170,6 @@ impl Table {
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "{name:<8} {value}");
     }
-}
-
-fn short(id: &str) -> &str {
-    id.get(..SHORT_ID).unwrap_or(id)
-}
-
-fn percent(part: f32) -> String {
-    format!("{:.1} %", part * 100.0)
-}
-
-fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Another program's frames, alone and beside the worker.
 
-use crate::bench::neighbour::{Wanted, frames::Frames, load::Asked, report::Row, site::Site, windows::percentile};
+use crate::bench::neighbour::{
+    frames::Frames, load::Asked, report::Row, selection::Selection, site::Site, windows::percentile,
+};
 use anyhow::{Context, Result};
 use gogrid_model::DeviceSpec;
 use gogrid_panel_api::{PauseRequest, Request};
@@ -12,16 +14,17 @@ use tokio::process::Command;
 const BESIDE: &str = "50";
 /// Rounds of drawing alone and beside the worker.
 const ROUNDS: usize = 4;
-/// p99 of the frames beside the worker, of that alone.
+/// The p99 of the frames beside the worker, relative to that alone.
 const BAR: f64 = 1.5;
 
-/// With slices and, to show what they buy, without: beside answers and long prompts, whose batches are the longest.
-pub(super) async fn rows(sliced: &mut Site, whole: &mut Site, wanted: &Wanted) -> Result<Vec<Row>> {
+/// Measures with slices and, to show their gain, without. The load is answers and long prompts, whose batches are the
+/// longest.
+pub(super) async fn rows(sliced: &mut Site, whole: &mut Site, selection: &Selection) -> Result<Vec<Row>> {
     let name = format!("frames of 4 ms at 60 Hz, beside {BESIDE} %");
-    wanted.tell("another program's frames");
-    let with = Drawn::beside(sliced, wanted).await?;
-    wanted.tell("another program's frames beside whole batches");
-    let without = Drawn::beside(whole, wanted).await?;
+    selection.announce("another program's frames");
+    let with = Drawn::beside(sliced, selection).await?;
+    selection.announce("another program's frames beside whole batches");
+    let without = Drawn::beside(whole, selection).await?;
     Ok(vec![
         Row::new(&name, with.text(), "p99 at most 1.5 times", with.times() <= BAR, with.raw()),
         Row::told(format!("{name}, without slices"), without.text(), without.raw()),
@@ -37,19 +40,19 @@ struct Drawn {
 }
 
 impl Drawn {
-    async fn beside(site: &mut Site, wanted: &Wanted) -> Result<Self> {
+    async fn beside(site: &mut Site, selection: &Selection) -> Result<Self> {
         let mut load = site.ask(Asked::Both)?;
         load.some().await?;
         site.limit(&[("gpu", BESIDE)]).await?;
         let mut drawn = Self { alone: Vec::new(), beside: Vec::new(), kernels: None, slice_p99: 0.0 };
-        for _ in 0..wanted.part_of(ROUNDS) {
-            site.worker.order(&Request::Pause(PauseRequest::default())).await?;
-            let frames = draw(wanted.device, drawn.kernels).await?;
-            // Found while nothing else ran there.
+        for _ in 0..selection.scaled(ROUNDS) {
+            site.worker.command(&Request::Pause(PauseRequest::default())).await?;
+            let frames = draw(selection.device, drawn.kernels).await?;
+            // Calibrated while nothing else ran on the GPU.
             drawn.kernels = Some(frames.kernels);
             drawn.alone.extend(frames.ms);
-            site.worker.order(&Request::Resume).await?;
-            drawn.beside.extend(draw(wanted.device, drawn.kernels).await?.ms);
+            site.worker.command(&Request::Resume).await?;
+            drawn.beside.extend(draw(selection.device, drawn.kernels).await?.ms);
         }
         drawn.slice_p99 = site.status().await?.contribution.slice_p99_ms;
         site.unlimited().await?;

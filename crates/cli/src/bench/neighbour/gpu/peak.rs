@@ -1,19 +1,19 @@
-//! The GPU memory of the worker's process, as NVML counts it.
+//! The GPU memory of the worker's process, as counted by NVML.
 
 use crate::bench::neighbour::report::Row;
 use gogrid_limits::Gpu;
 use serde_json::json;
 
-/// The most GPU memory of the worker's process.
+/// The peak of the worker's GPU memory.
 #[derive(Debug, Default)]
 pub(super) struct Peak {
-    /// With the limit that held.
+    /// The peak, and the limit at that time.
     bytes: Option<(u64, u64)>,
     unknown: Option<String>,
 }
 
 impl Peak {
-    pub(super) fn see(&mut self, gpu: &Gpu, limit: u64) {
+    pub(super) fn record(&mut self, gpu: &Gpu, limit: u64) {
         match gpu.memory_own.clone().into_result() {
             Ok(bytes) => self.bytes = self.bytes.max(Some((bytes, limit))),
             Err(why) => self.unknown = Some(why),

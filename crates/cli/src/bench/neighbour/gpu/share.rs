@@ -1,74 +1,72 @@
-//! The GPU's time under limits, as NVML counts it and as we do.
+//! The GPU's time under limits, as counted by NVML and by the worker.
 
 use super::peak::Peak;
-use crate::{
-    bench::neighbour::{
-        Wanted,
-        load::Asked,
-        report::Row,
-        site::{SETTLE, Site},
-        windows::Accuracy,
-    },
-    worker_client::WorkerClient,
+use crate::bench::neighbour::{
+    load::Asked,
+    report::Row,
+    selection::Selection,
+    site::{SETTLE, Site},
+    windows::Accuracy,
 };
 use anyhow::Result;
 use gogrid_limits::Gpu;
 use gogrid_panel_api::{Request, Response, Status};
+use gogrid_panel_client::{ANSWER_TIMEOUT, WorkerClient};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Limits, in percent of the GPU's time.
 const LIMITS: [u32; 3] = [25, 50, 75];
-/// The limit of GPU memory beside them: what the model, its sessions and the runtime take, and half as much again.
+/// The limit of GPU memory beside them: one and a half times what model, sessions and runtime take.
 const MEMORY: &str = "3GiB";
-/// A window in which both counts are this close is right.
+/// A window is right if both counts are this close.
 const CLOSE: f64 = 0.03;
-/// Part of the windows that must be.
+/// The part of the windows that must be right.
 const WITHIN: f64 = 0.95;
-/// States that are read in a window: NVML's own means are over a sixth of a second to a second.
-const LOOK_EVERY_MS: u32 = 100;
+/// The interval of the statuses in a window. NVML averages over a sixth of a second to a second.
+const STATUS_EVERY_MS: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(1);
-/// Work is known to the worker after so long.
+/// After this time the worker has learned the cost of the work.
 const LEARNED: Duration = Duration::from_secs(12);
-/// Part of a window that slices wait, up to which nothing holds the work back: it does not fill what is lent.
+/// If slices wait for less than this part of a window, nothing holds the work back: it does not fill the limit.
 const WAITED: f64 = 0.03;
-/// The limit while the work changes: one that answers alone can fill.
+/// The limit while the work changes. Answers alone can fill it.
 const CHANGING: u32 = 25;
 /// Changes of the work, and windows after each.
 const CHANGES: usize = 6;
 const BETWEEN: usize = 6;
 
-/// A limit that the work does not fill is no miss.
+/// A limit that the work does not fill is not missed.
 const BAR: &str = "95 % within 3 points of each other and of the limit, or below it without waiting; none over by 3";
 
-/// One window, in parts of its time.
+/// One window. All fields are parts of its time.
 #[derive(Debug, Clone, Copy)]
 struct Window {
-    /// By NVML: whoever it was. The bench runs nothing else there.
+    /// By NVML, for all processes. The bench runs nothing else on the GPU.
     seen: f64,
-    /// By our own accounting.
+    /// By the worker's own accounting.
     own: f64,
-    /// In which slices waited for the pacer.
+    /// The time that slices waited for the pacer.
     waited: f64,
 }
 
-/// Looks at a site's GPU.
+/// Measures a site's GPU.
 pub(super) struct Shares<'a> {
     site: &'a mut Site,
-    wanted: &'a Wanted,
+    selection: &'a Selection,
     pub(super) peak: Peak,
 }
 
 impl<'a> Shares<'a> {
-    pub(super) fn new(site: &'a mut Site, wanted: &'a Wanted) -> Self {
-        Self { site, wanted, peak: Peak::default() }
+    pub(super) fn new(site: &'a mut Site, selection: &'a Selection) -> Self {
+        Self { site, selection, peak: Peak::default() }
     }
 
-    /// From a worker's first slice on, so that what it learns of the work on the way is part of it.
+    /// Changing work, from the worker's first slice on, so that its learning is measured too.
     pub(super) async fn changing(&mut self) -> Result<Row> {
         let (name, bar) = (format!("GPU limit {CHANGING} %, changing work"), "no window over by 3 points");
-        self.wanted.tell(&name);
+        self.selection.announce(&name);
         self.limit(&CHANGING.to_string()).await?;
         let mut seen = Vec::new();
         for asked in [Asked::Answers, Asked::Prompts].into_iter().cycle().take(CHANGES) {
@@ -93,9 +91,9 @@ impl<'a> Shares<'a> {
         let mut rows = Vec::new();
         for percent in LIMITS {
             let name = format!("GPU limit {percent} %, {work}");
-            self.wanted.tell(&name);
+            self.selection.announce(&name);
             self.limit(&percent.to_string()).await?;
-            rows.push(match self.windows(self.wanted.windows).await? {
+            rows.push(match self.windows(self.selection.windows).await? {
                 Ok(windows) => judge(name, share(percent), &windows),
                 Err(why) => Row::not_measured(name, why, BAR),
             });
@@ -110,10 +108,10 @@ impl<'a> Shares<'a> {
         Ok(())
     }
 
-    /// So many windows, or why NVML does not say.
+    /// This many windows, or why NVML does not tell.
     async fn windows(&mut self, count: usize) -> Result<Result<Vec<Window>, String>> {
         let mut follower = self.site.client().await?;
-        follower.send(&Request::Follow { every_ms: LOOK_EVERY_MS }).await?;
+        follower.send(&Request::Follow { every_ms: STATUS_EVERY_MS }).await?;
         let mut windows = Vec::with_capacity(count);
         while windows.len() < count {
             match window(&mut follower, &mut self.peak).await? {
@@ -165,7 +163,7 @@ async fn window(follower: &mut WorkerClient, peak: &mut Peak) -> Result<Result<W
             Ok(load) => seen.push(f64::from(load.total)),
             Err(why) => return Ok(Err(why)),
         }
-        peak.see(gpu, status.usage.limit_bytes);
+        peak.record(gpu, status.usage.limit_bytes);
         let elapsed = start.elapsed();
         if elapsed >= WINDOW {
             let busy = status.contribution.busy_seconds - first.contribution.busy_seconds;
@@ -179,14 +177,14 @@ async fn window(follower: &mut WorkerClient, peak: &mut Peak) -> Result<Result<W
 
 async fn next(follower: &mut WorkerClient) -> Result<Status> {
     loop {
-        if let Response::Status(status) = follower.next_within(Duration::ZERO).await? {
+        if let Response::Status(status) = follower.next_within(ANSWER_TIMEOUT).await? {
             return Ok(*status);
         }
     }
 }
 
 fn gpu(status: &Status) -> Result<&Gpu, String> {
-    let sample = status.sample.as_ref().ok_or("the machine was not looked at yet")?;
+    let sample = status.sample.as_ref().ok_or("there is no sample of the machine yet")?;
     sample.gpu.as_ref().ok_or("the worker sees no GPU")?.known().ok_or_else(|| "NVML does not answer".into())
 }
 

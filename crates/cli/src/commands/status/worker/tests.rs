@@ -37,7 +37,7 @@ fn without_a_gpu_nothing_is_said_of_one() {
 }
 
 #[test]
-fn before_the_first_look_there_is_nothing_to_tell_of_the_machine() {
+fn before_the_first_sample_nothing_is_told_of_the_machine() {
     let status = Status { sample: None, ..status() };
     assert!(describe(&status).contains("\nmachine  not looked at yet\n"), "{}", describe(&status));
 }

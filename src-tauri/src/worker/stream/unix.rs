@@ -1,9 +1,0 @@
-use gogrid_panel_api::SOCKET;
-use std::{io, path::Path};
-use tokio::net::UnixStream;
-
-pub(super) type Stream = UnixStream;
-
-pub(super) async fn connect(data: &Path) -> io::Result<Stream> {
-    UnixStream::connect(data.join(SOCKET)).await
-}
