@@ -8,7 +8,7 @@ use super::{
 use crate::{
     fleet::Model,
     generate::GenerateError,
-    planner::{self, Delays, Demand, Link},
+    planner::{self, Demand, Link},
 };
 use gogrid_wire::PeerId;
 use std::{
@@ -99,10 +99,10 @@ impl World {
         let machines: Vec<_> = self.machines.iter().filter(able).map(machine).collect();
         let Model { manifest, quant, stages, .. } = &*self.models[model];
         let demand =
-            Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.sessions, groups: &[] };
+            Demand { manifest, quant: *quant, stages: *stages, concurrency: 1, sessions: self.sessions, groups: &[] };
         // Models that compete for memory may keep each other waiting.
         let alone = self.roomy || self.models.len() == 1;
-        alone && self.trouble <= since && planner::plan(&demand, &machines, &Delays::default()).is_ok()
+        alone && self.trouble <= since && planner::plan(&demand, &machines).is_ok()
     }
 
     /// Every model is served, and nobody holds anything of a request that is over.
