@@ -6,8 +6,8 @@ use super::{
     world::{COORDINATOR, World},
 };
 use crate::{
-    fleet::Model,
     generate::GenerateError,
+    model::Model,
     planner::{self, Demand, Link},
 };
 use gogrid_wire::PeerId;
@@ -131,10 +131,11 @@ impl World {
         if left != [0; 3] {
             self.log.wrong(format_args!("sessions, requests in flight, requests waiting: {left:?}"));
         }
-        for pipeline in self.routes.now().values().flat_map(|route| &route.pipelines) {
-            let free = pipeline.room.available_permits();
-            if free != pipeline.capacity {
-                self.log.wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.capacity));
+        for pipeline in self.routes.current().values().flat_map(|route| &route.pipelines) {
+            let free = pipeline.kv_free.available_permits();
+            if free != pipeline.kv_capacity {
+                self.log
+                    .wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.kv_capacity));
             }
         }
     }

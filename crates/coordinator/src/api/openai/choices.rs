@@ -1,7 +1,7 @@
-//! One generation per choice: asked for together, read together, dropped together.
+//! A request's generations, one per choice: started together, read together, dropped together.
 
-use super::{backend::Backend, envelope::Usage, error::ApiError, options::Checked};
-use crate::generate::{Completion, Event, FinishReason, GenerateRequest, TokenEvent};
+use super::{envelope::Usage, error::ApiError, options::ValidOptions};
+use crate::generate::{Completion, Event, FinishReason, GenerateRequest, GenerationService, TokenEvent};
 use futures::{
     StreamExt,
     stream::{self, BoxStream, SelectAll},
@@ -9,9 +9,9 @@ use futures::{
 use std::cmp::Reverse;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// What to ask of the router.
+/// The generations that a request asks for.
 #[derive(Debug)]
-pub(super) struct Questions {
+pub(super) struct ChoiceRequests {
     /// The model's name.
     pub(super) model: String,
     /// The field that holds the prompts: `messages` or `prompt`.
@@ -20,13 +20,15 @@ pub(super) struct Questions {
     pub(super) prompts: Vec<Vec<u32>>,
     /// Alternatives to report for each token.
     pub(super) top_logprobs: usize,
-    /// The rest.
-    pub(super) options: Checked,
+    pub(super) options: ValidOptions,
 }
 
-/// The generations of a request. Dropping it cancels those that are not done.
-pub(super) struct Answers {
-    /// `None` says that a generation's channel closed.
+/// The generations under way. Dropping it cancels those that are not done.
+///
+/// Each generation's channel is bounded by the router, and nothing is read ahead of the client: a client that does not
+/// read stops the generations.
+pub(super) struct Choices {
+    /// Events with the index of their choice; `None` says that the choice's channel closed.
     events: SelectAll<BoxStream<'static, (usize, Option<Event>)>>,
     input: &'static str,
     /// By choice: whether its end has not come yet.
@@ -39,49 +41,48 @@ pub(super) struct Answers {
 
 /// What happened next in one choice.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum ChoiceEvent {
     /// One more token.
     Token(TokenEvent),
-    /// The choice is whole.
+    /// The choice is complete.
     Done(Completion),
 }
 
-/// One choice, whole.
+/// One complete choice.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
-    /// The text.
+pub(super) struct FinishedChoice {
     pub(super) text: String,
-    /// The tokens with their log-probabilities, if they were to be kept.
+    /// The tokens with their log-probabilities, if asked for.
     pub(super) tokens: Vec<TokenEvent>,
     /// Why it ended.
     pub(super) reason: Option<FinishReason>,
 }
 
-impl Questions {
-    /// Asks for every choice: those of the first prompt, then those of the second, and so on.
+impl ChoiceRequests {
+    /// Starts every choice: those of the first prompt, then those of the second, and so on.
     ///
-    /// The router checks each sequence before it queues it. The longest prompt goes first, so that whatever is too long
-    /// is refused before anything is queued; when the queue refuses one, dropping the others cancels them.
+    /// The router checks each sequence before it queues it. The longest prompt goes first, so that a prompt that is too
+    /// long is refused before anything is queued. If the queue refuses one choice, dropping the others cancels them.
     ///
     /// # Errors
     /// The first refusal.
-    pub(super) async fn ask(self, backend: &dyn Backend) -> Result<Answers, ApiError> {
+    pub(super) async fn start(self, service: &dyn GenerationService) -> Result<Choices, ApiError> {
         let choices = self.options.choices as usize;
-        let mut order: Vec<usize> = (0..self.prompts.len()).collect();
-        order.sort_by_key(|&prompt| Reverse(self.prompts[prompt].len()));
+        let mut longest_first: Vec<usize> = (0..self.prompts.len()).collect();
+        longest_first.sort_by_key(|&prompt| Reverse(self.prompts[prompt].len()));
         let mut events = SelectAll::new();
-        for prompt in order {
+        for prompt in longest_first {
             for choice in 0..choices {
                 let request = self.request(prompt, choice as u64);
-                let receiver =
-                    backend.generate(request).await.map_err(|error| ApiError::generate(&error, self.input))?;
+                let receiver = service.generate(request).await;
+                let receiver = receiver.map_err(|error| ApiError::generate(&error, self.input))?;
                 let index = prompt * choices + choice;
                 let closed = stream::once(async { None });
-                let both = ReceiverStream::new(receiver).map(Some).chain(closed);
-                events.push(both.map(move |event| (index, event)).boxed());
+                let until_closed = ReceiverStream::new(receiver).map(Some).chain(closed);
+                events.push(until_closed.map(move |event| (index, event)).boxed());
             }
         }
-        Ok(Answers {
+        Ok(Choices {
             events,
             input: self.input,
             open: vec![true; self.prompts.len() * choices],
@@ -106,22 +107,22 @@ impl Questions {
     }
 }
 
-impl Answers {
-    /// The next step of any choice, with the choice's index; `None` after the last one's end.
+impl Choices {
+    /// The next event of any choice, with the choice's index; `None` after the last one's end.
     ///
-    /// Cancel-safe: no step is lost when the future is dropped.
+    /// Cancel-safe: no event is lost if the future is dropped.
     ///
     /// # Errors
-    /// One of the generations failed; the request as a whole has then failed.
-    pub(super) async fn next(&mut self) -> Option<Result<(usize, Step), ApiError>> {
+    /// One of the generations failed, and with it the whole request.
+    pub(super) async fn next(&mut self) -> Option<Result<(usize, ChoiceEvent), ApiError>> {
         while self.open.contains(&true) {
             let (index, event) = self.events.next().await?;
             match event {
-                Some(Event::Token(token)) => return Some(Ok((index, Step::Token(token)))),
+                Some(Event::Token(token)) => return Some(Ok((index, ChoiceEvent::Token(token)))),
                 Some(Event::Done(completion)) => {
                     self.open[index] = false;
                     self.completion_tokens += completion.completion_tokens;
-                    return Some(Ok((index, Step::Done(completion))));
+                    return Some(Ok((index, ChoiceEvent::Done(completion))));
                 }
                 Some(Event::Failed(error)) => return Some(Err(ApiError::generate(&error, self.input))),
                 None if self.open[index] => {
@@ -133,38 +134,38 @@ impl Answers {
         None
     }
 
-    /// Tokens so far of the choices that are done, and of the prompts.
+    /// Tokens of the prompts, and of the choices that are done.
     pub(super) fn usage(&self) -> Usage {
         Usage::new(self.prompt_tokens, self.completion_tokens)
     }
 
     /// How many choices there are.
-    pub(super) fn choices(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// All choices, whole; their tokens are kept if `keep_tokens`.
+    /// All choices, complete; with their tokens if `keep_tokens`.
     ///
     /// # Errors
     /// One of the generations failed.
-    pub(super) async fn collect(mut self, keep_tokens: bool) -> Result<(Vec<Answer>, Usage), ApiError> {
-        let mut answers: Vec<Answer> = (0..self.choices()).map(|_| Answer::default()).collect();
-        while let Some(step) = self.next().await {
-            let (index, step) = step?;
-            let answer = &mut answers[index];
-            match step {
-                Step::Token(token) => {
-                    answer.text.push_str(&token.text);
+    pub(super) async fn collect(mut self, keep_tokens: bool) -> Result<(Vec<FinishedChoice>, Usage), ApiError> {
+        let mut finished: Vec<FinishedChoice> = (0..self.len()).map(|_| FinishedChoice::default()).collect();
+        while let Some(event) = self.next().await {
+            let (index, event) = event?;
+            let choice = &mut finished[index];
+            match event {
+                ChoiceEvent::Token(token) => {
+                    choice.text.push_str(&token.text);
                     if keep_tokens {
-                        answer.tokens.push(token);
+                        choice.tokens.push(token);
                     }
                 }
-                Step::Done(completion) => {
-                    answer.text.push_str(&completion.text);
-                    answer.reason = Some(completion.reason);
+                ChoiceEvent::Done(completion) => {
+                    choice.text.push_str(&completion.text);
+                    choice.reason = Some(completion.reason);
                 }
             }
         }
-        Ok((answers, self.usage()))
+        Ok((finished, self.usage()))
     }
 }
