@@ -102,7 +102,7 @@ impl Coordinator {
         let (sessions, timing) = (settings.max_sessions, Timing::default());
         let (fleet_task, fleet, routes) =
             FleetTask::new(registry, index.clone(), sessions, settings.keep_sessions, timing);
-        let router = Router::new(routes, sessions, settings.queue_capacity, timing, stop.clone());
+        let router = Router::new(routes, sessions, settings.queue_capacity, timing.starves_after, stop.clone());
         let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
         let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
         file.save(folder).map_err(data)?;

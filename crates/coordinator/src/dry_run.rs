@@ -1,14 +1,14 @@
-//! What the planner would do: `gogrid plan`. Reads the registry, changes nothing.
+//! What the planner would do, for `gogrid plan`. Reads the registry and changes nothing.
 
 mod fleet_file;
 
 pub use fleet_file::FleetFileError;
 
 use crate::{
-    planner::{self, Delays, Demand, Link, Machine, Measured, Plan, Predicted},
+    planner::{self, Demand, Link, Machine, Measured, Plan, Predicted},
     registry::{ModelRecord, Registry, RegistryError},
     settings::{Settings, SettingsError},
-    status::{Status, WorkerState},
+    status::{MeasuredStage, Status, WorkerState},
 };
 use gogrid_model::{Layers, Manifest, QuantError};
 use gogrid_wire::PeerId;
@@ -18,24 +18,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Replicas that are listed: a fleet may have room for thousands, and each takes as long to plan as the first.
-const REPLICAS: usize = 4;
+/// Replicas to list: a fleet may have memory for thousands, and each takes as long to plan as the first one.
+const MAX_REPLICAS: usize = 4;
 
 /// The machines to plan for.
 #[derive(Debug, Clone, Default)]
 pub struct DryFleet {
     machines: Vec<Machine>,
-    delays: Delays,
     names: HashMap<PeerId, String>,
-    /// What each machine's stages of each model take, which that model's plan may have again.
+    /// By model and machine, the bytes that the model's stages take there. They are free for a new plan of that model.
     held: Vec<(String, PeerId, u64)>,
-    /// What was measured of each model on each machine.
+    /// By model and machine, the measured times.
     measured: Vec<(String, PeerId, Measured)>,
-    /// The stages of each model that is served.
+    /// The stages of the first pipeline of each model that is served.
     served: HashMap<String, Vec<(PeerId, Layers)>>,
 }
 
-/// Why there is no dry run.
+/// Why a dry run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DryRunError {
     /// The registry.
@@ -44,7 +43,7 @@ pub enum DryRunError {
     /// The coordinator's settings.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// No coordinator ever ran here, and no model was added.
+    /// The folder has no registry: no coordinator ran here, and no model was added.
     #[error("there is no registry of a coordinator in {}", .0.display())]
     NoRegistry(PathBuf),
     /// The model is not in the registry.
@@ -52,13 +51,13 @@ pub enum DryRunError {
     NoModel {
         /// The name.
         name: String,
-        /// Those that are there.
+        /// The models in the registry.
         known: Vec<String>,
     },
-    /// There is none at all.
+    /// The registry has no model.
     #[error("there is no model here yet: add one with `gogrid model add`")]
     NoModels,
-    /// A record in the registry.
+    /// A manifest in the registry.
     #[error("the manifest of {model} in the registry is damaged")]
     Manifest {
         /// Which model.
@@ -67,33 +66,33 @@ pub enum DryRunError {
         #[source]
         source: serde_json::Error,
     },
-    /// A record in the registry.
+    /// A weight type in the registry.
     #[error(transparent)]
     Quant(#[from] QuantError),
 }
 
-/// What would become of one model.
+/// The plan of one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DryPlan {
     /// The model.
     pub model: String,
-    /// Why it has no place.
+    /// Why it cannot be placed; the other fields are then empty.
     pub error: Option<String>,
     /// Its stages in order.
     pub stages: Vec<DryStage>,
-    /// Milliseconds of one token of one request that has the pipeline for itself.
+    /// Milliseconds of one token of a request that has the pipeline for itself.
     pub ms_per_token: f64,
     /// Milliseconds of one token of a long prompt.
     pub ms_per_prompt_token: f64,
-    /// By how many percent more than the least possible the plan may cost.
+    /// By how many percent the plan may cost more than the best possible one.
     pub beyond_best_percent: f64,
-    /// What keeps the plan from being another, in words.
+    /// Why it has this number of stages, in words.
     pub binding: String,
-    /// Whether the coordinator, which serves the model already, would gain enough to move; null when it does not.
+    /// Whether the pipeline that serves the model now would gain enough by moving; null if none does.
     pub worth_moving: Option<bool>,
-    /// Further pipelines that the other machines have room for, by their machines; the first four.
+    /// Further pipelines on the other machines, each as its machines' names; four at most.
     pub replicas: Vec<Vec<String>>,
-    /// Machines that could keep a stage's weights ready: the stages whose loss costs most first.
+    /// Machines that could keep a stage's weights loaded, those for the stages whose loss costs most first.
     pub spares: Vec<DrySpare>,
 }
 
@@ -104,28 +103,28 @@ pub struct DryStage {
     pub machine: String,
     /// First layer, and the one after the last.
     pub layers: [usize; 2],
-    /// Of its layers, embedding and head.
+    /// Weights of its layers, embedding and head.
     pub weights_bytes: u64,
-    /// For the KV caches of sessions.
+    /// KV caches of sessions.
     pub kv_bytes: u64,
-    /// Tokens, all sessions together, that these hold.
+    /// Tokens that the KV caches hold, over all sessions.
     pub kv_tokens: u64,
-    /// Of a step's intermediate results.
+    /// Intermediate results of a step.
     pub workspace_bytes: u64,
-    /// What is planned to stay free.
+    /// Memory that is planned to stay free.
     pub headroom_bytes: u64,
-    /// Milliseconds of one token here, its hop included.
+    /// Milliseconds of one token on this stage, its hop included.
     pub ms_per_token: f64,
 }
 
-/// A machine that could take a lost stage's place.
+/// A machine that could replace a lost one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DrySpare {
     /// The stage, counted from 0.
     pub stage: usize,
     /// The machine's name.
     pub machine: String,
-    /// What it would keep, in bytes.
+    /// The weights that it would keep loaded.
     pub weights_bytes: u64,
 }
 
@@ -133,27 +132,26 @@ impl DryFleet {
     /// Reads a file of machines; see [`DryFleet::FILE`].
     ///
     /// # Errors
-    /// When it cannot be read, or a value is wrong.
+    /// The file cannot be read, or a value is wrong.
     pub fn read(path: &Path) -> Result<Self, FleetFileError> {
-        fleet_file::read(path)
+        fleet_file::read_fleet_file(path)
     }
 
-    /// What such a file looks like.
+    /// An example of such a file, with every key.
     pub const FILE: &str = fleet_file::EXAMPLE;
 
-    /// The machines that take work now, of a running coordinator.
+    /// The machines of a running coordinator that take work now.
     pub fn of_status(status: &Status) -> Self {
         let mut fleet = Self::default();
         for worker in status.workers.iter().filter(|worker| worker.state == WorkerState::Ready) {
             let (Some(id), Ok(device)) = (PeerId::from_hex(&worker.id), worker.device.parse()) else { continue };
-            let stage = |stage: &crate::status::HeldStage| stage.weights_bytes.saturating_add(stage.kv_budget_bytes);
-            fleet.held.extend(worker.stages.iter().map(|held| (held.model.clone(), id, stage(held))));
-            fleet.measured.extend(worker.stages.iter().filter_map(|held| {
-                let (held, seconds) = (held.model.clone(), held.measured?);
-                let (head, prompt_layer) =
-                    (seconds.head_ms.map(|ms| ms / 1e3), seconds.prompt_layer_ms.map(|ms| ms / 1e3));
-                Some((held, id, Measured { layer: seconds.layer_ms / 1e3, head, prompt_layer }))
-            }));
+            for stage in &worker.stages {
+                let bytes = stage.weights_bytes.saturating_add(stage.kv_budget_bytes);
+                fleet.held.push((stage.model.clone(), id, bytes));
+                if let Some(measured) = stage.measured {
+                    fleet.measured.push((stage.model.clone(), id, in_seconds(measured)));
+                }
+            }
             fleet.names.insert(id, worker.name.clone());
             fleet.machines.push(Machine {
                 id,
@@ -184,30 +182,42 @@ impl DryFleet {
         self.names.get(&id).cloned().unwrap_or_else(|| id.short())
     }
 
-    /// The machines with what stages of other models leave.
-    fn free_for(&self, model: &str) -> Vec<Machine> {
-        let held = |id: PeerId| -> u64 {
-            self.held.iter().filter(|(of, at, _)| of != model && *at == id).map(|(.., bytes)| bytes).sum()
+    /// The machines with the memory that other models leave free, and the times measured of this one.
+    fn machines_for(&self, model: &str) -> Vec<Machine> {
+        let held_by_others = |id: PeerId| -> u64 {
+            let held = self.held.iter().filter(|(other, machine, _)| other != model && *machine == id);
+            held.map(|(.., bytes)| bytes).sum()
         };
-        let measured = |id: PeerId| self.measured.iter().find(|(of, at, _)| of == model && *at == id);
-        let free = |machine: &Machine| Machine {
-            free: machine.free.saturating_sub(held(machine.id)),
-            measured: measured(machine.id).map(|(.., measured)| *measured).or(machine.measured),
+        let measured = |id: PeerId| {
+            let found = self.measured.iter().find(|(name, machine, _)| name == model && *machine == id);
+            found.map(|(.., measured)| *measured)
+        };
+        let for_model = |machine: &Machine| Machine {
+            free: machine.free.saturating_sub(held_by_others(machine.id)),
+            measured: measured(machine.id).or(machine.measured),
             ..machine.clone()
         };
-        self.machines.iter().map(free).collect()
+        self.machines.iter().map(for_model).collect()
     }
 }
 
-/// Plans every model of the registry in `folder`, or one of them, each as if the others stayed where they are, with KV
-/// memory for `lanes` whole contexts at least.
+fn in_seconds(measured: MeasuredStage) -> Measured {
+    Measured {
+        layer: measured.layer_ms / 1e3,
+        head: measured.head_ms.map(|ms| ms / 1e3),
+        prompt_layer: measured.prompt_layer_ms.map(|ms| ms / 1e3),
+    }
+}
+
+/// Plans every model of the registry in `folder`, or one of them. Each is planned as if the others stayed where they
+/// are, with KV memory for at least `concurrency` whole contexts.
 ///
 /// # Errors
-/// When there is no such model, or the registry cannot be used. A model without a place is no error.
+/// There is no such model, or the registry cannot be used. A model that cannot be placed is no error.
 pub fn dry_run(
     folder: &Path,
     model: Option<&str>,
-    lanes: usize,
+    concurrency: usize,
     fleet: &DryFleet,
 ) -> Result<Vec<DryPlan>, DryRunError> {
     if !folder.join("registry.db").exists() {
@@ -224,20 +234,25 @@ pub fn dry_run(
         let known = records.iter().map(|record| record.name.clone()).collect();
         return Err(DryRunError::NoModel { name: name.to_owned(), known });
     }
-    wanted.into_iter().map(|record| dry_plan(record, fleet, lanes, settings.max_sessions)).collect()
+    wanted.into_iter().map(|record| dry_plan(record, fleet, concurrency, settings.max_sessions)).collect()
 }
 
-fn dry_plan(record: &ModelRecord, fleet: &DryFleet, lanes: usize, sessions: usize) -> Result<DryPlan, DryRunError> {
+fn dry_plan(
+    record: &ModelRecord,
+    fleet: &DryFleet,
+    concurrency: usize,
+    sessions: usize,
+) -> Result<DryPlan, DryRunError> {
     let manifest: Manifest = serde_json::from_str(&record.manifest)
         .map_err(|source| DryRunError::Manifest { model: record.name.clone(), source })?;
     let quant = match record.quant.as_str() {
         "auto" => None,
         name => Some(name.parse()?),
     };
-    let demand = Demand { manifest: &manifest, quant, stages: record.stages, lanes, sessions, groups: &[] };
-    let machines = fleet.free_for(&record.name);
-    Ok(match planner::plan(&demand, &machines, &fleet.delays) {
-        Ok(plan) => told(record, fleet, &demand, &machines, &plan),
+    let demand = Demand { manifest: &manifest, quant, stages: record.stages, concurrency, sessions, groups: &[] };
+    let machines = fleet.machines_for(&record.name);
+    Ok(match planner::plan(&demand, &machines) {
+        Ok(plan) => describe(record, fleet, &demand, &machines, &plan),
         Err(error) => DryPlan {
             model: record.name.clone(),
             error: Some(error.to_string()),
@@ -253,7 +268,7 @@ fn dry_plan(record: &ModelRecord, fleet: &DryFleet, lanes: usize, sessions: usiz
     })
 }
 
-fn told(record: &ModelRecord, fleet: &DryFleet, demand: &Demand<'_>, machines: &[Machine], plan: &Plan) -> DryPlan {
+fn describe(record: &ModelRecord, fleet: &DryFleet, demand: &Demand<'_>, machines: &[Machine], plan: &Plan) -> DryPlan {
     let Predicted { per_token, per_prompt_token } = plan.predicted;
     let stages = plan.stages.iter().map(|stage| DryStage {
         machine: fleet.name(stage.machine),
@@ -266,9 +281,9 @@ fn told(record: &ModelRecord, fleet: &DryFleet, demand: &Demand<'_>, machines: &
         ms_per_token: stage.seconds_per_token * 1e3,
     });
     let served = fleet.served.get(&record.name);
-    let current = served.and_then(|stages| planner::predict(demand, machines, &fleet.delays, stages));
-    let named = |plan: &Plan| plan.stages.iter().map(|stage| fleet.name(stage.machine)).collect();
-    let replicas = planner::replicas(demand, machines, &fleet.delays, plan, REPLICAS);
+    let current = served.and_then(|stages| planner::predict(demand, machines, stages));
+    let machine_names = |plan: &Plan| plan.stages.iter().map(|stage| fleet.name(stage.machine)).collect();
+    let replicas = planner::replicas(demand, machines, plan, MAX_REPLICAS);
     let spares = planner::spares(demand, machines, &plan.stages).into_iter().map(|spare| DrySpare {
         stage: spare.stage,
         machine: fleet.name(spare.place.machine),
@@ -283,7 +298,7 @@ fn told(record: &ModelRecord, fleet: &DryFleet, demand: &Demand<'_>, machines: &
         beyond_best_percent: plan.beyond_best * 100.0,
         binding: plan.binding.to_string(),
         worth_moving: current.map(|current| planner::should_move(&current, &plan.predicted)),
-        replicas: replicas.iter().map(named).collect(),
+        replicas: replicas.iter().map(machine_names).collect(),
         spares: spares.collect(),
     }
 }

@@ -21,10 +21,10 @@ mod timing;
 mod track_records;
 
 pub(crate) use build::RingEnd;
-pub(crate) use models::Model;
 pub(crate) use timing::Timing;
 
 use crate::{
+    model::Model,
     planner::{Measured, Placement},
     published::{Published, Publisher, publish},
     registry::Registry,
@@ -372,7 +372,7 @@ impl FleetTask {
             ToCoordinator::Lends(lends) => self.lends(peer, lends).await,
             ToCoordinator::SessionFailed { epoch, session, error } => {
                 if let Some(build) = self.builds.get(&epoch) {
-                    build.pipeline.answer(session, crate::pipeline::Answer::Failed(error));
+                    build.pipeline.deliver(session, crate::pipeline::SessionReply::Failed(error));
                 }
             }
             ToCoordinator::Draining => self.drain(peer).await,

@@ -1,9 +1,30 @@
-//! What the API asks of the router, and what it gets back: no OpenAI JSON and no links here.
+//! What the API asks of the router, and what it gets back. Knows neither OpenAI's JSON nor links.
 
-use gogrid_model::{SamplingError, SamplingParams};
-use std::time::Duration;
+use futures::future::BoxFuture;
+use gogrid_model::{SamplingError, SamplingParams, TextModel};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
 
-/// A model that the coordinator knows, as clients see it.
+/// What serves requests: the router, and a fake in the API's tests.
+pub trait GenerationService: Send + Sync + 'static {
+    /// The models that clients may ask for, ready or not.
+    fn models(&self) -> Vec<ModelCard>;
+
+    /// The tokenizer and chat template of a model.
+    ///
+    /// # Errors
+    /// [`GenerateError::UnknownModel`], or [`GenerateError::NotReady`] while the text model is not loaded.
+    fn text(&self, model: &str) -> Result<Arc<TextModel>, GenerateError>;
+
+    /// Checks one sequence and admits or queues it. Dropping the receiver cancels the work on every stage.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or [`GenerateError::QueueFull`], before anything is computed. A later failure
+    /// arrives as [`Event::Failed`].
+    fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<mpsc::Receiver<Event>, GenerateError>>;
+}
+
+/// A model as clients see it.
 #[derive(Debug, Clone)]
 pub struct ModelCard {
     /// The name that requests use.
@@ -12,7 +33,7 @@ pub struct ModelCard {
     pub created: u64,
     /// The longest sequence, prompt and answer together, in tokens.
     pub context_length: usize,
-    /// Whether machines hold all of its layers now.
+    /// Whether a pipeline takes sessions now.
     pub ready: bool,
 }
 
@@ -29,7 +50,7 @@ pub struct GenerateRequest {
     pub max_tokens: Option<usize>,
     /// Strings that end the answer; they are not part of it.
     pub stop: Vec<String>,
-    /// How many alternatives to report beside each token's log-probability.
+    /// Alternatives to report with each token's log-probability.
     pub top_logprobs: usize,
     /// Goes on past the end-of-sequence token (benchmarks use it).
     pub ignore_eos: bool,
@@ -40,7 +61,7 @@ pub struct GenerateRequest {
 pub enum Event {
     /// One more token.
     Token(TokenEvent),
-    /// The answer is whole.
+    /// The answer is complete.
     Done(Completion),
     /// The answer cannot go on.
     Failed(GenerateError),
@@ -140,7 +161,7 @@ pub enum GenerateError {
         /// Tokens that the pipeline can hold at all.
         available: usize,
     },
-    /// As many requests wait as may.
+    /// The queue is full.
     #[error("the queue is full: {waiting} requests are waiting; try again in {} s", retry_after.as_secs())]
     QueueFull {
         /// Requests in the queue.
@@ -148,7 +169,7 @@ pub enum GenerateError {
         /// When a place may be free.
         retry_after: Duration,
     },
-    /// A machine left and no other could take over in time.
+    /// Machines left, and no others could take over in time.
     #[error(
         "the machines that served this answer left, and no others could take over in time ({delivered} tokens were delivered)"
     )]

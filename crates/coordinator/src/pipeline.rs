@@ -1,6 +1,10 @@
-//! A pipeline in service, as the router sees it: tokens go in at the first stage, candidates come back from the last.
+//! One epoch's pipeline as the router sees it: tokens go in at the first stage, candidates come back from the last.
+//!
+//! Its queues are bounded. The frames for the first stage hold three slots for each session there may be, and a session
+//! reserves the slot of its last frame, `Close`, before it sends its first one: so a session can always be closed
+//! without waiting, also while the link is blocked. A session's replies hold [`REPLIES`].
 
-use crate::resume::Kept;
+use crate::kv_reuse::RetainedKv;
 use gogrid_link::{FrameReceiver, FrameSender, LinkError};
 use gogrid_model::Candidates;
 use gogrid_wire::{
@@ -19,31 +23,36 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Frames that may wait for the first stage's link: two for each session at most, its step and its close.
-const TO_FIRST: usize = 1024;
-/// Answers that may wait for a session: one step is under way at a time, and it may fail beside.
-const PER_SESSION: usize = 4;
-/// A new measurement of a token's time counts for an eighth: a pipeline that got slow shows it within some ten tokens,
-/// and one late token does not.
-const PACE_WEIGHT: u64 = 8;
+/// Frames of one session that may wait for the first stage's link: its open, its step under way, and its close.
+const FRAMES_PER_SESSION: usize = 3;
+/// Replies that may wait for a session: one step is under way at a time, and a stage may report a failure besides. More
+/// than that breaks the protocol, and is dropped.
+const REPLIES: usize = 4;
+/// A new token time counts for an eighth of the moving average: a pipeline that got slow shows it within about ten
+/// tokens, and a single late token does not.
+const EWMA_DIVISOR: u64 = 8;
 
-/// Whether a pipeline takes sessions, and what becomes of those that it has.
+/// Whether a pipeline takes sessions, and what happens to those that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Standing {
+pub(crate) enum PipelineHealth {
     /// It takes sessions.
     Open,
-    /// An owner wants their machine for themselves soon: no new sessions, and those there are move where they can.
+    /// The owner of one of its machines needs the machine: no new sessions, and its sessions move if they can.
     Stopped,
     /// As [`Stopped`](Self::Stopped), and the pipeline ends with its last session.
     Leaving,
-    /// A machine of it does not compute, or is silent: sessions move where they can without waiting for their token.
+    /// One of its machines does not compute, or is silent: sessions move if they can, without waiting for their token.
     Stalled,
+}
+
+impl PipelineHealth {
+    const ALL: [Self; 4] = [Self::Open, Self::Stopped, Self::Leaving, Self::Stalled];
 }
 
 /// What comes back for a session.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum SessionReply {
     /// Candidates for the token at this position.
     Candidates { position: u32, candidates: Candidates },
     /// A stage gave the session up.
@@ -52,7 +61,7 @@ pub(crate) enum Answer {
 
 /// A frame for the first stage.
 #[derive(Debug)]
-pub(crate) struct ToFirst {
+pub(crate) struct FirstStageFrame {
     pub(crate) frame: StageFrame,
     pub(crate) body: Vec<u8>,
 }
@@ -60,39 +69,45 @@ pub(crate) struct ToFirst {
 /// One epoch of one model.
 pub(crate) struct Pipeline {
     pub(crate) epoch: Epoch,
-    /// Tokens of KV memory that every stage has, all sessions together.
-    pub(crate) capacity: usize,
-    /// What is left of `capacity`; a session takes its longest length before it starts.
-    pub(crate) room: Arc<Semaphore>,
-    /// Cancelled when a machine of it is lost; sessions go elsewhere.
+    /// Tokens of KV cache that every stage holds, over all sessions.
+    pub(crate) kv_capacity: usize,
+    /// The part of `kv_capacity` that is free, one permit per token. A session reserves its greatest length before it
+    /// starts.
+    pub(crate) kv_free: Arc<Semaphore>,
+    /// Cancelled when one of its machines is lost; its sessions then go elsewhere.
     pub(crate) lost: CancellationToken,
-    /// A [`Standing`]; the fleet's task alone writes it.
-    standing: AtomicU8,
-    /// Nanoseconds from a token's way in to the next one's candidates, smoothed; 0 before the first.
-    pace: AtomicU64,
-    sessions: Mutex<HashMap<SessionId, mpsc::Sender<Answer>>>,
+    /// A [`PipelineHealth`]; only the fleet's task writes it.
+    health: AtomicU8,
+    /// Moving average, in nanoseconds, of the time from sending a token to the next one's candidates; 0 before the
+    /// first.
+    token_time: AtomicU64,
+    sessions: Mutex<HashMap<SessionId, mpsc::Sender<SessionReply>>>,
     next_session: AtomicU32,
-    /// What its stages have of earlier epochs' sessions, once they are all there.
-    kept: OnceLock<Kept>,
-    to_first: mpsc::Sender<ToFirst>,
+    /// What its stages retain of earlier epochs' sessions; set when all stages are linked.
+    retained: OnceLock<RetainedKv>,
+    first_stage: mpsc::Sender<FirstStageFrame>,
 }
 
 impl Pipeline {
-    /// A pipeline, and the queue that the first stage's link empties.
-    pub(crate) fn new(epoch: Epoch, capacity: usize) -> (Arc<Self>, mpsc::Receiver<ToFirst>) {
-        let (to_first, frames) = mpsc::channel(TO_FIRST);
-        let capacity = capacity.min(Semaphore::MAX_PERMITS);
+    /// A pipeline that has at most `max_sessions` sessions at once, and the queue that the first stage's link empties.
+    pub(crate) fn new(
+        epoch: Epoch,
+        kv_capacity: usize,
+        max_sessions: usize,
+    ) -> (Arc<Self>, mpsc::Receiver<FirstStageFrame>) {
+        let (first_stage, frames) = mpsc::channel(max_sessions.max(1) * FRAMES_PER_SESSION);
+        let kv_capacity = kv_capacity.min(Semaphore::MAX_PERMITS);
         let this = Self {
             epoch,
-            capacity,
-            room: Arc::new(Semaphore::new(capacity)),
+            kv_capacity,
+            kv_free: Arc::new(Semaphore::new(kv_capacity)),
             lost: CancellationToken::new(),
-            standing: AtomicU8::new(Standing::Open as u8),
-            pace: AtomicU64::new(0),
+            health: AtomicU8::new(PipelineHealth::Open as u8),
+            token_time: AtomicU64::new(0),
             sessions: Mutex::default(),
             next_session: AtomicU32::new(1),
-            kept: OnceLock::new(),
-            to_first,
+            retained: OnceLock::new(),
+            first_stage,
         };
         (Arc::new(this), frames)
     }
@@ -102,73 +117,75 @@ impl Pipeline {
         self.lock().len()
     }
 
-    /// Whether it takes sessions.
-    pub(crate) fn standing(&self) -> Standing {
-        let standings = [Standing::Open, Standing::Stopped, Standing::Leaving, Standing::Stalled];
-        let at = self.standing.load(Ordering::Relaxed);
-        standings.into_iter().find(|standing| *standing as u8 == at).unwrap_or(Standing::Stalled)
+    pub(crate) fn health(&self) -> PipelineHealth {
+        let stored = self.health.load(Ordering::Relaxed);
+        let health = PipelineHealth::ALL.into_iter().find(|health| *health as u8 == stored);
+        health.unwrap_or(PipelineHealth::Stalled)
     }
 
-    /// Changes whether it takes sessions; true if that was news. Who waits hears of it with the next routes.
-    pub(crate) fn set_standing(&self, standing: Standing) -> bool {
-        self.standing.swap(standing as u8, Ordering::Relaxed) != standing as u8
+    /// Sets the health; returns whether it changed. Waiting requests hear of it with the next routes.
+    pub(crate) fn set_health(&self, health: PipelineHealth) -> bool {
+        self.health.swap(health as u8, Ordering::Relaxed) != health as u8
     }
 
     /// Whether new sessions may start.
     pub(crate) fn open_for_sessions(&self) -> bool {
-        self.standing() == Standing::Open && !self.lost.is_cancelled()
+        self.health() == PipelineHealth::Open && !self.lost.is_cancelled()
     }
 
-    /// Room for a session's longest length, if it is free now and nobody waits for it.
-    pub(crate) fn try_room(&self, tokens: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        self.room.clone().try_acquire_many_owned(u32::try_from(tokens).unwrap_or(u32::MAX))
+    /// Reserves KV memory for this many tokens, if it is free now and nobody waits for it.
+    pub(crate) fn try_reserve_kv(&self, tokens: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.kv_free.clone().try_acquire_many_owned(u32::try_from(tokens).unwrap_or(u32::MAX))
     }
 
-    /// Writes down how long one token took.
-    pub(crate) fn took(&self, token: Duration) {
-        let new = u64::try_from(token.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let smooth = |old: u64| if old == 0 { new } else { old - old / PACE_WEIGHT + new / PACE_WEIGHT };
-        // Two at once may lose one of the two measurements, which is no loss.
-        self.pace.store(smooth(self.pace.load(Ordering::Relaxed)), Ordering::Relaxed);
+    /// Adds one token's time to the moving average.
+    pub(crate) fn record_token_time(&self, time: Duration) {
+        let new = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let old = self.token_time.load(Ordering::Relaxed);
+        let average = if old == 0 { new } else { old - old / EWMA_DIVISOR + new / EWMA_DIVISOR };
+        // If two sessions store at once, one measurement is lost, which does not matter.
+        self.token_time.store(average, Ordering::Relaxed);
     }
 
-    /// How long a token of one more session may take, in nanoseconds: the measured time of a token, for every session.
-    /// Sessions share steps, so that it is too much for all, but in the same way; one that has not been tried counts as
-    /// the fastest.
-    pub(crate) fn predicted(&self) -> u64 {
-        self.pace.load(Ordering::Relaxed).max(1).saturating_mul(self.sessions() as u64 + 1)
+    /// How long a token of one more session may take, in nanoseconds: the measured token time, times the sessions.
+    /// Sessions share steps, so this is too high, but for all pipelines alike. A pipeline without a measurement counts
+    /// as the fastest.
+    pub(crate) fn predicted_token_time(&self) -> u64 {
+        self.token_time.load(Ordering::Relaxed).max(1).saturating_mul(self.sessions() as u64 + 1)
     }
 
-    /// Every stage is there, with so much of earlier epochs' sessions. Said once.
-    pub(crate) fn set_kept(&self, kept: Kept) {
-        drop(self.kept.set(kept));
+    /// Sets what the stages retain of earlier epochs' sessions, once, when all of them are linked.
+    pub(crate) fn set_retained(&self, retained: RetainedKv) {
+        drop(self.retained.set(retained));
     }
 
-    /// How its stages go on with a session of an earlier epoch that has so many tokens; empty where it begins anew.
-    pub(crate) fn resume(&self, session: SessionId, length: usize) -> Vec<KvReuse> {
-        self.kept.get().map_or_else(Vec::new, |kept| kept.resume(session, length))
+    /// What each stage reuses of a session of an earlier epoch that has `length` tokens; empty if it starts from
+    /// nothing.
+    pub(crate) fn plan_reuse(&self, session: SessionId, length: usize) -> Vec<KvReuse> {
+        self.retained.get().map_or_else(Vec::new, |retained| retained.plan_reuse(session, length))
     }
 
     /// Starts a session of at most `capacity` tokens on every stage. Cancel-safe.
-    pub(crate) async fn open(self: &Arc<Self>, capacity: u32, resume: Vec<KvReuse>) -> OpenSession {
-        let (answers, receiver) = mpsc::channel(PER_SESSION);
+    pub(crate) async fn open(self: &Arc<Self>, capacity: u32, reuse: Vec<KvReuse>) -> OpenSession {
+        let close_slot = self.first_stage.clone().reserve_owned().await.ok();
+        let (sender, replies) = mpsc::channel(REPLIES);
         let id = SessionId::new(self.epoch, self.next_session.fetch_add(1, Ordering::Relaxed));
-        self.lock().insert(id, answers);
-        let session = OpenSession { pipeline: self.clone(), id, answers: receiver };
-        session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity, reuse: resume }, Vec::new()).await;
+        self.lock().insert(id, sender);
+        let session = OpenSession { pipeline: self.clone(), id, replies, close_slot };
+        session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity, reuse }, Vec::new()).await;
         session
     }
 
-    /// Tells a session what came back; one that is over is not there any more.
-    pub(crate) fn answer(&self, session: SessionId, answer: Answer) {
-        if let Some(answers) = self.lock().get(&session)
-            && answers.try_send(answer).is_err()
+    /// Hands a session what came back for it; does nothing if the session is over.
+    pub(crate) fn deliver(&self, session: SessionId, reply: SessionReply) {
+        if let Some(replies) = self.lock().get(&session)
+            && replies.try_send(reply).is_err()
         {
-            tracing::warn!(epoch = %self.epoch, %session, "more answers than questions; dropped");
+            tracing::warn!(epoch = %self.epoch, %session, "more replies than steps; dropped");
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, mpsc::Sender<Answer>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, mpsc::Sender<SessionReply>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,7 +193,7 @@ impl Pipeline {
     pub(crate) async fn feed(
         &self,
         mut sender: FrameSender,
-        frames: &mut mpsc::Receiver<ToFirst>,
+        frames: &mut mpsc::Receiver<FirstStageFrame>,
     ) -> Result<(), LinkError> {
         loop {
             let next = tokio::select! {
@@ -184,9 +201,9 @@ impl Pipeline {
                 () = self.lost.cancelled() => return Ok(()),
                 next = frames.recv() => next,
             };
-            let Some(ToFirst { frame, body }) = next else { return Ok(()) };
-            // A first stage that is silent takes no more than fits the link. Half a frame is no matter then: the epoch
-            // is over, and the link ends with it.
+            let Some(FirstStageFrame { frame, body }) = next else { return Ok(()) };
+            // A send to a first stage that reads nothing ends only with the epoch. A frame that is then half sent does
+            // no harm, since the link ends with the epoch.
             tokio::select! {
                 biased;
                 () = self.lost.cancelled() => return Ok(()),
@@ -202,22 +219,24 @@ impl Pipeline {
                 Ok(StageFrame::Candidates { epoch, rows }) if epoch == self.epoch => {
                     for row in rows {
                         let candidates = Candidates { ids: row.ids, logits: row.logits, log_sum_exp: row.log_sum_exp };
-                        self.answer(row.session, Answer::Candidates { position: row.position, candidates });
+                        self.deliver(row.session, SessionReply::Candidates { position: row.position, candidates });
                     }
                 }
-                Ok(frame) => tracing::warn!(epoch = %self.epoch, got = %frame.epoch(), "frame out of place; refused"),
+                Ok(frame) => tracing::warn!(epoch = %self.epoch, got = %frame.epoch(), "unexpected frame; refused"),
                 Err(error) => return error,
             }
         }
     }
 }
 
-/// A session on every stage of a pipeline; dropping it frees what they hold, unless the pipeline is lost: then they keep
-/// it for a while.
+/// A session on every stage of a pipeline. Dropping it frees what the stages hold of it, unless the pipeline is lost:
+/// then they retain it for a while.
 pub(crate) struct OpenSession {
     pipeline: Arc<Pipeline>,
     id: SessionId,
-    answers: mpsc::Receiver<Answer>,
+    replies: mpsc::Receiver<SessionReply>,
+    /// Reserved for the session's `Close`; `None` if the pipeline's link is gone.
+    close_slot: Option<mpsc::OwnedPermit<FirstStageFrame>>,
 }
 
 impl OpenSession {
@@ -234,13 +253,13 @@ impl OpenSession {
     }
 
     /// What comes back next. Cancel-safe.
-    pub(crate) async fn answer(&mut self) -> Option<Answer> {
-        self.answers.recv().await
+    pub(crate) async fn reply(&mut self) -> Option<SessionReply> {
+        self.replies.recv().await
     }
 
     async fn send(&self, frame: StageFrame, body: Vec<u8>) {
-        // Nobody takes frames any more when the pipeline is lost, which the session hears of itself.
-        drop(self.pipeline.to_first.send(ToFirst { frame, body }).await);
+        // Fails only if the pipeline is lost, which the session sees itself.
+        drop(self.pipeline.first_stage.send(FirstStageFrame { frame, body }).await);
     }
 }
 
@@ -250,11 +269,9 @@ impl Drop for OpenSession {
         if self.pipeline.lost.is_cancelled() {
             return;
         }
-        let close =
-            ToFirst { frame: StageFrame::Close { epoch: self.pipeline.epoch, session: self.id }, body: Vec::new() };
-        if let Err(mpsc::error::TrySendError::Full(close)) = self.pipeline.to_first.try_send(close) {
-            let to_first = self.pipeline.to_first.clone();
-            tokio::spawn(async move { to_first.send(close).await });
+        if let Some(slot) = self.close_slot.take() {
+            let frame = StageFrame::Close { epoch: self.pipeline.epoch, session: self.id };
+            drop(slot.send(FirstStageFrame { frame, body: Vec::new() }));
         }
     }
 }
@@ -262,6 +279,7 @@ impl Drop for OpenSession {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
     use gogrid_link::{MemoryNet, Protocol};
     use gogrid_wire::{PeerAddr, PeerId, stage::CandidateRow};
 
@@ -271,14 +289,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_first_stage_that_takes_nothing_holds_nobody_when_the_epoch_is_over() {
+    async fn a_first_stage_that_reads_nothing_does_not_outlive_the_epoch() {
         let net = MemoryNet::default();
         let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
         let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
         let _silent = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
         let link = coordinator.accept().await.expect("accepted");
 
-        let (pipeline, mut frames) = Pipeline::new(Epoch(7), 10_000_000);
+        let (pipeline, mut frames) = Pipeline::new(Epoch(7), 10_000_000, 4);
         let session = pipeline.open(1_000_000, Vec::new()).await;
         let more_than_the_link_holds = vec![1; 1 << 20];
         session.step(0, &more_than_the_link_holds, Want { top: 1, also: Vec::new() }).await;
@@ -291,14 +309,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn candidates_of_another_epoch_or_session_reach_nobody() {
+    async fn clients_that_come_and_go_while_the_link_is_blocked_fill_the_queue_at_most() {
+        let (max_sessions, (pipeline, mut frames)) = (4, Pipeline::new(Epoch(7), 100, 4));
+        let mut sent = 0;
+        // Each opens its session and leaves, until the queue takes no more.
+        while let Some(session) = pipeline.open(10, Vec::new()).now_or_never() {
+            drop(session);
+            sent += 2;
+            assert!(sent <= max_sessions * FRAMES_PER_SESSION, "bounded");
+        }
+        assert_eq!(pipeline.sessions(), 0);
+        // Everything that was opened is closed, in this order.
+        let mut open = None;
+        while let Ok(FirstStageFrame { frame, .. }) = frames.try_recv() {
+            match frame {
+                StageFrame::Open { session, .. } => assert_eq!(open.replace(session), None),
+                StageFrame::Close { session, .. } => assert_eq!(open.take(), Some(session)),
+                frame => panic!("{frame:?}"),
+            }
+            sent -= 1;
+        }
+        assert_eq!((sent, open), (0, None), "nothing is left over");
+    }
+
+    #[tokio::test]
+    async fn candidates_of_another_epoch_or_session_are_dropped() {
         let net = MemoryNet::default();
         let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
         let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
         let mut last_stage = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
         let link = coordinator.accept().await.expect("accepted");
 
-        let (pipeline, _frames) = Pipeline::new(Epoch(7), 100);
+        let (pipeline, _frames) = Pipeline::new(Epoch(7), 100, 4);
         let mut session = pipeline.open(10, Vec::new()).await;
         let id = session.id;
         for frame in [
@@ -312,8 +354,8 @@ mod tests {
         last_stage.sender.finish().await.expect("finished");
         let gogrid_link::Link { receiver, .. } = link;
         assert!(matches!(pipeline.collect(receiver).await, LinkError::Closed(_)));
-        let Some(Answer::Candidates { position, .. }) = session.answer().await else { panic!("an answer came") };
+        let Some(SessionReply::Candidates { position, .. }) = session.reply().await else { panic!("an answer came") };
         assert_eq!(position, 4);
-        assert!(session.answers.try_recv().is_err(), "and nothing else");
+        assert!(session.replies.try_recv().is_err(), "and nothing else");
     }
 }

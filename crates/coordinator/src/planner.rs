@@ -1,160 +1,64 @@
-//! Where a model's layers go. Pure: machines and a model in, stages and their predicted times out.
+//! Decides which machines hold which layers of a model. Pure: machines and a model in, stages and predicted times out.
 //!
-//! The plan is the one with the least time per token of one request, `Σ compute + Σ hop`. Every stage costs a hop, so
-//! that a model goes to more machines only where it does not fit fewer, or where those are slower than a hop. Of plans
-//! that are equal, or nearly so, it is the one that leaves most room for sessions.
+//! # What is minimized
+//! A plan assigns contiguous layers to machines, one stage per machine. The time of one decoded token of one request is
+//! a sum over the stages, in seconds:
 //!
 //! ```text
-//! machines, model ─▶ problem (what each machine holds and takes) ─┬▶ fill   which machines, how many layers each
-//!                                                                 ├▶ route  the same where links differ by pair
-//!                                                                 └▶ cut    which layers, in a given order
-//!                    search (the best of them, and how far from the best it can be) ─▶ plan, with its binding
+//! stage = hop + 2 · delay + transfers · activation bytes / bandwidth + layers · layer time (+ head time, last stage)
 //! ```
 //!
-//! With delays that belong to machines (one way to the middle of their network) a hop's cost is a sum over machines,
-//! and `fill` is exact for layers of equal size. With delays of pairs, `route` is exact for [`route::EXACT`] machines.
-//! Beyond that, and for layers of different sizes, [`Plan::beyond_best`] bounds the distance from the best plan.
+//! `delay` is the machine's one-way delay to the coordinator; `transfers` is how often a token's activations pass the
+//! machine's link (see [`candidate_cost`]). The *cost* of a stage is that time divided by the machine's reliability
+//! (the probability that it is still there in a minute): a lost machine means that answers are computed again. The plan
+//! with the least total cost wins. Every stage costs a hop, so a model is split only if it does not fit fewer machines,
+//! or if those are slower by more than the hop.
+//!
+//! # How it is searched
+//! ```text
+//! machines, model ─▶ problem     memory and time of a stage on each machine
+//!                    ├▶ select    which machines: dynamic program over (machines, stages, ends placed, layers placed)
+//!                    ├▶ partition which layers, for machines in a given order: dynamic program over (machines, layers)
+//!                    └▶ search    both, then the partition that leaves most KV memory within 2 % of the least cost
+//!                       ├▶ binding   why this number of stages
+//!                       └▶ predict   what one request can expect
+//! ```
+//!
+//! A stage's cost depends on its machine, its role and its number of layers, but not on its neighbours. So the order of
+//! machines does not matter beyond who is first and last, and `select` is exact if all layers have the same size.
+//! If layers differ in size, `select` runs twice: assuming that every stage holds the largest layers (its result always
+//! fits) and assuming the smallest ones (its cost is a lower bound). [`Plan::beyond_best`] is the gap between the plan
+//! and the lower bound.
 
 mod binding;
-mod cut;
-mod fill;
+mod candidate_cost;
+mod demand;
 mod machine;
 mod memory;
-mod moves;
+mod partition;
+mod placement;
+mod plan;
 mod predict;
 mod problem;
 mod prune;
 mod reliability;
 mod repair;
-mod route;
+mod replicas;
 mod search;
-mod seat;
+mod select;
 mod spares;
 mod speed;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use binding::Binding;
-pub(crate) use machine::{Delays, Link, Machine};
-pub(crate) use memory::{Memory, PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU};
-pub(crate) use moves::should_move;
-pub(crate) use predict::{Predicted, predict};
+pub(crate) use demand::Demand;
+pub(crate) use machine::{Link, Machine};
+pub(crate) use memory::{PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU};
+pub(crate) use placement::Placement;
+pub(crate) use plan::{Plan, PlanError, plan};
+pub(crate) use predict::{Predicted, predict, should_move};
 pub(crate) use reliability::Reliability;
-pub(crate) use repair::{placed, repair};
-pub(crate) use spares::{replicas, spares};
+pub(crate) use repair::{repair, restore};
+pub(crate) use replicas::replicas;
+pub(crate) use spares::spares;
 pub(crate) use speed::Measured;
-
-use gogrid_model::{DeviceKind, Layers, Manifest, Quant};
-use gogrid_wire::PeerId;
-use problem::Problem;
-
-/// What is to be placed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Demand<'a> {
-    pub(crate) manifest: &'a Manifest,
-    /// The weight type; `None` is each device's default.
-    pub(crate) quant: Option<Quant>,
-    /// The fewest stages.
-    pub(crate) stages: usize,
-    /// Sessions at once that KV memory is needed for, each with a whole context.
-    pub(crate) lanes: usize,
-    /// Sessions that it is wanted for, as far as memory goes.
-    pub(crate) sessions: usize,
-    /// The groups whose machines may serve it; all machines where there is none.
-    pub(crate) groups: &'a [String],
-}
-
-impl Demand<'_> {
-    fn quant(&self, kind: DeviceKind) -> Quant {
-        self.quant.unwrap_or_else(|| self.manifest.default_quant(kind))
-    }
-
-    fn layers(&self) -> usize {
-        self.manifest.config.layers
-    }
-
-    fn allows(&self, machine: &Machine) -> bool {
-        self.groups.is_empty() || machine.groups.iter().any(|group| self.groups.contains(group))
-    }
-}
-
-/// One stage's place.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Placement {
-    pub(crate) machine: PeerId,
-    pub(crate) layers: Layers,
-    /// Memory for KV caches, in bytes.
-    pub(crate) kv_budget: u64,
-    /// How many tokens, all sessions together, that is.
-    pub(crate) kv_tokens: u64,
-    /// What the stage takes of the machine's lent memory.
-    pub(crate) memory: Memory,
-    /// Of one token, its hop included.
-    pub(crate) seconds_per_token: f64,
-}
-
-impl Placement {
-    /// Whether it is the same stage of a model on the same machine: what is in memory there for one serves the other.
-    pub(crate) fn is_same_stage(&self, other: &Self) -> bool {
-        (self.machine, self.layers, self.kv_budget) == (other.machine, other.layers, other.kv_budget)
-    }
-}
-
-/// Stages in order, and what to expect of them.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) stages: Vec<Placement>,
-    pub(crate) predicted: Predicted,
-    /// By how much more, as a part of it, the plan's cost may exceed the least possible: 0 where the search was exact.
-    pub(crate) beyond_best: f64,
-    /// What keeps the plan from being another.
-    pub(crate) binding: Binding,
-}
-
-/// Why a model has no place; what the operator reads.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PlanError {
-    #[error("no machine is connected")]
-    NoMachines,
-    #[error("no machine of the groups {} is connected", .0.join(", "))]
-    NoGroup(Vec<String>),
-    #[error("{wanted} stages are asked for, but only {connected} machines are connected")]
-    TooFewMachines { wanted: usize, connected: usize },
-    #[error("{wanted} stages are asked for, but the model has {layers} layers")]
-    TooFewLayers { wanted: usize, layers: usize },
-    #[error(
-        "the model needs about {} MiB with the KV memory of {lanes} whole contexts and a fifth of headroom, and the {machines} connected machines lend {} MiB, which no cut of its layers fits",
-        needed >> 20, lent >> 20
-    )]
-    NoRoom { needed: u64, lanes: usize, lent: u64, machines: usize },
-}
-
-/// Places one model.
-pub(crate) fn plan(demand: &Demand<'_>, machines: &[Machine], delays: &Delays) -> Result<Plan, PlanError> {
-    let (layers, wanted) = (demand.layers(), demand.stages.max(1));
-    if machines.is_empty() {
-        return Err(PlanError::NoMachines);
-    }
-    if wanted > layers {
-        return Err(PlanError::TooFewLayers { wanted, layers });
-    }
-    let problem = Problem::new(demand, machines);
-    let connected = problem.machines.len();
-    if connected == 0 {
-        return Err(PlanError::NoGroup(demand.groups.to_vec()));
-    }
-    if wanted > connected {
-        return Err(PlanError::TooFewMachines { wanted, connected });
-    }
-    let found = search::best(&problem, delays).ok_or_else(|| PlanError::NoRoom {
-        needed: problem.need(0, Layers::all(layers)),
-        lanes: demand.lanes.max(1),
-        lent: problem.machines.iter().map(|machine| machine.free).sum(),
-        machines: connected,
-    })?;
-    let binding = Binding::of(&problem, delays, &found);
-    let ranges = cut::ranges(&found.ends);
-    let stages: Vec<_> = found.order.iter().zip(ranges).map(|(at, layers)| problem.place(*at, layers)).collect();
-    let predicted = predict::of(&problem, delays, &found.order, &found.ends);
-    Ok(Plan { stages, predicted, beyond_best: found.cost / found.least_possible - 1.0, binding })
-}

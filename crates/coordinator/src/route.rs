@@ -1,13 +1,13 @@
 //! A model's pipelines as the router sees them, and the choice among them.
 //!
-//! A model may have several pipelines, each on machines of its own. A request goes where a token of it is predicted to
-//! take least time, and waits for room in all of them at once. It stays there until its pipeline is lost, or until a
-//! machine of it is wanted back and another pipeline has room.
+//! A model may have several pipelines, each on machines of its own. A request goes to the one with the least predicted
+//! token time that has KV memory free; if none has, it waits for all of them at once. It stays there until its pipeline
+//! is lost, or until one of the pipeline's machines leaves and another pipeline has KV memory for it.
 
 use crate::{
-    fleet::Model,
     generate::GenerateError,
-    pipeline::{Pipeline, Standing},
+    model::Model,
+    pipeline::{Pipeline, PipelineHealth},
     published::Published,
 };
 use futures::future::select_all;
@@ -21,24 +21,24 @@ pub(crate) struct Route {
     pub(crate) model: Arc<Model>,
     /// The pipelines that take sessions.
     pub(crate) pipelines: Vec<Arc<Pipeline>>,
-    /// What the model waits for when there is none.
+    /// What the model waits for if no pipeline takes sessions.
     pub(crate) reason: String,
 }
 
 /// Every model's route, by name.
 pub(crate) type Routes = Arc<BTreeMap<String, Route>>;
 
-/// A place for a session: its pipeline, and the memory set aside for it there.
-pub(crate) struct Place {
+/// A session's KV memory, reserved on every stage of a pipeline until this is dropped.
+pub(crate) struct Reservation {
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) kv: OwnedSemaphorePermit,
 }
 
 impl Route {
-    /// Pipelines that take sessions now, the one that is predicted to be fastest first.
+    /// Pipelines that take sessions now, the one with the least predicted token time first.
     pub(crate) fn open(&self) -> Vec<Arc<Pipeline>> {
         let mut open: Vec<_> = self.pipelines.iter().filter(|pipeline| pipeline.open_for_sessions()).cloned().collect();
-        open.sort_by_cached_key(|pipeline| pipeline.predicted());
+        open.sort_by_cached_key(|pipeline| pipeline.predicted_token_time());
         open
     }
 
@@ -47,103 +47,114 @@ impl Route {
         self.pipelines.iter().any(|pipeline| pipeline.open_for_sessions())
     }
 
-    /// The longest sequence that an open pipeline can hold, in tokens; `None` where none is open.
-    pub(crate) fn capacity(&self) -> Option<usize> {
-        self.pipelines.iter().filter(|pipeline| pipeline.open_for_sessions()).map(|pipeline| pipeline.capacity).max()
+    /// The longest sequence, in tokens, that an open pipeline can hold; `None` if none is open.
+    pub(crate) fn kv_capacity(&self) -> Option<usize> {
+        let open = self.pipelines.iter().filter(|pipeline| pipeline.open_for_sessions());
+        open.map(|pipeline| pipeline.kv_capacity).max()
     }
 }
 
-/// What a request looks for.
-pub(crate) struct Search {
+/// Chooses a pipeline for one request, again whenever it has to move.
+pub(crate) struct PipelineSelector {
     routes: Published<Routes>,
     model: String,
-    /// Its longest length, in tokens.
+    /// The request's greatest length, in tokens.
     tokens: usize,
 }
 
-impl Search {
+impl PipelineSelector {
     pub(crate) fn new(routes: Published<Routes>, model: &str, tokens: usize) -> Self {
         Self { routes, model: model.to_owned(), tokens }
     }
 
-    /// A place in the pipeline that is predicted to be fastest of those that have room, `avoid` last; where none has
-    /// room, in the one that has it first. `within` is how long to wait for a pipeline, not for room in it. Cancel-safe.
-    pub(crate) async fn place(&mut self, avoid: Option<Epoch>, within: Duration) -> Result<Place, GenerateError> {
-        let mut until = None;
+    /// Reserves KV memory in the fastest pipeline that has it free, with `avoid` as the last choice; if none has it
+    /// free, in the first one that gets it. `within` limits the wait for a pipeline, not for its memory. Cancel-safe.
+    pub(crate) async fn reserve(
+        &mut self,
+        avoid: Option<Epoch>,
+        within: Duration,
+    ) -> Result<Reservation, GenerateError> {
+        let mut deadline = None;
         loop {
-            let route = self.routes.look().get(&self.model).cloned();
+            let route = self.routes.observe().get(&self.model).cloned();
             let route = route.ok_or_else(|| GenerateError::UnknownModel { model: self.model.clone() })?;
-            let mut open = self.fitting(&route);
+            let mut open = self.large_enough(&route);
             open.sort_by_key(|pipeline| Some(pipeline.epoch) == avoid);
-            for pipeline in &open {
-                if let Ok(room) = pipeline.try_room(self.tokens) {
-                    return Ok(Place { pipeline: pipeline.clone(), room });
-                }
-            }
             if open.is_empty() {
-                let until = *until.get_or_insert_with(|| Instant::now() + within);
-                if !matches!(tokio::time::timeout_at(until, self.routes.changed()).await, Ok(Ok(()))) {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
+                if !matches!(tokio::time::timeout_at(deadline, self.routes.changed()).await, Ok(Ok(()))) {
                     return Err(GenerateError::NotReady { model: self.model.clone(), reason: route.reason });
                 }
                 continue;
             }
-            until = None;
-            let epochs: Vec<Epoch> = open.iter().map(|pipeline| pipeline.epoch).collect();
-            let rooms = open.iter().map(|pipeline| Box::pin(pipeline.room.clone().acquire_many_owned(self.permits())));
-            let others = self.routes.clone();
-            tokio::select! {
-                biased;
-                (room, at, _) = select_all(rooms) => {
-                    let room = room.map_err(|_| GenerateError::ShuttingDown)?;
-                    return Ok(Place { pipeline: open[at].clone(), room });
+            for pipeline in &open {
+                if let Ok(kv) = pipeline.try_reserve_kv(self.tokens) {
+                    return Ok(Reservation { pipeline: pipeline.clone(), kv });
                 }
-                () = self.others_than(others, &epochs) => {}
+            }
+            deadline = None;
+            if let Some(reservation) = self.reserve_first_free(&open).await? {
+                return Ok(reservation);
             }
         }
     }
 
-    /// Waits until a session on this pipeline should go on elsewhere at once, its token under way lost. Cancel-safe.
-    pub(crate) async fn leaves_at_once(&self, pipeline: &Pipeline) {
-        let mut routes = self.routes.clone();
-        let stalled = |routes: &Routes| {
-            pipeline.standing() == Standing::Stalled
-                && routes.get(&self.model).is_some_and(|route| !self.fitting(route).is_empty())
+    /// Waits for KV memory in all of these pipelines at once. `None` if the model's open pipelines changed meanwhile.
+    async fn reserve_first_free(&self, open: &[Arc<Pipeline>]) -> Result<Option<Reservation>, GenerateError> {
+        let waits = open.iter().map(|pipeline| {
+            let permits = u32::try_from(self.tokens).unwrap_or(u32::MAX);
+            Box::pin(pipeline.kv_free.clone().acquire_many_owned(permits))
+        });
+        tokio::select! {
+            biased;
+            (kv, index, _) = select_all(waits) => {
+                let kv = kv.map_err(|_| GenerateError::ShuttingDown)?;
+                Ok(Some(Reservation { pipeline: open[index].clone(), kv }))
+            }
+            () = self.open_pipelines_changed(open) => Ok(None),
+        }
+    }
+
+    /// Waits until other pipelines than these could hold the request.
+    async fn open_pipelines_changed(&self, known: &[Arc<Pipeline>]) {
+        let is_known = |pipeline: &Arc<Pipeline>| known.iter().any(|other| other.epoch == pipeline.epoch);
+        let changed = |routes: &Routes| {
+            let open = routes.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
+            open.len() != known.len() || !open.iter().all(is_known)
         };
-        if routes.wait_for(stalled).await.is_err() {
-            // Nobody plans any more; what runs goes on.
+        if self.routes.clone().wait_for(changed).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Whether a session on this pipeline should go on elsewhere after its token: a machine is wanted back, and another
-    /// pipeline has room now.
-    pub(crate) fn leaves(&self, pipeline: &Pipeline) -> bool {
-        if pipeline.standing() == Standing::Open {
+    /// Waits until a session on this pipeline must move at once, giving up its token under way: the pipeline has
+    /// stalled, and there is another one. Cancel-safe.
+    pub(crate) async fn must_move_now(&self, pipeline: &Pipeline) {
+        let stalled = |routes: &Routes| {
+            pipeline.health() == PipelineHealth::Stalled
+                && routes.get(&self.model).is_some_and(|route| !self.large_enough(route).is_empty())
+        };
+        if self.routes.clone().wait_for(stalled).await.is_err() {
+            // The fleet's task has ended; what runs goes on.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether a session on this pipeline should move after its token: a machine of the pipeline leaves, and another
+    /// pipeline has the KV memory free now.
+    pub(crate) fn should_move(&self, pipeline: &Pipeline) -> bool {
+        if pipeline.health() == PipelineHealth::Open {
             return false;
         }
-        let routes = self.routes.now();
-        let route = routes.get(&self.model);
-        route.is_some_and(|route| self.fitting(route).iter().any(|p| p.room.available_permits() >= self.tokens))
+        let routes = self.routes.current();
+        let open = routes.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
+        open.iter().any(|other| other.kv_free.available_permits() >= self.tokens)
     }
 
-    fn fitting(&self, route: &Route) -> Vec<Arc<Pipeline>> {
+    /// Open pipelines that can hold the request's greatest length.
+    fn large_enough(&self, route: &Route) -> Vec<Arc<Pipeline>> {
         let mut open = route.open();
-        open.retain(|pipeline| pipeline.capacity >= self.tokens);
+        open.retain(|pipeline| pipeline.kv_capacity >= self.tokens);
         open
-    }
-
-    fn permits(&self) -> u32 {
-        u32::try_from(self.tokens).unwrap_or(u32::MAX)
-    }
-
-    /// Waits until the model's open pipelines are others than these.
-    async fn others_than(&self, mut routes: Published<Routes>, epochs: &[Epoch]) {
-        let changed = |routes: &Routes| {
-            let fitting = routes.get(&self.model).map(|route| self.fitting(route)).unwrap_or_default();
-            fitting.len() != epochs.len() || fitting.iter().any(|pipeline| !epochs.contains(&pipeline.epoch))
-        };
-        if routes.wait_for(changed).await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }

@@ -1,16 +1,18 @@
 //! The router: admits requests and follows each one to its end.
 //!
-//! A request is checked, then waits for a place in a bounded queue, then for KV memory of its longest length in one of
-//! its model's pipelines ([`route`](crate::route)), and then [`sequence`](crate::sequence) generates. When the pipeline
-//! is lost on the way, or a machine of it is wanted back, the request goes on over another pipeline from the tokens that
-//! it has, at once where there is one.
+//! A request is checked, then waits in a bounded queue for a concurrency permit, then for KV memory of its greatest
+//! length in one of its model's pipelines ([`route`](crate::route)), and then [`sequence`](crate::sequence) generates.
+//! If the pipeline is lost, or one of its machines leaves, the request goes on over another pipeline from the tokens
+//! that it has.
+//!
+//! Queues: at most `max_sessions` requests hold a permit, at most `queue_capacity` wait for one; any further one is
+//! refused. Each has one task and one channel of [`EVENTS`]. The waits for KV memory are among the requests with a
+//! permit.
 
 use crate::{
-    api::openai::Backend,
-    fleet::Timing,
-    generate::{Event, GenerateError, GenerateRequest, ModelCard},
+    generate::{Event, GenerateError, GenerateRequest, GenerationService, ModelCard},
     published::Published,
-    route::{Route, Routes, Search},
+    route::{PipelineSelector, Route, Routes},
     sequence::{Outcome, Sequence},
 };
 use futures::future::BoxFuture;
@@ -28,24 +30,25 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Events that may wait for a slow client before its sequence waits too.
+/// Events that may wait for a slow client before its sequence waits too: a second or two of tokens.
 const EVENTS: usize = 64;
 /// How long a request that lost its machines waits for others.
 const RECOVER_WITHIN: Duration = Duration::from_secs(30);
-/// Pipelines that a request may lose without a token from any of them: one that itself brings machines down must not
-/// take the whole fleet with it. Other requests lose these pipelines too: they get [`Timing::starves_after`] besides.
-const LOSSES: usize = 10;
-/// Pipelines that may fail a request without a token from any of them: the second shows that it is the request's fault.
-const FAILURES: usize = 2;
-/// Losses without a token after which a request starves: others have had their turn meanwhile.
-const STARVES: usize = 2;
-/// How long requests that lost their pipeline wait while others starve, so that these are replayed first: long beside
-/// the way to the pipeline, short beside what missing a machine takes.
-const STARVING_FIRST: Duration = Duration::from_millis(100);
+/// Pipelines that a request may lose without getting a token from any of them: a request that itself brings machines
+/// down must not take down the whole fleet. Other requests on these pipelines lose them too, so a request is given up
+/// only after `starves_after` besides.
+const MAX_LOSSES: usize = 10;
+/// Pipelines that may fail a request without giving it a token: the second one shows that it is the request's fault.
+const MAX_FAILURES: usize = 2;
+/// A request starves after this many losses without a token: others have had their turn meanwhile.
+const STARVING_LOSSES: usize = 2;
+/// How long requests that lost their pipeline wait while others starve, so that the starving ones are replayed first.
+/// Long compared to the way to the pipeline, short compared to noticing that a machine is lost.
+const YIELD_TO_STARVING: Duration = Duration::from_millis(100);
 /// How long a new request waits for a model that is being placed.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-/// How long a sequence waits for memory that a machine has not got, before it asks again: the time of some steps.
-const ROOM_AGAIN: Duration = Duration::from_millis(200);
+/// How long a sequence waits before it asks again for memory that a machine did not have: the time of some steps.
+const RETRY_MEMORY_AFTER: Duration = Duration::from_millis(200);
 /// What a client refused by a full queue is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -53,46 +56,54 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Router {
     routes: Published<Routes>,
-    lanes: Arc<Semaphore>,
+    /// One for each sequence that may be generated at once.
+    permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     starving: Arc<AtomicUsize>,
     queue_capacity: usize,
-    timing: Timing,
+    starves_after: Duration,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// One of those that are counted, such as a place in the queue; dropping it gives it back.
-struct Counted(Arc<AtomicUsize>);
+/// Counts one request for as long as it lives.
+struct CountGuard(Arc<AtomicUsize>);
 
-impl Drop for Counted {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
+/// How a request was let in.
+enum Admission {
+    Running(OwnedSemaphorePermit),
+    Queued(CountGuard),
+}
+
 impl Router {
-    /// `stop`: no new requests any more.
+    /// A request that loses one pipeline after the other without getting a token is not given up before
+    /// `starves_after`. After `stop` there are no new requests.
     pub(crate) fn new(
         routes: Published<Routes>,
         max_sessions: usize,
         queue_capacity: usize,
-        timing: Timing,
+        starves_after: Duration,
         stop: CancellationToken,
     ) -> Self {
         Self {
             routes,
-            lanes: Arc::new(Semaphore::new(max_sessions)),
+            permits: Arc::new(Semaphore::new(max_sessions)),
             waiting: Arc::default(),
             starving: Arc::default(),
             queue_capacity,
-            timing,
+            starves_after,
             tasks: TaskTracker::new(),
             stop,
         }
     }
 
-    /// Requests in the queue, and how many it takes.
+    /// Requests in the queue, and its capacity.
     pub(crate) fn queue(&self) -> (usize, usize) {
         (self.waiting.load(Ordering::Relaxed), self.queue_capacity)
     }
@@ -110,29 +121,39 @@ impl Router {
     }
 
     fn route(&self, model: &str) -> Result<Route, GenerateError> {
-        let route = self.routes.now().get(model).cloned();
+        let route = self.routes.current().get(model).cloned();
         route.ok_or_else(|| GenerateError::UnknownModel { model: model.to_owned() })
     }
 
-    /// Checks a request and gives it a lane or a place in the queue.
+    /// Checks a request and gives it a permit or a place in the queue.
     fn admit(&self, request: &GenerateRequest) -> Result<(Sequence, Admission), GenerateError> {
         if self.stop.is_cancelled() {
             return Err(GenerateError::ShuttingDown);
         }
         let route = self.route(&request.model)?;
         let sequence = Sequence::new(request, &route.model)?;
-        if let Some(available) = route.capacity().filter(|&available| available < sequence.longest()) {
-            return Err(GenerateError::TooLarge { needed: sequence.longest(), available });
+        if let Some(available) = route.kv_capacity().filter(|&available| available < sequence.max_length()) {
+            return Err(GenerateError::TooLarge { needed: sequence.max_length(), available });
         }
-        if let Ok(lane) = self.lanes.clone().try_acquire_owned() {
-            return Ok((sequence, Admission::Lane(lane)));
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok((sequence, Admission::Running(permit)));
         }
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Counted(self.waiting.clone());
+        let queued = CountGuard(self.waiting.clone());
         if ahead >= self.queue_capacity {
             return Err(GenerateError::QueueFull { waiting: ahead, retry_after: RETRY_AFTER });
         }
-        Ok((sequence, Admission::Queued(place)))
+        Ok((sequence, Admission::Queued(queued)))
+    }
+
+    /// Waits for a queued request's permit.
+    async fn permit(&self, admission: Admission) -> Result<OwnedSemaphorePermit, GenerateError> {
+        match admission {
+            Admission::Running(permit) => Ok(permit),
+            Admission::Queued(_queued) => {
+                self.permits.clone().acquire_owned().await.map_err(|_| GenerateError::ShuttingDown)
+            }
+        }
     }
 
     /// Follows one request to its end.
@@ -142,70 +163,66 @@ impl Router {
         admission: Admission,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), GenerateError> {
-        let _lane = match admission {
-            Admission::Lane(lane) => lane,
-            Admission::Queued(place) => {
-                let lane = self.lanes.clone().acquire_owned().await.map_err(|_| GenerateError::ShuttingDown)?;
-                drop(place);
-                lane
-            }
-        };
-        let mut search = Search::new(self.routes.clone(), sequence.model(), sequence.longest());
+        let _permit = self.permit(admission).await?;
+        let mut selector = PipelineSelector::new(self.routes.clone(), sequence.model(), sequence.max_length());
         let mut within = READY_WITHIN;
         let mut avoid = None;
-        let mut progress = Progress::new(&sequence);
+        let mut setbacks = Setbacks::new(&sequence);
         loop {
-            let place = match search.place(avoid, within).await {
-                Ok(place) => place,
+            let reservation = match selector.reserve(avoid, within).await {
+                Ok(reservation) => reservation,
                 Err(GenerateError::NotReady { .. }) if within == RECOVER_WITHIN => {
                     return Err(GenerateError::PipelineLost { delivered: sequence.emitted() });
                 }
                 Err(error) => return Err(error),
             };
-            let epoch = place.pipeline.epoch;
-            let outcome = sequence.run(place, &search, events).await;
+            let epoch = reservation.pipeline.epoch;
+            let outcome = sequence.run(reservation, &selector, events).await;
             within = RECOVER_WITHIN;
-            progress.note(&sequence);
+            setbacks.forget_if_progressed(&sequence);
             match outcome {
                 Outcome::Finished => return Ok(()),
                 Outcome::Moved => {}
-                Outcome::NotRetained => sequence.begin_anew(),
+                Outcome::NotRetained => sequence.forget_retained(),
                 Outcome::Lost => {
-                    progress.lost(self.timing.starves_after, &self.starving)?;
-                    if progress.starving.is_none() && self.starving.load(Ordering::Relaxed) > 0 {
-                        tokio::time::sleep(STARVING_FIRST).await;
+                    setbacks.lost(self.starves_after, &self.starving)?;
+                    if setbacks.starving.is_none() && self.starving.load(Ordering::Relaxed) > 0 {
+                        tokio::time::sleep(YIELD_TO_STARVING).await;
                     }
                 }
                 Outcome::Failed(error) => {
+                    setbacks.failures += 1;
                     let elsewhere = self.route(sequence.model())?.open().iter().any(|other| other.epoch != epoch);
-                    progress.failures += 1;
-                    if !elsewhere || progress.failures >= FAILURES {
+                    if !elsewhere || setbacks.failures >= MAX_FAILURES {
                         return Err(error);
                     }
                     tracing::warn!(%epoch, %error, "a pipeline failed a request, which goes on over another");
                     avoid = Some(epoch);
                 }
-                Outcome::HandedBack => {
-                    progress.handed_back()?;
+                Outcome::OutOfMemory => {
+                    setbacks.out_of_memory()?;
                     avoid = Some(epoch);
-                    tokio::time::sleep(ROOM_AGAIN).await;
+                    tokio::time::sleep(RETRY_MEMORY_AFTER).await;
                 }
             }
         }
     }
 }
 
-/// What befell a request since its last token. As long as it gets on in between, it may be moved again and again.
-struct Progress {
+/// What went wrong for a request since its last token. A request that gets tokens in between may move any number of
+/// times.
+struct Setbacks {
+    /// Tokens that it had then.
     emitted: usize,
     since: Instant,
     losses: usize,
-    starving: Option<Counted>,
+    /// Counts the request among the starving ones.
+    starving: Option<CountGuard>,
     failures: usize,
-    handed_back: Option<Instant>,
+    out_of_memory_since: Option<Instant>,
 }
 
-impl Progress {
+impl Setbacks {
     fn new(sequence: &Sequence) -> Self {
         Self {
             emitted: sequence.emitted(),
@@ -213,11 +230,11 @@ impl Progress {
             losses: 0,
             starving: None,
             failures: 0,
-            handed_back: None,
+            out_of_memory_since: None,
         }
     }
 
-    fn note(&mut self, sequence: &Sequence) {
+    fn forget_if_progressed(&mut self, sequence: &Sequence) {
         if sequence.emitted() > self.emitted {
             *self = Self::new(sequence);
         }
@@ -225,31 +242,26 @@ impl Progress {
 
     fn lost(&mut self, starves_after: Duration, starving: &Arc<AtomicUsize>) -> Result<(), GenerateError> {
         self.losses += 1;
-        if self.losses == STARVES {
+        if self.losses == STARVING_LOSSES {
             starving.fetch_add(1, Ordering::Relaxed);
-            self.starving = Some(Counted(starving.clone()));
+            self.starving = Some(CountGuard(starving.clone()));
         }
-        self.unless(self.losses >= LOSSES && self.since.elapsed() > starves_after)
+        self.give_up_if(self.losses >= MAX_LOSSES && self.since.elapsed() > starves_after)
     }
 
-    fn handed_back(&mut self) -> Result<(), GenerateError> {
-        let since = *self.handed_back.get_or_insert_with(Instant::now);
-        self.unless(since.elapsed() > RECOVER_WITHIN)
+    fn out_of_memory(&mut self) -> Result<(), GenerateError> {
+        let since = *self.out_of_memory_since.get_or_insert_with(Instant::now);
+        self.give_up_if(since.elapsed() > RECOVER_WITHIN)
     }
 
-    fn unless(&self, over: bool) -> Result<(), GenerateError> {
-        if over { Err(GenerateError::PipelineLost { delivered: self.emitted }) } else { Ok(()) }
+    fn give_up_if(&self, hopeless: bool) -> Result<(), GenerateError> {
+        if hopeless { Err(GenerateError::PipelineLost { delivered: self.emitted }) } else { Ok(()) }
     }
 }
 
-enum Admission {
-    Lane(OwnedSemaphorePermit),
-    Queued(Counted),
-}
-
-impl Backend for Router {
+impl GenerationService for Router {
     fn models(&self) -> Vec<ModelCard> {
-        let routes = self.routes.now();
+        let routes = self.routes.current();
         let card = |route: &Route| ModelCard {
             name: route.model.name.clone(),
             created: route.model.created,
@@ -273,7 +285,7 @@ impl Backend for Router {
                 let result = tokio::select! {
                     biased;
                     result = this.run(sequence, admission, &events) => result,
-                    // The client is gone; dropping the sequence closes its session on every stage.
+                    // The client is gone. Dropping the sequence closes its session on every stage.
                     () = closed.closed() => Ok(()),
                 };
                 if let Err(error) = result {

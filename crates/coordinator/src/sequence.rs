@@ -1,41 +1,41 @@
-//! One sequence: everything that is needed to go on with it on any pipeline. The coordinator alone samples.
+//! One sequence, with everything that is needed to continue it on any pipeline. Only the coordinator samples.
 
 use crate::{
-    fleet::Model,
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
-    pipeline::Answer,
-    route::{Place, Search},
+    model::Model,
+    pipeline::SessionReply,
+    route::{PipelineSelector, Reservation},
 };
 use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
 use gogrid_wire::{SessionId, control::SessionError, stage::Want};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 
-/// The most that one step may take, a long prompt on slow machines included; past this its pipeline is given up on.
+/// The most time for one step, a long prompt on slow machines included; then the pipeline is given up.
 const STEP_WITHIN: Duration = Duration::from_secs(600);
-/// It is waited for in parts: for as long as the coordinator itself stood still, nobody could answer, and that counts for
-/// one of them at most.
-const PARTS: u32 = 10;
+/// Timers that make up [`STEP_WITHIN`]. Nobody can answer a coordinator that stands still (a sleeping machine): that
+/// costs at most one of them.
+const STEP_TIMERS: u32 = 10;
 
 /// How a run over one pipeline ended.
 pub(crate) enum Outcome {
-    /// The answer is whole, or nobody wants it any more.
+    /// The answer is complete, or its client is gone.
     Finished,
     /// The pipeline is lost; the sequence can go on over another.
     Lost,
-    /// A machine of the pipeline is wanted back, and there is another pipeline to go on over.
+    /// A machine of the pipeline leaves, and another pipeline can take over.
     Moved,
-    /// A machine could not compute the session, or answered wrongly; another might.
+    /// A machine could not compute the session, or sent a wrong answer; another one might not.
     Failed(GenerateError),
-    /// A machine has no memory for the session (any more); the sequence can go on later.
-    HandedBack,
-    /// What it was to go on from is not there any more; it can begin anew, at once.
+    /// A machine has no memory for the session; the sequence can go on later.
+    OutOfMemory,
+    /// A stage no longer has what it should reuse; the sequence can start from nothing, at once.
     NotRetained,
 }
 
-async fn too_long() {
-    for _ in 0..PARTS {
-        tokio::time::sleep(STEP_WITHIN / PARTS).await;
+async fn step_timeout() {
+    for _ in 0..STEP_TIMERS {
+        tokio::time::sleep(STEP_WITHIN / STEP_TIMERS).await;
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Sequence {
     stops: StopScanner,
     top_logprobs: usize,
     ignore_eos: bool,
-    /// Its last session, which stages may have kept.
+    /// Its last session, which stages may retain.
     session: Option<SessionId>,
 }
 
@@ -101,63 +101,64 @@ impl Sequence {
         self.tokens.len() - self.prompt
     }
 
-    /// The most tokens, prompt and answer together, that it may reach.
-    pub(crate) fn longest(&self) -> usize {
+    /// The greatest length that it may reach, prompt and answer together, in tokens.
+    pub(crate) fn max_length(&self) -> usize {
         self.end
     }
 
-    /// Does without what stages may have kept of it.
-    pub(crate) fn begin_anew(&mut self) {
+    /// Starts from nothing in the next pipeline, without what stages may retain.
+    pub(crate) fn forget_retained(&mut self) {
         self.session = None;
     }
 
-    /// Generates over one pipeline until the end, or until it should go on over another.
+    /// Generates over one pipeline until the end, or until the sequence should go on over another one.
     pub(crate) async fn run(
         &mut self,
-        Place { pipeline, room: _room }: Place,
-        search: &Search,
+        Reservation { pipeline, kv: _kv }: Reservation,
+        selector: &PipelineSelector,
         events: &mpsc::Sender<Event>,
     ) -> Outcome {
         if self.tokens.len() >= self.end {
             return self.finish(FinishReason::Length, String::new(), events).await;
         }
         let length = self.tokens.len();
-        let resume = self.session.take().map_or_else(Vec::new, |session| pipeline.resume(session, length));
-        let mut position = resume.first().map_or(0, |first| first.keep as usize);
-        if !resume.is_empty() {
-            let kept: Vec<u32> = resume.iter().map(|stage| stage.keep).collect();
-            tracing::info!(epoch = %pipeline.epoch, length, ?kept, "a session goes on from what its stages kept");
+        let reuse = self.session.take().map_or_else(Vec::new, |session| pipeline.plan_reuse(session, length));
+        let mut position = reuse.first().map_or(0, |first| first.keep as usize);
+        if !reuse.is_empty() {
+            let kept: Vec<u32> = reuse.iter().map(|stage| stage.keep).collect();
+            tracing::info!(epoch = %pipeline.epoch, length, ?kept, "a session reuses KV caches of its stages");
         }
-        let mut replayed = !resume.is_empty();
-        let mut session = pipeline.open(self.end as u32, resume).await;
+        // Other stages than the first may compute more than one token then.
+        let mut is_replay = !reuse.is_empty();
+        let mut session = pipeline.open(self.end as u32, reuse).await;
         self.session = Some(session.id());
         loop {
-            let asked = Instant::now();
+            let sent = Instant::now();
             session.step(position as u32, &self.tokens[position..], self.want()).await;
-            let prefill = std::mem::take(&mut replayed) || self.tokens.len() - position > 1;
+            let is_prefill = std::mem::take(&mut is_replay) || self.tokens.len() - position > 1;
             position = self.tokens.len();
-            let answer = tokio::select! {
+            let reply = tokio::select! {
                 biased;
-                answer = session.answer() => answer,
+                reply = session.reply() => reply,
                 () = pipeline.lost.cancelled() => return Outcome::Lost,
-                // The sampler draws from the place in the sequence alone: the token comes out the same elsewhere.
-                () = search.leaves_at_once(&pipeline) => return Outcome::Moved,
-                () = too_long() => {
+                // Sampling depends only on the position in the sequence, so the token comes out the same elsewhere.
+                () = selector.must_move_now(&pipeline) => return Outcome::Moved,
+                () = step_timeout() => {
                     let message = format!("no answer within {} s", STEP_WITHIN.as_secs());
                     return Outcome::Failed(GenerateError::Stage { message });
                 }
             };
-            let sampled = match self.candidates(answer, position).and_then(|candidates| self.sample(&candidates)) {
+            let sampled = match self.candidates(reply, position).and_then(|candidates| self.sample(&candidates)) {
                 Ok(sampled) => sampled,
                 Err(outcome) => return outcome,
             };
-            if !prefill {
-                pipeline.took(asked.elapsed());
+            if !is_prefill {
+                pipeline.record_token_time(sent.elapsed());
             }
-            if let Some(outcome) = self.take(sampled, events).await {
+            if let Some(outcome) = self.accept(sampled, events).await {
                 return outcome;
             }
-            if search.leaves(&pipeline) {
+            if selector.should_move(&pipeline) {
                 return Outcome::Moved;
             }
         }
@@ -168,18 +169,18 @@ impl Sequence {
         Want { top: request.top as u32, also: request.also }
     }
 
-    fn candidates(&self, answer: Option<Answer>, expected: usize) -> Result<Candidates, Outcome> {
-        Err(match answer {
-            Some(Answer::Candidates { position, candidates }) if position as usize == expected => {
+    fn candidates(&self, reply: Option<SessionReply>, expected: usize) -> Result<Candidates, Outcome> {
+        Err(match reply {
+            Some(SessionReply::Candidates { position, candidates }) if position as usize == expected => {
                 return Ok(candidates);
             }
-            Some(Answer::Candidates { position, .. }) => Outcome::Failed(GenerateError::BadCandidates {
+            Some(SessionReply::Candidates { position, .. }) => Outcome::Failed(GenerateError::BadCandidates {
                 message: format!("they are for position {position}, not {expected}"),
             }),
-            // Its owner lends that machine's memory no more, or others came first: again, when there is room.
-            Some(Answer::Failed(SessionError::OutOfMemory { .. })) => Outcome::HandedBack,
-            Some(Answer::Failed(SessionError::NotRetained)) => Outcome::NotRetained,
-            Some(Answer::Failed(error)) => Outcome::Failed(GenerateError::Stage { message: error.to_string() }),
+            // The machine's owner lends less memory now, or other sessions came first.
+            Some(SessionReply::Failed(SessionError::OutOfMemory { .. })) => Outcome::OutOfMemory,
+            Some(SessionReply::Failed(SessionError::NotRetained)) => Outcome::NotRetained,
+            Some(SessionReply::Failed(error)) => Outcome::Failed(GenerateError::Stage { message: error.to_string() }),
             None => Outcome::Lost,
         })
     }
@@ -189,8 +190,8 @@ impl Sequence {
         self.sampler.sample(candidates, self.top_logprobs).map_err(|error| Outcome::Failed(bad(error)))
     }
 
-    /// Takes the next token and sends what it makes certain; `Some` when the sequence is over with it.
-    async fn take(&mut self, sampled: Sampled, events: &mpsc::Sender<Event>) -> Option<Outcome> {
+    /// Appends the next token and sends the text that it makes certain; `Some` if the sequence ends with it.
+    async fn accept(&mut self, sampled: Sampled, events: &mpsc::Sender<Event>) -> Option<Outcome> {
         self.sampler.accept(sampled.token);
         self.tokens.push(sampled.token);
         if self.model.text.is_eos(sampled.token) && !self.ignore_eos {

@@ -13,7 +13,7 @@ pub struct Status {
     pub models: Vec<ModelStatus>,
     /// Sequences being generated.
     pub sessions: usize,
-    /// Requests that wait.
+    /// Requests that wait for a concurrency permit.
     pub queue: QueueStatus,
 }
 
@@ -22,7 +22,7 @@ pub struct Status {
 pub struct QueueStatus {
     /// Requests in it.
     pub waiting: usize,
-    /// How many it takes.
+    /// The most that it takes.
     pub capacity: usize,
 }
 
@@ -33,25 +33,25 @@ pub struct WorkerStatus {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// How it is.
+    /// Its state.
     pub state: WorkerState,
-    /// What computes there, as `--device` spells it.
+    /// The device that computes, as `--device` spells it.
     pub device: String,
-    /// Memory lent, in bytes.
+    /// Lent memory, in bytes.
     pub memory_bytes: u64,
-    /// Sessions with a KV cache there, all stages together.
+    /// Sessions with a KV cache there, over all stages.
     pub sessions: u32,
     /// Its stages.
     pub stages: Vec<HeldStage>,
 }
 
-/// How a member is.
+/// A member's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
     /// Connected.
     Ready,
-    /// Connected, but its owner or a rule of theirs has stopped it.
+    /// Connected, but stopped by its owner or by one of the owner's rules.
     Stopped,
     /// Connected, and about to leave.
     Draining,
@@ -78,10 +78,10 @@ pub struct HeldStage {
     pub kv_budget_bytes: u64,
     /// Sessions with a KV cache here.
     pub sessions: u32,
-    /// Whether it serves nothing yet, and is there to take the place of one that is lost.
+    /// Whether it is a warm spare: loaded to replace a lost machine, without sessions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spare: bool,
-    /// What was measured there at the machine's allowance, once it was.
+    /// Times measured there at the machine's allowance; absent before the first measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<MeasuredStage>,
 }
@@ -110,15 +110,15 @@ pub struct ModelStatus {
     pub context_length: usize,
     /// Whether it answers now.
     pub ready: bool,
-    /// What it waits for, when not.
+    /// What it waits for, if it is not ready.
     pub reason: Option<String>,
     /// The epoch of its first pipeline.
     pub epoch: Option<u64>,
     /// The stages of its first pipeline, in order.
     pub stages: Vec<PlacedStage>,
-    /// How many pipelines it may have.
+    /// The most pipelines that it may have.
     pub replicas: usize,
-    /// All of its pipelines: those that take sessions first, and of those the oldest.
+    /// All of its pipelines: those that take sessions first, the oldest of them at the start.
     pub pipelines: Vec<PipelineStatus>,
 }
 
@@ -127,7 +127,7 @@ pub struct ModelStatus {
 pub struct PipelineStatus {
     /// Its epoch.
     pub epoch: u64,
-    /// How it is.
+    /// Its state.
     pub state: PipelineState,
     /// Sessions on it.
     pub sessions: usize,
@@ -135,7 +135,7 @@ pub struct PipelineStatus {
     pub stages: Vec<PlacedStage>,
 }
 
-/// How a pipeline is, the best first.
+/// A pipeline's state, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PipelineState {
@@ -143,11 +143,11 @@ pub enum PipelineState {
     Ready,
     /// Its stages load or link up.
     Building,
-    /// An owner has stopped a machine of it.
+    /// One of its machines was stopped by its owner.
     Stopped,
-    /// A machine of it leaves, or it is one too many: it ends with its last session.
+    /// One of its machines leaves, or the model has too many pipelines: it ends with its last session.
     Leaving,
-    /// A machine of it is silent, or does not compute.
+    /// One of its machines is silent, or does not compute.
     Stalled,
 }
 

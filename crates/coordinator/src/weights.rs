@@ -1,5 +1,9 @@
-//! The weights' HTTP server: `GET /weights/{hash}` answers one tensor's bytes, in part where the request has a range.
-//! Only who has the token that the control link gave gets any; what a worker receives it checks against the hash.
+//! The weights' HTTP server: `GET /weights/{hash}` answers with one tensor's bytes, or with the rest of them if the
+//! request has a range. It needs the bearer token that workers get over their control link. A worker checks what it
+//! receives against the hash.
+//!
+//! A response reads [`READ_BYTES`] ahead of its client. Only members have the token, and each loads a few tensors at a
+//! time, so the responses need no other bound.
 
 use axum::{
     Router,
@@ -18,10 +22,10 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
-/// Bytes read from disk at a time.
+/// Bytes read from disk at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// Where every tensor lies, by hash.
+/// The file position of every tensor, by hash.
 #[derive(Clone, Default)]
 pub(crate) struct TensorIndex(Arc<RwLock<HashMap<TensorHash, Location>>>);
 
@@ -49,7 +53,7 @@ pub(crate) fn routes(index: TensorIndex, token: &str) -> Router {
 
 async fn tensor(State(server): State<Server>, Path(hash): Path<String>, headers: HeaderMap) -> Response {
     let given = headers.get(header::AUTHORIZATION).map(|value| blake3::hash(value.as_bytes()));
-    // Hashes compare in constant time.
+    // Comparing hashes leaks no timing about the token.
     if given != Some(blake3::hash(server.authorization.as_bytes())) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -61,7 +65,7 @@ async fn tensor(State(server): State<Server>, Path(hash): Path<String>, headers:
         Some(Some(start)) if start < location.bytes => Some(start),
         Some(_) => return StatusCode::RANGE_NOT_SATISFIABLE.into_response(),
     };
-    match read(&location, start.unwrap_or(0)).await {
+    match open_body(&location, start.unwrap_or(0)).await {
         Ok(body) => {
             let length = location.bytes - start.unwrap_or(0);
             let mut response = Response::new(body);
@@ -82,12 +86,12 @@ async fn tensor(State(server): State<Server>, Path(hash): Path<String>, headers:
     }
 }
 
-/// The start of `bytes=N-`, the one form that our workers send.
+/// The start of `bytes=N-`, the only form that workers send.
 fn range_start(range: &str) -> Option<u64> {
     range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
 }
 
-async fn read(location: &Location, start: u64) -> std::io::Result<Body> {
+async fn open_body(location: &Location, start: u64) -> std::io::Result<Body> {
     let mut file = tokio::fs::File::open(&location.path).await?;
     file.seek(SeekFrom::Start(location.offset + start)).await?;
     Ok(Body::from_stream(ReaderStream::with_capacity(file.take(location.bytes - start), READ_BYTES)))

@@ -1,3 +1,5 @@
+//! A file of machines (TOML) for `gogrid plan --machines`.
+
 use super::DryFleet;
 use crate::planner::{Link, Machine, Measured};
 use bytesize::ByteSize;
@@ -5,30 +7,25 @@ use gogrid_model::{DeviceError, DeviceSpec};
 use gogrid_wire::PeerId;
 use serde::Deserialize;
 use std::{
-    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 pub(super) const EXAMPLE: &str = "\
 [[machine]]
-name = \"desk\"            # of several: desk-1, desk-2, …
-count = 3                # 1
-device = \"cuda:0\"        # \"cpu\"
+name = \"pc\"              # with count: pc-1, pc-2, …
+count = 3                # default 1
+device = \"cuda:0\"        # default \"cpu\"
 memory = \"6GiB\"          # lent for weights, KV caches and workspace
-delay_ms = 0.15          # one way to the middle of the network
+delay_ms = 0.15          # one way to the coordinator
 bandwidth_mbit = 1000
-reliability = 0.99       # the probability that it is still there in a minute; 1
+reliability = 0.99       # the probability that it is still there in a minute; default 1
 # Measured for the model at the machine's allowance; all three, or none:
-layer_ms = 0.4           # of one layer, a token that is decoded
-head_ms = 0.9            # of the head, a token that is decoded
-prompt_layer_ms = 0.01   # of one layer, a token of a prompt
+layer_ms = 0.4           # of one layer, for one decoded token
+head_ms = 0.9            # of the head, for one decoded token
+prompt_layer_ms = 0.01   # of one layer, for one prompt token";
 
-[[delay]]                # where it is not the sum of both machines' own
-between = [\"desk-1\", \"desk-3\"]
-ms = 12.5                # one way";
-
-/// The most machines of a file: more than any company lends, and planned in a second.
+/// The most machines in a file: more than any company lends, and planned in a second.
 const MOST_MACHINES: usize = 100_000;
 
 /// Why a file of machines cannot be used.
@@ -43,7 +40,7 @@ pub enum FleetFileError {
         #[source]
         source: io::Error,
     },
-    /// It is no TOML, or has an unknown key; the message names key and line.
+    /// It is not TOML, or has an unknown key; the message names key and line.
     #[error("{path} has a mistake: {message}")]
     Parse {
         /// Which file.
@@ -56,7 +53,7 @@ pub enum FleetFileError {
     Range {
         /// Which field.
         field: &'static str,
-        /// Of which machine or delay.
+        /// Of which machine.
         of: String,
         /// Its value.
         value: String,
@@ -79,8 +76,6 @@ pub enum FleetFileError {
 struct File {
     #[serde(default)]
     machine: Vec<Entry>,
-    #[serde(default)]
-    delay: Vec<Delay>,
 }
 
 #[derive(Deserialize)]
@@ -98,14 +93,7 @@ struct Entry {
     prompt_layer_ms: Option<f64>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Delay {
-    between: [String; 2],
-    ms: f64,
-}
-
-pub(super) fn read(path: &Path) -> Result<DryFleet, FleetFileError> {
+pub(super) fn read_fleet_file(path: &Path) -> Result<DryFleet, FleetFileError> {
     let text = fs::read_to_string(path).map_err(|source| FleetFileError::Read { path: path.to_owned(), source })?;
     let file: File = toml::from_str(&text)
         .map_err(|error| FleetFileError::Parse { path: path.to_owned(), message: error.to_string() })?;
@@ -122,22 +110,13 @@ fn fleet(file: File) -> Result<DryFleet, FleetFileError> {
         }
         for at in 1..=count {
             let name = if entry.count.is_some() { format!("{}-{at}", entry.name) } else { entry.name.clone() };
-            // An identity that lasts: plans of one file do not differ from run to run.
+            // The id depends on the name only, so that the same file always gives the same plan.
             let id = PeerId(*blake3::hash(name.as_bytes()).as_bytes());
             if fleet.names.insert(id, name.clone()).is_some() {
                 return Err(range("name", &name, &name, "of one machine only"));
             }
             fleet.machines.push(Machine { id, ..machine.clone() });
         }
-    }
-    let ids: HashMap<&str, PeerId> = fleet.names.iter().map(|(id, name)| (name.as_str(), *id)).collect();
-    for Delay { between: [a, b], ms } in &file.delay {
-        let of = format!("the delay between {a} and {b}");
-        let id = |name: &String| {
-            ids.get(name.as_str()).copied().ok_or_else(|| range("between", &of, name, "the name of a machine"))
-        };
-        let (a, b) = (id(a)?, id(b)?);
-        fleet.delays.set(a, b, not_negative("ms", &of, *ms)? / 1e3);
     }
     Ok(fleet)
 }
@@ -220,7 +199,6 @@ mod tests {
         assert!(error(&format!("{machine}memory = '1GiB'\ndevice = 'gpu'")).contains("device of a"));
         let twice = format!("{machine}memory = '1GiB'\n");
         assert!(error(&format!("{twice}{twice}")).contains("one machine only"));
-        let delay = "[[delay]]\nbetween = ['a', 'b']\nms = 1";
-        assert!(error(&format!("{twice}{delay}")).contains("between"));
+        assert!(error("[[delay]]\nms = 1").contains("delay"), "an unknown table");
     }
 }

@@ -2,15 +2,15 @@
 
 use super::{FleetTask, Model, ToPeer};
 use crate::{
-    pipeline::{Pipeline, ToFirst},
+    kv_reuse::RetainedKv,
+    pipeline::{FirstStageFrame, Pipeline},
     planner::{PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement},
-    resume::Kept,
 };
 use gogrid_link::Link;
 use gogrid_model::DeviceKind;
 use gogrid_wire::{
     Epoch, PeerAddr, PeerId,
-    control::{RetainedSession, Peer, StageSpec, ToWorker},
+    control::{Peer, RetainedSession, StageSpec, ToWorker},
     stage::{Refusal, Role},
 };
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Build {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) stages: Vec<BuildStage>,
     /// The queue towards the first stage, until its link is there.
-    frames: Option<mpsc::Receiver<ToFirst>>,
+    frames: Option<mpsc::Receiver<FirstStageFrame>>,
     /// Whether the last stage's link is there.
     collecting: bool,
     ready: bool,
@@ -43,7 +43,7 @@ pub(super) struct BuildStage {
 /// One of the two ends of a ring at the coordinator.
 pub(crate) enum RingEnd {
     /// Feeds the first stage.
-    First(Arc<Pipeline>, mpsc::Receiver<ToFirst>),
+    First(Arc<Pipeline>, mpsc::Receiver<FirstStageFrame>),
     /// Collects from the last stage.
     Last(Arc<Pipeline>),
 }
@@ -101,8 +101,9 @@ impl Build {
         if self.ready || !started || self.frames.is_some() || !self.collecting {
             return false;
         }
-        self.pipeline
-            .set_kept(Kept::new(self.stages.iter_mut().filter_map(|stage| stage.started.as_mut()).map(std::mem::take)));
+        self.pipeline.set_retained(RetainedKv::new(
+            self.stages.iter_mut().filter_map(|stage| stage.started.as_mut()).map(std::mem::take),
+        ));
         self.ready = true;
         true
     }
@@ -141,7 +142,8 @@ impl FleetTask {
         let replaces: Vec<Epoch> = replaces.map(|(epoch, _)| *epoch).collect();
         let Some(epoch) = self.next_epoch().await else { return };
         let capacity = placements.iter().map(|place| place.kv_tokens).min().unwrap_or(0);
-        let (pipeline, frames) = Pipeline::new(epoch, usize::try_from(capacity).unwrap_or(usize::MAX));
+        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
+        let (pipeline, frames) = Pipeline::new(epoch, capacity, self.max_sessions);
         let peers: Vec<Peer> = placements.iter().map(|place| self.peer(place.machine)).collect();
         let peer = |at: Option<usize>| at.and_then(|at| peers.get(at)).cloned().unwrap_or(Peer::Coordinator);
         let chunk = self.prefill_chunk(&placements);

@@ -1,7 +1,7 @@
 //! Pipelines that serve move to machines that would serve much better, as they come or turn out to be.
 
 use super::FleetTask;
-use crate::planner::{self, Delays, Placement, should_move};
+use crate::planner::{self, Placement, should_move};
 use gogrid_wire::Epoch;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -30,15 +30,15 @@ impl FleetTask {
 
     /// A pipeline of a model with the stages that it had better have.
     fn better(&self, model: &super::Model) -> Option<(Epoch, Vec<Placement>)> {
-        let (demand, delays) = (self.demand(model), Delays::default());
+        let demand = self.demand(model);
         let beside = self.machines(&model.name, &[]);
         let own = || self.builds.iter().filter(|(_, build)| build.model == model.name);
         own().find_map(|(epoch, build)| {
             let mut machines = self.machines(&model.name, &[*epoch]);
             machines.retain(|machine| !own().any(|(other, build)| other != epoch && build.has(machine.id)));
             let stages: Vec<_> = build.stages.iter().map(|stage| (stage.place.machine, stage.place.layers)).collect();
-            let current = planner::predict(&demand, &machines, &delays, &stages)?;
-            let best = planner::plan(&demand, &machines, &delays).ok()?;
+            let current = planner::predict(&demand, &machines, &stages)?;
+            let best = planner::plan(&demand, &machines).ok()?;
             // A stage that stays where it is takes nothing more.
             let stays = |place: &Placement| build.stages.iter().any(|stage| stage.place.is_same_stage(place));
             let has_room = |place: &Placement| {

@@ -1,28 +1,7 @@
 use super::FleetTask;
-use crate::{registry::ModelRecord, weights::TensorIndex};
-use gogrid_model::{Layers, Manifest, ManifestError, Quant, Source, TextModel};
+use crate::{model::Model, registry::ModelRecord, weights::TensorIndex};
+use gogrid_model::{Manifest, Source};
 use std::{collections::BTreeMap, sync::Arc};
-
-/// A model that can be served.
-pub(crate) struct Model {
-    pub(crate) name: String,
-    pub(crate) created: u64,
-    /// `None` is each device's default.
-    pub(crate) quant: Option<Quant>,
-    pub(crate) stages: usize,
-    /// Pipelines at once, at most.
-    pub(crate) replicas: usize,
-    pub(crate) manifest: Manifest,
-    pub(crate) text: Arc<TextModel>,
-}
-
-impl Model {
-    /// The manifest of a stage, as it travels to a worker.
-    pub(crate) fn stage_manifest(&self, layers: Layers) -> Result<Vec<u8>, ManifestError> {
-        let stage = self.manifest.for_stage(layers)?;
-        Ok(serde_json::to_vec(&stage).unwrap_or_default())
-    }
-}
 
 /// The models by name, and where their tensors lie.
 pub(super) struct Models {

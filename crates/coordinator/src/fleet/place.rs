@@ -2,7 +2,7 @@
 
 use super::{FleetTask, Model, build::Build, returning::Before};
 use crate::{
-    planner::{self, Delays, Demand, Link as MachineLink, Machine, Placement, Plan, PlanError},
+    planner::{self, Demand, Link as MachineLink, Machine, Placement, Plan, PlanError},
     route::{Route, Routes},
 };
 use gogrid_wire::{Epoch, PeerId};
@@ -96,12 +96,11 @@ impl FleetTask {
     fn successor(&self, model: &Model) -> Option<(Epoch, Plan)> {
         let mut serving = self.builds.iter().filter(|(_, build)| build.model == model.name && build.is_ready());
         serving.find_map(|(epoch, build)| {
-            let (demand, machines, delays) =
-                (self.demand(model), self.machines(&model.name, &[*epoch]), Delays::default());
-            let best = planner::plan(&demand, &machines, &delays).ok()?;
+            let (demand, machines) = (self.demand(model), self.machines(&model.name, &[*epoch]));
+            let best = planner::plan(&demand, &machines).ok()?;
             let former: Vec<Placement> = build.stages.iter().map(|stage| stage.place.clone()).collect();
             let spares = self.spares_of(&model.name);
-            Some((*epoch, planner::repair(&demand, &machines, &delays, &former, &spares, &best)?))
+            Some((*epoch, planner::repair(&demand, &machines, &former, &spares, &best)?))
         })
     }
 
@@ -112,17 +111,17 @@ impl FleetTask {
     }
 
     pub(super) fn plan_over(&self, model: &Model, machines: &[Machine]) -> Result<Plan, PlanError> {
-        let (demand, delays) = (self.demand(model), Delays::default());
-        let best = planner::plan(&demand, machines, &delays)?;
+        let demand = self.demand(model);
+        let best = planner::plan(&demand, machines)?;
         let former = self.former.get(&model.name).map(Vec::as_slice).unwrap_or_default();
         let spares = self.spares_of(&model.name);
-        Ok(planner::repair(&demand, machines, &delays, former, &spares, &best).unwrap_or(best))
+        Ok(planner::repair(&demand, machines, former, &spares, &best).unwrap_or(best))
     }
 
     pub(super) fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
         let Model { manifest, quant, stages, .. } = model;
         // One whole context is the least that is of use: most requests are far shorter, and share it.
-        Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.max_sessions, groups: &[] }
+        Demand { manifest, quant: *quant, stages: *stages, concurrency: 1, sessions: self.max_sessions, groups: &[] }
     }
 
     /// What each machine that works has left beside the stages that it holds, not counting those of some epochs, and how

@@ -1,6 +1,6 @@
 use super::{FleetTask, Worker, build::Build, spares::Spare};
 use crate::{
-    pipeline::Standing,
+    pipeline::PipelineHealth,
     planner::Placement,
     status::{
         HeldStage, MeasuredStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status,
@@ -81,12 +81,12 @@ impl FleetTask {
         });
         PipelineStatus {
             epoch: epoch.0,
-            state: match build.pipeline.standing() {
-                Standing::Open if build.is_ready() => PipelineState::Ready,
-                Standing::Open => PipelineState::Building,
-                Standing::Stopped => PipelineState::Stopped,
-                Standing::Leaving => PipelineState::Leaving,
-                Standing::Stalled => PipelineState::Stalled,
+            state: match build.pipeline.health() {
+                PipelineHealth::Open if build.is_ready() => PipelineState::Ready,
+                PipelineHealth::Open => PipelineState::Building,
+                PipelineHealth::Stopped => PipelineState::Stopped,
+                PipelineHealth::Leaving => PipelineState::Leaving,
+                PipelineHealth::Stalled => PipelineState::Stalled,
             },
             sessions: build.pipeline.sessions(),
             stages: stages.collect(),

@@ -3,7 +3,7 @@
 
 use super::{FleetTask, Model};
 use crate::{
-    planner::{self, Delays, Plan},
+    planner::{self, Plan},
     registry::unix_now,
 };
 use gogrid_model::Layers;
@@ -94,10 +94,9 @@ impl FleetTask {
         let Some(pipelines) = self.returning.by_model.get(&model.name) else { return Before::Gone };
         let (demand, machines) = (self.demand(model), self.machines_without_part(&model.name));
         let again = |stages: &Stages| {
-            let delays = Delays::default();
-            let former = planner::placed(&demand, &machines, stages)?;
-            let best = planner::plan(&demand, &machines, &delays).ok()?;
-            planner::repair(&demand, &machines, &delays, &former, &[], &best)
+            let former = planner::restore(&demand, &machines, stages)?;
+            let best = planner::plan(&demand, &machines).ok()?;
+            planner::repair(&demand, &machines, &former, &[], &best)
         };
         let connected = |stages: &Stages| stages.iter().all(|(machine, _)| self.workers.contains_key(machine));
         // Whoever did not come back in time is replaced, as a machine is that was lost.

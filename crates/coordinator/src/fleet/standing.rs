@@ -1,7 +1,7 @@
 //! Which pipelines take sessions: what the machines that they are made of say and do, and how many a model may have.
 
 use super::{FleetTask, Worker, build::Build};
-use crate::pipeline::Standing;
+use crate::pipeline::PipelineHealth;
 use gogrid_wire::Epoch;
 use std::collections::HashMap;
 
@@ -54,14 +54,14 @@ impl FleetTask {
         // In the order of their epochs, so that the youngest are too many.
         for build in self.builds.values() {
             let mut standing = self.standing(build);
-            if standing == Standing::Open && build.is_ready() {
+            if standing == PipelineHealth::Open && build.is_ready() {
                 let open = open.entry(&build.model).or_default();
                 *open += 1;
                 if *open > self.models.replicas(&build.model) {
-                    standing = Standing::Leaving;
+                    standing = PipelineHealth::Leaving;
                 }
             }
-            news |= build.pipeline.set_standing(standing);
+            news |= build.pipeline.set_health(standing);
         }
         news
     }
@@ -69,21 +69,22 @@ impl FleetTask {
     /// Pipelines that were left by their last session, as they should.
     pub(super) fn left(&self) -> Vec<Epoch> {
         let left = |build: &Build| {
-            let leaving = build.pipeline.standing() == Standing::Leaving || self.any(build, |worker| worker.draining);
+            let leaving =
+                build.pipeline.health() == PipelineHealth::Leaving || self.any(build, |worker| worker.draining);
             leaving && build.pipeline.sessions() == 0
         };
         self.builds.iter().filter(|(_, build)| left(build)).map(|(epoch, _)| *epoch).collect()
     }
 
-    fn standing(&self, build: &Build) -> Standing {
+    fn standing(&self, build: &Build) -> PipelineHealth {
         if self.any(build, |worker| !worker.lends.computes || self.is_silent(worker)) {
-            Standing::Stalled
+            PipelineHealth::Stalled
         } else if self.any(build, |worker| worker.draining) {
-            Standing::Leaving
+            PipelineHealth::Leaving
         } else if self.any(build, |worker| worker.lends.stopped.is_some()) {
-            Standing::Stopped
+            PipelineHealth::Stopped
         } else {
-            Standing::Open
+            PipelineHealth::Open
         }
     }
 

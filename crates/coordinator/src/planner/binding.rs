@@ -1,141 +1,130 @@
-//! What keeps a plan from being another, in words.
+//! Which constraints bind: why a plan has this number of stages, for the operator to read.
 
 use super::{
-    Delays, Machine,
-    cut::ranges,
-    fill::{self, shared},
-    problem::{Problem, View},
-    search::Found,
-    seat::{Role, Seat},
+    candidate_cost::{CandidateCost, LayerSizes, Role},
+    problem::Problem,
+    search::Solution,
+    select::{self, distributed_cost},
 };
+use bytesize::ByteSize;
 use gogrid_model::Layers;
 use std::fmt;
 
-/// Why so many machines, and why no more.
+/// Why a plan has neither fewer nor more stages.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Binding {
+pub(crate) struct BindingConstraints {
     stages: usize,
-    why: Why,
-    more: More,
+    why_not_fewer: FewerStages,
+    why_not_more: MoreStages,
 }
 
-/// Why not fewer.
+/// Why not fewer stages.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Why {
-    /// One holds all.
-    One,
-    /// Fewer do not hold it. In bytes: what the model needs in one piece, and the most that a machine lends.
-    Memory { needed: u64, most: u64 },
-    /// The operator asks for so many; fewer would do.
-    Asked { fewest: usize },
-    /// Fewer would hold it, and take longer.
-    Speed { fewest: usize },
+enum FewerStages {
+    /// One is the least.
+    Single,
+    /// Fewer machines do not hold the model. In bytes: what it needs in one piece, and the most that a machine lends.
+    Memory { needed: u64, most_lent: u64 },
+    /// The operator asks for this number; `fewest` would do.
+    Requested { fewest: usize },
+    /// `fewest` machines would hold the model, but take longer.
+    Slower { fewest: usize },
 }
 
-/// Why no more.
+/// Why not more stages.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum More {
-    /// Another machine would make a token slower, by so many seconds.
-    Delay(f64),
+enum MoreStages {
+    /// What the best further machine would add to the cost, in seconds a token; negative if it would save time, which
+    /// happens if the plan gave time up for memory or the search was not exact.
+    Cost(f64),
     /// No other machine holds a layer.
-    Machines,
-    /// Every layer has a machine of its own.
-    Layers,
+    NoMachine,
+    /// Every stage has one layer.
+    NoLayer,
 }
 
-impl Binding {
-    pub(super) fn of(problem: &Problem<'_>, delays: &Delays, found: &Found) -> Self {
-        let stages = found.order.len();
-        Self { stages, why: why(problem, stages), more: more(problem, delays, found) }
+impl BindingConstraints {
+    pub(super) fn of(problem: &Problem<'_>, solution: &Solution) -> Self {
+        let stages = solution.order.len();
+        Self { stages, why_not_fewer: why_not_fewer(problem, stages), why_not_more: why_not_more(problem, solution) }
     }
 }
 
-fn why(problem: &Problem<'_>, stages: usize) -> Why {
+fn why_not_fewer(problem: &Problem<'_>, stages: usize) -> FewerStages {
     if stages == 1 {
-        return Why::One;
+        return FewerStages::Single;
     }
-    // When a stage costs one and nothing else does, the cheapest plan has the fewest stages.
-    let count = |seat: Seat| Seat { layer: 0.0, fixed: [1.0; 4], ..seat };
-    let seats: Vec<Seat> = problem.seats(View::Careful, |_| 0.0).into_iter().map(count).collect();
-    let fewest = fill::cheapest(&seats, problem.layers(), 1).map_or(stages, |found| found.order.len());
+    let fewest = fewest_stages(problem).unwrap_or(stages);
     if fewest >= stages {
-        let needed = problem.need(0, Layers::all(problem.layers()));
-        return Why::Memory { needed, most: problem.machines[0].free };
+        let needed = problem.memory_needed(0, Layers::all(problem.layers()));
+        return FewerStages::Memory { needed, most_lent: problem.machines[0].free };
     }
-    if stages <= problem.demand.stages { Why::Asked { fewest } } else { Why::Speed { fewest } }
+    if stages <= problem.demand.stages { FewerStages::Requested { fewest } } else { FewerStages::Slower { fewest } }
 }
 
-/// What the best further machine would change, between the stages that are there.
-fn more(problem: &Problem<'_>, delays: &Delays, found: &Found) -> More {
-    let of = problem.layers();
-    if found.order.len() >= of {
-        return More::Layers;
+/// The fewest machines that hold the model: if each stage costs 1 and layers cost nothing, the cheapest selection has
+/// the fewest stages.
+fn fewest_stages(problem: &Problem<'_>) -> Option<usize> {
+    let candidates = problem.candidates(LayerSizes::Largest).into_iter();
+    let counted: Vec<_> =
+        candidates.map(|candidate| CandidateCost { layer: 0.0, fixed: [1.0; 4], ..candidate }).collect();
+    select::cheapest(&counted, problem.layers(), 1).map(|selection| selection.order.len())
+}
+
+fn why_not_more(problem: &Problem<'_>, solution: &Solution) -> MoreStages {
+    let layers = problem.layers();
+    if solution.order.len() >= layers {
+        return MoreStages::NoLayer;
     }
-    let seats = problem.seats_without_delay();
-    let mut has = vec![false; seats.len()];
-    found.order.iter().for_each(|at| has[*at] = true);
-    let roles = ranges(&found.ends).map(|layers| Role::of(layers, of));
-    let stages: Vec<(Seat, Role)> = found.order.iter().map(|at| seats[*at]).zip(roles).collect();
-    let machine = |seat: &Seat| problem.machines[seat.machine];
-    let way = delays.route(stages.iter().map(|(seat, _)| machine(seat)));
-    let with = |new: &Seat| {
-        if let [(one, Role::Whole)] = stages[..] {
-            // One machine that holds all becomes the first or the last of two.
-            let orders = [[(one, Role::First), (*new, Role::Last)], [(*new, Role::First), (one, Role::Last)]];
-            let way = delays.route([machine(&one), machine(new)]);
-            return orders.iter().filter_map(|order| Some(shared(order, of)? + way)).reduce(f64::min);
-        }
-        // Among more, the newcomer goes between two of them, where the detour is shortest.
-        let detour = |(a, b): (&Machine, &Machine)| {
-            delays.between(a, machine(new)) + delays.between(machine(new), b) - delays.between(a, b)
-        };
-        let pairs = stages.windows(2).map(|pair| (machine(&pair[0].0), machine(&pair[1].0)));
-        let all = [&stages[..], &[(*new, Role::Middle)]].concat();
-        Some(shared(&all, of)? + way + pairs.map(detour).reduce(f64::min)?)
-    };
-    let others = seats.iter().filter(|seat| !has[seat.machine]);
-    match others.filter_map(with).reduce(f64::min) {
-        Some(cost) => More::Delay(cost - found.cost),
-        None => More::Machines,
+    let candidates = problem.all_candidates();
+    let stages: Vec<(CandidateCost, Role)> =
+        solution.stages().map(|(machine, range)| (candidates[machine], Role::of(range, layers))).collect();
+    let unused = candidates.iter().filter(|candidate| !solution.order.contains(&candidate.machine));
+    let costs = unused.filter_map(|candidate| cost_with(&stages, *candidate, layers));
+    match costs.reduce(f64::min) {
+        Some(cost) => MoreStages::Cost(cost - solution.cost),
+        None => MoreStages::NoMachine,
     }
 }
 
-/// Bytes for people.
-struct Size(u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MIB: f64 = (1 << 20) as f64;
-        let mib = self.0 as f64 / MIB;
-        if mib < 1024.0 { write!(f, "{mib:.0} MiB") } else { write!(f, "{:.1} GiB", mib / 1024.0) }
+/// The cost of a plan's machines and one more, with the layers distributed again.
+fn cost_with(stages: &[(CandidateCost, Role)], new: CandidateCost, layers: usize) -> Option<f64> {
+    if let [(only, Role::Whole)] = stages {
+        let new_last = distributed_cost(&[(*only, Role::First), (new, Role::Last)], layers);
+        let new_first = distributed_cost(&[(new, Role::First), (*only, Role::Last)], layers);
+        return [new_last, new_first].into_iter().flatten().reduce(f64::min);
     }
+    distributed_cost(&[stages, &[(new, Role::Middle)]].concat(), layers)
 }
 
-impl fmt::Display for Binding {
+impl fmt::Display for BindingConstraints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stages = self.stages;
-        match self.why {
-            Why::One => write!(f, "one machine holds it all")?,
-            Why::Memory { needed, most } => {
-                let (needed, most) = (Size(needed), Size(most));
+        match self.why_not_fewer {
+            FewerStages::Single => write!(f, "one machine holds it all")?,
+            FewerStages::Memory { needed, most_lent } => {
+                let (needed, most_lent) = (ByteSize(needed), ByteSize(most_lent));
                 write!(
                     f,
-                    "memory: {stages} machines, because no fewer hold the {needed} that it needs in one piece with a fifth of headroom, and none lends more than {most}"
+                    "memory: {stages} machines, because no fewer hold the {needed} that it needs in one piece with a fifth of headroom, and none lends more than {most_lent}"
                 )?;
             }
-            Why::Asked { fewest } => write!(f, "the operator: {stages} stages are asked for, {fewest} would do")?,
-            Why::Speed { fewest } => {
+            FewerStages::Requested { fewest } => {
+                write!(f, "the operator: {stages} stages are asked for, {fewest} would do")?;
+            }
+            FewerStages::Slower { fewest } => {
                 write!(f, "speed: {fewest} would hold it, but a token takes less on {stages} machines")?;
             }
         }
-        match self.more {
-            More::Delay(seconds) if seconds >= 0.0 => {
+        match self.why_not_more {
+            MoreStages::Cost(seconds) if seconds >= 0.0 => {
                 write!(f, "; delay: one machine more would cost {:.2} ms a token more than it brings", seconds * 1e3)
             }
-            // What is given for room, or lost to a search that is not exact.
-            More::Delay(seconds) => write!(f, "; one machine more would bring {:.2} ms a token", -seconds * 1e3),
-            More::Machines => write!(f, "; no other machine can take a part of it"),
-            More::Layers => write!(f, "; every layer has a machine of its own"),
+            MoreStages::Cost(seconds) => {
+                write!(f, "; one machine more would bring {:.2} ms a token", -seconds * 1e3)
+            }
+            MoreStages::NoMachine => write!(f, "; no other machine can take a part of it"),
+            MoreStages::NoLayer => write!(f, "; every layer has a machine of its own"),
         }
     }
 }

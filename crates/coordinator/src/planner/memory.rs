@@ -1,6 +1,6 @@
 //! What a stage takes of a machine's memory: weights + KV caches + workspace, and headroom.
 
-use super::Demand;
+use super::demand::Demand;
 use gogrid_model::{DeviceKind, Layers, StageSizes};
 
 /// Prompt tokens per step: on a CPU a step of this size takes some 100 ms of a 1B model, on a GPU less than 10 ms of
@@ -57,13 +57,13 @@ impl Sizes {
     pub(super) fn new(demand: &Demand<'_>, kind: DeviceKind) -> Self {
         let config = &demand.manifest.config;
         let chunk = if kind == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU };
-        let tokens = |lanes: usize| (config.context_length as u64).saturating_mul(lanes.max(1) as u64);
+        let tokens = |concurrency: usize| (config.context_length as u64).saturating_mul(concurrency.max(1) as u64);
         Self {
             stages: StageSizes::new(demand.manifest, demand.quant(kind), kind),
             kv_per_number: 2 * (config.kv_heads * config.head_dim) as u64,
             workspace: config.workspace_bytes(chunk as usize + MAX_BATCH, kind),
-            least: tokens(demand.lanes),
-            wish: tokens(demand.sessions.max(demand.lanes)),
+            least: tokens(demand.concurrency),
+            wish: tokens(demand.sessions.max(demand.concurrency)),
         }
     }
 

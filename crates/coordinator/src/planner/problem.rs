@@ -1,19 +1,23 @@
+//! A model and machines, with everything worked out that does not depend on which layers go where.
+
 use super::{
-    Demand, Machine, Placement,
+    candidate_cost::{CandidateCost, LayerSizes, Role, RoleMemory},
+    demand::Demand,
+    machine::Machine,
     memory::Sizes,
-    seat::{Needs, Role, Seat},
+    placement::Placement,
     speed::Speed,
 };
 use gogrid_model::{DeviceKind, Layers, Quant};
+use gogrid_wire::PeerId;
 
-/// What a stage costs beside delay, computing and the wire: frames, threads that wake up, another batch to wait for.
-/// Peers measure 1 to 1.5 ms per stage between desktops; on loopback ours take 0.2 ms.
+/// Seconds that a stage adds to a token besides delay, computing and transfer: frames, threads that wake up, a batch to
+/// wait for. Between desktops 1 to 1.5 ms were measured per stage; on loopback it is 0.2 ms.
 pub(super) const HOP: f64 = 1.3e-3;
 
-/// Machines and a model, with everything worked out that does not depend on the cut.
 pub(super) struct Problem<'a> {
     pub(super) demand: &'a Demand<'a>,
-    /// Those that may serve it, those with the most memory first.
+    /// The machines that may serve the model, those with the most memory first. The search knows them by their index.
     pub(super) machines: Vec<&'a Machine>,
     kinds: Vec<Kind>,
 }
@@ -22,21 +26,12 @@ pub(super) struct Problem<'a> {
 struct Kind {
     kind: DeviceKind,
     sizes: Sizes,
-    /// What holds for every cut, and what may hold for some.
-    careful: Needs,
-    hopeful: Needs,
+    /// By [`LayerSizes`]: assuming the largest layers, and the smallest ones.
+    largest: RoleMemory,
+    smallest: RoleMemory,
     expected: Speed,
     /// Bytes of one token's activations.
     activation: f64,
-}
-
-/// How many layers a machine counts to hold where layers differ in size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum View {
-    /// However they are cut.
-    Careful,
-    /// With the smallest layers: for a bound that no plan is below.
-    Hopeful,
 }
 
 impl Kind {
@@ -49,8 +44,8 @@ impl Kind {
         let number = if kind == DeviceKind::Cpu && demand.quant(kind) == Quant::None { 4 } else { 2 };
         Self {
             kind,
-            careful: Needs::of(&sizes, of, u64::max),
-            hopeful: Needs::of(&sizes, of, u64::min),
+            largest: RoleMemory::new(&sizes, of, LayerSizes::Largest),
+            smallest: RoleMemory::new(&sizes, of, LayerSizes::Smallest),
             expected: Speed::expected(kind, config, layer_bytes, bytes(of, of)),
             activation: (number * config.hidden_size) as f64,
             sizes,
@@ -66,102 +61,121 @@ impl<'a> Problem<'a> {
         for machine in &machines {
             let kind = machine.device.kind();
             if !kinds.iter().any(|known| known.kind == kind) {
-                let like = machines.iter().filter(|machine| machine.device.kind() == kind);
+                let of_kind = machines.iter().filter(|machine| machine.device.kind() == kind);
                 let mut new = Kind::new(demand, kind);
-                new.expected = new.expected.among(like.filter_map(|machine| machine.measured.as_ref()));
+                new.expected = new.expected.calibrated(of_kind.filter_map(|machine| machine.measured.as_ref()));
                 kinds.push(new);
             }
         }
         Self { demand, machines, kinds }
     }
 
+    /// The model's number of layers.
     pub(super) fn layers(&self) -> usize {
         self.demand.layers()
     }
 
-    /// Whether it makes no difference which layers a stage has, only how many.
+    /// The index of a machine.
+    pub(super) fn index_of(&self, id: PeerId) -> Option<usize> {
+        self.machines.iter().position(|machine| machine.id == id)
+    }
+
+    /// Whether a stage's memory depends on its number of layers alone, not on which ones they are.
     pub(super) fn is_uniform(&self) -> bool {
-        self.kinds.iter().all(|kind| kind.careful.equals(&kind.hopeful))
+        self.kinds.iter().all(|kind| kind.largest == kind.smallest)
     }
 
     /// # Panics
-    /// When the kind is of no machine.
+    /// If no machine has this index.
     fn kind(&self, machine: usize) -> &Kind {
         let wanted = self.machines[machine].device.kind();
-        let at = self.kinds.iter().position(|kind| kind.kind == wanted);
-        &self.kinds[at.unwrap_or(usize::MAX)]
+        let index = self.kinds.iter().position(|kind| kind.kind == wanted);
+        &self.kinds[index.unwrap_or(usize::MAX)]
     }
 
-    /// The least that the machine must lend for the stage.
-    pub(super) fn need(&self, machine: usize, layers: Layers) -> u64 {
+    /// Bytes that the machine must lend for the stage.
+    pub(super) fn memory_needed(&self, machine: usize, layers: Layers) -> u64 {
         self.kind(machine).sizes.need(layers)
     }
 
-    /// The part of the machine's memory that the stage needs.
-    pub(super) fn share(&self, machine: usize, layers: Layers) -> f64 {
-        self.need(machine, layers) as f64 / self.machines[machine].free.max(1) as f64
+    pub(super) fn fits(&self, machine: usize, layers: Layers) -> bool {
+        self.memory_needed(machine, layers) <= self.machines[machine].free
     }
 
+    /// The part of the machine's memory that the stage needs.
+    pub(super) fn memory_share(&self, machine: usize, layers: Layers) -> f64 {
+        self.memory_needed(machine, layers) as f64 / self.machines[machine].free.max(1) as f64
+    }
+
+    /// The machine's times: measured, or expected of its kind of device.
     pub(super) fn speed(&self, machine: usize) -> Speed {
         let expected = self.kind(machine).expected;
         self.machines[machine].measured.as_ref().map_or(expected, |measured| expected.measured(measured))
     }
 
-    /// Seconds that a token's activations take for one way through the machine's link.
-    pub(super) fn transfer(&self, machine: usize) -> f64 {
+    /// Seconds that one token's activations take through the machine's link, one way.
+    pub(super) fn transfer_seconds(&self, machine: usize) -> f64 {
         self.kind(machine).activation / self.machines[machine].link.bandwidth
     }
 
-    /// Seconds for taking part, delays aside.
-    pub(super) fn fixed(&self, machine: usize, role: Role) -> f64 {
+    /// Seconds of one decoded token on a stage, apart from its layers.
+    pub(super) fn fixed_seconds(&self, machine: usize, role: Role) -> f64 {
+        let delays = 2.0 * self.machines[machine].link.delay;
+        let transfers = role.transfers() * self.transfer_seconds(machine);
         let head = if role.has_head() { self.speed(machine).head } else { 0.0 };
-        HOP + role.transfers() * self.transfer(machine) + head
+        HOP + delays + transfers + head
     }
 
-    /// The machine as the search sees it. A machine that is lost now and then counts as slower by so much: answers on it
-    /// are computed again, in part.
-    pub(super) fn seat(&self, machine: usize, view: View, delay: f64) -> Seat {
+    /// Seconds of one decoded token on a stage.
+    pub(super) fn stage_seconds(&self, machine: usize, layers: Layers) -> f64 {
+        let role = Role::of(layers, self.layers());
+        self.fixed_seconds(machine, role) + self.speed(machine).layer * layers.len() as f64
+    }
+
+    /// [`stage_seconds`](Self::stage_seconds) divided by the machine's reliability: if it is lost, answers on it are
+    /// partly computed again.
+    pub(super) fn stage_cost(&self, machine: usize, layers: Layers) -> f64 {
+        self.stage_seconds(machine, layers) / self.machines[machine].cost_divisor()
+    }
+
+    /// The machine as the search sees it.
+    pub(super) fn candidate(&self, machine: usize, assume: LayerSizes) -> CandidateCost {
         let (kind, free) = (self.kind(machine), self.machines[machine].free);
-        let needs = if view == View::Careful { &kind.careful } else { &kind.hopeful };
-        let weight = 1.0 / self.machines[machine].reliability.clamp(0.05, 1.0);
-        Seat {
+        let memory = match assume {
+            LayerSizes::Largest => &kind.largest,
+            LayerSizes::Smallest => &kind.smallest,
+        };
+        let divisor = self.machines[machine].cost_divisor();
+        CandidateCost {
             machine,
-            layer: self.speed(machine).layer * weight,
-            fixed: Role::ALL.map(|role| self.fixed(machine, role) * weight + 2.0 * delay),
-            most: Role::ALL.map(|role| needs.most(role, free)),
+            layer: self.speed(machine).layer / divisor,
+            fixed: Role::ALL.map(|role| self.fixed_seconds(machine, role) / divisor),
+            max_layers: Role::ALL.map(|role| memory.max_layers(role, free)),
         }
     }
 
-    /// All machines, by their places, without any delay.
-    pub(super) fn seats_without_delay(&self) -> Vec<Seat> {
-        (0..self.machines.len()).map(|machine| self.seat(machine, View::Careful, 0.0)).collect()
+    /// All machines by their index, also those that hold no layer.
+    pub(super) fn all_candidates(&self) -> Vec<CandidateCost> {
+        (0..self.machines.len()).map(|machine| self.candidate(machine, LayerSizes::Largest)).collect()
     }
 
-    /// All machines that can hold a layer, with what `delay` says of each.
-    pub(super) fn seats(&self, view: View, delay: impl Fn(usize) -> f64) -> Vec<Seat> {
-        let seats = (0..self.machines.len()).map(|machine| self.seat(machine, view, delay(machine)));
-        seats.filter(|seat| seat.most.iter().any(|most| *most > 0)).collect()
+    /// The machines that can hold a layer.
+    pub(super) fn candidates(&self, assume: LayerSizes) -> Vec<CandidateCost> {
+        let all = (0..self.machines.len()).map(|machine| self.candidate(machine, assume));
+        all.filter(|candidate| candidate.max_layers.iter().any(|layers| *layers > 0)).collect()
     }
 
-    /// Of the machines that may be chosen and have room for a stage, the one that takes least for a token, reliability
-    /// counted in.
-    pub(super) fn machine_for(&self, layers: Layers, may: impl Fn(usize) -> bool) -> Option<usize> {
-        let role = Role::of(layers, self.layers());
-        let seconds = |at: usize| {
-            let machine = self.machines[at];
-            let own = self.fixed(at, role) + self.speed(at).layer * layers.len() as f64;
-            (own + 2.0 * machine.link.delay) / machine.reliability.clamp(0.05, 1.0)
-        };
-        let fits = |at: &usize| may(*at) && self.need(*at, layers) <= self.machines[*at].free;
-        (0..self.machines.len()).filter(fits).min_by(|a, b| seconds(*a).total_cmp(&seconds(*b)))
+    /// The machine that holds the stage at the least cost, of those that `is_allowed` and have the memory.
+    pub(super) fn cheapest_machine(&self, layers: Layers, is_allowed: impl Fn(usize) -> bool) -> Option<usize> {
+        let fitting = (0..self.machines.len()).filter(|machine| is_allowed(*machine) && self.fits(*machine, layers));
+        fitting.min_by(|a, b| self.stage_cost(*a, layers).total_cmp(&self.stage_cost(*b, layers)))
     }
 
-    /// The stage with all the KV memory that is wanted and fits.
-    pub(super) fn place(&self, machine: usize, layers: Layers) -> Placement {
+    /// The stage on a machine, with the KV memory that is wanted as far as it fits.
+    pub(super) fn placement(&self, machine: usize, layers: Layers) -> Placement {
         let Machine { id, free, .. } = *self.machines[machine];
         let (memory, kv_tokens) = self.kind(machine).sizes.within(layers, free);
-        let role = Role::of(layers, self.layers());
-        let seconds_per_token = self.fixed(machine, role) + self.speed(machine).layer * layers.len() as f64;
+        let seconds_per_token = self.stage_seconds(machine, layers);
         Placement { machine: id, layers, kv_budget: memory.kv, kv_tokens, memory, seconds_per_token }
     }
 }

@@ -1,30 +1,34 @@
-use super::seat::Seat;
+use super::candidate_cost::CandidateCost;
 
 /// Leaves out machines that some best plan does without.
 ///
-/// If a best plan of at most `stages` stages uses machine *b*, and `stages` machines are each at least as good as *b* in
-/// every role (as cheap, and hold as many layers), then one of these is not in the plan, because *b* is, and takes *b*'s
-/// place at no more cost. Repeated from the worst machine on, this leaves a best plan without any such machine. It is
-/// enough to count those that were kept: being as good is transitive. So of equal machines no more stay than a pipeline
-/// can have stages.
-pub(super) fn undominated(seats: &[Seat], stages: usize) -> Vec<Seat> {
-    let mut order: Vec<usize> = (0..seats.len()).collect();
-    // A better one comes first; of equals, the one that came first.
-    let sum = |seat: &Seat| seat.layer + seat.fixed.iter().sum::<f64>();
-    order.sort_by(|a, b| sum(&seats[*a]).total_cmp(&sum(&seats[*b])).then_with(|| seats[*b].most.cmp(&seats[*a].most)));
+/// Machine *a* is as good as *b* if it costs at most as much and holds at least as many layers in every role. Suppose
+/// that a best plan of at most `stages` stages uses *b*, and that `stages` machines are as good as *b*. Since *b* takes
+/// one of the plan's places, one of these is not in the plan, and can take *b*'s place at no more cost. Repeated from
+/// the worst machine on, this gives a best plan without any machine that is left out. Being as good is transitive, so
+/// it is enough to count the machines that were kept. Of equal machines at most `stages` stay.
+pub(super) fn undominated(candidates: &[CandidateCost], stages: usize) -> Vec<CandidateCost> {
+    // The better of two comes first, so each machine is compared with all that may be as good. Of equal machines the
+    // first one stays.
+    let total = |candidate: &CandidateCost| candidate.layer + candidate.fixed.iter().sum::<f64>();
+    let mut best_first: Vec<usize> = (0..candidates.len()).collect();
+    best_first.sort_by(|a, b| {
+        let (a, b) = (&candidates[*a], &candidates[*b]);
+        total(a).total_cmp(&total(b)).then_with(|| b.max_layers.cmp(&a.max_layers))
+    });
     let mut kept: Vec<usize> = Vec::new();
-    for at in order {
-        let better = kept.iter().filter(|other| as_good(&seats[**other], &seats[at])).take(stages).count();
-        if better < stages {
-            kept.push(at);
+    for index in best_first {
+        let is_better = |other: &&usize| is_as_good(&candidates[**other], &candidates[index]);
+        if kept.iter().filter(is_better).take(stages).count() < stages {
+            kept.push(index);
         }
     }
     kept.sort_unstable();
-    kept.into_iter().map(|at| seats[at]).collect()
+    kept.into_iter().map(|index| candidates[index]).collect()
 }
 
-fn as_good(a: &Seat, b: &Seat) -> bool {
+fn is_as_good(a: &CandidateCost, b: &CandidateCost) -> bool {
     a.layer <= b.layer
         && a.fixed.iter().zip(&b.fixed).all(|(a, b)| a <= b)
-        && a.most.iter().zip(&b.most).all(|(a, b)| a >= b)
+        && a.max_layers.iter().zip(&b.max_layers).all(|(a, b)| a >= b)
 }

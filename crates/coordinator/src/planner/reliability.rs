@@ -1,39 +1,40 @@
-//! How likely a machine stays: a Beta distribution over "it is still there in a minute", with exponential decay, so that
-//! what happened long ago counts less (the beta reputation system, Jøsang and Ismail 2002).
+//! The probability that a machine is still there in a minute: the mean of a Beta distribution over minutes served and
+//! losses, `(19 + minutes) / (20 + minutes + losses)`. Both counts decay exponentially, so that old events count less
+//! (the beta reputation system, Jøsang and Ismail 2002).
 
 use std::time::Duration;
 
-/// A machine that nobody knows counts as one that was seen for twenty minutes and lost once: a newcomer is not preferred
-/// to a machine that has stayed for an hour, and one that flaps is told from it within minutes.
+/// The prior: an unknown machine counts as one that was observed for twenty minutes and lost once. So a newcomer is not
+/// preferred to a machine that has stayed for an hour, and one that flaps falls behind a newcomer within minutes.
 const PRIOR_MINUTES: f64 = 19.0;
 const PRIOR_LOSSES: f64 = 1.0;
-/// After so long, what was seen counts half: a day of trouble is forgiven within a week.
+/// Observations count half after this time: a day of trouble is forgiven within a week.
 const HALF_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// What was seen of one machine. It has no clock: time that passes is told.
+/// What was observed of one machine. It has no clock: the caller reports the time that passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Reliability {
-    /// Minutes that it was there, decayed.
+    /// Minutes that it was connected, decayed.
     pub(crate) minutes: f64,
     /// How often it was lost, decayed.
     pub(crate) losses: f64,
 }
 
 impl Reliability {
-    /// It was there for so long.
+    /// After it was connected for this time.
     #[must_use]
     pub(crate) fn served(self, time: Duration) -> Self {
         let Self { minutes, losses } = self.passed(time);
         Self { minutes: minutes + time.as_secs_f64() / 60.0, losses }
     }
 
-    /// It went without saying so.
+    /// After it disconnected without notice.
     #[must_use]
     pub(crate) fn lost(self) -> Self {
         Self { losses: self.losses + 1.0, ..self }
     }
 
-    /// So long passed without it.
+    /// After this time without it.
     #[must_use]
     pub(crate) fn passed(self, time: Duration) -> Self {
         let left = 0.5_f64.powf(time.as_secs_f64() / HALF_LIFE.as_secs_f64());
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn a_machine_that_flaps_falls_behind_a_newcomer_and_a_steady_one_gets_ahead() {
         let steady = Reliability::default().served(60 * MINUTE);
-        // It joins and leaves every five seconds, for five minutes.
+        // It joins and leaves every five seconds for five minutes.
         let flapping = (0..60).fold(Reliability::default(), |seen, _| seen.served(Duration::from_secs(5)).lost());
         let new = Reliability::default();
         assert!(steady.mean() > new.mean() && new.mean() > flapping.mean());

@@ -1,40 +1,50 @@
-//! A pipeline that lost machines, with others in their places: the stages that are left keep their weights, and the KV
-//! caches of their sessions.
+//! Replaces the lost machines of a pipeline: stages on the machines that are left keep their weights, and the KV caches
+//! of their sessions.
 
 use super::{
-    Binding, Delays, Demand, Machine, Memory, Placement, Plan, cut, predict, problem::Problem, search::Found,
-    should_move,
+    binding::BindingConstraints,
+    demand::Demand,
+    machine::Machine,
+    memory::Memory,
+    placement::Placement,
+    plan::Plan,
+    predict::{predict_solution, should_move},
+    problem::Problem,
+    search::Solution,
 };
 use gogrid_model::Layers;
 use gogrid_wire::PeerId;
 
-/// Stages on the machines that had them before, for [`repair`]: those of machines that are not there take nothing, and
-/// stay nowhere. `None` where they are not the model's layers.
-pub(crate) fn placed(demand: &Demand<'_>, machines: &[Machine], stages: &[(PeerId, Layers)]) -> Option<Vec<Placement>> {
+/// The placements of a pipeline that served before a restart, for [`repair`]. A stage whose machine is not there gets
+/// an empty placement, which [`repair`] replaces. `None` if the stages are not layers of the model.
+pub(crate) fn restore(
+    demand: &Demand<'_>,
+    machines: &[Machine],
+    stages: &[(PeerId, Layers)],
+) -> Option<Vec<Placement>> {
     let problem = Problem::new(demand, machines);
-    let place = |(machine, layers): &(PeerId, Layers)| {
-        let (machine, layers) = (*machine, *layers);
-        let at = problem.machines.iter().position(|known| known.id == machine);
-        let gone = || Placement {
-            machine,
-            layers,
-            kv_budget: 0,
-            kv_tokens: 0,
-            memory: Memory::default(),
-            seconds_per_token: 0.0,
-        };
-        (layers.end <= demand.layers()).then(|| at.map_or_else(gone, |at| problem.place(at, layers)))
+    let placement = |(machine, layers): &(PeerId, Layers)| {
+        if layers.end > demand.layers() {
+            return None;
+        }
+        let index = problem.index_of(*machine);
+        Some(index.map_or_else(|| absent(*machine, *layers), |index| problem.placement(index, *layers)))
     };
-    stages.iter().map(place).collect()
+    stages.iter().map(placement).collect()
 }
 
-/// The former stages, each on its machine where that is left and has room for it, else on a machine that has it in
-/// memory already, else on the one without a part in it that makes a token slowest by the least. `None` where no stage could stay, no machine has room for one that is
-/// lost, or `best` is so much better that everything had better move.
+fn absent(machine: PeerId, layers: Layers) -> Placement {
+    Placement { machine, layers, kv_budget: 0, kv_tokens: 0, memory: Memory::default(), seconds_per_token: 0.0 }
+}
+
+/// Keeps the stages of `former` on their machines as far as these are there and have the memory. Every other stage goes
+/// to a machine of `spares` that has it loaded, or else to the machine without a stage that costs least.
+///
+/// `None` if no stage can stay, if no machine has the memory for a lost one, or if `best` is so much better that
+/// everything should move.
 pub(crate) fn repair(
     demand: &Demand<'_>,
     machines: &[Machine],
-    delays: &Delays,
     former: &[Placement],
     spares: &[Placement],
     best: &Plan,
@@ -43,42 +53,50 @@ pub(crate) fn repair(
         return None;
     }
     let problem = Problem::new(demand, machines);
-    let stays = |place: &Placement| {
-        let at = problem.machines.iter().position(|machine| machine.id == place.machine)?;
-        (problem.machines[at].free >= place.memory.total()).then_some(at)
-    };
-    let mut order: Vec<Option<usize>> = former.iter().map(stays).collect();
+    let mut order: Vec<Option<usize>> = former.iter().map(|stage| machine_that_keeps(&problem, stage)).collect();
     if order.iter().all(Option::is_none) {
         return None;
     }
     let mut stages = former.to_vec();
-    for (stage, place) in stages.iter_mut().enumerate() {
-        if order[stage].is_none() {
-            let is_free = |at: usize| !order.contains(&Some(at));
-            let warm = spares.iter().filter(|spare| spare.layers == place.layers).find_map(|spare| {
-                let at = problem.machines.iter().position(|machine| machine.id == spare.machine)?;
-                is_free(at).then(|| (at, spare.clone()))
-            });
-            let cold = || {
-                let at = problem.machine_for(place.layers, is_free)?;
-                Some((at, problem.place(at, place.layers)))
-            };
-            let (at, new) = warm.or_else(cold)?;
-            (order[stage], *place) = (Some(at), new);
+    for (index, stage) in stages.iter_mut().enumerate() {
+        if order[index].is_none() {
+            let (machine, placement) = replacement(&problem, stage.layers, spares, &order)?;
+            (order[index], *stage) = (Some(machine), placement);
         }
     }
     let order: Vec<usize> = order.into_iter().flatten().collect();
-    let ends: Vec<usize> = stages.iter().map(|place| place.layers.end).collect();
-    if !cut::ranges(&ends).eq(stages.iter().map(|place| place.layers)) {
-        return None;
-    }
-    let predicted = predict::of(&problem, delays, &order, &ends);
+    let layers: Vec<Layers> = stages.iter().map(|stage| stage.layers).collect();
+    let solution = Solution::new(&problem, order, &layers)?;
+    let predicted = predict_solution(&problem, &solution);
     if should_move(&predicted, &best.predicted) {
         return None;
     }
-    let found = Found { order, ends, cost: predicted.per_token, least_possible: predicted.per_token };
-    let binding = Binding::of(&problem, delays, &found);
-    let more = predicted.per_token / best.predicted.per_token;
-    let beyond_best = ((1.0 + best.beyond_best) * more - 1.0).max(0.0);
-    Some(Plan { stages, predicted, beyond_best, binding })
+    let beyond_this_best = predicted.per_token / best.predicted.per_token;
+    let beyond_best = ((1.0 + best.beyond_best) * beyond_this_best - 1.0).max(0.0);
+    Some(Plan { stages, predicted, beyond_best, binding: BindingConstraints::of(&problem, &solution) })
+}
+
+/// The index of a stage's machine, if it is there and still has the memory.
+fn machine_that_keeps(problem: &Problem<'_>, stage: &Placement) -> Option<usize> {
+    let machine = problem.index_of(stage.machine)?;
+    (problem.machines[machine].free >= stage.memory.total()).then_some(machine)
+}
+
+/// A machine without a stage for these layers: a spare that has them loaded, or else the one that costs least.
+fn replacement(
+    problem: &Problem<'_>,
+    layers: Layers,
+    spares: &[Placement],
+    order: &[Option<usize>],
+) -> Option<(usize, Placement)> {
+    let is_unused = |machine: usize| !order.contains(&Some(machine));
+    let mut loaded = spares.iter().filter(|spare| spare.layers == layers);
+    let warm = loaded.find_map(|spare| {
+        let machine = problem.index_of(spare.machine)?;
+        is_unused(machine).then(|| (machine, spare.clone()))
+    });
+    warm.or_else(|| {
+        let machine = problem.cheapest_machine(layers, is_unused)?;
+        Some((machine, problem.placement(machine, layers)))
+    })
 }

@@ -1,59 +1,41 @@
-//! More than one pipeline needs: replicas of what fits, and machines that could take a lost stage's place.
+//! Warm spares: machines that load a stage's weights in advance, to replace a machine that is lost.
 
-use super::{Delays, Demand, Machine, Placement, Plan, plan, problem::Problem};
-use gogrid_wire::PeerId;
+use super::{demand::Demand, machine::Machine, placement::Placement, problem::Problem};
 
-/// Further pipelines for the same model, the fastest first, on machines that have no part in one yet; `most` at most.
-/// Each is as short as it can be: with the demand's stages, on machines of its own.
-pub(crate) fn replicas(
-    demand: &Demand<'_>,
-    machines: &[Machine],
-    delays: &Delays,
-    first: &Plan,
-    most: usize,
-) -> Vec<Plan> {
-    let mut rest: Vec<Machine> = machines.to_vec();
-    let mut found = Vec::new();
-    let mut last = first.clone();
-    while found.len() < most {
-        rest.retain(|machine| !last.stages.iter().any(|stage| stage.machine == machine.id));
-        let Ok(next) = plan(demand, &rest, delays) else { break };
-        found.push(next.clone());
-        last = next;
-    }
-    found
-}
-
-/// A machine that could keep a stage's weights warm.
+/// A machine that could keep a stage's weights loaded.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Spare {
-    /// The stage, counted from 0.
+    /// Index of the stage.
     pub(crate) stage: usize,
-    /// Where it would be.
+    /// The stage on the spare machine.
     pub(crate) place: Placement,
 }
 
-/// Spares for the stages whose loss costs most, those first: bytes to load ÷ reliability of the machine. Each takes a
-/// machine without a part in them that has room for the stage: of those the one that makes a token slowest by the
-/// least.
+/// Spares for a pipeline's stages. The stages whose loss costs most come first: bytes of weights to load, divided by
+/// the machine's reliability. Each gets a machine of its own that has no stage and has the memory, the one with the
+/// least cost.
 pub(crate) fn spares(demand: &Demand<'_>, machines: &[Machine], stages: &[Placement]) -> Vec<Spare> {
     let problem = Problem::new(demand, machines);
-    let reliability_of = |id: PeerId| machines.iter().find(|machine| machine.id == id).map(|found| found.reliability);
-    let at_stake = stages.iter().enumerate().map(|(stage, placed)| {
-        let reliability = reliability_of(placed.machine).unwrap_or(1.0);
-        (placed.memory.weights as f64 / reliability.clamp(0.05, 1.0), stage)
-    });
-    let mut at_stake: Vec<(f64, usize)> = at_stake.collect();
-    at_stake.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let used = |id: PeerId| stages.iter().any(|stage| stage.machine == id);
-    let mut taken: Vec<usize> = (0..problem.machines.len()).filter(|at| used(problem.machines[*at].id)).collect();
+    let mut used: Vec<usize> = stages.iter().filter_map(|stage| problem.index_of(stage.machine)).collect();
     let mut spares = Vec::new();
-    for (_, stage) in at_stake {
+    for stage in by_cost_of_loss(machines, stages) {
         let layers = stages[stage].layers;
-        if let Some(at) = problem.machine_for(layers, |at| !taken.contains(&at)) {
-            taken.push(at);
-            spares.push(Spare { stage, place: problem.place(at, layers) });
+        if let Some(machine) = problem.cheapest_machine(layers, |machine| !used.contains(&machine)) {
+            used.push(machine);
+            spares.push(Spare { stage, place: problem.placement(machine, layers) });
         }
     }
     spares
+}
+
+/// Indices of the stages, the one whose loss costs most first.
+fn by_cost_of_loss(machines: &[Machine], stages: &[Placement]) -> Vec<usize> {
+    let cost_of_loss = |stage: &Placement| {
+        let machine = machines.iter().find(|machine| machine.id == stage.machine);
+        stage.memory.weights as f64 / machine.map_or(1.0, Machine::cost_divisor)
+    };
+    let costs: Vec<f64> = stages.iter().map(cost_of_loss).collect();
+    let mut order: Vec<usize> = (0..stages.len()).collect();
+    order.sort_by(|a, b| costs[*b].total_cmp(&costs[*a]));
+    order
 }

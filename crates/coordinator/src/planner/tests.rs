@@ -1,8 +1,7 @@
-mod brute;
+mod brute_force;
+mod explanations;
+mod greedy;
 mod laws;
-mod old;
-mod pairs;
 mod repair;
 mod scale;
 mod shapes;
-mod words;

@@ -12,7 +12,7 @@ use crate::published::Published;
 use gogrid_link::{Link, Protocol, Transport};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, PeerId, SessionId, VERSION,
-    control::{Beat, Hello, RetainedSession, Lends, Peer, StageBeat, StageSpec, ToCoordinator, ToWorker},
+    control::{Beat, Hello, Lends, Peer, RetainedSession, StageBeat, StageSpec, ToCoordinator, ToWorker},
     stage::{Hello as StageHello, Refusal, Reply, Role, StageFrame},
 };
 use std::{
@@ -105,7 +105,7 @@ impl Worker {
             token: Some(self.token),
             name: format!("machine-{}", self.id.0[0]),
             device: "cpu".into(),
-            memory: self.lends.now().memory,
+            memory: self.lends.current().memory,
             addrs: Vec::new(),
         };
         link.sender.send(&ToCoordinator::Hello(hello), &[]).await.ok()?;
@@ -129,7 +129,7 @@ impl Worker {
         let mut leaving = false;
         let mut deadline = std::pin::pin!(tokio::time::sleep(Duration::MAX));
         let mut lends = self.lends.clone();
-        let mut lent = lends.look();
+        let mut lent = lends.observe();
         // What Hello does not say.
         let mut news = lent.stopped.is_some() || !lent.computes;
         let left = loop {
@@ -161,7 +161,7 @@ impl Worker {
                     None => break leaving,
                 },
                 Ok(()) = lends.changed() => {
-                    (lent, news) = (lends.look(), true);
+                    (lent, news) = (lends.observe(), true);
                     None
                 }
                 Some(report) = reported.recv() => Some(report),
@@ -371,7 +371,10 @@ impl Worker {
         if held.heir_of.is_some() {
             self.log.wrong(format_args!("epoch {epoch} starts before the one that it takes over is over"));
         }
-        held.kept.iter().map(|(session, kv)| RetainedSession { session: *session, tokens: kv.length, outputs }).collect()
+        held.kept
+            .iter()
+            .map(|(session, kv)| RetainedSession { session: *session, tokens: kv.length, outputs })
+            .collect()
     }
 
     fn parked(&self) -> MutexGuard<'_, Vec<Parked>> {

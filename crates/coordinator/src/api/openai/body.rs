@@ -1,20 +1,48 @@
 //! From a request's bytes to typed values, with errors that name the field.
 //!
-//! A body is read several times, each time for another set of fields (the endpoint's own, the shared options, the refused
-//! ones), instead of once with `#[serde(flatten)]`: flattened fields are buffered, and their errors lose the field's name.
+//! A body is parsed several times, each time for another set of fields (the endpoint's own, the shared options, the
+//! unsupported ones), instead of once with `#[serde(flatten)]`: serde buffers flattened fields, and their errors lose
+//! the field's name.
 
 use super::error::ApiError;
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRef, FromRequest, Request},
     http::{HeaderMap, header::CONTENT_TYPE},
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The bytes of a request that says it is JSON.
-pub(super) struct JsonBytes(pub(super) Bytes);
+/// The largest request body that is read, in bytes. A context of 131,072 tokens at four characters each, every
+/// character written as `\uXXXX`, is 3 MiB; the rest is for the other fields.
+pub const MAX_BODY_BYTES: usize = 4 << 20;
+/// Requests that are read, parsed and tokenized at once: their bodies take at most 256 MiB. More would not be faster,
+/// since a few of them keep all cores busy. Further requests wait unread, in their connections.
+const MAX_PREPARING: usize = 64;
+/// A client must send its body within this time, since it holds one of [`MAX_PREPARING`] places meanwhile.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+/// Bounds the requests that are prepared at once.
+#[derive(Clone)]
+pub(super) struct Preparing(Arc<Semaphore>);
+
+impl Default for Preparing {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_PREPARING)))
+    }
+}
+
+/// The body of a request that says it is JSON. It holds one of [`MAX_PREPARING`] places until it is dropped.
+pub(super) struct JsonBody {
+    pub(super) bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody
+where
+    Preparing: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -22,7 +50,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
         if !is_json(request.headers()) {
             return Err(ApiError::not_json());
         }
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| ApiError::unreadable_body(&rejection))
+        let Preparing(places) = Preparing::from_ref(state);
+        let place = places.acquire_owned().await.map_err(|closed| ApiError::internal(&closed))?;
+        let read = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state));
+        let bytes = read.await.map_err(|_| ApiError::slow_body(BODY_WITHIN))?;
+        let bytes = bytes.map_err(|rejection| ApiError::unreadable_body(&rejection, MAX_BODY_BYTES))?;
+        Ok(Self { bytes, _place: place })
     }
 }
 
@@ -37,7 +70,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 400: not JSON (with line and column), or a field of the wrong type (with its path as `param`).
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    // serde would read an array as the fields in their order
+    // serde would take an array as the fields in their order.
     if body.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
         return Err(match serde_json::from_slice::<IgnoredAny>(body) {
             Ok(_) => ApiError::invalid(None, "the body must be a JSON object".to_owned()),

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::{error::Error, iter, time::Duration};
 use utoipa::ToSchema;
 
-/// When to ask again while machines are missing, in seconds: a worker that comes back needs about that long to connect
-/// and to load a small stage, and clients that retry at once would only find the same state.
+/// When to ask again while machines are missing: a worker that comes back needs about this long to connect and to load
+/// a small stage, and a client that retries at once would only find the same state.
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
 
 /// An error as clients read it.
@@ -107,12 +107,18 @@ impl ApiError {
     }
 
     /// 413 when the body is too large, 400 when it broke off.
-    pub(super) fn unreadable_body(rejection: &BytesRejection) -> Self {
+    pub(super) fn unreadable_body(rejection: &BytesRejection, max_bytes: usize) -> Self {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = format!("the body is larger than {} bytes", super::MAX_BODY_BYTES);
+            let message = format!("the body is larger than {max_bytes} bytes");
             return Self::client(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), message);
         }
         Self::client(StatusCode::BAD_REQUEST, None, "the body could not be read to its end".to_owned())
+    }
+
+    /// 408: the body did not arrive in time.
+    pub(super) fn slow_body(within: Duration) -> Self {
+        let message = format!("the body did not arrive within {} s", within.as_secs());
+        Self::client(StatusCode::REQUEST_TIMEOUT, Some("request_timeout"), message)
     }
 
     /// 404: no such route.
@@ -121,7 +127,7 @@ impl ApiError {
         Self::client(StatusCode::NOT_FOUND, Some("unknown_url"), message)
     }
 
-    /// 404: a stream that cannot be resumed.
+    /// 404: a stream that cannot be replayed.
     pub(super) fn no_stream(last: &str, why: &str) -> Self {
         let message = format!("the stream after event '{last}' is not here: {why}");
         Self::client(StatusCode::NOT_FOUND, Some("stream_not_found"), message)
@@ -149,7 +155,7 @@ impl ApiError {
 }
 
 impl ApiError {
-    /// What the router refused, or failed at. `input` is the field that holds the prompt: `messages` or `prompt`.
+    /// What the router refused or failed to do. `input` is the field that holds the prompt: `messages` or `prompt`.
     pub(super) fn generate(error: &GenerateError, input: &str) -> Self {
         let message = error.to_string();
         let bad_request = |code, message| Self::client(StatusCode::BAD_REQUEST, code, message);
@@ -183,7 +189,7 @@ impl IntoResponse for ApiError {
         let retry_after = self.retry_after;
         let mut response = (self.status, Json(ErrorBody { error: self.error })).into_response();
         if let Some(after) = retry_after {
-            // whole seconds, rounded up: an answer "0" would make clients ask again at once
+            // Whole seconds, rounded up: with "0" clients would ask again at once.
             let seconds = after.as_millis().div_ceil(1000).max(1);
             if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
                 response.headers_mut().insert(RETRY_AFTER, value);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Stands for log-probabilities that JSON has no number for (a token that cannot come), as in OpenAI's API.
+/// Replaces log-probabilities that JSON cannot express (a token with probability 0), as in OpenAI's API.
 const LOWEST: f32 = -9999.0;
 
 /// A chat choice's log-probabilities.
@@ -121,8 +121,8 @@ impl CompletionLogprobs {
     }
 }
 
-/// A token's text. Parts of characters are spelled out, as OpenAI does: as replacement characters, different tokens would
-/// have the same name, and a map by names would hold only one of them.
+/// A token's text. Bytes that are no whole characters are spelled out, as OpenAI does. With replacement characters
+/// different tokens would have the same name, and a map by name would hold only one of them.
 fn distinct_name(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),

@@ -1,10 +1,7 @@
 //! The models that clients may ask for.
 
-use super::{
-    backend::Backend,
-    error::{ApiError, ErrorBody},
-};
-use crate::generate::{GenerateError, ModelCard};
+use super::error::{ApiError, ErrorBody};
+use crate::generate::{GenerateError, GenerationService, ModelCard};
 use axum::{
     Json,
     extract::{Path, State},
@@ -54,8 +51,8 @@ impl From<ModelCard> for Model {
 /// List the models.
 #[utoipa::path(get, path = "/v1/models", tag = "models", operation_id = "listModels",
     responses((status = 200, body = ModelList)))]
-pub(super) async fn list(State(backend): State<Arc<dyn Backend>>) -> Json<ModelList> {
-    let data = backend.models().into_iter().map(Model::from).collect();
+pub(super) async fn list(State(service): State<Arc<dyn GenerationService>>) -> Json<ModelList> {
+    let data = service.models().into_iter().map(Model::from).collect();
     Json(ModelList { object: "list", data })
 }
 
@@ -67,10 +64,10 @@ pub(super) async fn list(State(backend): State<Arc<dyn Backend>>) -> Json<ModelL
         (status = 404, body = ErrorBody, description = "`model_not_found`"),
     ))]
 pub(super) async fn retrieve(
-    State(backend): State<Arc<dyn Backend>>,
+    State(service): State<Arc<dyn GenerationService>>,
     Path(model): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
-    match backend.models().into_iter().find(|card| card.name == model) {
+    match service.models().into_iter().find(|card| card.name == model) {
         Some(card) => Ok(Json(card.into())),
         None => Err(ApiError::generate(&GenerateError::UnknownModel { model }, "model")),
     }

@@ -77,9 +77,9 @@ pub(super) struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-/// Options that were checked.
+/// The options after their check.
 #[derive(Debug, Clone)]
-pub(super) struct Checked {
+pub(super) struct ValidOptions {
     /// Answers for each prompt.
     pub(super) choices: u32,
     /// For every choice, but for its seed.
@@ -106,7 +106,7 @@ impl Options {
     ///
     /// # Errors
     /// 400 that names the field and its range.
-    pub(super) fn check(self, text: &TextModel, max_tokens: Option<u32>) -> Result<Checked, ApiError> {
+    pub(super) fn check(self, text: &TextModel, max_tokens: Option<u32>) -> Result<ValidOptions, ApiError> {
         if max_tokens == Some(0) {
             return Err(ApiError::invalid(Some("max_tokens"), "max_tokens is 0, but must be at least 1".to_owned()));
         }
@@ -114,10 +114,10 @@ impl Options {
         if !(1..=MAX_CHOICES).contains(&choices) {
             return Err(ApiError::invalid(Some("n"), format!("n is {choices}, but must be from 1 to {MAX_CHOICES}")));
         }
-        Ok(Checked {
+        Ok(ValidOptions {
             choices,
             sampling: self.sampling(text)?,
-            // the API's seeds are signed; any 64 bits will do
+            // The API's seeds are signed; the sampler takes any 64 bits.
             seed: self.seed.map(i64::cast_unsigned),
             max_tokens: max_tokens.map(|tokens| tokens as usize),
             delivery: self.delivery()?,

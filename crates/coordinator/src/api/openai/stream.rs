@@ -1,11 +1,11 @@
-//! Answers in pieces: server-sent events, `data: {…}` for each chunk and `data: [DONE]` at the end.
+//! Streamed answers: server-sent events, `data: {…}` for each chunk and `data: [DONE]` at the end.
 //!
-//! The response's body owns the generations. When the client goes away the server drops the body, and with it the work.
-//! An error after the first chunk has no status left to travel in; it is sent as `data: {"error": …}`, and the stream ends
-//! without `[DONE]`.
+//! The response's body owns the generations: if the client goes away, the server drops the body and with it the work.
+//! An error after the first chunk has no status left to travel in. It is sent as `data: {"error": …}`, and the stream
+//! ends without `[DONE]`.
 
 use super::{
-    answers::{Answers, Step},
+    choices::{ChoiceEvent, Choices},
     error::ApiError,
     format::Format,
 };
@@ -19,54 +19,54 @@ use axum::{
 use futures::{Stream, stream};
 use std::{collections::VecDeque, time::Duration};
 
-/// How often a comment is sent while no token comes, as during a long prefill: half of the 30 s after which the more
-/// impatient proxies and clients take a silent connection for dead.
+/// How often a comment is sent while no token comes, as during a long prefill: half of the 30 s after which impatient
+/// proxies and clients take a silent connection for dead.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Keeps nginx and its kin from holding chunks back to fill their buffers.
+/// Keeps nginx and other proxies from holding chunks back to fill their buffers.
 const NO_PROXY_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
-/// The response that sends `answers` as they come.
-pub(super) fn respond<F: Format>(answers: Answers, format: F, include_usage: bool) -> Response {
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    ([NO_PROXY_BUFFERING], Sse::new(events(answers, format, include_usage)).keep_alive(keep_alive)).into_response()
+/// The response that sends these events.
+pub(super) fn sse(events: impl Stream<Item = Result<Event, axum::Error>> + Send + 'static) -> Response {
+    ([NO_PROXY_BUFFERING], Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))).into_response()
 }
 
-fn events<F: Format>(
-    answers: Answers,
+/// The events of an answer. They are made one by one as the client reads.
+pub(super) fn event_stream<F: Format>(
+    choices: Choices,
     format: F,
     include_usage: bool,
 ) -> impl Stream<Item = Result<Event, axum::Error>> + Send + 'static {
-    let mut state = Sending { answers, format, include_usage, ready: VecDeque::new(), ended: false };
-    for choice in 0..state.answers.choices() {
-        let chunk = state.format.begin(choice);
-        state.push(chunk);
+    let mut writer = EventWriter { choices, format, include_usage, ready: VecDeque::new(), ended: false };
+    for choice in 0..writer.choices.len() {
+        let chunk = writer.format.begin(choice);
+        writer.push(chunk);
     }
-    stream::unfold(state, |mut state| async move {
-        while state.ready.is_empty() && !state.ended {
-            state.step().await;
+    stream::unfold(writer, |mut writer| async move {
+        while writer.ready.is_empty() && !writer.ended {
+            writer.advance().await;
         }
-        state.ready.pop_front().map(|event| (event, state))
+        writer.ready.pop_front().map(|event| (event, writer))
     })
 }
 
-struct Sending<F> {
-    answers: Answers,
+struct EventWriter<F> {
+    choices: Choices,
     format: F,
     include_usage: bool,
-    /// Events to send before the next step; bounded by the events of one step, and at first by the choices.
+    /// Events to send before the choices are read again: at first one per choice, then at most two.
     ready: VecDeque<Result<Event, axum::Error>>,
     ended: bool,
 }
 
-impl<F: Format> Sending<F> {
-    async fn step(&mut self) {
-        match self.answers.next().await {
-            Some(Ok((choice, Step::Token(token)))) => {
+impl<F: Format> EventWriter<F> {
+    async fn advance(&mut self) {
+        match self.choices.next().await {
+            Some(Ok((choice, ChoiceEvent::Token(token)))) => {
                 let chunk = self.format.token(choice, &token);
                 self.push(chunk);
             }
-            Some(Ok((choice, Step::Done(completion)))) => {
+            Some(Ok((choice, ChoiceEvent::Done(completion)))) => {
                 let (held_back, last) = self.format.done(choice, completion);
                 self.push(held_back);
                 self.push(Some(last));
@@ -78,7 +78,7 @@ impl<F: Format> Sending<F> {
 
     fn finish(&mut self) {
         if self.include_usage {
-            let chunk = self.format.usage(self.answers.usage());
+            let chunk = self.format.usage(self.choices.usage());
             self.push(Some(chunk));
         }
         self.ready.push_back(Ok(Event::default().data("[DONE]")));

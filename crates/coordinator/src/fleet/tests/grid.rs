@@ -1,9 +1,8 @@
 use super::{machine::Machine, ring::World};
 use crate::{
     admin::{NewModel, add_model},
-    api::openai::Backend,
     fleet::{Fleet, FleetTask, Timing},
-    generate::{Event, GenerateError, GenerateRequest},
+    generate::{Event, GenerateError, GenerateRequest, GenerationService},
     registry::Registry,
     router::Router,
     status::{ModelStatus, PipelineState, Status},
@@ -67,7 +66,7 @@ fn coordinator(folder: &Path) -> (Fleet, Router, DropGuard) {
     let registry = Registry::open(folder).expect("opened");
     let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, hurried());
     let stop = CancellationToken::new();
-    let router = Router::new(routes, 64, 64, hurried(), stop.clone());
+    let router = Router::new(routes, 64, 64, hurried().starves_after, stop.clone());
     tokio::spawn(task.run(stop.clone()));
     (fleet, router, stop.drop_guard())
 }

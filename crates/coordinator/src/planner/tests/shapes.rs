@@ -1,11 +1,11 @@
 //! Models and machines to plan for.
 
-use super::super::{Delays, Demand, Link, Machine, Measured};
+use super::super::{Demand, Link, Machine, Measured};
 use gogrid_model::{DeviceSpec, Manifest, ModelConfig, TensorEntry, TensorHash, WeightType};
 use gogrid_wire::PeerId;
 use proptest::prelude::*;
 
-/// A Llama whose layers have these types of matrices.
+/// A Llama whose layers have matrices of these weight types.
 pub(super) fn model(layers: &[WeightType]) -> Manifest {
     const HIDDEN: usize = 256;
     const FFN: usize = 512;
@@ -50,10 +50,10 @@ pub(super) fn even(layers: usize) -> Manifest {
 }
 
 pub(super) fn demand(manifest: &Manifest, stages: usize) -> Demand<'_> {
-    Demand { manifest, quant: None, stages, lanes: 1, sessions: 4, groups: &[] }
+    Demand { manifest, quant: None, stages, concurrency: 1, sessions: 4, groups: &[] }
 }
 
-/// A CPU that lends so many MiB.
+/// A CPU that lends this much memory.
 pub(super) fn cpu(id: u8, mib: u64) -> Machine {
     Machine {
         id: PeerId([id; 32]),
@@ -66,13 +66,13 @@ pub(super) fn cpu(id: u8, mib: u64) -> Machine {
     }
 }
 
-/// With so many milliseconds a layer.
+/// The machine with a measured time of a layer.
 pub(super) fn takes(machine: Machine, layer_ms: f64) -> Machine {
     let layer = layer_ms / 1e3;
     Machine { measured: Some(Measured { layer, head: Some(layer), prompt_layer: Some(layer / 20.0) }), ..machine }
 }
 
-/// Machines of both kinds, some too small for a layer, some for all of them; equal ones are frequent.
+/// Machines of both kinds. Some are too small for a layer, some hold all layers, and equal ones are frequent.
 pub(super) fn machines(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Machine>> {
     let measured = prop_oneof![Just(None), (1_u8..6).prop_map(Some)];
     let reliability = prop::sample::select(&[1.0, 0.95, 0.5][..]);
@@ -88,19 +88,7 @@ pub(super) fn machines(count: std::ops::Range<usize>) -> impl Strategy<Value = V
     })
 }
 
-/// Delays of some pairs.
-pub(super) fn delays(machines: usize) -> impl Strategy<Value = Delays> {
-    let pair = (1..=machines as u8, 1..=machines as u8, 0_u8..40);
-    prop::collection::vec(pair, 1..12).prop_map(|pairs| {
-        let mut delays = Delays::default();
-        for (a, b, ms) in pairs.into_iter().filter(|(a, b, _)| a != b) {
-            delays.set(PeerId([a; 32]), PeerId([b; 32]), f64::from(ms) / 2e3);
-        }
-        delays
-    })
-}
-
-/// Types of layers, so that they differ in size.
+/// A model whose layers have different weight types, so that they differ in size.
 pub(super) fn uneven(layers: std::ops::Range<usize>) -> impl Strategy<Value = Manifest> {
     let types = &[WeightType::Q8_0, WeightType::Q6K, WeightType::F32][..];
     prop::collection::vec(prop::sample::select(types), layers).prop_map(|layers| model(&layers))

@@ -1,8 +1,8 @@
-//! How a chat's answer is worded.
+//! The JSON of a chat's answer.
 
 use crate::{
     api::openai::{
-        answers::Answer,
+        choices::FinishedChoice,
         envelope::{Delivery, Envelope, Finish, SYSTEM_FINGERPRINT, Usage},
         format::Format,
         logprobs::ChatLogprobs,
@@ -102,11 +102,11 @@ struct Delta {
     content: Option<String>,
 }
 
-/// Words a chat's answers.
+/// Writes a chat's answers.
 #[derive(Debug)]
 pub(super) struct ChatFormat {
     envelope: Envelope,
-    /// For the tokens' texts, if log-probabilities are wanted.
+    /// For the tokens' texts, if log-probabilities are asked for.
     logprobs: Option<Arc<TextModel>>,
     delivery: Delivery,
 }
@@ -134,12 +134,12 @@ impl ChatFormat {
         self.chunk(vec![ChunkChoice { index, delta, logprobs: None, finish_reason: None }])
     }
 
-    fn choice(&self, index: usize, answer: Answer) -> ChatChoice {
+    fn choice(&self, index: usize, choice: FinishedChoice) -> ChatChoice {
         ChatChoice {
             index,
-            message: AssistantMessage { role: "assistant", content: answer.text, refusal: () },
-            logprobs: self.logprobs.as_deref().map(|text| ChatLogprobs::of(text, &answer.tokens)),
-            finish_reason: answer.reason.map(Finish::from),
+            message: AssistantMessage { role: "assistant", content: choice.text, refusal: () },
+            logprobs: self.logprobs.as_deref().map(|text| ChatLogprobs::of(text, &choice.tokens)),
+            finish_reason: choice.reason.map(Finish::from),
         }
     }
 }
@@ -152,8 +152,8 @@ impl Format for ChatFormat {
         self.logprobs.is_some()
     }
 
-    fn whole(self, answers: Vec<Answer>, usage: Usage) -> ChatCompletion {
-        let choices = answers.into_iter().enumerate().map(|(index, answer)| self.choice(index, answer)).collect();
+    fn whole(self, choices: Vec<FinishedChoice>, usage: Usage) -> ChatCompletion {
+        let choices = choices.into_iter().enumerate().map(|(index, choice)| self.choice(index, choice)).collect();
         let Envelope { id, created, model } = self.envelope;
         ChatCompletion {
             id,

@@ -85,7 +85,7 @@ impl Role {
 ///
 /// # Errors
 /// 400 that names the message and what about it is not supported.
-pub(super) fn check(messages: Vec<Message>) -> Result<Vec<ChatMessage>, ApiError> {
+pub(super) fn check_messages(messages: Vec<Message>) -> Result<Vec<ChatMessage>, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::invalid(Some("messages"), "messages must have at least one message".to_owned()));
     }

@@ -6,17 +6,16 @@ mod message;
 pub(super) use format::{ChatChunk, ChatCompletion};
 
 use super::{
-    answers::Questions,
-    backend::Backend,
-    blocking,
-    body::{JsonBytes, parse},
+    body::{JsonBody, parse},
+    choices::ChoiceRequests,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
-    format::respond,
-    openapi::ChatRequest,
     options::Options,
-    refused::Refused,
+    respond::{blocking, respond},
+    schema::all_of,
+    unsupported::UnsupportedField,
 };
+use crate::generate::GenerationService;
 use axum::{extract::State, response::Response};
 use format::ChatFormat;
 use message::Message;
@@ -67,35 +66,40 @@ pub(super) struct ChatFields {
         (status = 503, body = ErrorBody, description = "Machines are missing, or the coordinator is shutting down.",
             headers(("Retry-After" = u32, description = "Seconds"))),
     ))]
-pub(super) async fn create(
-    State(backend): State<Arc<dyn Backend>>,
-    JsonBytes(body): JsonBytes,
+pub(super) async fn create_chat_completion(
+    State(service): State<Arc<dyn GenerationService>>,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let models = Arc::clone(&backend);
-    let (questions, format) = blocking(move || prepare(models.as_ref(), &body)).await?;
-    respond(backend.as_ref(), questions, format).await
+    let for_models = Arc::clone(&service);
+    let (requests, format) = blocking(move || prepare_chat(for_models.as_ref(), &body.bytes)).await?;
+    respond(service.as_ref(), requests, format).await
 }
 
-/// Everything that can be wrong with a request is found here, but for its length and the model's state.
-fn prepare(backend: &dyn Backend, body: &[u8]) -> Result<(Questions, ChatFormat), ApiError> {
+/// Finds everything that can be wrong with a request, except its length and the model's state, which the router checks.
+fn prepare_chat(service: &dyn GenerationService, body: &[u8]) -> Result<(ChoiceRequests, ChatFormat), ApiError> {
     let fields: ChatFields = parse(body)?;
     let options: Options = parse(body)?;
-    parse::<Refused>(body)?.check()?;
-    let text = backend.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
+    parse::<UnsupportedField>(body)?.check()?;
+    let text = service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
     let top_logprobs = fields.top_logprobs()?;
     let max_tokens = fields.max_tokens(&options)?;
     let options = options.check(&text, max_tokens)?;
-    let messages = message::check(fields.messages)?;
+    let messages = message::check_messages(fields.messages)?;
 
     let prompt = text.chat(&messages, true).map_err(|error| ApiError::text(&error, INPUT))?;
-    // the template writes the special tokens itself
+    // The template writes the special tokens itself.
     let prompt = text.encode(&prompt, false).map_err(|error| ApiError::text(&error, INPUT))?;
 
     let logprobs = fields.logprobs.unwrap_or(false).then_some(text);
     let format = ChatFormat::new(Envelope::new("chatcmpl", &fields.model), logprobs, options.delivery);
-    let questions = Questions { model: fields.model, input: INPUT, prompts: vec![prompt], top_logprobs, options };
-    Ok((questions, format))
+    let requests = ChoiceRequests { model: fields.model, input: INPUT, prompts: vec![prompt], top_logprobs, options };
+    Ok((requests, format))
 }
+
+/// The body of a request: [`ChatFields`] and [`Options`].
+pub(super) struct ChatRequest;
+
+all_of!(ChatRequest, "ChatRequest", ChatFields, Options);
 
 impl ChatFields {
     fn top_logprobs(&self) -> Result<usize, ApiError> {

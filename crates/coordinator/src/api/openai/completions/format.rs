@@ -1,12 +1,12 @@
-//! How a plain completion's answer is worded. Whole answers and chunks have the same form.
+//! The JSON of a plain completion's answer. Whole answers and chunks have the same form.
 
 use crate::{
     api::openai::{
-        answers::Answer,
+        choices::FinishedChoice,
         envelope::{Delivery, Envelope, Finish, SYSTEM_FINGERPRINT, Usage},
         format::Format,
         logprobs::{CompletionLogprobs, TextOffset},
-        options::Checked,
+        options::ValidOptions,
     },
     generate::{Completion, TokenEvent},
 };
@@ -52,11 +52,11 @@ struct TextChoice {
     finish_reason: Option<Finish>,
 }
 
-/// Words plain completions.
+/// Writes plain completions.
 #[derive(Debug)]
 pub(super) struct TextFormat {
     envelope: Envelope,
-    /// For the tokens' texts, if log-probabilities are wanted.
+    /// For the tokens' texts, if log-probabilities are asked for.
     logprobs: Option<Arc<TextModel>>,
     delivery: Delivery,
     /// The prompts' texts, if they are to be repeated.
@@ -73,7 +73,7 @@ impl TextFormat {
     pub(super) fn new(
         envelope: Envelope,
         logprobs: Option<Arc<TextModel>>,
-        options: &Checked,
+        options: &ValidOptions,
         echo: Option<Vec<String>>,
     ) -> Self {
         let (delivery, choices) = (options.delivery, options.choices as usize);
@@ -95,11 +95,11 @@ impl TextFormat {
         self.completion(vec![choice], self.delivery.usage_placeholder())
     }
 
-    fn choice(&self, index: usize, answer: &Answer) -> TextChoice {
+    fn choice(&self, index: usize, choice: &FinishedChoice) -> TextChoice {
         let mut offset = TextOffset::default();
-        let logprobs = self.logprobs.as_deref().map(|text| CompletionLogprobs::of(text, &answer.tokens, &mut offset));
-        let text = self.echo(index).map_or_else(String::new, str::to_owned) + &answer.text;
-        TextChoice { index, text, logprobs, finish_reason: answer.reason.map(Finish::from) }
+        let logprobs = self.logprobs.as_deref().map(|text| CompletionLogprobs::of(text, &choice.tokens, &mut offset));
+        let text = self.echo(index).map_or_else(String::new, str::to_owned) + &choice.text;
+        TextChoice { index, text, logprobs, finish_reason: choice.reason.map(Finish::from) }
     }
 }
 
@@ -111,8 +111,8 @@ impl Format for TextFormat {
         self.logprobs.is_some()
     }
 
-    fn whole(self, answers: Vec<Answer>, usage: Usage) -> TextCompletion {
-        let choices = answers.iter().enumerate().map(|(index, answer)| self.choice(index, answer)).collect();
+    fn whole(self, choices: Vec<FinishedChoice>, usage: Usage) -> TextCompletion {
+        let choices = choices.iter().enumerate().map(|(index, choice)| self.choice(index, choice)).collect();
         self.completion(choices, Some(Some(usage)))
     }
 

@@ -6,20 +6,19 @@ mod prompt;
 pub(super) use format::TextCompletion;
 
 use super::{
-    answers::Questions,
-    backend::Backend,
-    blocking,
-    body::{JsonBytes, parse},
+    body::{JsonBody, parse},
+    choices::ChoiceRequests,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
-    format::respond,
-    openapi::CompletionRequest,
-    options::{Checked, Options},
-    refused::Refused,
+    options::{Options, ValidOptions},
+    respond::{blocking, respond},
+    schema::all_of,
+    unsupported::UnsupportedField,
 };
+use crate::generate::GenerationService;
 use axum::{extract::State, response::Response};
 use format::TextFormat;
-use prompt::PromptInput;
+use prompt::{INPUT, MAX_ANSWERS, PromptInput};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -29,13 +28,6 @@ const MAX_LOGPROBS: u32 = 5;
 
 /// The most tokens to emit if the request does not say, as in OpenAI's API.
 const DEFAULT_MAX_TOKENS: u32 = 16;
-
-/// The most answers to one request, prompts times choices. Each takes a place in the router's queue, so more would
-/// mostly wait there, or be refused again and again.
-const MAX_ANSWERS: usize = 128;
-
-/// The field that holds the prompts.
-const INPUT: &str = "prompt";
 
 /// A plain completion's own fields; those that it shares with chats are in [`Options`].
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,21 +65,21 @@ pub(super) struct CompletionFields {
         (status = 503, body = ErrorBody, description = "Machines are missing, or the coordinator is shutting down.",
             headers(("Retry-After" = u32, description = "Seconds"))),
     ))]
-pub(super) async fn create(
-    State(backend): State<Arc<dyn Backend>>,
-    JsonBytes(body): JsonBytes,
+pub(super) async fn create_completion(
+    State(service): State<Arc<dyn GenerationService>>,
+    body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let models = Arc::clone(&backend);
-    let (questions, format) = blocking(move || prepare(models.as_ref(), &body)).await?;
-    respond(backend.as_ref(), questions, format).await
+    let for_models = Arc::clone(&service);
+    let (requests, format) = blocking(move || prepare_completion(for_models.as_ref(), &body.bytes)).await?;
+    respond(service.as_ref(), requests, format).await
 }
 
-/// Everything that can be wrong with a request is found here, but for its length and the model's state.
-fn prepare(backend: &dyn Backend, body: &[u8]) -> Result<(Questions, TextFormat), ApiError> {
+/// Finds everything that can be wrong with a request, except its length and the model's state, which the router checks.
+fn prepare_completion(service: &dyn GenerationService, body: &[u8]) -> Result<(ChoiceRequests, TextFormat), ApiError> {
     let fields: CompletionFields = parse(body)?;
     let options: Options = parse(body)?;
-    parse::<Refused>(body)?.check()?;
-    let text = backend.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
+    parse::<UnsupportedField>(body)?.check()?;
+    let text = service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
     let max_tokens = options.max_tokens().unwrap_or(DEFAULT_MAX_TOKENS);
     let options = options.check(&text, Some(max_tokens))?;
     fields.check(&options)?;
@@ -107,11 +99,16 @@ fn prepare(backend: &dyn Backend, body: &[u8]) -> Result<(Questions, TextFormat)
     let envelope = Envelope::new("cmpl", &fields.model);
     let format = TextFormat::new(envelope, fields.logprobs.map(|_| text), &options, echo.then_some(texts));
     let top_logprobs = fields.logprobs.unwrap_or(0) as usize;
-    Ok((Questions { model: fields.model, input: INPUT, prompts, top_logprobs, options }, format))
+    Ok((ChoiceRequests { model: fields.model, input: INPUT, prompts, top_logprobs, options }, format))
 }
 
+/// The body of a request: [`CompletionFields`] and [`Options`].
+pub(super) struct CompletionRequest;
+
+all_of!(CompletionRequest, "CompletionRequest", CompletionFields, Options);
+
 impl CompletionFields {
-    fn check(&self, options: &Checked) -> Result<(), ApiError> {
+    fn check(&self, options: &ValidOptions) -> Result<(), ApiError> {
         if let Some(logprobs) = self.logprobs {
             if logprobs > MAX_LOGPROBS {
                 let message = format!("logprobs is {logprobs}, but may be up to {MAX_LOGPROBS}");

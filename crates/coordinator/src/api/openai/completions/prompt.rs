@@ -5,8 +5,15 @@ use gogrid_model::TextModel;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// The most prompts in one request: enough for the batches of evaluation programs, and the most answers there may be.
-const MAX_PROMPTS: usize = super::MAX_ANSWERS;
+/// The field that holds the prompts.
+pub(super) const INPUT: &str = "prompt";
+
+/// The most answers to one request, prompts times choices. Each takes a place in the router's queue, so more would mostly
+/// wait there, or be refused again and again.
+pub(super) const MAX_ANSWERS: usize = 128;
+
+/// The most prompts in one request: enough for the batches of evaluation programs, and no more than there may be answers.
+const MAX_PROMPTS: usize = MAX_ANSWERS;
 
 /// One prompt or several, as text or as token ids.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -29,14 +36,14 @@ pub(super) enum PromptInput {
 type Prompt = (Vec<u32>, String);
 
 impl PromptInput {
-    /// The prompts in both forms; the text of token ids only if `echo` needs it. Whether token ids are in the vocabulary
-    /// is for the router to say.
+    /// The prompts in both forms; the text of token ids only if `echo` needs it. Whether token ids are in the
+    /// vocabulary is for the router to say.
     ///
     /// # Errors
     /// 400: no prompt, too many, or an empty one.
     pub(super) fn check(self, model: &TextModel, echo: bool) -> Result<Vec<Prompt>, ApiError> {
         let from_text = |text: String| -> Result<Prompt, ApiError> {
-            let tokens = model.encode(&text, true).map_err(|error| ApiError::text(&error, super::INPUT))?;
+            let tokens = model.encode(&text, true).map_err(|error| ApiError::text(&error, INPUT))?;
             Ok((tokens, text))
         };
         let from_tokens = |tokens: Vec<u32>| {
@@ -74,5 +81,5 @@ fn decode(model: &TextModel, tokens: &[u32]) -> String {
 }
 
 fn invalid(message: String) -> ApiError {
-    ApiError::invalid(Some(super::INPUT), message)
+    ApiError::invalid(Some(INPUT), message)
 }

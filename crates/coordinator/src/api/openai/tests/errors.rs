@@ -1,7 +1,7 @@
 //! Every status, in OpenAI's JSON.
 
 use super::{
-    Reply, chat, chat_body, complete,
+    Reply, app, chat, chat_body, complete,
     fake::{Fake, Script, tokens},
     get, post, post_request, send,
 };
@@ -13,9 +13,14 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
+use futures::{
+    FutureExt, StreamExt,
+    stream::{self, FuturesUnordered},
+};
 use gogrid_model::SamplingError;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tower::ServiceExt;
 
 fn assert_error(reply: &Reply, status: u16, kind: &str, param: &Value, code: &Value) {
     assert_eq!(reply.status.as_u16(), status, "{}", reply.text);
@@ -241,4 +246,25 @@ async fn the_longest_prompt_is_checked_first() {
     assert_eq!(fake.seen().len(), 1, "nothing was queued before it");
     let whole = complete(&Fake::new([Script::Say("x", FinishReason::Stop)]), json!({})).await;
     assert_eq!(whole.status, StatusCode::OK);
+}
+
+/// A body of which some has arrived, and the rest never does.
+fn unfinished_body() -> Body {
+    let start = Ok::<_, std::convert::Infallible>("{\"model\": ");
+    Body::from_stream(stream::iter([start]).chain(stream::pending()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_bodies_hold_up_others_for_a_while_only() {
+    let app = app(&Fake::new([]));
+    let path = "/v1/chat/completions";
+    let mut slow: FuturesUnordered<_> =
+        (0..64).map(|_| app.clone().oneshot(post_request(path, unfinished_body()))).collect();
+    assert!(slow.next().now_or_never().is_none(), "all of them are being read");
+    let quick = app.clone().oneshot(post_request(path, chat_body(&json!({})).to_string()));
+    tokio::pin!(quick);
+    assert!(quick.as_mut().now_or_never().is_none(), "it waits for a place");
+    let statuses: Vec<StatusCode> = slow.map(|reply| reply.expect("routers do not fail").status()).collect().await;
+    assert_eq!(statuses, [StatusCode::REQUEST_TIMEOUT; 64]);
+    assert_eq!(quick.await.expect("routers do not fail").status(), StatusCode::OK);
 }

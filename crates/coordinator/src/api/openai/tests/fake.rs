@@ -1,8 +1,7 @@
-//! A backend that plays scripts.
+//! A service that plays scripts.
 
-use crate::{
-    api::openai::Backend,
-    generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, ModelCard, TokenEvent},
+use crate::generate::{
+    Completion, Event, FinishReason, GenerateError, GenerateRequest, GenerationService, ModelCard, TokenEvent,
 };
 use futures::{FutureExt, future::BoxFuture};
 use gogrid_model::TextModel;
@@ -33,7 +32,7 @@ pub(super) enum Script {
     Refuse(GenerateError),
 }
 
-/// A backend with a model `demo`, another that is not ready, and one with a slash in its name.
+/// A service with a model `demo`, another that is not ready, and one with a slash in its name.
 #[derive(Debug)]
 pub(super) struct Fake {
     scripts: Mutex<VecDeque<Script>>,
@@ -43,7 +42,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// A backend that plays these scripts in turn, and then says "Tokyo." for ever.
+    /// A service that plays these scripts in turn, and then says "Tokyo." for ever.
     pub(super) fn new(scripts: impl IntoIterator<Item = Script>) -> Arc<Self> {
         let scripts = Mutex::new(scripts.into_iter().collect());
         Arc::new(Self { scripts, seen: Mutex::default(), cancelled: Arc::new(Semaphore::new(0)) })
@@ -94,7 +93,7 @@ impl Fake {
     }
 }
 
-impl Backend for Fake {
+impl GenerationService for Fake {
     fn models(&self) -> Vec<ModelCard> {
         let card = |name: &str, ready| ModelCard { name: name.to_owned(), created: 7, context_length: 1024, ready };
         vec![card("demo", true), card("sleepy", false), card("org/demo", true)]

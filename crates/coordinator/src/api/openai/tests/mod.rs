@@ -1,16 +1,17 @@
-//! The API against a backend that plays scripts: no machines, and the demo model's tokenizer.
+//! The API against a service that plays scripts: no machines, and the demo model's tokenizer.
 
 mod cancel;
 mod chat;
 mod completions;
 mod document;
 mod errors;
+mod event_replay;
 mod fake;
 mod logprobs;
 mod models;
 mod options;
-mod resume;
 
+use crate::generate::GenerationService;
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -46,7 +47,7 @@ impl Reply {
 }
 
 fn app(fake: &Arc<Fake>) -> Router {
-    super::router(Arc::clone(fake) as Arc<dyn super::Backend>)
+    super::router(Arc::clone(fake) as Arc<dyn GenerationService>)
 }
 
 async fn send(fake: &Arc<Fake>, request: Request<Body>) -> Reply {

@@ -1,13 +1,13 @@
-//! Features of OpenAI's API and of its relatives that this server does not have, and whose absence would change the
-//! answer: refused by name.
+//! Refuses, by name, features of OpenAI's API and of similar servers that this server does not have and whose absence
+//! would change the answer.
 
 use super::error::ApiError;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The fields that may ask for such a feature. Other unknown fields are ignored.
+/// The fields that may ask for an unsupported feature. Other unknown fields are ignored.
 #[derive(Debug, Deserialize)]
-pub(super) struct Refused {
+pub(super) struct UnsupportedField {
     tools: Option<Value>,
     tool_choice: Option<Value>,
     functions: Option<Value>,
@@ -17,7 +17,7 @@ pub(super) struct Refused {
     audio: Option<Value>,
     web_search_options: Option<Value>,
     suffix: Option<Value>,
-    // what other servers of this API added
+    // Extensions of other servers.
     chat_template: Option<Value>,
     chat_template_kwargs: Option<Value>,
     continue_final_message: Option<Value>,
@@ -35,7 +35,7 @@ pub(super) struct Refused {
     prompt_logprobs: Option<Value>,
 }
 
-impl Refused {
+impl UnsupportedField {
     /// Refuses the first feature that is asked for.
     ///
     /// # Errors

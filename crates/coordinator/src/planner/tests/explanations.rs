@@ -1,13 +1,13 @@
-//! What an operator reads, and what stands behind it.
+//! What an operator reads about a plan, and the choices behind it.
 
 use super::{
-    super::{Delays, Machine, PlanError, Predicted, plan, replicas, should_move, spares},
+    super::{Machine, PlanError, Predicted, plan, replicas, should_move, spares},
     shapes::{cpu, demand, even, takes},
 };
 
 fn binding(stages: usize, machines: &[Machine]) -> String {
     let manifest = even(8);
-    plan(&demand(&manifest, stages), machines, &Delays::default()).expect("a plan").binding.to_string()
+    plan(&demand(&manifest, stages), machines).expect("a plan").binding.to_string()
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn what_fits_one_machine_goes_there_because_of_the_delay() {
 fn what_does_not_fit_is_split_because_of_memory() {
     let text = binding(1, &[cpu(1, 13), cpu(2, 13), cpu(3, 13), cpu(4, 13)]);
     assert!(text.starts_with("memory: 2 machines, because no fewer hold the"), "{text}");
-    assert!(text.contains("none lends more than 13 MiB; delay: one machine more"), "{text}");
+    assert!(text.contains("none lends more than 13.0 MiB; delay: one machine more"), "{text}");
 }
 
 #[test]
@@ -38,21 +38,19 @@ fn fast_machines_share_what_a_slow_one_could_hold() {
 }
 
 #[test]
-fn no_place_has_its_reason() {
+fn a_model_that_cannot_be_placed_has_a_reason() {
     let manifest = even(8);
-    let error = |stages, machines: &[Machine]| {
-        plan(&demand(&manifest, stages), machines, &Delays::default()).expect_err("no place")
-    };
+    let error = |stages, machines: &[Machine]| plan(&demand(&manifest, stages), machines).expect_err("no place");
     assert_eq!(error(1, &[]), PlanError::NoMachines);
     assert_eq!(error(9, &[cpu(1, 60)]), PlanError::TooFewLayers { wanted: 9, layers: 8 });
     assert_eq!(error(2, &[cpu(1, 60)]), PlanError::TooFewMachines { wanted: 2, connected: 1 });
-    assert!(matches!(error(1, &[cpu(1, 5), cpu(2, 5)]), PlanError::NoRoom { machines: 2, .. }));
+    assert!(matches!(error(1, &[cpu(1, 5), cpu(2, 5)]), PlanError::NotEnoughMemory { machines: 2, .. }));
     let groups = ["lab".to_owned()];
     let demand = super::super::Demand { groups: &groups, ..demand(&manifest, 1) };
     let lab = Machine { groups: groups.to_vec(), ..cpu(2, 60) };
-    let refused = plan(&demand, &[cpu(1, 60)], &Delays::default());
+    let refused = plan(&demand, &[cpu(1, 60)]);
     assert_eq!(refused.expect_err("no place").to_string(), "no machine of the groups lab is connected");
-    let placed = plan(&demand, &[cpu(1, 60), lab.clone()], &Delays::default()).expect("a plan");
+    let placed = plan(&demand, &[cpu(1, 60), lab.clone()]).expect("a plan");
     assert_eq!(placed.stages[0].machine, lab.id);
 }
 
@@ -60,7 +58,7 @@ fn no_place_has_its_reason() {
 fn equal_machines_share_evenly_and_the_largest_come_first() {
     let manifest = even(8);
     let machines = [cpu(1, 18), cpu(2, 30), cpu(3, 30)];
-    let plan = plan(&demand(&manifest, 2), &machines, &Delays::default()).expect("a plan");
+    let plan = plan(&demand(&manifest, 2), &machines).expect("a plan");
     let stages: Vec<_> = plan.stages.iter().map(|stage| (stage.machine.0[0], stage.layers.len())).collect();
     assert_eq!(stages, [(2, 4), (3, 4)]);
 }
@@ -69,8 +67,8 @@ fn equal_machines_share_evenly_and_the_largest_come_first() {
 fn whole_contexts_that_are_asked_for_have_room() {
     let manifest = even(8);
     let machines = [cpu(1, 18), cpu(2, 18), cpu(3, 18)];
-    let demand = super::super::Demand { lanes: 3, sessions: 3, ..demand(&manifest, 1) };
-    let plan = plan(&demand, &machines, &Delays::default()).expect("a plan");
+    let demand = super::super::Demand { concurrency: 3, sessions: 3, ..demand(&manifest, 1) };
+    let plan = plan(&demand, &machines).expect("a plan");
     assert_eq!(plan.stages.len(), 2, "one context fits one machine, three do not");
     assert!(plan.stages.iter().all(|stage| stage.kv_tokens == 3 * 256));
 }
@@ -79,7 +77,7 @@ fn whole_contexts_that_are_asked_for_have_room() {
 fn a_machine_that_flaps_is_taken_last() {
     let manifest = even(8);
     let flapping = Machine { reliability: 0.4, ..cpu(1, 90) };
-    let plan = plan(&demand(&manifest, 1), &[flapping, cpu(2, 60)], &Delays::default()).expect("a plan");
+    let plan = plan(&demand(&manifest, 1), &[flapping, cpu(2, 60)]).expect("a plan");
     assert_eq!(plan.stages[0].machine, cpu(2, 60).id);
 }
 
@@ -88,8 +86,8 @@ fn other_machines_make_replicas_and_spares() {
     let manifest = even(8);
     let demand = demand(&manifest, 1);
     let machines: Vec<Machine> = (1..=7).map(|id| cpu(id, 13)).collect();
-    let first = plan(&demand, &machines, &Delays::default()).expect("a plan");
-    let more = replicas(&demand, &machines, &Delays::default(), &first, 8);
+    let first = plan(&demand, &machines).expect("a plan");
+    let more = replicas(&demand, &machines, &first, 8);
     assert_eq!(more.len(), 2, "seven machines are three pairs and one");
     let mut used: Vec<_> = more.iter().chain([&first]).flat_map(|plan| &plan.stages).map(|s| s.machine).collect();
     used.sort_unstable();

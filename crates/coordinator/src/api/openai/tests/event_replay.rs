@@ -1,4 +1,4 @@
-//! Clients that come back for the rest of their stream.
+//! Clients that reconnect for the rest of their stream.
 
 use super::{
     Reply, chat_body,
@@ -6,8 +6,8 @@ use super::{
     post_request, send,
 };
 use crate::{
-    api::openai::{Backend, Streams, router_with},
-    generate::FinishReason,
+    api::openai::{StoredStreams, router_with},
+    generate::{FinishReason, GenerationService},
 };
 use axum::{
     Router,
@@ -22,7 +22,7 @@ use tower::ServiceExt;
 const PATH: &str = "/v1/chat/completions";
 
 fn app(fake: &Arc<Fake>, within: Duration) -> Router {
-    router_with(Arc::clone(fake) as Arc<dyn Backend>, Streams::new(within))
+    router_with(Arc::clone(fake) as Arc<dyn GenerationService>, StoredStreams::new(within))
 }
 
 fn ask() -> Request<Body> {
@@ -60,7 +60,7 @@ fn script() -> Script {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_exactly_what_it_missed() {
+async fn a_client_that_reconnects_gets_exactly_what_it_missed() {
     let fake = Fake::new([script()]);
     let app = app(&fake, Duration::from_secs(60));
     let whole = reply(&app, ask()).await;
@@ -77,7 +77,7 @@ async fn a_client_that_comes_back_gets_exactly_what_it_missed() {
 }
 
 #[tokio::test]
-async fn the_work_goes_on_without_its_client_and_is_given_up_after_a_while() {
+async fn the_work_goes_on_without_its_client_until_it_is_given_up() {
     let fake = Fake::new([Script::Hang("Tokyo")]);
     let app = app(&fake, Duration::from_millis(50));
     let response = app.clone().oneshot(ask()).await.expect("routers do not fail");
@@ -94,7 +94,7 @@ async fn the_work_goes_on_without_its_client_and_is_given_up_after_a_while() {
 }
 
 #[tokio::test]
-async fn who_did_not_ask_for_it_sees_no_ids() {
+async fn without_the_header_events_have_no_ids() {
     let fake = Fake::new([script()]);
     let reply = send(&fake, post_request(PATH, chat_body(&json!({"stream": true})).to_string())).await;
     assert!(reply.headers.contains_key("x-request-id"));
@@ -102,7 +102,7 @@ async fn who_did_not_ask_for_it_sees_no_ids() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_resumed_is_refused_with_the_reason() {
+async fn an_unknown_stream_is_refused_with_the_reason() {
     let fake = Fake::new([script()]);
     let app = app(&fake, Duration::from_secs(60));
     let whole = reply(&app, ask()).await;

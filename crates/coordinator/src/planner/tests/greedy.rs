@@ -1,4 +1,4 @@
-//! The planner before this one: the fewest machines, those with the most memory, each as full as the others.
+//! A greedy planner to compare with: the fewest machines, those with the most memory, filled evenly.
 
 use super::super::problem::Problem;
 use gogrid_model::Layers;
@@ -18,7 +18,7 @@ fn cut(problem: &Problem<'_>, machines: usize) -> Option<Vec<usize>> {
         for end in 1..=layers {
             for (start, before) in best[..end].iter().enumerate() {
                 let Some((share, ends)) = before else { continue };
-                let share = share.max(problem.share(machine, Layers { start, end }));
+                let share = share.max(problem.memory_share(machine, Layers { start, end }));
                 if share <= 1.0 && next[end].as_ref().is_none_or(|(found, _)| share < *found) {
                     next[end] = Some((share, ends.iter().copied().chain([end]).collect()));
                 }

@@ -1,0 +1,44 @@
+//! From a checked request to its HTTP response.
+
+use super::{
+    choices::ChoiceRequests,
+    envelope::Delivery,
+    error::ApiError,
+    format::Format,
+    stream::{event_stream, sse},
+};
+use crate::generate::GenerationService;
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+
+/// Starts the generations and answers the client, with one document or with a stream.
+///
+/// # Errors
+/// A refusal; for a whole answer also a failure on the way.
+pub(super) async fn respond<F: Format>(
+    service: &dyn GenerationService,
+    requests: ChoiceRequests,
+    format: F,
+) -> Result<Response, ApiError> {
+    let delivery = requests.options.delivery;
+    let choices = requests.start(service).await?;
+    match delivery {
+        Delivery::Whole => {
+            let (choices, usage) = choices.collect(format.logprobs()).await?;
+            Ok(Json(format.whole(choices, usage)).into_response())
+        }
+        Delivery::Stream { include_usage } => Ok(sse(event_stream(choices, format, include_usage))),
+    }
+}
+
+/// Runs what may take long, such as tokenizing a long prompt, off the async workers.
+///
+/// # Errors
+/// What `work` returns, or 500 if it panicked.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))?
+}
