@@ -74,12 +74,11 @@ async fn control(mut link: Link, fleet: Fleet, welcome: Welcome) {
 }
 
 async fn admit(peer: PeerId, hello: Hello, fleet: &Fleet) -> Result<Hello, Refusal> {
-    let mut registry = fleet.registry().lock().await;
-    match registry.admit(peer, &hello.name, hello.token.as_ref(), unix_now()) {
+    match fleet.registry().admit(peer, hello.name.clone(), hello.token, unix_now()).await {
         Ok(Ok(())) => Ok(hello),
         Ok(Err(refusal)) => Err(refusal),
         Err(error) => {
-            tracing::error!(%error, "the registry cannot be read");
+            tracing::error!(%error, "a machine cannot be looked up in the registry");
             Err(Refusal::Malformed("the coordinator cannot read its registry".into()))
         }
     }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// The registry's fact that holds the addresses of the coordinator's links.
+/// The metadata key of the addresses of the coordinator's links.
 pub(crate) const LINK_ADDRS: &str = "link_addrs";
 
 /// Pipelines that a model may have, as `--replicas` has them where it is not given: one to serve and one to take over.
@@ -82,7 +82,7 @@ pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, 
         return Err(never_ran());
     }
     let registry = Registry::open(folder)?;
-    let addrs = registry.fact(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
+    let addrs = registry.metadata(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
     let coordinator = PeerAddr { id: Identity::load_or_create(folder)?.id(), addrs: addrs.ok_or_else(never_ran)? };
     let token = InviteToken(rand::random());
     registry.add_invite(&token, uses, unix_now() + lifetime.as_secs())?;

@@ -4,7 +4,7 @@ use crate::{
     api::openai,
     fleet::{FleetTask, Timing},
     operator::{self, OperatorFile},
-    registry::{Registry, RegistryError},
+    registry::{Registry, RegistryError, RegistryHandle},
     router::Router,
     settings::Settings,
     weights::{self, TensorIndex},
@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 /// When stopping, answers in flight get this long to end.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// When stopping, the fleet gets this long to write down how reliable its machines were, and the registry to reach the
+/// disk. Systems kill a service that takes much longer.
+const SAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a coordinator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,9 @@ pub struct Coordinator {
     folder: PathBuf,
     router: Router,
     tasks: JoinSet<()>,
+    /// The fleet's task, apart from the others: it is not aborted before it has handed in its last writes.
+    fleet: JoinSet<()>,
+    registry: RegistryHandle,
     transport: Arc<dyn Transport>,
     stop: CancellationToken,
     /// Ends what serves requests, once those in flight are over.
@@ -85,7 +91,9 @@ impl Coordinator {
         let registry = Registry::open(folder)?;
         let transport: Arc<dyn Transport> = Arc::new(bind_links(&identity, &registry, settings.link_listen).await?);
         let addrs = transport.addrs().await;
-        registry.set_fact(LINK_ADDRS, &serde_json::to_string(&addrs).unwrap_or_default())?;
+        registry.set_metadata(LINK_ADDRS, &serde_json::to_string(&addrs).unwrap_or_default())?;
+
+        let registry = RegistryHandle::start(registry)?;
 
         let (weights_listener, weights_addr) = listen("the weights' server", settings.weights_listen).await?;
         let (api_listener, api) = listen("the API", settings.listen).await?;
@@ -101,7 +109,7 @@ impl Coordinator {
         let close = CancellationToken::new();
         let (sessions, timing) = (settings.max_sessions, Timing::default());
         let (fleet_task, fleet, routes) =
-            FleetTask::new(registry, index.clone(), sessions, settings.keep_sessions, timing);
+            FleetTask::new(registry.clone(), index.clone(), sessions, settings.keep_sessions, timing);
         let router = Router::new(routes, sessions, settings.queue_capacity, timing, stop.clone());
         let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
         let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
@@ -109,12 +117,23 @@ impl Coordinator {
         let app =
             openai::router(Arc::new(router.clone())).merge(operator::routes(fleet.clone(), router.clone(), &file));
 
-        let mut tasks = JoinSet::new();
-        tasks.spawn(fleet_task.run(close.clone()));
+        let (mut tasks, mut fleet_tasks) = (JoinSet::new(), JoinSet::new());
+        fleet_tasks.spawn(fleet_task.run(close.clone()));
         tasks.spawn(accept::accept(transport.clone(), fleet, welcome));
         tasks.spawn(serve(weights_listener, weights::routes(index, &weights_token), close.clone()));
         tasks.spawn(serve(api_listener, app, close.clone()));
-        Ok(Self { api, folder: folder.to_owned(), router, tasks, transport, stop, close, _lock: lock })
+        Ok(Self {
+            api,
+            folder: folder.to_owned(),
+            router,
+            tasks,
+            fleet: fleet_tasks,
+            registry,
+            transport,
+            stop,
+            close,
+            _lock: lock,
+        })
     }
 
     /// Where the API answers, from this machine's point of view.
@@ -131,6 +150,14 @@ impl Coordinator {
         OperatorFile::remove(&self.folder);
         self.close.cancel();
         self.transport.close().await;
+        let saved = async {
+            self.fleet.join_next().await;
+            self.registry.close().await;
+        };
+        if tokio::time::timeout(SAVE_WITHIN, saved).await.is_err() {
+            tracing::error!("the registry could not be written in time; what machines did last is lost");
+        }
+        self.fleet.shutdown().await;
         self.tasks.shutdown().await;
     }
 }
@@ -159,14 +186,14 @@ async fn bind_links(
     if addr.port() != 0 {
         return Ok(IrohTransport::bind(identity, addr).await?);
     }
-    if let Some(port) = registry.fact(LINK_PORT)?.and_then(|port| port.parse().ok())
+    if let Some(port) = registry.metadata(LINK_PORT)?.and_then(|port| port.parse().ok())
         && let Ok(transport) = IrohTransport::bind(identity, SocketAddr::new(addr.ip(), port)).await
     {
         return Ok(transport);
     }
     let transport = IrohTransport::bind(identity, addr).await?;
     if let Some(bound) = transport.bound() {
-        registry.set_fact(LINK_PORT, &bound.port().to_string())?;
+        registry.set_metadata(LINK_PORT, &bound.port().to_string())?;
     }
     Ok(transport)
 }

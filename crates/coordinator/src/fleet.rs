@@ -27,7 +27,7 @@ pub(crate) use timing::Timing;
 use crate::{
     planner::{Measured, Placement},
     published::{Published, Publisher, publish},
-    registry::Registry,
+    registry::RegistryHandle,
     route::Routes,
     status::Status,
 };
@@ -40,9 +40,9 @@ use gogrid_wire::{
 use models::Models;
 use returning::Returning;
 use spares::Spare;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -79,11 +79,11 @@ pub(crate) enum Event {
 #[derive(Clone)]
 pub(crate) struct Fleet {
     events: mpsc::Sender<Event>,
-    registry: Arc<Mutex<Registry>>,
+    registry: RegistryHandle,
 }
 
 impl Fleet {
-    pub(crate) fn registry(&self) -> &Mutex<Registry> {
+    pub(crate) fn registry(&self) -> &RegistryHandle {
         &self.registry
     }
 
@@ -146,7 +146,7 @@ impl Worker {
 
 /// The task's state.
 pub(crate) struct FleetTask {
-    registry: Arc<Mutex<Registry>>,
+    registry: RegistryHandle,
     events: mpsc::Receiver<Event>,
     routes: Publisher<Routes>,
     models: Models,
@@ -180,7 +180,7 @@ pub(crate) struct FleetTask {
 impl FleetTask {
     /// The task and its handle. `weights` is where the weights' server finds tensors.
     pub(crate) fn new(
-        registry: Registry,
+        registry: RegistryHandle,
         weights: crate::weights::TensorIndex,
         max_sessions: usize,
         keep_sessions: bool,
@@ -188,7 +188,6 @@ impl FleetTask {
     ) -> (Self, Fleet, Published<Routes>) {
         let (events, received) = mpsc::channel(EVENTS);
         let (routes, published) = publish(Routes::default());
-        let registry = Arc::new(Mutex::new(registry));
         let task = Self {
             registry: registry.clone(),
             events: received,
@@ -226,7 +225,7 @@ impl FleetTask {
                 biased;
                 () = stop.cancelled() => {
                     for peer in self.workers.keys() {
-                        self.keep_standing(*peer).await;
+                        self.keep_standing(*peer);
                     }
                     break;
                 }
@@ -352,7 +351,7 @@ impl FleetTask {
             ToCoordinator::Started { epoch, kept } => {
                 if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer, kept)) {
                     tracing::info!(%epoch, "pipeline ready");
-                    self.keep_pipelines().await;
+                    self.keep_pipelines();
                     // A model that is served may have a replica now.
                     self.place().await;
                 }
@@ -376,7 +375,7 @@ impl FleetTask {
                 }
             }
             ToCoordinator::Draining => self.drain(peer).await,
-            ToCoordinator::Resign => match self.registry.lock().await.remove(peer) {
+            ToCoordinator::Resign => match self.registry.remove(peer).await {
                 Ok(()) => tracing::info!(peer = %peer.short(), "worker resigned"),
                 Err(error) => tracing::error!(%error, "a worker that resigned is still a member"),
             },
@@ -456,8 +455,7 @@ impl FleetTask {
             self.close(epoch, &format!("{name}: {why}")).await;
         }
         self.place().await;
-        // Last: requests wait for what is above, and nobody for the disk.
-        self.keep_standing(peer).await;
+        self.keep_standing(peer);
     }
 
     /// Ends an epoch, and plans its model anew.

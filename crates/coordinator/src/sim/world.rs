@@ -13,7 +13,7 @@ use crate::{
     admin::{NewModel, add_model},
     fleet::{Fleet, FleetTask, Model, Timing},
     published::Published,
-    registry::{ModelRecord, Registry},
+    registry::{ModelRecord, Registry, RegistryHandle},
     route::Routes,
     router::Router,
     weights::TensorIndex,
@@ -109,7 +109,7 @@ impl World {
         let models = models(&scenario.models);
         models.iter().for_each(|(record, _)| registry.put_model(record).expect("kept"));
         let timing = Timing::default();
-        let (mut task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), scenario.sessions, true, timing);
+        let (mut task, fleet, routes) = FleetTask::new(RegistryHandle::inline(registry), TensorIndex::default(), scenario.sessions, true, timing);
         for (record, model) in &models {
             task.know(record.clone(), model.clone());
         }
