@@ -81,7 +81,7 @@ pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, 
     if !folder.join("machine.key").exists() {
         return Err(never_ran());
     }
-    let registry = Registry::open(folder)?;
+    let registry = Registry::open_for_command(folder)?;
     let addrs = registry.metadata(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
     let coordinator = PeerAddr { id: Identity::load_or_create(folder)?.id(), addrs: addrs.ok_or_else(never_ran)? };
     let token = InviteToken(rand::random());
@@ -139,6 +139,6 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         created: unix_now(),
         manifest: serde_json::to_string(&manifest).unwrap_or_default(),
     };
-    Registry::open(folder)?.put_model(&record)?;
+    Registry::open_for_command(folder)?.put_model(&record)?;
     Ok((name, manifest))
 }

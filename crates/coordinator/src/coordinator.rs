@@ -3,6 +3,7 @@ use crate::{
     admin::LINK_ADDRS,
     api::openai,
     fleet::{FleetTask, Timing},
+    folder_lock::FolderLock,
     operator::{self, OperatorFile},
     registry::{Registry, RegistryError, RegistryHandle},
     router::Router,
@@ -30,21 +31,21 @@ const SAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Why a coordinator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum CoordinatorError {
-    /// Its key.
+    /// The coordinator's key cannot be read or made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// Its registry.
+    /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// Its links.
+    /// The links' address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// A TCP address is not free.
     #[error("cannot listen on {addr} ({what})")]
     Listen {
-        /// For what.
+        /// What listens there.
         what: &'static str,
-        /// Where.
+        /// The address.
         addr: SocketAddr,
         /// Why.
         #[source]
@@ -53,7 +54,7 @@ pub enum CoordinatorError {
     /// Another coordinator runs in the folder.
     #[error("another coordinator is running in {folder}", folder = .0.display())]
     Busy(PathBuf),
-    /// The data folder.
+    /// The data folder cannot be used.
     #[error("cannot use the data folder {path}")]
     Data {
         /// Which.
@@ -64,7 +65,7 @@ pub enum CoordinatorError {
     },
 }
 
-/// A coordinator that is listening.
+/// A running coordinator.
 pub struct Coordinator {
     api: SocketAddr,
     folder: PathBuf,
@@ -75,9 +76,9 @@ pub struct Coordinator {
     registry: RegistryHandle,
     transport: Arc<dyn Transport>,
     stop: CancellationToken,
-    /// Ends what serves requests, once those in flight are over.
+    /// Ends the servers and the fleet, once the answers in flight are over.
     close: CancellationToken,
-    _lock: std::fs::File,
+    _lock: FolderLock,
 }
 
 impl Coordinator {
@@ -86,7 +87,9 @@ impl Coordinator {
     /// # Errors
     /// When the folder is in use, or an address cannot be bound.
     pub async fn start(folder: &Path, settings: &Settings, stop: CancellationToken) -> Result<Self, CoordinatorError> {
-        let lock = lock(folder)?;
+        let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
+        let lock = FolderLock::take(folder).map_err(data)?;
+        let lock = lock.ok_or_else(|| CoordinatorError::Busy(folder.to_owned()))?;
         let identity = Identity::load_or_create(folder)?;
         let registry = Registry::open(folder)?;
         let transport: Arc<dyn Transport> = Arc::new(bind_links(&identity, &registry, settings.link_listen).await?);
@@ -112,7 +115,6 @@ impl Coordinator {
             FleetTask::new(registry.clone(), index.clone(), sessions, settings.keep_sessions, timing);
         let router = Router::new(routes, sessions, settings.queue_capacity, timing, stop.clone());
         let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
-        let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
         file.save(folder).map_err(data)?;
         let app =
             openai::router(Arc::new(router.clone())).merge(operator::routes(fleet.clone(), router.clone(), &file));
@@ -136,12 +138,12 @@ impl Coordinator {
         })
     }
 
-    /// Where the API answers, from this machine's point of view.
+    /// The API's base address, as this machine reaches it.
     pub fn api_url(&self) -> String {
         format!("http://{}", reachable(self.api))
     }
 
-    /// Waits for `stop`, lets the answers in flight end (30 s at most), and closes everything.
+    /// Waits for `stop`, gives the answers in flight 30 s to end, and closes everything.
     pub async fn finish(mut self) {
         self.stop.cancelled().await;
         if tokio::time::timeout(DRAIN_WITHIN, self.router.drained()).await.is_err() {
@@ -176,7 +178,8 @@ async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, So
     Ok((listener, bound))
 }
 
-/// Workers find the coordinator at the port of their join code: a port that the system chose is kept over restarts.
+/// Binds the links' endpoint. Workers know the port from their join code, so a port that the system chose is stored and
+/// used again after a restart.
 async fn bind_links(
     identity: &Identity,
     registry: &Registry,
@@ -198,18 +201,7 @@ async fn bind_links(
     Ok(transport)
 }
 
-fn lock(folder: &Path) -> Result<std::fs::File, CoordinatorError> {
-    let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(data)?;
-    let file = std::fs::File::create(folder.join("coordinator.lock")).map_err(data)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(CoordinatorError::Busy(folder.to_owned())),
-        Err(std::fs::TryLockError::Error(source)) => Err(data(source)),
-    }
-}
-
-/// An address of all interfaces is reached at loopback from here.
+/// The address to use on this machine: loopback if `addr` is all interfaces.
 fn reachable(addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() { SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), addr.port()) } else { addr }
 }

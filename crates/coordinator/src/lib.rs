@@ -11,6 +11,7 @@ pub mod api;
 mod coordinator;
 mod dry_run;
 mod fleet;
+mod folder_lock;
 pub mod generate;
 mod operator;
 mod pipeline;

@@ -12,7 +12,7 @@ mod tests;
 pub use error::RegistryError;
 pub(crate) use handle::{RegistryHandle, Write};
 
-use crate::planner::Reliability;
+use crate::{folder_lock::FolderLock, planner::Reliability};
 use gogrid_wire::{Epoch, InviteToken, PeerId, control::Refusal};
 use migrations::MigrateError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -59,6 +59,14 @@ pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
+/// Another program may hold the file for the time of a commit.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.execute_batch("PRAGMA journal_mode = WAL")?;
+    Ok(db)
+}
+
 type Result<T> = std::result::Result<T, RegistryError>;
 
 impl Registry {
@@ -68,14 +76,23 @@ impl Registry {
     /// When the file cannot be opened, a migration fails, or a newer program has written the file.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("registry.db");
-        let open = || {
-            let db = Connection::open(&path)?;
-            db.busy_timeout(Duration::from_secs(10))?;
-            db.execute_batch("PRAGMA journal_mode = WAL")?;
-            Ok(db)
-        };
-        match open() {
+        match connect(&path) {
             Ok(db) => Self::migrated(db, path),
+            Err(source) => Err(RegistryError::Store { path, source }),
+        }
+    }
+
+    /// The same for a command beside the coordinator. It does not migrate the file of a coordinator that is running,
+    /// which must be of an older version then and would not find its tables any more.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`InUse`](RegistryError::InUse).
+    pub(crate) fn open_for_command(folder: &Path) -> Result<Self> {
+        let path = folder.join("registry.db");
+        let connected = connect(&path).and_then(|db| Ok((migrations::is_old(&db)?, db)));
+        match connected {
+            Ok((true, _)) if FolderLock::is_held(folder) => Err(RegistryError::InUse { path }),
+            Ok((_, db)) => Self::migrated(db, path),
             Err(source) => Err(RegistryError::Store { path, source }),
         }
     }

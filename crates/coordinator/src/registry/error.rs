@@ -24,6 +24,14 @@ pub enum RegistryError {
         /// The newest version that this program knows.
         known: u32,
     },
+    /// The file has an older schema, and the coordinator that uses it is running: it cannot read a newer one.
+    #[error(
+        "the coordinator that is running on {path} is of an older version than this program: restart it with this version first"
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// A migration failed. The file is as it was before it.
     #[error("cannot bring the registry in {path} to schema version {version}")]
     Migration {

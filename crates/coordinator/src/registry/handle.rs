@@ -79,11 +79,6 @@ impl RegistryHandle {
         self.call(move |registry| registry.metadata(key)).await
     }
 
-    /// See [`Registry::set_metadata`].
-    pub(crate) async fn set_metadata(&self, key: &'static str, value: String) -> Result<()> {
-        self.call(move |registry| registry.set_metadata(key, &value)).await
-    }
-
     /// See [`Registry::next_epoch`].
     pub(crate) async fn next_epoch(&self) -> Result<Epoch> {
         self.call(|registry| registry.next_epoch()).await
@@ -213,7 +208,10 @@ fn run(mut registry: Registry, mut jobs: mpsc::Receiver<Job>) {
         }
     }
     drop(registry);
-    waiting.into_iter().for_each(|done| drop(done.send(())));
+    for done in waiting {
+        // Nobody listens if the call of `close` was dropped.
+        let _ = done.send(());
+    }
 }
 
 #[cfg(test)]
@@ -234,7 +232,10 @@ mod tests {
     async fn hold(handle: &RegistryHandle) -> blocking::Sender<()> {
         let Inner::Thread(jobs) = &handle.inner else { panic!("a thread") };
         let (release, held) = blocking::channel::<()>();
-        jobs.send(Job::Run(Box::new(move |_| drop(held.recv())))).await.expect("handed in");
+        let wait = move |_: &mut Registry| {
+            held.recv().expect_err("nothing is sent");
+        };
+        jobs.send(Job::Run(Box::new(wait))).await.expect("handed in");
         release
     }
 

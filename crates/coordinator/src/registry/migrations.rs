@@ -58,6 +58,12 @@ fn baseline(change: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Whether a file has a schema older than [`VERSION`]. A new file has none.
+pub(super) fn is_old(db: &Connection) -> rusqlite::Result<bool> {
+    let tables: i64 = db.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(tables > 0 && version(db)? < VERSION)
+}
+
 fn version(db: &Connection) -> rusqlite::Result<u32> {
     db.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
@@ -65,7 +71,10 @@ fn version(db: &Connection) -> rusqlite::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{ModelRecord, Registry, RegistryError};
+    use crate::{
+        folder_lock::FolderLock,
+        registry::{ModelRecord, Registry, RegistryError},
+    };
     use gogrid_wire::{Epoch, PeerId};
     use std::path::Path;
 
@@ -169,6 +178,18 @@ mod tests {
         assert_eq!(version(&db).expect("read"), 0);
         let facts: i64 = db.query_row("SELECT COUNT(*) FROM facts", [], |row| row.get(0)).expect("still there");
         assert_eq!(facts, 2, "the renaming before it was taken back too");
+    }
+
+    #[test]
+    fn a_command_does_not_migrate_the_file_of_a_running_coordinator() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), VERSION_0);
+        let running = FolderLock::take(folder.path()).expect("usable").expect("free");
+        let Err(error) = Registry::open_for_command(folder.path()) else { panic!("opened") };
+        assert!(matches!(error, RegistryError::InUse { .. }), "{error}");
+        Registry::open(folder.path()).map(drop).expect("the coordinator itself migrates");
+        Registry::open_for_command(folder.path()).map(drop).expect("nothing is left to migrate");
+        drop(running);
     }
 
     #[test]
