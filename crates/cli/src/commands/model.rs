@@ -15,16 +15,16 @@ pub(crate) async fn add(args: ModelAddArgs) -> Result<()> {
     reload(&data).await
 }
 
-/// Tells a running coordinator to read its registry; one that does not run reads it when it starts.
-async fn reload(data: &Path) -> Result<()> {
+/// Tells a running coordinator to read its registry again. One that does not run reads it when it starts.
+pub(super) async fn reload(data: &Path) -> Result<()> {
     let Ok(operator) = OperatorFile::load(data) else { return Ok(()) };
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("{}/operator/v1/reload", operator.url);
     match client.post(url).bearer_auth(operator.token).send().await {
-        Ok(response) => drop(response.error_for_status().context("the coordinator did not take the new model")?),
+        Ok(response) => drop(response.error_for_status().context("the coordinator did not take the change")?),
         // A coordinator that was killed leaves its file behind.
         Err(error) if error.is_connect() => {}
-        Err(error) => return Err(error).context("the coordinator did not take the new model"),
+        Err(error) => return Err(error).context("the coordinator did not take the change"),
     }
     Ok(())
 }
