@@ -35,6 +35,7 @@ use build::Build;
 use gogrid_wire::{
     Epoch, PeerId,
     control::{Beat, Hello, Lends, ToCoordinator, ToWorker},
+    hello::Capabilities,
     stage,
 };
 use models::Models;
@@ -61,6 +62,8 @@ pub(crate) struct ToPeer {
 pub(crate) struct Connected {
     pub(crate) id: PeerId,
     pub(crate) hello: Hello,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) device: gogrid_model::DeviceSpec,
     pub(crate) to_worker: mpsc::Sender<ToPeer>,
 }
 
@@ -285,18 +288,19 @@ impl FleetTask {
     }
 
     async fn connect(&mut self, worker: Connected, reply: oneshot::Sender<u64>) {
-        let Connected { id, hello, to_worker } = worker;
+        let Connected { id, hello, capabilities, device, to_worker } = worker;
         if self.workers.contains_key(&id) {
             self.lose(id, "it connected anew").await;
         }
         self.connections += 1;
-        let Ok(device) = hello.device.parse() else {
-            return tracing::warn!(peer = %id.short(), device = hello.device, "a worker with an unknown kind of device");
-        };
         if reply.send(self.connections).is_err() {
             return;
         }
-        tracing::info!(peer = %id.short(), name = hello.name, device = hello.device, "worker connected");
+        let Capabilities { program, backend, .. } = &capabilities;
+        tracing::info!(
+            peer = %id.short(), name = hello.name, device = hello.device, protocol = hello.version, program, backend,
+            "worker connected"
+        );
         let lends = Lends { memory: hello.memory, stopped: None, computes: true };
         let worker = Worker {
             connection: self.connections,
@@ -332,7 +336,7 @@ impl FleetTask {
                     self.place().await;
                 }
             }
-            ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth, .. } => {
+            ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth } => {
                 if let Some(worker) = self.workers.get_mut(&peer) {
                     worker.bandwidth = bandwidth.or(worker.bandwidth);
                 }
