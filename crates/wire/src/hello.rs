@@ -79,7 +79,8 @@ enum First {
 /// The refusal to answer with: the frame is no `Hello`, or of a version that this program does not speak.
 pub fn read(header: &[u8], body: &[u8]) -> Result<(Hello, Capabilities), Refusal> {
     let malformed = |what: &str| Refusal::Malformed(what.to_owned());
-    let (First::Hello { version }, _) = postcard::take_from_bytes(header).map_err(|_| malformed("it is no Hello"))?;
+    let (First::Hello { version }, _) =
+        postcard::take_from_bytes(header).map_err(|_| malformed("it is no Hello, or no message at all"))?;
     if !speaks(version) {
         return Err(Refusal::Version { worker: version, coordinator: VERSION });
     }
