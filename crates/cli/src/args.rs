@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Models that a coordinator serves.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Machines that may join a coordinator.
+    #[command(subcommand)]
+    Member(MemberCommand),
     /// Shows a coordinator's workers, models, stages, sessions and queue; or what a worker does, and why.
     Status(StatusArgs),
     /// Shows where a coordinator's models would go, how fast they would be and why; changes nothing.
@@ -154,6 +157,22 @@ pub(crate) struct InviteArgs {
 pub(crate) enum ModelCommand {
     /// Adds a Hugging Face folder or a GGUF file, or replaces the model of that name.
     Add(ModelAddArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemberCommand {
+    /// Takes a machine off the allow list. A running coordinator cuts it off at once.
+    Remove(MemberRemoveArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MemberRemoveArgs {
+    /// The machine's name or id, as `gogrid status` shows them.
+    #[arg(value_name = "NAME_OR_ID")]
+    pub(crate) member: String,
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ mod operator;
 mod shutdown;
 mod sse;
 
-use args::{Args, Command, ModelCommand};
+use args::{Args, Command, MemberCommand, ModelCommand};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -67,6 +67,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Worker(args) => commands::worker::run(args).await?,
         Command::Invite(args) => commands::invite::run(&args)?,
         Command::Model(ModelCommand::Add(args)) => commands::model::add(args).await?,
+        Command::Member(MemberCommand::Remove(args)) => commands::member::remove(args).await?,
         Command::Status(args) => commands::status::run(&args).await?,
         Command::Plan(args) => commands::plan::run(&args).await?,
         Command::Limits(command) => commands::limits::run(command).await?,

@@ -1,21 +1,32 @@
 //! Takes the links that workers dial: control links are greeted and checked here, stage links handed to the fleet.
+//!
+//! A control link goes through three states: the first message ([`first_message`]), admission ([`admit`]), and service
+//! ([`serve`]) until one of its halves ends or the machine is removed from the allow list.
+
+#[cfg(test)]
+mod tests;
 
 use crate::{
     fleet::{Connected, Event, Fleet, ToPeer},
     registry::unix_now,
 };
 use gogrid_link::{FrameReceiver, FrameSender, Link, Protocol, Received, Transport};
+use gogrid_model::DeviceSpec;
 use gogrid_wire::{
-    PeerId, VERSION,
+    OLDEST_VERSION, PeerId,
     control::{Hello, Refusal, ToCoordinator, ToWorker, Welcome},
+    hello::{self, Capabilities},
     stage,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 /// A peer that dialed says who it is within this time.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
-/// Messages that may wait for a worker's link: a plan is three, and plans do not pile up.
+/// Messages that may wait for a worker's link. A plan is three messages, and plans do not pile up.
 const TO_WORKER: usize = 64;
 /// Links served at once: each of 1,000 machines may have a control link and a stage's two ends.
 const MAX_LINKS: usize = 4096;
@@ -40,60 +51,114 @@ pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, welcome:
 }
 
 async fn control(mut link: Link, fleet: Fleet, welcome: Welcome) {
-    let hello = match tokio::time::timeout(HELLO_WITHIN, link.receiver.recv::<ToCoordinator>()).await {
-        Ok(Ok(Received { message: ToCoordinator::Hello(hello), .. })) => Ok(hello),
-        Ok(Ok(_)) => Err(Refusal::Malformed("it is no Hello".into())),
-        Ok(Err(error)) => Err(Refusal::Malformed(error.to_string())),
-        Err(_) => Err(Refusal::Malformed("it did not come in time".into())),
-    };
-    let admitted = match hello {
-        Ok(hello) if hello.version != VERSION => Err(Refusal::Version { worker: hello.version, coordinator: VERSION }),
-        Ok(hello) => admit(link.peer, hello, &fleet).await,
+    // From before the admission on, so that no removal is missed.
+    let removals = fleet.registry().removals();
+    let first = first_message(&mut link.receiver).await;
+    // A worker whose version is not known is answered in the oldest one.
+    let version = first.as_ref().map_or(OLDEST_VERSION, |(hello, _)| hello.version);
+    let admitted = match first {
+        Ok((hello, capabilities)) => admit(link.peer, hello, capabilities, &fleet).await,
         Err(refusal) => Err(refusal),
     };
-    let hello = match admitted {
-        Ok(hello) => hello,
+    match admitted {
+        Ok(worker) => serve(link, worker, &fleet, Welcome { version, ..welcome }, removals).await,
         Err(refusal) => {
             tracing::warn!(peer = %link.peer.short(), %refusal, "worker refused");
-            return link.refuse(&ToWorker::Refused(refusal)).await;
+            link.refuse(&ToWorker::Refused(refusal.for_version(version))).await;
         }
+    }
+}
+
+async fn first_message(receiver: &mut FrameReceiver) -> Result<(Hello, Capabilities), Refusal> {
+    match tokio::time::timeout(HELLO_WITHIN, receiver.recv_raw()).await {
+        Ok(Ok(Received { message: header, body })) => hello::read(&header, &body),
+        Ok(Err(error)) => Err(Refusal::Malformed(error.to_string())),
+        Err(_) => Err(Refusal::Malformed("it did not come in time".into())),
+    }
+}
+
+/// A worker that was let in.
+struct Admitted {
+    hello: Hello,
+    capabilities: Capabilities,
+    device: DeviceSpec,
+}
+
+/// Lets a worker in or says why not. A device that cannot be used is refused first, so that it costs no use of a code.
+async fn admit(peer: PeerId, hello: Hello, capabilities: Capabilities, fleet: &Fleet) -> Result<Admitted, Refusal> {
+    let Ok(device) = hello.device.parse() else {
+        return Err(Refusal::Device { device: hello.device, known: "cpu, cuda:N and metal:N".into() });
     };
+    match fleet.registry().admit(peer, hello.name.clone(), hello.token, unix_now()).await {
+        Ok(Ok(())) => Ok(Admitted { hello, capabilities, device }),
+        Ok(Err(refusal)) => Err(refusal),
+        Err(error) => {
+            tracing::error!(%error, "a machine cannot be looked up in the registry");
+            Err(Refusal::Unavailable("it cannot read its registry".into()))
+        }
+    }
+}
+
+/// Serves a control link until it ends or its machine is removed from the allow list.
+async fn serve(link: Link, worker: Admitted, fleet: &Fleet, welcome: Welcome, removals: watch::Receiver<u64>) {
     let Link { peer, mut sender, receiver, .. } = link;
     if sender.send(&ToWorker::Welcome(welcome), &[]).await.is_err() {
         return;
     }
+    let Admitted { hello, capabilities, device } = worker;
+    let version = hello.version;
     let (to_worker, messages) = mpsc::channel(TO_WORKER);
-    let Some(connection) = fleet.connected(Connected { id: peer, hello, to_worker }).await else { return };
-    // Whichever half ends first takes the other with it.
+    let connected = Connected { id: peer, hello, capabilities, device, to_worker };
+    let Some(connection) = fleet.connected(connected).await else { return };
+    // Whichever ends first takes the others with it, and the link is closed. A removed machine is told why when it dials
+    // again: on this link a message may be half sent.
     tokio::select! {
         biased;
-        () = receive(receiver, &fleet, peer, connection) => {}
+        () = removed(peer, fleet, removals) => {
+            tracing::warn!(peer = %peer.short(), "a machine that was removed from the allow list is cut off");
+        }
+        () = receive(receiver, fleet, Sender { peer, connection, version }) => {}
         () = transmit(sender, messages) => {}
     }
     fleet.tell(Event::Gone { peer, connection }).await;
 }
 
-async fn admit(peer: PeerId, hello: Hello, fleet: &Fleet) -> Result<Hello, Refusal> {
-    let mut registry = fleet.registry().lock().await;
-    match registry.admit(peer, &hello.name, hello.token.as_ref(), unix_now()) {
-        Ok(Ok(())) => Ok(hello),
-        Ok(Err(refusal)) => Err(refusal),
-        Err(error) => {
-            tracing::error!(%error, "the registry cannot be read");
-            Err(Refusal::Malformed("the coordinator cannot read its registry".into()))
+/// Waits until a machine is no member. Cancel-safe.
+async fn removed(peer: PeerId, fleet: &Fleet, mut removals: watch::Receiver<u64>) {
+    loop {
+        if removals.changed().await.is_err() {
+            // The registry ends after the links.
+            return std::future::pending().await;
+        }
+        match fleet.registry().is_member(peer).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::error!(%error, "whether a machine is still a member cannot be read"),
         }
     }
 }
 
-async fn receive(mut receiver: FrameReceiver, fleet: &Fleet, peer: PeerId, connection: u64) {
+/// Whose messages come over a link.
+#[derive(Clone, Copy)]
+struct Sender {
+    peer: PeerId,
+    connection: u64,
+    /// The protocol version that it speaks.
+    version: u16,
+}
+
+async fn receive(mut receiver: FrameReceiver, fleet: &Fleet, sender: Sender) {
+    let Sender { peer, connection, version } = sender;
     loop {
-        match receiver.recv::<ToCoordinator>().await {
-            Ok(Received { message, .. }) => {
+        let received = receiver.recv_raw().await;
+        let message = received.and_then(|received| Ok(ToCoordinator::read(version, &received.message)?));
+        match message {
+            Ok(message) => {
                 let resigned = message == ToCoordinator::Resign;
                 let round_trip = receiver.round_trip();
                 fleet.tell(Event::Message { peer, connection, message, round_trip }).await;
                 if resigned {
-                    // A member no longer: the worker waits for the end of the link.
+                    // The worker waits for the end of the link.
                     return;
                 }
             }
@@ -112,19 +177,19 @@ async fn transmit(mut sender: FrameSender, mut messages: mpsc::Receiver<ToPeer>)
 
 /// The coordinator's two ends of a ring: the first stage dials to receive, the last to send.
 async fn stage_link(mut link: Link, fleet: Fleet) {
-    let hello = match tokio::time::timeout(HELLO_WITHIN, link.receiver.recv::<stage::Hello>()).await {
-        Ok(Ok(hello)) => hello.message,
+    let hello = match tokio::time::timeout(HELLO_WITHIN, link.receiver.recv_raw()).await {
+        Ok(Ok(hello)) => stage::Hello::read(&hello.message),
         _ => return tracing::warn!(peer = %link.peer.short(), "no hello on a stage link"),
     };
-    let attached = if hello.version == VERSION {
-        fleet.attach(link.peer, hello.epoch, hello.role).await
-    } else {
-        Err(stage::Refusal::Version { theirs: hello.version, ours: VERSION })
+    let attached = match hello {
+        Ok(Ok(hello)) => fleet.attach(link.peer, hello.epoch, hello.role).await.map(|end| (hello.epoch, end)),
+        Ok(Err(refusal)) => Err(refusal),
+        Err(error) => return tracing::warn!(peer = %link.peer.short(), %error, "no hello on a stage link"),
     };
     match attached {
-        Ok(end) => {
+        Ok((epoch, end)) => {
             if link.sender.send(&stage::Reply::Accepted, &[]).await.is_ok() {
-                let (epoch, reason) = (hello.epoch, end.serve(link).await);
+                let reason = end.serve(link).await;
                 fleet.tell(Event::LinkEnded { epoch, reason }).await;
             }
         }

@@ -1,9 +1,9 @@
-//! What the operator changes through the registry, whether the coordinator runs or not.
+//! What the operator changes in the registry, whether the coordinator runs or not.
 
 use crate::registry::{ModelRecord, Registry, RegistryError, unix_now};
 use gogrid_link::{Identity, IdentityError};
 use gogrid_model::{Manifest, Quant, QuantError, Source, SourceError, TextError};
-use gogrid_wire::{InviteToken, JoinCode, PeerAddr};
+use gogrid_wire::{InviteToken, JoinCode, PeerAddr, PeerId};
 use std::{
     io,
     net::SocketAddr,
@@ -11,21 +11,21 @@ use std::{
     time::Duration,
 };
 
-/// The registry's fact that holds the addresses of the coordinator's links.
+/// The metadata key of the addresses of the coordinator's links.
 pub(crate) const LINK_ADDRS: &str = "link_addrs";
 
-/// Pipelines that a model may have, as `--replicas` has them where it is not given: one to serve and one to take over.
+/// The default of `--replicas`: one pipeline to serve and one to take over.
 pub const DEFAULT_REPLICAS: usize = 2;
-/// More pipelines than a model can use: every place of a batch of 64 would be in one of its own.
+/// A model cannot use more pipelines: each row of a batch of 64 would be in a pipeline of its own.
 const MAX_REPLICAS: usize = 64;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The registry.
+    /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The coordinator's key.
+    /// The coordinator's key cannot be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// No coordinator ever ran in this folder.
@@ -37,10 +37,10 @@ pub enum AdminError {
     /// The model's tokenizer or chat template cannot be used.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// No such weight type.
+    /// There is no such weight type.
     #[error(transparent)]
     Quant(#[from] QuantError),
-    /// The path is not there.
+    /// The path does not exist.
     #[error("cannot find {path}")]
     Path {
         /// Which.
@@ -49,10 +49,21 @@ pub enum AdminError {
         #[source]
         source: io::Error,
     },
+    /// No member has this name or id.
+    #[error("no member has the name or id \"{0}\"")]
+    NoMember(String),
+    /// Several members have this name.
+    #[error("{count} members have the name \"{name}\": give the id that `gogrid status` shows")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// How many members have it.
+        count: usize,
+    },
     /// A value is out of its range.
     #[error("{field} is {value}, but must be {range}")]
     Range {
-        /// What.
+        /// The flag.
         field: &'static str,
         /// Its value.
         value: String,
@@ -61,7 +72,7 @@ pub enum AdminError {
     },
 }
 
-/// Makes a join code that lets `uses` machines in within `lifetime`.
+/// Makes a join code that lets in `uses` machines within `lifetime`.
 ///
 /// # Errors
 /// When a value is out of range, or no coordinator has run in `folder` yet.
@@ -81,20 +92,43 @@ pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, 
     if !folder.join("machine.key").exists() {
         return Err(never_ran());
     }
-    let registry = Registry::open(folder)?;
-    let addrs = registry.fact(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
+    let registry = Registry::open_for_command(folder)?;
+    let addrs = registry.metadata(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
     let coordinator = PeerAddr { id: Identity::load_or_create(folder)?.id(), addrs: addrs.ok_or_else(never_ran)? };
     let token = InviteToken(rand::random());
     registry.add_invite(&token, uses, unix_now() + lifetime.as_secs())?;
     Ok(JoinCode { coordinator, token })
 }
 
-/// What to add.
+/// Takes a machine off the allow list, by its name or its id in hexadecimal. Returns its id.
+///
+/// A running coordinator cuts the machine off once it is told to reload its registry.
+///
+/// # Errors
+/// When no member or more than one has that name.
+pub fn remove_member(folder: &Path, name_or_id: &str) -> Result<PeerId, AdminError> {
+    let mut registry = Registry::open_for_command(folder)?;
+    let members = registry.members()?;
+    let found: Vec<PeerId> = match PeerId::from_hex(name_or_id) {
+        Some(id) => members.iter().filter(|member| member.id == id).map(|member| member.id).collect(),
+        None => members.iter().filter(|member| member.name == name_or_id).map(|member| member.id).collect(),
+    };
+    match found.as_slice() {
+        [] => Err(AdminError::NoMember(name_or_id.to_owned())),
+        [id] => {
+            registry.remove(*id)?;
+            Ok(*id)
+        }
+        several => Err(AdminError::Ambiguous { name: name_or_id.to_owned(), count: several.len() }),
+    }
+}
+
+/// A model to add.
 #[derive(Debug, Clone)]
 pub struct NewModel {
     /// A Hugging Face folder or a GGUF file.
     pub path: PathBuf,
-    /// The name that requests use; `None` takes the path's last part.
+    /// The name that requests use; `None` is the path's last part.
     pub name: Option<String>,
     /// The fewest stages to cut it into.
     pub stages: usize,
@@ -139,6 +173,33 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         created: unix_now(),
         manifest: serde_json::to_string(&manifest).unwrap_or_default(),
     };
-    Registry::open(folder)?.put_model(&record)?;
+    Registry::open_for_command(folder)?.put_model(&record)?;
     Ok((name, manifest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_removed_by_its_name_or_id() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut registry = Registry::open(folder.path()).expect("opened");
+        let token = InviteToken([1; 16]);
+        registry.add_invite(&token, 9, u64::MAX >> 1).expect("written");
+        for (number, name) in [(1, "anna"), (2, "ben"), (3, "ben")] {
+            registry.admit(PeerId([number; 32]), name, Some(&token), 0).expect("read").expect("let in");
+        }
+        let remove = |name_or_id: &str| remove_member(folder.path(), name_or_id);
+        assert!(matches!(remove("carla"), Err(AdminError::NoMember(name)) if name == "carla"));
+        assert!(matches!(remove("ben"), Err(AdminError::Ambiguous { count: 2, .. })));
+        assert_eq!(remove("anna").expect("removed"), PeerId([1; 32]));
+        assert!(matches!(remove("anna"), Err(AdminError::NoMember(_))));
+        let id = PeerId([3; 32]);
+        assert_eq!(remove(&id.to_string()).expect("removed"), id);
+        assert_eq!(
+            registry.members().expect("read").iter().map(|member| member.id).collect::<Vec<_>>(),
+            [PeerId([2; 32])]
+        );
+    }
 }

@@ -224,7 +224,7 @@ pub fn dry_run(
         return Err(DryRunError::NoRegistry(folder.to_owned()));
     }
     let settings = Settings::load(folder)?;
-    let records = Registry::open(folder)?.models()?;
+    let records = Registry::open_for_command(folder)?.models()?;
     if records.is_empty() {
         return Err(DryRunError::NoModels);
     }

@@ -27,7 +27,7 @@ use crate::{
     model::Model,
     planner::{Measured, Placement},
     published::{Published, Publisher, publish},
-    registry::Registry,
+    registry::RegistryHandle,
     route::Routes,
     status::Status,
 };
@@ -35,14 +35,15 @@ use build::Build;
 use gogrid_wire::{
     Epoch, PeerId,
     control::{Beat, Hello, Lends, ToCoordinator, ToWorker},
+    hello::Capabilities,
     stage,
 };
 use models::Models;
 use returning::Returning;
 use spares::Spare;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,8 @@ pub(crate) struct ToPeer {
 pub(crate) struct Connected {
     pub(crate) id: PeerId,
     pub(crate) hello: Hello,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) device: gogrid_model::DeviceSpec,
     pub(crate) to_worker: mpsc::Sender<ToPeer>,
 }
 
@@ -79,11 +82,11 @@ pub(crate) enum Event {
 #[derive(Clone)]
 pub(crate) struct Fleet {
     events: mpsc::Sender<Event>,
-    registry: Arc<Mutex<Registry>>,
+    registry: RegistryHandle,
 }
 
 impl Fleet {
-    pub(crate) fn registry(&self) -> &Mutex<Registry> {
+    pub(crate) fn registry(&self) -> &RegistryHandle {
         &self.registry
     }
 
@@ -146,7 +149,7 @@ impl Worker {
 
 /// The task's state.
 pub(crate) struct FleetTask {
-    registry: Arc<Mutex<Registry>>,
+    registry: RegistryHandle,
     events: mpsc::Receiver<Event>,
     routes: Publisher<Routes>,
     models: Models,
@@ -180,7 +183,7 @@ pub(crate) struct FleetTask {
 impl FleetTask {
     /// The task and its handle. `weights` is where the weights' server finds tensors.
     pub(crate) fn new(
-        registry: Registry,
+        registry: RegistryHandle,
         weights: crate::weights::TensorIndex,
         max_sessions: usize,
         keep_sessions: bool,
@@ -188,7 +191,6 @@ impl FleetTask {
     ) -> (Self, Fleet, Published<Routes>) {
         let (events, received) = mpsc::channel(EVENTS);
         let (routes, published) = publish(Routes::default());
-        let registry = Arc::new(Mutex::new(registry));
         let task = Self {
             registry: registry.clone(),
             events: received,
@@ -226,7 +228,7 @@ impl FleetTask {
                 biased;
                 () = stop.cancelled() => {
                     for peer in self.workers.keys() {
-                        self.keep_standing(*peer).await;
+                        self.keep_standing(*peer);
                     }
                     break;
                 }
@@ -286,18 +288,19 @@ impl FleetTask {
     }
 
     async fn connect(&mut self, worker: Connected, reply: oneshot::Sender<u64>) {
-        let Connected { id, hello, to_worker } = worker;
+        let Connected { id, hello, capabilities, device, to_worker } = worker;
         if self.workers.contains_key(&id) {
             self.lose(id, "it connected anew").await;
         }
         self.connections += 1;
-        let Ok(device) = hello.device.parse() else {
-            return tracing::warn!(peer = %id.short(), device = hello.device, "a worker with an unknown kind of device");
-        };
         if reply.send(self.connections).is_err() {
             return;
         }
-        tracing::info!(peer = %id.short(), name = hello.name, device = hello.device, "worker connected");
+        let Capabilities { program, backend, .. } = &capabilities;
+        tracing::info!(
+            peer = %id.short(), name = hello.name, device = hello.device, protocol = hello.version, program, backend,
+            "worker connected"
+        );
         let lends = Lends { memory: hello.memory, stopped: None, computes: true };
         let worker = Worker {
             connection: self.connections,
@@ -333,7 +336,7 @@ impl FleetTask {
                     self.place().await;
                 }
             }
-            ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth, .. } => {
+            ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth } => {
                 if let Some(worker) = self.workers.get_mut(&peer) {
                     worker.bandwidth = bandwidth.or(worker.bandwidth);
                 }
@@ -352,7 +355,7 @@ impl FleetTask {
             ToCoordinator::Started { epoch, kept } => {
                 if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer, kept)) {
                     tracing::info!(%epoch, "pipeline ready");
-                    self.keep_pipelines().await;
+                    self.keep_pipelines();
                     // A model that is served may have a replica now.
                     self.place().await;
                 }
@@ -376,7 +379,7 @@ impl FleetTask {
                 }
             }
             ToCoordinator::Draining => self.drain(peer).await,
-            ToCoordinator::Resign => match self.registry.lock().await.remove(peer) {
+            ToCoordinator::Resign => match self.registry.remove(peer).await {
                 Ok(()) => tracing::info!(peer = %peer.short(), "worker resigned"),
                 Err(error) => tracing::error!(%error, "a worker that resigned is still a member"),
             },
@@ -456,8 +459,7 @@ impl FleetTask {
             self.close(epoch, &format!("{name}: {why}")).await;
         }
         self.place().await;
-        // Last: requests wait for what is above, and nobody for the disk.
-        self.keep_standing(peer).await;
+        self.keep_standing(peer);
     }
 
     /// Ends an epoch, and plans its model anew.

@@ -11,6 +11,7 @@ pub mod api;
 mod coordinator;
 mod dry_run;
 mod fleet;
+mod folder_lock;
 pub mod generate;
 mod kv_reuse;
 mod model;
@@ -28,7 +29,7 @@ mod sim;
 pub mod status;
 mod weights;
 
-pub use admin::{AdminError, DEFAULT_REPLICAS, NewModel, add_model, invite};
+pub use admin::{AdminError, DEFAULT_REPLICAS, NewModel, add_model, invite, remove_member};
 pub use coordinator::{Coordinator, CoordinatorError};
 pub use dry_run::{DryFleet, DryPlan, DryRunError, DrySpare, DryStage, FleetFileError, dry_run};
 pub use operator::OperatorFile;

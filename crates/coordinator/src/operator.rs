@@ -1,5 +1,5 @@
-//! The operator's API, for `gogrid status` and friends on the coordinator's machine. Its bearer token lies in the data
-//! folder, so that who may read the folder may operate.
+//! The operator's API, for `gogrid status` and other commands on the coordinator's machine. Its bearer token is a file in
+//! the data folder: everybody who may read the folder may operate the coordinator.
 
 use crate::{
     fleet::{Event, Fleet},
@@ -22,12 +22,12 @@ use std::{
     sync::Arc,
 };
 
-/// Where a running coordinator is operated: `operator.json` in its data folder, readable by its owner alone.
+/// How to reach a running coordinator: `operator.json` in its data folder, which only its owner may read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OperatorFile {
-    /// Base address.
+    /// The API's base address.
     pub url: String,
-    /// Bearer token; good until the coordinator restarts.
+    /// The bearer token, good until the coordinator restarts.
     pub token: String,
 }
 
@@ -36,10 +36,10 @@ impl OperatorFile {
         folder.join("operator.json")
     }
 
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
-    /// When there is none, or it is damaged.
+    /// When there is no such file, or it is damaged.
     pub fn load(folder: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&fs::read(Self::path(folder))?)?)
     }
@@ -71,7 +71,7 @@ pub(crate) fn routes(fleet: Fleet, router: Router, file: &OperatorFile) -> axum:
     let expected = blake3::hash(format!("Bearer {}", file.token).as_bytes());
     let allow = move |request: Request, next: Next| async move {
         let given = request.headers().get(header::AUTHORIZATION).map(|value| blake3::hash(value.as_bytes()));
-        // Hashes compare in constant time.
+        // blake3 compares hashes in constant time.
         if given == Some(expected) { next.run(request).await } else { StatusCode::UNAUTHORIZED.into_response() }
     };
     axum::Router::new()
@@ -88,8 +88,9 @@ async fn status(State(operator): State<Operator>) -> Response {
     Json(Status { api: operator.api.to_string(), queue, ..status }).into_response()
 }
 
-/// The registry has changed: models were added.
+/// A command has changed the registry: it added models or removed members.
 async fn reload(State(operator): State<Operator>) -> StatusCode {
+    operator.fleet.registry().tell_removals();
     operator.fleet.tell(Event::Reload).await;
     StatusCode::NO_CONTENT
 }

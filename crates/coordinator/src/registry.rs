@@ -1,9 +1,21 @@
 //! What outlives the coordinator's process: members and how reliable they were, join codes, models, the pipelines that
 //! served, and the last epoch. One SQLite file that the running coordinator and the command line share.
+//!
+//! [`Registry`] is the synchronous store. The running coordinator uses it through a [`RegistryHandle`].
 
-use crate::planner::Reliability;
+mod error;
+mod handle;
+mod migrations;
+#[cfg(test)]
+mod tests;
+
+pub use error::RegistryError;
+pub(crate) use handle::{RegistryHandle, Write};
+
+use crate::{folder_lock::FolderLock, planner::Reliability};
 use gogrid_wire::{Epoch, InviteToken, PeerId, control::Refusal};
-use rusqlite::{Connection, OptionalExtension, params};
+use migrations::MigrateError;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -12,15 +24,6 @@ use std::{
 /// The store in `registry.db`.
 pub(crate) struct Registry {
     db: Connection,
-}
-
-/// Why the registry cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the registry in {path}")]
-pub struct RegistryError {
-    path: PathBuf,
-    #[source]
-    source: rusqlite::Error,
 }
 
 /// A model as it was added.
@@ -51,73 +54,92 @@ pub(crate) struct Member {
     pub(crate) name: String,
 }
 
-const SCHEMA: &str = "
-    PRAGMA journal_mode = WAL;
-    CREATE TABLE IF NOT EXISTS members (id BLOB PRIMARY KEY, name TEXT NOT NULL, joined INTEGER NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS invites
-        (token BLOB PRIMARY KEY, uses_left INTEGER NOT NULL, expires INTEGER NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS models
-        (name TEXT PRIMARY KEY, path TEXT NOT NULL, stages INTEGER NOT NULL, quant TEXT NOT NULL,
-         created INTEGER NOT NULL, manifest TEXT NOT NULL, replicas INTEGER NOT NULL DEFAULT 2) STRICT;
-    CREATE TABLE IF NOT EXISTS standings
-        (id BLOB PRIMARY KEY, minutes REAL NOT NULL, losses REAL NOT NULL, seen INTEGER NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-";
-
 /// Seconds since the Unix epoch.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
+/// Another program may hold the file for the time of a commit.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.execute_batch("PRAGMA journal_mode = WAL")?;
+    Ok(db)
+}
+
 type Result<T> = std::result::Result<T, RegistryError>;
 
 impl Registry {
-    /// Opens the registry of a data folder, making it where needed.
+    /// Opens the registry of a data folder. Makes the file if there is none, and migrates an older one.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// When the file cannot be opened, a migration fails, or a newer program has written the file.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("registry.db");
-        let open = || {
-            let db = Connection::open(&path)?;
-            db.busy_timeout(Duration::from_secs(10))?;
-            db.execute_batch(SCHEMA)?;
-            // Registries of before replicas lack the column.
-            if !db.column_exists(None, "models", "replicas")? {
-                db.execute_batch("ALTER TABLE models ADD COLUMN replicas INTEGER NOT NULL DEFAULT 2")?;
-            }
-            Ok(db)
-        };
-        open().map(|db| Self { db }).map_err(|source| RegistryError { path, source })
+        match connect(&path) {
+            Ok(db) => Self::migrated(db, path),
+            Err(source) => Err(RegistryError::Store { path, source }),
+        }
     }
 
-    /// A registry that is kept nowhere.
+    /// The same for a command beside the coordinator. It does not migrate the file of a coordinator that is running,
+    /// which must be of an older version then and would not find its tables any more.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`InUse`](RegistryError::InUse).
+    pub(crate) fn open_for_command(folder: &Path) -> Result<Self> {
+        let path = folder.join("registry.db");
+        let connected = connect(&path).and_then(|db| Ok((migrations::is_old(&db)?, db)));
+        match connected {
+            Ok((true, _)) if FolderLock::is_held(folder) => Err(RegistryError::InUse { path }),
+            Ok((_, db)) => Self::migrated(db, path),
+            Err(source) => Err(RegistryError::Store { path, source }),
+        }
+    }
+
+    /// A registry without a file.
     #[cfg(test)]
-    pub(crate) fn in_memory() -> rusqlite::Result<Self> {
-        let db = Connection::open_in_memory()?;
-        db.execute_batch(SCHEMA)?;
-        Ok(Self { db })
+    pub(crate) fn in_memory() -> Result<Self> {
+        let path = PathBuf::from(":memory:");
+        match Connection::open_in_memory() {
+            Ok(db) => Self::migrated(db, path),
+            Err(source) => Err(RegistryError::Store { path, source }),
+        }
+    }
+
+    fn migrated(mut db: Connection, path: PathBuf) -> Result<Self> {
+        match migrations::migrate(&mut db) {
+            Ok(()) => Ok(Self { db }),
+            Err(MigrateError::Newer(found)) => Err(RegistryError::Newer { path, found, known: migrations::VERSION }),
+            Err(MigrateError::Failed(version, source)) => Err(RegistryError::Migration { path, version, source }),
+            Err(MigrateError::Unreadable(source)) => Err(RegistryError::Store { path, source }),
+        }
+    }
+
+    #[cfg(test)]
+    fn schema_version(&self) -> u32 {
+        self.db.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("readable")
     }
 
     fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
-        result.map_err(|source| RegistryError { path: self.db.path().unwrap_or_default().into(), source })
+        result.map_err(|source| RegistryError::Store { path: self.db.path().unwrap_or_default().into(), source })
     }
 
-    /// A fact kept by name.
+    /// A value of the metadata; `None` if the key was never set.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) fn fact(&self, key: &str) -> Result<Option<String>> {
-        let query = "SELECT value FROM facts WHERE key = ?1";
+    pub(crate) fn metadata(&self, key: &str) -> Result<Option<String>> {
+        let query = "SELECT value FROM metadata WHERE key = ?1";
         self.wrap(self.db.query_row(query, [key], |row| row.get(0)).optional())
     }
 
-    /// Keeps a fact.
+    /// Sets a value of the metadata.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(crate) fn set_fact(&self, key: &str, value: &str) -> Result<()> {
-        self.wrap(self.db.execute("INSERT OR REPLACE INTO facts VALUES (?1, ?2)", [key, value]).map(drop))
+    pub(crate) fn set_metadata(&self, key: &str, value: &str) -> Result<()> {
+        self.wrap(self.db.execute("INSERT OR REPLACE INTO metadata VALUES (?1, ?2)", [key, value]).map(drop))
     }
 
     /// The next epoch; never the same twice, whatever restarts.
@@ -125,13 +147,13 @@ impl Registry {
     /// # Errors
     /// When the store cannot be written.
     pub(crate) fn next_epoch(&self) -> Result<Epoch> {
-        let query = "INSERT INTO facts VALUES ('epoch', '1')
+        let query = "INSERT INTO metadata VALUES ('epoch', '1')
             ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)
             RETURNING CAST(value AS INTEGER)";
         self.wrap(self.db.query_row(query, [], |row| row.get::<_, i64>(0))).map(|epoch| Epoch(epoch.cast_unsigned()))
     }
 
-    /// Writes down a join code. Only a hash of its secret is kept.
+    /// Adds a join code. Only a hash of its secret is stored.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -140,7 +162,8 @@ impl Registry {
         self.wrap(self.db.execute("INSERT INTO invites VALUES (?1, ?2, ?3)", values).map(drop))
     }
 
-    /// Lets a machine in: a member always, another one with a good join code, one use of which is spent.
+    /// Lets a machine in if it is a member, or makes it one if its join code is good. Becoming a member spends one use
+    /// of the code.
     ///
     /// # Errors
     /// The outer: when the store fails. The inner: why the machine is refused.
@@ -152,7 +175,7 @@ impl Registry {
         now: u64,
     ) -> Result<std::result::Result<(), Refusal>> {
         let admit = |db: &mut Connection| {
-            let change = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let known = change.execute("UPDATE members SET name = ?2 WHERE id = ?1", params![id.0, name])? > 0;
             if !known {
                 let Some(token) = token else { return Ok(Err(Refusal::NotMember)) };
@@ -175,13 +198,29 @@ impl Registry {
         self.wrap(result)
     }
 
-    /// Takes a machine off the allow list.
+    /// Takes a machine off the allow list and drops its reliability. False if it was no member.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(crate) fn remove(&self, id: PeerId) -> Result<()> {
-        let remove = |table| self.db.execute(&format!("DELETE FROM {table} WHERE id = ?1"), [id.0]);
-        self.wrap(remove("members").and_then(|_| remove("standings")).map(drop))
+    pub(crate) fn remove(&mut self, id: PeerId) -> Result<bool> {
+        let remove = |db: &mut Connection| {
+            let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let members = change.execute("DELETE FROM members WHERE id = ?1", [id.0])?;
+            change.execute("DELETE FROM reliability WHERE id = ?1", [id.0])?;
+            change.commit()?;
+            Ok(members > 0)
+        };
+        let result = remove(&mut self.db);
+        self.wrap(result)
+    }
+
+    /// Whether a machine is on the allow list.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn is_member(&self, id: PeerId) -> Result<bool> {
+        let query = "SELECT EXISTS (SELECT 1 FROM members WHERE id = ?1)";
+        self.wrap(self.db.query_row(query, [id.0], |row| row.get(0)))
     }
 
     /// The machines on the allow list.
@@ -197,22 +236,22 @@ impl Registry {
         self.wrap(read())
     }
 
-    /// Keeps how reliable a machine was up to `now`, in seconds since the Unix epoch.
+    /// Writes down how reliable a machine was up to `now`, in seconds since the Unix epoch.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(crate) fn put_standing(&self, id: PeerId, seen: Reliability, now: u64) -> Result<()> {
+    pub(crate) fn put_reliability(&self, id: PeerId, seen: Reliability, now: u64) -> Result<()> {
         let values = params![id.0, seen.minutes, seen.losses, now.cast_signed()];
-        self.wrap(self.db.execute("INSERT OR REPLACE INTO standings VALUES (?1, ?2, ?3, ?4)", values).map(drop))
+        self.wrap(self.db.execute("INSERT OR REPLACE INTO reliability VALUES (?1, ?2, ?3, ?4)", values).map(drop))
     }
 
-    /// How reliable each machine was, and up to when that was seen, in seconds since the Unix epoch.
+    /// How reliable each machine was, and up to when it was observed, in seconds since the Unix epoch.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) fn standings(&self) -> Result<Vec<(PeerId, Reliability, u64)>> {
+    pub(crate) fn reliability(&self) -> Result<Vec<(PeerId, Reliability, u64)>> {
         let read = || {
-            let mut query = self.db.prepare("SELECT id, minutes, losses, seen FROM standings")?;
+            let mut query = self.db.prepare("SELECT id, minutes, losses, seen FROM reliability")?;
             let rows = query.query_map([], |row| {
                 let seen = Reliability { minutes: row.get(1)?, losses: row.get(2)? };
                 Ok((PeerId(row.get(0)?), seen, row.get::<_, i64>(3)?.cast_unsigned()))
@@ -262,61 +301,4 @@ impl Registry {
 
 fn hashed(token: &InviteToken) -> [u8; 32] {
     *blake3::hash(&token.0).as_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: u64 = 3600;
-
-    fn registry() -> (tempfile::TempDir, Registry) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let registry = Registry::open(folder.path()).expect("opens");
-        (folder, registry)
-    }
-
-    #[test]
-    fn a_code_lets_in_as_many_machines_as_it_says_until_it_expires() {
-        let (_folder, mut registry) = registry();
-        let (two, old) = (InviteToken([1; 16]), InviteToken([2; 16]));
-        registry.add_invite(&two, 2, HOUR).expect("kept");
-        registry.add_invite(&old, 1, 10).expect("kept");
-        let mut admit = |id, token| registry.admit(PeerId([id; 32]), "m", token, 20).expect("readable");
-
-        assert_eq!(admit(1, None), Err(Refusal::NotMember));
-        assert_eq!(admit(1, Some(&InviteToken([9; 16]))), Err(Refusal::CodeUnknown));
-        assert_eq!(admit(1, Some(&old)), Err(Refusal::CodeExpired));
-        assert_eq!(admit(1, Some(&two)), Ok(()));
-        assert_eq!(admit(1, Some(&two)), Ok(()), "a member spends no use");
-        assert_eq!(admit(2, Some(&two)), Ok(()));
-        assert_eq!(admit(3, Some(&two)), Err(Refusal::CodeUsed));
-        assert_eq!(admit(1, None), Ok(()), "once in, no code is needed");
-    }
-
-    #[test]
-    fn it_outlives_its_process_and_never_repeats_an_epoch() {
-        let (folder, mut registry) = registry();
-        registry.add_invite(&InviteToken([1; 16]), 1, HOUR).expect("kept");
-        registry.admit(PeerId([1; 32]), "anna", Some(&InviteToken([1; 16])), 0).expect("readable").expect("in");
-        assert_eq!(registry.next_epoch().expect("counts"), Epoch(1));
-        let seen = Reliability { minutes: 7.5, losses: 2.0 };
-        registry.put_standing(PeerId([1; 32]), seen, 99).expect("kept");
-        drop(registry);
-        let registry = Registry::open(folder.path()).expect("opens again");
-        assert_eq!(registry.members().expect("read"), [Member { id: PeerId([1; 32]), name: "anna".into() }]);
-        assert_eq!(registry.next_epoch().expect("counts"), Epoch(2));
-        assert_eq!(registry.standings().expect("read"), [(PeerId([1; 32]), seen, 99)]);
-        registry.remove(PeerId([1; 32])).expect("removed");
-        assert_eq!(registry.standings().expect("read"), []);
-    }
-
-    #[test]
-    fn a_secret_is_not_in_the_file() {
-        let (folder, registry) = registry();
-        registry.add_invite(&InviteToken(*b"a secret, mostly"), 1, HOUR).expect("kept");
-        drop(registry);
-        let bytes = std::fs::read(folder.path().join("registry.db")).expect("read");
-        assert!(!bytes.windows(16).any(|window| window == b"a secret, mostly"));
-    }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A grid's name has at most so many bytes: it is shown in a menu.
+/// The longest name of a grid, in bytes: it is shown in a menu.
 const LONGEST_NAME: usize = 60;
 
 /// The coordinator's settings: `DIR/coordinator.toml`, every key optional.
@@ -20,12 +20,12 @@ pub struct Settings {
     pub link_listen: SocketAddr,
     /// Address of the weights' server (TCP); workers must reach it.
     pub weights_listen: SocketAddr,
-    /// Requests that may wait for a place; one more is answered 429.
+    /// Requests that may wait; further ones are answered 429.
     pub queue_capacity: usize,
-    /// Sequences generated at once, over all models.
+    /// Sequences that are generated at once, over all models.
     pub max_sessions: usize,
-    /// Whether the stages that are left of a lost pipeline keep its sessions for a minute, so that only what is lost is
-    /// computed again.
+    /// Whether the remaining stages of a lost pipeline keep its sessions' KV caches for a minute, so that only the lost
+    /// stages are computed again.
     pub keep_sessions: bool,
 }
 
@@ -33,13 +33,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: "GoGrid".into(),
-            // Nobody but this machine, until the operator says otherwise.
+            // Only this machine, until the operator opens it.
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             link_listen: SocketAddr::from(([0, 0, 0, 0], 7450)),
             weights_listen: SocketAddr::from(([0, 0, 0, 0], 7451)),
             // At a few seconds per answer, the last in the queue waits about a minute.
             queue_capacity: 256,
-            // As many as one batch of a stage takes.
+            // The largest batch of a stage.
             max_sessions: 64,
             keep_sessions: true,
         }
@@ -66,7 +66,7 @@ pub enum SettingsError {
         /// What and where.
         message: String,
     },
-    /// The grid's name cannot be shown.
+    /// The grid's name is empty or too long.
     #[error("name in {path} has {length} bytes, but must have 1 to {LONGEST_NAME}")]
     Name {
         /// Which file.

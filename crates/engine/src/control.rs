@@ -13,12 +13,14 @@ use crate::{
 };
 use gogrid_limits::Ledger;
 use gogrid_link::{DialError, FrameSender, Link, LinkError, Protocol, Received, Transport};
+use gogrid_model::Quant;
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
     control::{
         Beat, Hello, RetainedSession, Lends, Peer, Refusal, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
         Welcome,
     },
+    hello::{Capabilities, feature},
     stage::Role,
 };
 use std::{
@@ -114,14 +116,26 @@ pub(crate) async fn join(
 ) -> Result<Joined, ControlError> {
     let mut link = transport.dial(coordinator, Protocol::Control).await?;
     let Introduction { name, device, ledger } = introduction.clone();
+    let capabilities = capabilities(&device);
     let memory = lent(&ledger.usage());
     let hello = Hello { version: VERSION, token, name, device, memory, addrs: transport.addrs().await };
-    link.sender.send(&ToCoordinator::Hello(hello), &[]).await?;
+    link.sender.send(&ToCoordinator::Hello(hello), &capabilities.to_body()).await?;
     let answer = tokio::time::timeout(WELCOME_WITHIN, link.receiver.recv::<ToWorker>()).await;
     match answer.map_err(|_| ControlError::Timeout)??.message {
         ToWorker::Welcome(welcome) => Ok(Joined { link, welcome }),
         ToWorker::Refused(refusal) => Err(refusal.into()),
         _ => Err(ControlError::Unexpected),
+    }
+}
+
+/// What this program can do on its device.
+fn capabilities(device: &str) -> Capabilities {
+    Capabilities {
+        program: env!("CARGO_PKG_VERSION").into(),
+        devices: vec![device.into()],
+        backend: "candle".into(),
+        weight_types: Quant::ALL.map(|quant| quant.to_string()).into(),
+        features: feature::ALL.map(String::from).into(),
     }
 }
 
@@ -371,9 +385,9 @@ impl Control {
                 let loaded = (installed.weight_bytes, installed.gauge.clone());
                 self.view.set_stage(epoch.0, Some(stage_view(&held.spec, held.since, Some(loaded))));
                 held.gauge = Some(installed.gauge);
-                let (kv_budget, quant) = (held.spec.kv_budget, installed.quant.to_string());
+                let quant = installed.quant.to_string();
                 let bandwidth = self.loader.cache.bandwidth();
-                ToCoordinator::Loaded { epoch, weight_bytes: installed.weight_bytes, kv_budget, quant, bandwidth }
+                ToCoordinator::Loaded { epoch, weight_bytes: installed.weight_bytes, quant, bandwidth }
             }
             Report::Loaded(_, Err(error)) => {
                 let message = chain(&error);

@@ -9,12 +9,12 @@
 //! who watches it ([`WorkerOptions::resident`](crate::WorkerOptions)) waits outside; any other ends there.
 
 use crate::{
+    backoff::Backoff,
     control::{self, Control, ControlError, Ended, Introduction, Parting, Shared},
     executor::Lost,
     membership::Membership,
     worker::{WorkerError, WorkerState},
 };
-use backon::{BackoffBuilder, ExponentialBuilder};
 use gogrid_link::Transport;
 use gogrid_panel_api::{Connection, EventKind, RequestError};
 use gogrid_wire::{InviteToken, JoinCode, PeerAddr, control::Refusal};
@@ -28,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a machine that is no member yet tries: its owner is there and wants to know. A member tries for ever.
 const JOIN_WITHIN: Duration = Duration::from_secs(8);
-/// The longest pause between two tries: a coordinator that returns has its fleet back within this time.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Orders that may wait: people give them one by one.
 const ORDERS: usize = 4;
 
@@ -151,7 +149,7 @@ impl Grid {
     async fn away(&mut self, goal: Goal, stop: &CancellationToken) -> Result<Place, WorkerError> {
         self.state.send_replace(WorkerState::Connecting);
         self.shared.view.set_place(Some(goal.place(None)));
-        let (mut pauses, started) = (pauses(), Instant::now());
+        let (mut backoff, started) = (Backoff::new(), Instant::now());
         loop {
             let tried = tokio::select! {
                 tried = control::join(&*self.transport, &goal.member.coordinator, &self.introduction, goal.token) => tried,
@@ -160,20 +158,15 @@ impl Grid {
             };
             let pause = match tried {
                 Ok(joined) => return self.let_in(goal, joined),
-                Err(ControlError::Refused(refusal)) if goal.token.is_some() || refusal == Refusal::NotMember => {
+                Err(ControlError::Refused(refusal)) if goal.token.is_some() || !refusal.may_pass() => {
                     return self.refused(goal, &refusal);
-                }
-                // Whoever started it wants to know; in the panel's background it waits until one of them is updated.
-                Err(ControlError::Refused(refusal)) if !self.resident => {
-                    return Err(WorkerError::Refused(refusal.to_string()));
                 }
                 Err(error) if goal.token.is_some() && started.elapsed() > JOIN_WITHIN => {
                     return self.no_answer(goal, &error);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot reach the coordinator yet");
                     self.shared.view.set_place(Some(goal.place(Some(error.to_string()))));
-                    pauses.next().unwrap_or(MAX_PAUSE)
+                    backoff.after(&error)
                 }
             };
             tokio::select! {
@@ -317,13 +310,4 @@ impl Goal {
 /// How the panel is told of a grid that is not reached.
 fn connection(member: &Membership, problem: Option<String>) -> Connection {
     Connection { coordinator: member.coordinator.id.to_string(), grid: member.grid.clone(), connected: false, problem }
-}
-
-fn pauses() -> impl Iterator<Item = Duration> + Send {
-    ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(MAX_PAUSE)
-        .without_max_times()
-        .build()
 }

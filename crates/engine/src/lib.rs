@@ -10,6 +10,7 @@
 //! The executor is one named thread that owns every stage of the device. Everything else is small async tasks around
 //! it that end when their epoch does.
 
+mod backoff;
 mod control;
 mod desk;
 mod executor;

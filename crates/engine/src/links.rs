@@ -60,9 +60,6 @@ impl Inbound {
     }
 
     fn admit(&self, peer: PeerId, hello: &Hello) -> Result<mpsc::Sender<Lost>, Refusal> {
-        if hello.version != VERSION {
-            return Err(Refusal::Version { theirs: hello.version, ours: VERSION });
-        }
         match self.lock().get(&hello.epoch) {
             None => Err(Refusal::UnknownEpoch(hello.epoch)),
             Some(expected) if expected.peer != peer || hello.role != Role::Sender => {
@@ -79,15 +76,17 @@ impl Inbound {
 
 /// Serves one link that a peer dialed, for as long as it lasts.
 pub(crate) async fn serve_inbound(mut link: Link, inbound: Inbound, executor: Executor) {
-    let hello = match tokio::time::timeout(HELLO_WITHIN, link.receiver.recv::<Hello>()).await {
-        Ok(Ok(hello)) => hello.message,
+    let first = tokio::time::timeout(HELLO_WITHIN, link.receiver.recv_raw()).await;
+    let read = first.map(|frame| -> Result<_, LinkError> { Ok(Hello::read(&frame?.message)?) });
+    let hello = match read {
+        Ok(Ok(hello)) => hello,
         Ok(Err(error)) => return tracing::warn!(peer = %link.peer.short(), %error, "no hello on a stage link"),
         Err(_) => return tracing::warn!(peer = %link.peer.short(), "no hello on a stage link in time"),
     };
-    match inbound.admit(link.peer, &hello) {
-        Ok(lost) => {
+    match hello.and_then(|hello| Ok((hello.epoch, inbound.admit(link.peer, &hello)?))) {
+        Ok((epoch, lost)) => {
             if link.sender.send(&Reply::Accepted, &[]).await.is_ok() {
-                receive(hello.epoch, link.receiver, &executor, &lost).await;
+                receive(epoch, link.receiver, &executor, &lost).await;
             }
         }
         Err(refusal) => {
@@ -97,15 +96,25 @@ pub(crate) async fn serve_inbound(mut link: Link, inbound: Inbound, executor: Ex
     }
 }
 
-/// Dials a peer for one direction of an epoch's ring.
+/// Dials a peer for one direction of an epoch's ring. A peer that speaks only an older version is dialed again with it.
 pub(crate) async fn dial(
     transport: &dyn Transport,
     peer: &PeerAddr,
     epoch: Epoch,
     role: Role,
 ) -> Result<Link, ConnectError> {
+    match introduce(transport, peer, Hello { version: VERSION, epoch, role }).await {
+        Err(ConnectError::Refused(refusal)) => match refusal.retry_with(VERSION) {
+            Some(version) => introduce(transport, peer, Hello { version, epoch, role }).await,
+            None => Err(refusal.into()),
+        },
+        other => other,
+    }
+}
+
+async fn introduce(transport: &dyn Transport, peer: &PeerAddr, hello: Hello) -> Result<Link, ConnectError> {
     let mut link = transport.dial(peer, Protocol::Stage).await?;
-    link.sender.send(&Hello { version: VERSION, epoch, role }, &[]).await?;
+    link.sender.send(&hello, &[]).await?;
     let reply = tokio::time::timeout(HELLO_WITHIN, link.receiver.recv::<Reply>()).await;
     match reply.map_err(|_| ConnectError::Timeout)??.message {
         Reply::Accepted => Ok(link),
@@ -151,25 +160,22 @@ pub(crate) async fn transmit(epoch: Epoch, link: Link, mut out: mpsc::Receiver<O
 mod tests {
     use super::*;
     use crate::executor::Detached;
+    use gogrid_wire::OLDEST_VERSION;
 
     #[test]
     fn only_the_planned_peer_of_a_living_epoch_is_admitted() {
         let inbound = Inbound::default();
         let (lost, _receiver) = mpsc::channel(1);
         inbound.expect(Epoch(7), PeerId([1; 32]), lost);
-        let hello = |version, epoch, role| Hello { version, epoch: Epoch(epoch), role };
+        let hello = |epoch, role| Hello { version: VERSION, epoch: Epoch(epoch), role };
         let admit = |peer, hello| inbound.admit(PeerId([peer; 32]), &hello).map(drop);
 
-        assert_eq!(admit(1, hello(VERSION, 7, Role::Sender)), Ok(()));
-        assert_eq!(admit(2, hello(VERSION, 7, Role::Sender)), Err(Refusal::WrongPeer(Epoch(7))));
-        assert_eq!(admit(1, hello(VERSION, 7, Role::Receiver)), Err(Refusal::WrongPeer(Epoch(7))));
-        assert_eq!(admit(1, hello(VERSION, 6, Role::Sender)), Err(Refusal::UnknownEpoch(Epoch(6))));
-        assert_eq!(
-            admit(1, hello(VERSION + 1, 7, Role::Sender)),
-            Err(Refusal::Version { theirs: VERSION + 1, ours: VERSION })
-        );
+        assert_eq!(admit(1, hello(7, Role::Sender)), Ok(()));
+        assert_eq!(admit(2, hello(7, Role::Sender)), Err(Refusal::WrongPeer(Epoch(7))));
+        assert_eq!(admit(1, hello(7, Role::Receiver)), Err(Refusal::WrongPeer(Epoch(7))));
+        assert_eq!(admit(1, hello(6, Role::Sender)), Err(Refusal::UnknownEpoch(Epoch(6))));
         inbound.forget(Epoch(7));
-        assert_eq!(admit(1, hello(VERSION, 7, Role::Sender)), Err(Refusal::UnknownEpoch(Epoch(7))));
+        assert_eq!(admit(1, hello(7, Role::Sender)), Err(Refusal::UnknownEpoch(Epoch(7))));
     }
 
     const EPOCH: Epoch = Epoch(7);
@@ -216,6 +222,46 @@ mod tests {
         let refused = worker.dial(Epoch(6)).await.err().map(|error| error.to_string());
         assert_eq!(refused.as_deref(), Some("the stage link was refused: no stage of epoch 6 is here"));
         worker.dial(EPOCH).await.map(drop).expect("the planned peer is admitted");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_stage_of_the_version_before_is_admitted() {
+        let worker = Worker::start();
+        for version in OLDEST_VERSION..=VERSION {
+            let hello = Hello { version, epoch: EPOCH, role: Role::Sender };
+            introduce(&*worker.dialer, &worker.worker, hello).await.map(drop).expect("admitted");
+        }
+        for version in [OLDEST_VERSION - 1, VERSION + 1] {
+            let hello = Hello { version, epoch: EPOCH, role: Role::Sender };
+            let refused = introduce(&*worker.dialer, &worker.worker, hello).await.err();
+            let refusal = Refusal::Version { theirs: version, ours: VERSION };
+            assert!(matches!(&refused, Some(ConnectError::Refused(told)) if *told == refusal), "{refused:?}");
+        }
+    }
+
+    /// A stage of version 5 refuses every other number, and is dialed again with its own.
+    #[tokio::test]
+    async fn a_later_stage_of_the_version_before_is_dialed_again_in_its_version() {
+        let net = gogrid_link::MemoryNet::default();
+        let (dialer, here) = (net.join(PEER), net.join(PeerId([2; 32])));
+        let worker = PeerAddr { id: here.id(), addrs: Vec::new() };
+        let mut serving = tokio::task::JoinSet::new();
+        serving.spawn(async move {
+            let mut versions = Vec::new();
+            while let Some(mut link) = here.accept().await {
+                let hello = link.receiver.recv::<Hello>().await.expect("a hello").message;
+                versions.push(hello.version);
+                if hello.version == 5 {
+                    link.sender.send(&Reply::Accepted, &[]).await.expect("sent");
+                    return versions;
+                }
+                let refusal = Refusal::Version { theirs: hello.version, ours: 5 };
+                link.refuse(&Reply::Refused(refusal)).await;
+            }
+            versions
+        });
+        dial(&*dialer, &worker, EPOCH, Role::Sender).await.map(drop).expect("admitted");
+        assert_eq!(serving.join_next().await.expect("it runs").expect("no panic"), [VERSION, 5]);
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-/// Names the cryptography that TLS uses in this process: ring, as the links do. Call it before making an HTTP client,
-/// which would otherwise not know which one to take; further calls change nothing.
+/// Makes ring the cryptography of TLS in this process, as it is of the links. An HTTP client cannot be made before. Further
+/// calls change nothing.
 pub fn install_crypto() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }

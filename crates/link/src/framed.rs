@@ -4,13 +4,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{io, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
-/// Why a link gave up.
+/// Why a link ended.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The peer closed the link, or it broke.
     #[error("the link closed")]
     Closed(#[source] io::Error),
-    /// The peer sent what is no frame of this protocol, or one was to be sent that is out of bounds.
+    /// The peer sent bytes that are not a frame of the protocol, or a frame to send was too large.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
@@ -34,7 +34,7 @@ pub struct Received<M> {
 pub struct FrameSender {
     io: Box<dyn AsyncWrite + Send + Unpin>,
     bounds: Bounds,
-    /// Keeps the connection open for as long as this half lives.
+    /// Keeps the connection open while this half lives.
     _connection: Arc<dyn Connection>,
 }
 
@@ -50,7 +50,7 @@ impl FrameSender {
     /// Sends one message with its body. Not cancel-safe: a dropped call may leave half a frame behind.
     ///
     /// # Errors
-    /// When the link is closed, or the message is longer than its protocol allows.
+    /// When the link is closed, or the message is longer than the protocol allows.
     pub async fn send<M: Serialize + Sync>(&mut self, message: &M, body: &[u8]) -> Result<(), LinkError> {
         let frame = frame::encode(message, body, self.bounds)?;
         self.io.write_all(&frame).await?;
@@ -58,7 +58,7 @@ impl FrameSender {
         Ok(())
     }
 
-    /// Sends bytes as they are, for tests of what a hostile peer might send. Not cancel-safe.
+    /// Sends raw bytes, for tests of hostile peers. Not cancel-safe.
     ///
     /// # Errors
     /// When the link is closed.
@@ -67,10 +67,10 @@ impl FrameSender {
         Ok(self.io.flush().await?)
     }
 
-    /// Says that nothing more will come. Cancel-safe.
+    /// Ends this direction of the stream. Cancel-safe.
     ///
     /// # Errors
-    /// When the link is closed already.
+    /// When the link is already closed.
     pub async fn finish(&mut self) -> Result<(), LinkError> {
         Ok(self.io.shutdown().await?)
     }
@@ -80,7 +80,7 @@ impl FrameSender {
 pub struct FrameReceiver {
     io: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
     bounds: Bounds,
-    /// Kept open for as long as this half lives.
+    /// Keeps the connection open while this half lives.
     connection: Arc<dyn Connection>,
 }
 
@@ -90,11 +90,11 @@ impl FrameReceiver {
         bounds: Bounds,
         connection: Arc<dyn Connection>,
     ) -> Self {
-        // A decode step's frame (4 to 16 KB) fits the buffer, so that it takes one read.
+        // A decode step's frame (4 to 16 KB) fits the buffer, so it takes one read.
         Self { io: BufReader::with_capacity(32 << 10, Box::new(io)), bounds, connection }
     }
 
-    /// A packet's way to the peer and back as the transport measures it; `None` where it does not.
+    /// The round-trip time as the transport measures it; `None` if it does not.
     pub fn round_trip(&self) -> Option<Duration> {
         self.connection.round_trip()
     }
@@ -102,8 +102,17 @@ impl FrameReceiver {
     /// Receives one message. Not cancel-safe: keep one task on it.
     ///
     /// # Errors
-    /// When the link is closed, or what comes is no frame of the protocol.
+    /// When the link is closed, or the bytes are not a frame of the protocol.
     pub async fn recv<M: DeserializeOwned>(&mut self) -> Result<Received<M>, LinkError> {
+        let Received { message: header, body } = self.recv_raw().await?;
+        Ok(Received { message: frame::header(&header)?, body })
+    }
+
+    /// Receives one frame whose header the caller reads, as its layout depends on the peer's version. Not cancel-safe.
+    ///
+    /// # Errors
+    /// When the link is closed, or a length is out of bounds.
+    pub async fn recv_raw(&mut self) -> Result<Received<Vec<u8>>, LinkError> {
         let mut prefix = [0; PREFIX_BYTES];
         self.io.read_exact(&mut prefix).await?;
         let (header_bytes, body_bytes) = frame::lengths(prefix, self.bounds)?;
@@ -111,6 +120,6 @@ impl FrameReceiver {
         self.io.read_exact(&mut header).await?;
         let mut body = vec![0; body_bytes];
         self.io.read_exact(&mut body).await?;
-        Ok(Received { message: frame::header(&header)?, body })
+        Ok(Received { message: header, body })
     }
 }

@@ -9,10 +9,10 @@ use std::{
 #[derive(Clone)]
 pub struct Identity(iroh::SecretKey);
 
-/// Why the key cannot be read or kept.
+/// Why the key cannot be read or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The file system said no.
+    /// The file cannot be read or written.
     #[error("cannot read or write the machine's key in {path}")]
     Io {
         /// Which file.
@@ -21,7 +21,7 @@ pub enum IdentityError {
         #[source]
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file does not hold a key.
     #[error("{path} should hold the machine's key, 32 bytes, but has {bytes}")]
     Length {
         /// Which file.
@@ -32,15 +32,15 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// A fresh key that is kept nowhere.
+    /// A new key that is not stored.
     pub fn generate() -> Self {
         Self(iroh::SecretKey::generate())
     }
 
-    /// Reads `machine.key` in `folder`, or makes one there that only its owner may read.
+    /// Reads `machine.key` in `folder`, or makes one that only its owner may read.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or holds something else.
+    /// When the file cannot be read or written, or does not hold a key.
     pub fn load_or_create(folder: &Path) -> Result<Self, IdentityError> {
         let path = folder.join("machine.key");
         let failed = |source| IdentityError::Io { path: path.clone(), source };
@@ -58,12 +58,12 @@ impl Identity {
         }
     }
 
-    /// From a secret key that somebody else keeps, in 64 hexadecimal digits.
+    /// From a secret key that is stored elsewhere, in 64 hexadecimal digits.
     pub fn from_hex(secret: &str) -> Option<Self> {
         PeerId::from_hex(secret).map(|PeerId(bytes)| Self(iroh::SecretKey::from_bytes(&bytes)))
     }
 
-    /// The public half.
+    /// The public key.
     pub fn id(&self) -> PeerId {
         PeerId(*self.0.public().as_bytes())
     }
@@ -79,7 +79,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Writes through a temporary file, so that a crash leaves either no key or a whole one.
+/// Writes to a temporary file first, so a crash leaves no half-written key.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("key.new");
     let mut options = fs::OpenOptions::new();

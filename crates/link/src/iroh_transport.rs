@@ -18,20 +18,20 @@ use tokio::{
     task::JoinSet,
 };
 
-/// A link without a sign of life for this long is dead. Keep-alives go out every second: four may be late.
+/// A link without a packet for this long is dead. Keep-alives are sent every second, so four may be late.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A peer that connects must open its stream within this time.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
-/// A peer that answers at all on an office network answers within this time.
+/// On an office network a peer answers within this time, if at all.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait for the operating system to name this machine's addresses.
 const ADDRS_WITHIN: Duration = Duration::from_secs(3);
-/// Handshakes at once, and links accepted but not yet taken: a whole fleet reconnects at once after a restart, and
-/// a refused dial is tried again.
+/// Handshakes at once, and links accepted but not yet taken. A whole fleet reconnects at once after a restart, and
+/// refused dials are repeated.
 const PENDING: usize = 256;
 
-/// Links over iroh (QUIC): direct addresses only, no third party's relays or discovery.
+/// Links over iroh (QUIC), with direct addresses only: no relays or discovery of third parties.
 pub struct IrohTransport {
     endpoint: Endpoint,
     accepted: Mutex<mpsc::Receiver<Link>>,
@@ -42,9 +42,9 @@ pub struct IrohTransport {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot bind the link endpoint to {addr}: {reason}")]
 pub struct BindError {
-    /// Where.
+    /// The address.
     pub addr: SocketAddr,
-    /// What the system said.
+    /// The system's reason.
     pub reason: String,
 }
 
@@ -136,7 +136,7 @@ impl transport::Connection for Connection {
     }
 }
 
-/// Every handshake is a task of its own, so that a slow peer holds up nobody.
+/// Runs each handshake in a task of its own, so a slow peer delays nobody.
 async fn accept(endpoint: Endpoint, links: mpsc::Sender<Link>) {
     let mut handshakes = JoinSet::new();
     while let Some(incoming) = endpoint.accept().await {

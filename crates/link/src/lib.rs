@@ -1,7 +1,7 @@
 //! Links between machines: authenticated, encrypted streams of [frames](gogrid_wire::frame).
 //!
-//! [`Transport`] is the border: [`iroh`](IrohTransport) between machines, [in-memory](MemoryNet) in tests. A dialed link
-//! is one connection with one bidirectional stream, kept for as long as both sides want it.
+//! [`Transport`] has two implementations: [`iroh`](IrohTransport) between machines, and [in memory](MemoryNet) for tests. A
+//! dialed link is one connection with one bidirectional stream, open until one side closes it.
 
 mod crypto;
 mod framed;

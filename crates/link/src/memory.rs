@@ -17,13 +17,13 @@ const WINDOW: usize = 1 << 20;
 /// Links dialed but not yet accepted.
 const PENDING: usize = 64;
 
-/// A network inside one process, for tests: every machine that joined can dial every other.
+/// A network inside one process, for tests: its machines can all dial each other.
 #[derive(Clone, Default)]
 pub struct MemoryNet {
     machines: Arc<Mutex<HashMap<PeerId, mpsc::Sender<Link>>>>,
 }
 
-/// Holds what was sent until it is read, whoever is gone by then.
+/// What was sent can be read even after the sender is gone.
 struct Wire;
 
 impl Connection for Wire {
@@ -43,7 +43,7 @@ struct MemoryTransport {
 }
 
 impl Link {
-    /// A link over any two halves inside this process, for tests that bring a network of their own.
+    /// A link over two halves inside this process, for tests with a network of their own.
     pub fn in_memory(
         peer: PeerId,
         protocol: Protocol,
@@ -55,7 +55,7 @@ impl Link {
 }
 
 impl MemoryNet {
-    /// A machine on this network.
+    /// Adds a machine to the network.
     pub fn join(&self, id: PeerId) -> Arc<dyn Transport> {
         let (links, accepted) = mpsc::channel(PENDING);
         self.machines().insert(id, links);

@@ -8,10 +8,10 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How long a refused peer may take to read its refusal.
+/// The time that a refused peer has to read its refusal.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
-/// What is spoken on a link.
+/// The protocol of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// Between worker and coordinator.
@@ -21,7 +21,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Its name in the handshake.
+    /// Its ALPN, the name in the TLS handshake.
     pub fn alpn(self) -> &'static [u8] {
         match self {
             Self::Control => CONTROL_ALPN,
@@ -45,23 +45,23 @@ impl Protocol {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot reach {peer} at {addrs:?}: {reason}")]
 pub struct DialError {
-    /// Whom.
+    /// The peer.
     pub peer: PeerId,
-    /// Where.
+    /// The addresses that were tried.
     pub addrs: Vec<SocketAddr>,
-    /// What the transport said.
+    /// The transport's reason.
     pub reason: String,
 }
 
-/// A machine's end of all its links. Its key is its identity; the peer of every link is authenticated.
+/// A machine's end of all its links. The machine's key is its identity, and the peer of every link is authenticated.
 pub trait Transport: Send + Sync + 'static {
     /// This machine's key.
     fn id(&self) -> PeerId;
 
-    /// Where others reach this machine. Waits a moment where the addresses are still being found. Cancel-safe.
+    /// The addresses at which others reach this machine. Waits a few seconds while they are being found. Cancel-safe.
     fn addrs(&self) -> BoxFuture<'_, Vec<SocketAddr>>;
 
-    /// Connects to a peer. The peer notices the link with the first frame sent. Cancel-safe.
+    /// Connects to a peer. The peer sees the link when the first frame is sent. Cancel-safe.
     fn dial<'a>(&'a self, peer: &'a PeerAddr, protocol: Protocol) -> BoxFuture<'a, Result<Link, DialError>>;
 
     /// The next link that a peer dialed; `None` once the transport is closed. Cancel-safe.
@@ -71,22 +71,22 @@ pub trait Transport: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// What carries a link, open for as long as one of the link's halves lives.
+/// The connection below a link, open while one of the link's halves lives.
 pub(crate) trait Connection: Send + Sync {
-    /// Waits until the peer has let go of it. Cancel-safe.
+    /// Waits until the peer has closed it. Cancel-safe.
     fn closed(&self) -> BoxFuture<'_, ()>;
 
-    /// A packet's way to the peer and back, where it is known.
+    /// The round-trip time, if it is measured.
     fn round_trip(&self) -> Option<Duration>;
 }
 
-/// One link: a protocol spoken with one authenticated peer.
+/// One link: a protocol with one authenticated peer.
 pub struct Link {
-    /// Who is at the other end.
+    /// The key of the machine at the other end.
     pub peer: PeerId,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The peer's address, where the transport has one.
+    /// The peer's IP address, if the transport has one.
     pub remote_ip: Option<IpAddr>,
     /// To the peer.
     pub sender: FrameSender,
@@ -115,8 +115,8 @@ impl Link {
         }
     }
 
-    /// Sends a last message and closes once the peer has, or after two seconds: closing sooner would take back what is
-    /// still on its way.
+    /// Sends a last message, and closes once the peer has closed or after two seconds: closing earlier would discard
+    /// what is still in flight.
     pub async fn refuse<M: serde::Serialize + Sync>(mut self, message: &M) {
         let goodbye = async {
             self.sender.send(message, &[]).await?;

@@ -2,31 +2,35 @@
 //!
 //! ```text
 //! worker                         coordinator
-//!   Hello ───────────────────────▶           version, join token when new
+//!   Hello ───────────────────────▶           version, join token if new; body: what the worker can do (JSON)
 //!         ◀─────────────────────── Welcome   or Refused, and the stream ends
 //!   Beat ────────────────────────▶           every second, four times as often while it has sessions
 //!   Lends ───────────────────────▶           what the donor lets it take has changed
 //!         ◀─────────────────────── Load      a stage of a new epoch; body: its manifest (JSON)
 //!   Loaded | LoadFailed ─────────▶
-//!         ◀─────────────────────── Start     once every stage of the epoch is loaded: link up
-//!   Started ─────────────────────▶           with the sessions of earlier epochs that are still here
+//!         ◀─────────────────────── Start     every stage of the epoch is loaded: link up
+//!   Started ─────────────────────▶           with the sessions of earlier epochs that the stage still has
 //!   SessionFailed | LinkLost | StageGone ▶
-//!         ◀─────────────────────── Stop      the epoch is over; weights are kept, and sessions where that is asked for
+//!         ◀─────────────────────── Stop      the epoch is over; weights stay in memory, and sessions if asked
 //!   Draining ────────────────────▶           the machine leaves politely
-//!         ◀─────────────────────── Drained   nothing more will come for it
-//!   Resign ──────────────────────▶           and is no member any more
+//!         ◀─────────────────────── Drained   its sessions are over or moved
+//!   Resign ──────────────────────▶           it leaves for good and is taken off the allow list
 //! ```
 
-use crate::{Epoch, InviteToken, PeerAddr, PeerId, SessionId};
+mod refusal;
+
+pub use refusal::Refusal;
+
+use crate::{Epoch, InviteToken, PeerAddr, PeerId, SessionId, frame, frame::FrameError, version5};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// From a worker to the coordinator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToCoordinator {
-    /// The first message.
+    /// The first message. The frame's body is its [`Capabilities`](crate::hello::Capabilities) as JSON.
     Hello(Hello),
-    /// The worker lives; once a second, four times as often while it has sessions.
+    /// The worker lives: once a second, four times as often while it has sessions.
     Beat(Beat),
     /// What the machine lends from now on.
     Lends(Lends),
@@ -36,11 +40,9 @@ pub enum ToCoordinator {
         epoch: Epoch,
         /// Memory that the weights take, in bytes.
         weight_bytes: u64,
-        /// The KV pool's budget, in bytes.
-        kv_budget: u64,
         /// The weight type in use, as `--quant` spells it.
         quant: String,
-        /// Bytes a second at which weights came to the machine, at best; `None` before enough came to tell.
+        /// The best rate at which weights arrived, in bytes a second; `None` before enough arrived to measure it.
         bandwidth: Option<u64>,
     },
     /// The stage cannot be loaded.
@@ -54,10 +56,10 @@ pub enum ToCoordinator {
     Started {
         /// Whose stage.
         epoch: Epoch,
-        /// Sessions of earlier epochs that the stage still holds; at most [`MAX_RETAINED`].
+        /// Sessions of earlier epochs that the stage still has, at most [`MAX_RETAINED`].
         kept: Vec<RetainedSession>,
     },
-    /// A session was refused or failed on this stage; it holds nothing of it any more.
+    /// A session was refused or failed on this stage, which has freed everything of it.
     SessionFailed {
         /// Whose stage.
         epoch: Epoch,
@@ -73,25 +75,26 @@ pub enum ToCoordinator {
         /// Why, for people.
         message: String,
     },
-    /// The worker had to give the stage up: its owner lends less memory now, or has paused it for long.
+    /// The worker gave the stage up: its owner lends less memory now, or has paused it for long.
     StageGone {
         /// Whose stage.
         epoch: Epoch,
         /// Why, for people.
         message: String,
     },
-    /// The worker leaves: no new sessions, please.
+    /// The worker is leaving and takes no new sessions.
     Draining,
-    /// The worker leaves for good: it is to be a member no longer.
+    /// The worker leaves for good: take it off the allow list.
     Resign,
 }
 
-/// Who dials, and what it lends.
+/// Who dials, and what it lends. Its encoding is the same in every version; what is new goes to
+/// [`Capabilities`](crate::hello::Capabilities).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The worker's protocol version. It stays the first field in every version.
+    /// The worker's protocol version.
     pub version: u16,
-    /// The token of a join code, when the machine is not a member yet.
+    /// The token of a join code, if the machine is not a member yet.
     pub token: Option<InviteToken>,
     /// The machine's name, for people.
     pub name: String,
@@ -106,11 +109,11 @@ pub struct Hello {
 /// What a machine lends right now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lends {
-    /// Memory for weights and KV, in bytes, what its stages hold included.
+    /// Memory for weights and KV, in bytes, including what its stages hold.
     pub memory: u64,
     /// Why it takes no new sessions; `None` while it does.
     pub stopped: Option<String>,
-    /// Whether it computes the sessions that it has.
+    /// Whether it goes on computing the sessions that it has.
     pub computes: bool,
 }
 
@@ -130,23 +133,23 @@ pub struct StageBeat {
     pub sessions: u32,
     /// KV memory reserved for them, in bytes.
     pub kv_used: u64,
-    /// What it takes at the machine's present allowance; `None` before it was measured, and while nothing is allowed.
+    /// Times at the machine's present allowance; `None` before they were measured, and while nothing is allowed.
     pub speed: Option<StageSpeed>,
 }
 
 /// Measured times of a stage, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageSpeed {
-    /// One layer, for a token that is decoded.
+    /// One layer, per decoded token.
     pub layer: u64,
-    /// The head, for a token that is decoded; `None` on a stage without it.
+    /// The head, per decoded token; `None` on a stage without it.
     pub head: Option<u64>,
-    /// One layer, for one token of a prompt within a full step; `None` before a prompt was computed.
+    /// One layer, per prompt token of a full step; `None` before a prompt was computed.
     pub prompt_layer: Option<u64>,
 }
 
-/// The most sessions that [`ToCoordinator::Started`] names: a fraction of a frame's largest header. Those beyond it are
-/// computed anew.
+/// The most sessions that [`ToCoordinator::Started`] names: they take at most a quarter of the largest header. Those beyond it are
+/// computed again.
 pub const MAX_RETAINED: usize = 1024;
 
 /// A session of an earlier epoch whose KV cache a stage still has.
@@ -154,9 +157,9 @@ pub const MAX_RETAINED: usize = 1024;
 pub struct RetainedSession {
     /// The session.
     pub session: SessionId,
-    /// Positions in the cache, from 0 on.
+    /// Positions in the cache, starting at 0.
     pub tokens: u32,
-    /// Whether the stage's outputs of all of them are there, for a next stage that is new.
+    /// Whether the stage still has its outputs at all of them, for a next stage that is new.
     pub outputs: bool,
 }
 
@@ -167,7 +170,7 @@ pub enum ToWorker {
     Welcome(Welcome),
     /// The worker is not let in.
     Refused(Refusal),
-    /// Load a stage. The frame's body is its manifest as JSON.
+    /// Load a stage. The frame's body is the stage's manifest as JSON.
     Load(StageSpec),
     /// Every stage of the epoch is loaded: link up.
     Start {
@@ -178,52 +181,37 @@ pub enum ToWorker {
     Stop {
         /// Whose stage.
         epoch: Epoch,
-        /// Whether its sessions may go on in a later epoch: the stage keeps their KV caches for a minute.
+        /// Whether the stage keeps its sessions' KV caches for a minute, so that they may go on in a later epoch.
         keep: bool,
     },
     /// The answer to `Draining`: the worker's sessions are over or moved.
     Drained,
 }
 
-/// What a member needs to know.
+/// What a member needs to know. Its encoding is the same in every version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The coordinator's protocol version.
+    /// The protocol version that the coordinator speaks with this worker: the worker's own.
     pub version: u16,
     /// The grid's name, for people.
     pub grid: String,
     /// The TCP port of the weights' HTTP server, at the coordinator's addresses.
     pub weights_port: u16,
-    /// The bearer token for it; good until the coordinator restarts.
+    /// Its bearer token, good until the coordinator restarts.
     pub weights_token: String,
 }
 
-/// Why a worker is not let in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Refusal {
-    /// The programs speak different versions.
-    #[error("the worker speaks protocol version {worker}, the coordinator {coordinator}: update the older one")]
-    Version {
-        /// The worker's.
-        worker: u16,
-        /// The coordinator's.
-        coordinator: u16,
-    },
-    /// The machine's key is not on the allow list, and it brought no join code.
-    #[error("this machine is not a member of that coordinator: join with a code of `gogrid invite`")]
-    NotMember,
-    /// The join code's uses are spent.
-    #[error("this join code was used already: ask for a new one")]
-    CodeUsed,
-    /// The join code is too old.
-    #[error("this join code has expired: ask for a new one")]
-    CodeExpired,
-    /// The join code is of another coordinator, or made up.
-    #[error("this coordinator did not make that join code")]
-    CodeUnknown,
-    /// The first message was no `Hello`, or unreadable.
-    #[error("the first message was not understood: {0}")]
-    Malformed(String),
+impl ToCoordinator {
+    /// Reads a message of a worker that speaks `version`.
+    ///
+    /// # Errors
+    /// When the header is no message of that version.
+    pub fn read(version: u16, header: &[u8]) -> Result<Self, FrameError> {
+        match version {
+            5 => frame::header::<version5::ToCoordinator>(header).map(Self::from),
+            _ => frame::header(header),
+        }
+    }
 }
 
 /// A stage to load.
@@ -243,7 +231,7 @@ pub struct StageSpec {
     pub kv_budget: u64,
     /// The most prompt tokens in one step.
     pub prefill_chunk: u32,
-    /// Whether it keeps its sessions' outputs, so that the stage behind it can be replaced.
+    /// Whether it retains its sessions' outputs, so that the next stage can be replaced.
     pub keep_outputs: bool,
     /// Who may send to this stage.
     pub from: Peer,
@@ -254,9 +242,9 @@ pub struct StageSpec {
 /// The other end of a stage link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Peer {
-    /// The coordinator: a worker dials it for both ends of the ring, so that only workers need to be dialed.
+    /// The coordinator. Workers dial it at both ends of the ring, as it dials nobody.
     Coordinator,
-    /// Another worker: the earlier stage dials the later one.
+    /// Another worker. The earlier stage dials the later one.
     Worker(PeerAddr),
 }
 
@@ -283,13 +271,13 @@ pub enum SessionError {
         /// The pool's budget, in bytes.
         budget: u64,
     },
-    /// A frame for it makes no sense (position, token id, size).
+    /// A frame for it is invalid (position, token id, size).
     #[error("bad input for this session: {0}")]
     BadInput(String),
     /// The computation failed.
     #[error("the computation failed: {0}")]
     Compute(String),
-    /// What the session was to go on from is not here (any more).
-    #[error("the session that it was to go on from is not kept")]
+    /// The stage no longer has the session whose KV cache was to be reused.
+    #[error("the session whose KV cache was to be reused is no longer there")]
     NotRetained,
 }

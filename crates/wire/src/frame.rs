@@ -1,6 +1,6 @@
 //! Frames: `header length (u32 LE) · body length (u32 LE) · header (postcard) · body (raw)`.
 //!
-//! The header is a message; the body is what would be wasteful to encode (token ids, activations, a manifest), as raw
+//! The header is a message. The body is bulk data that needs no encoding (token ids, activations, a manifest), as raw
 //! little-endian bytes. Both lengths are checked against the protocol's [`Bounds`] before anything is allocated.
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// Bytes before the header.
 pub const PREFIX_BYTES: usize = 8;
 
-/// The largest frame that a protocol accepts.
+/// The largest frame of a protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Largest header, in bytes.
@@ -20,12 +20,12 @@ pub struct Bounds {
 impl Bounds {
     /// Control frames: the largest body is a stage's manifest (about 150 bytes a tensor; a 70B model has 723).
     pub const CONTROL: Self = Self { header: 64 << 10, body: 8 << 20 };
-    /// Stage frames: the largest body is a prefill chunk's activations (1,024 tokens × 16,384 × f32), the largest
-    /// header a batch of candidate rows or the token ids that a penalty asks for.
+    /// Stage frames. The largest body is a prefill chunk's activations (1,024 tokens × 16,384 × f32). The largest header
+    /// is a batch of candidate rows, or the token ids that a penalty asks for.
     pub const STAGE: Self = Self { header: 4 << 20, body: 64 << 20 };
 }
 
-/// Why bytes are no frame.
+/// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The header is longer than the protocol allows.
@@ -44,18 +44,18 @@ pub enum FrameError {
         /// The bound.
         bound: u32,
     },
-    /// The header is no message of the protocol.
+    /// The header is not a message of the protocol.
     #[error("the frame's header is no message of this protocol")]
     BadHeader(#[source] postcard::Error),
-    /// The header goes on after its message.
+    /// The header has bytes after its message.
     #[error("the frame's header has {0} bytes after its message")]
     TrailingBytes(usize),
-    /// The body's length does not fit what the header says.
+    /// The body's length differs from what the header says.
     #[error("the frame's body has {bytes} bytes, but its header describes {described}")]
     BodyLength {
         /// Its length.
         bytes: usize,
-        /// What the header describes.
+        /// The length that the header describes.
         described: usize,
     },
 }
@@ -63,7 +63,7 @@ pub enum FrameError {
 /// Encodes a message and its body as one frame.
 ///
 /// # Errors
-/// When either is longer than `bounds` allow.
+/// When header or body is longer than `bounds` allow.
 pub fn encode<H: Serialize>(header: &H, body: &[u8], bounds: Bounds) -> Result<Vec<u8>, FrameError> {
     let mut frame = Vec::with_capacity(PREFIX_BYTES + 64 + body.len());
     frame.resize(PREFIX_BYTES, 0);
@@ -77,7 +77,7 @@ pub fn encode<H: Serialize>(header: &H, body: &[u8], bounds: Bounds) -> Result<V
     Ok(frame)
 }
 
-/// Reads the lengths (header, body) in bytes from a frame's first [`PREFIX_BYTES`].
+/// Reads the lengths of header and body, in bytes, from a frame's first [`PREFIX_BYTES`].
 ///
 /// # Errors
 /// When either is longer than `bounds` allow.
@@ -88,10 +88,10 @@ pub fn lengths(prefix: [u8; PREFIX_BYTES], bounds: Bounds) -> Result<(usize, usi
     Ok((header as usize, body as usize))
 }
 
-/// Reads a header's message.
+/// Reads the message in a header.
 ///
 /// # Errors
-/// When the bytes are no such message, or more than one.
+/// When the bytes are no such message, or have more after it.
 pub fn header<H: DeserializeOwned>(bytes: &[u8]) -> Result<H, FrameError> {
     let (message, rest) = postcard::take_from_bytes(bytes).map_err(FrameError::BadHeader)?;
     if rest.is_empty() { Ok(message) } else { Err(FrameError::TrailingBytes(rest.len())) }

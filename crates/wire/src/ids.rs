@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A machine's ed25519 public key, which is its identity on every link.
+/// A machine's ed25519 public key. It identifies the machine on every link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerId(pub [u8; 32]);
 
@@ -36,9 +36,9 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// One placement of one model's stages. It grows with every new plan; a frame of another epoch is refused.
+/// One placement of one model's stages. Every new plan takes the next number, and frames of another epoch are refused.
 ///
-/// The coordinator never uses a number twice, so that an epoch also names its stage on a machine.
+/// The coordinator never uses a number twice, so an epoch also names its stage on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
@@ -48,8 +48,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// One sequence in a pipeline. Numbers never repeat, whatever the epoch: a session that a stage kept is told from all later
-/// ones.
+/// One sequence in a pipeline. Numbers never repeat, in any epoch, so a retained session cannot be taken for a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId(pub u64);
 

@@ -2,7 +2,7 @@ use crate::PeerId;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr, str::FromStr};
 
-/// Where a machine is reached.
+/// How to reach a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerAddr {
     /// Its key.
@@ -21,7 +21,7 @@ impl fmt::Debug for InviteToken {
     }
 }
 
-/// What `gogrid invite` prints: where the coordinator is, its key, and a token that lets one machine in.
+/// What `gogrid invite` prints: the coordinator's key and addresses, and a token that lets machines in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinCode {
     /// The coordinator.
@@ -36,7 +36,7 @@ pub enum JoinCodeError {
     /// It does not start with `gogrid1-`.
     #[error("a join code starts with `{PREFIX}`")]
     Prefix,
-    /// A character is outside of the alphabet.
+    /// A character is not in the alphabet.
     #[error("a join code has the letters a to z and the digits 2 to 7 only, not {0:?}")]
     Character(char),
     /// Its checksum is wrong.
@@ -48,7 +48,7 @@ pub enum JoinCodeError {
 }
 
 const PREFIX: &str = "gogrid1-";
-/// RFC 4648: no two letters that look alike, and a double click selects the code whole.
+/// RFC 4648: no two characters look alike, and a double click selects the whole code.
 const BASE32: data_encoding::Encoding = data_encoding::BASE32_NOPAD_NOCASE;
 const CHECK_BYTES: usize = 4;
 

@@ -5,18 +5,29 @@
 
 pub mod control;
 pub mod frame;
+pub mod hello;
 mod ids;
 mod join;
 pub mod stage;
+pub mod version5;
 
 pub use ids::{Epoch, PeerId, SessionId};
 pub use join::{InviteToken, JoinCode, JoinCodeError, PeerAddr};
 
-/// Version of both protocols; the first message of every stream carries it.
+/// Version of both protocols. The first message of every stream carries it.
 ///
-/// A change that an older program would misread takes the next number, and machines of different numbers refuse each
-/// other with both numbers in the message.
-pub const VERSION: u16 = 5;
+/// A change that an older program would misread takes the next number. The messages of the version before stay
+/// readable in a module of their own ([`version5`]), so that a fleet can be updated machine by machine: the coordinator
+/// first, then the workers.
+pub const VERSION: u16 = 6;
+
+/// The oldest version that this program speaks.
+pub const OLDEST_VERSION: u16 = 5;
+
+/// Whether this program speaks a version. Programs that share none refuse each other with both numbers in the message.
+pub fn speaks(version: u16) -> bool {
+    (OLDEST_VERSION..=VERSION).contains(&version)
+}
 
 /// The control protocol: enrolment, stages, beats.
 pub const CONTROL_ALPN: &[u8] = b"gogrid/control/1";

@@ -1,15 +1,18 @@
 //! The stage protocol: what goes round the ring coordinator → stage 0 → … → last stage → coordinator.
 //!
 //! The dialing side says [`Hello`], the other answers [`Reply`]; from then on frames go one way only, from the earlier
-//! stage to the later. A session's frames keep their order all the way round, so that `Close` never overtakes a `Step`.
+//! stage to the later. A session's frames keep their order all the way round, so `Close` never overtakes a `Step`.
+//!
+//! Versions 5 and 6 have the same stage protocol. A side that speaks both accepts either number, and dials a peer that
+//! refused the newer one again with the older ([`Refusal::retry_with`]).
 
-use crate::{Epoch, SessionId, frame::FrameError};
+use crate::{Epoch, OLDEST_VERSION, SessionId, VERSION, frame, frame::FrameError, speaks};
 use serde::{Deserialize, Serialize};
 
-/// The first message of a stage link.
+/// The first message of a stage link. The version stays the first field in every version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The dialing side's protocol version. It stays the first field in every version.
+    /// The protocol version that the dialing side speaks on this link.
     pub version: u16,
     /// The pipeline's epoch.
     pub epoch: Epoch,
@@ -20,13 +23,13 @@ pub struct Hello {
 /// What the dialing side of a stage link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
-    /// The earlier stage: it will send.
+    /// The earlier stage. It sends.
     Sender,
-    /// The first stage, dialing the coordinator: it will receive.
+    /// The first stage, which dials the coordinator to receive from it.
     Receiver,
 }
 
-/// The answer to [`Hello`].
+/// The answer to [`Hello`]. Its encoding is the same in every version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Go on.
@@ -43,7 +46,7 @@ pub enum Refusal {
     Version {
         /// The dialing side's.
         theirs: u16,
-        /// This side's.
+        /// This side's newest.
         ours: u16,
     },
     /// This side has no stage of that epoch.
@@ -52,6 +55,31 @@ pub enum Refusal {
     /// The peer is not the one that the plan names for this end.
     #[error("this peer is not part of epoch {0}")]
     WrongPeer(Epoch),
+}
+
+impl Hello {
+    /// Reads a stage link's first header.
+    ///
+    /// # Errors
+    /// The outer: the bytes are no hello. The inner: the refusal of a version that this program does not speak.
+    pub fn read(header: &[u8]) -> Result<Result<Self, Refusal>, FrameError> {
+        // A hello of another version may go on differently after the version.
+        let (version, _) = postcard::take_from_bytes::<u16>(header).map_err(FrameError::BadHeader)?;
+        if !speaks(version) {
+            return Ok(Err(Refusal::Version { theirs: version, ours: VERSION }));
+        }
+        frame::header(header).map(Ok)
+    }
+}
+
+impl Refusal {
+    /// The version to dial with again: the peer refused `tried` and speaks an older one that this program speaks too.
+    pub fn retry_with(&self, tried: u16) -> Option<u16> {
+        match self {
+            Self::Version { ours, .. } => (OLDEST_VERSION..tried).contains(ours).then_some(*ours),
+            Self::UnknownEpoch(_) | Self::WrongPeer(_) => None,
+        }
+    }
 }
 
 /// One message along the ring.
@@ -63,12 +91,12 @@ pub enum StageFrame {
         epoch: Epoch,
         /// The session.
         session: SessionId,
-        /// The most tokens, prompt and answer together, that it may reach.
+        /// The most tokens that it may reach, prompt and answer together.
         capacity: u32,
-        /// What each stage from this one on goes on from, in their order; empty where all begin anew.
+        /// What each stage reuses, from this stage on, in their order; empty if all start from nothing.
         reuse: Vec<KvReuse>,
     },
-    /// The session is over: every stage frees what it holds and forgets what waits.
+    /// The session is over: every stage frees its KV cache and drops its waiting rows.
     Close {
         /// The pipeline's epoch.
         epoch: Epoch,
@@ -81,7 +109,7 @@ pub enum StageFrame {
     Candidates {
         /// The pipeline's epoch.
         epoch: Epoch,
-        /// One row per session that asked.
+        /// One row per session that asked for candidates.
         rows: Vec<CandidateRow>,
     },
 }
@@ -96,15 +124,15 @@ impl StageFrame {
     }
 }
 
-/// How one stage goes on with a session of an earlier epoch. Positions that it has in its cache are not computed again;
-/// their outputs, where the next stage needs them, are those that it kept.
+/// How one stage reuses the KV cache of a session of an earlier epoch. Positions in the cache are not computed again. If
+/// the next stage needs outputs at such positions, the stage sends those that it retained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvReuse {
     /// The earlier session.
     pub from: SessionId,
-    /// Positions of its cache to keep; 0 begins anew. The first row that comes has this position.
+    /// Positions of its cache to keep; 0 starts from nothing. The first row to compute has this position.
     pub keep: u32,
-    /// The first position that the next stage needs. Where it is below `keep`, the stage sends what it kept.
+    /// The first position that the next stage needs. If it is below `keep`, the stage sends retained outputs.
     pub emit: u32,
 }
 
@@ -113,9 +141,9 @@ pub struct KvReuse {
 pub struct Step {
     /// The pipeline's epoch.
     pub epoch: Epoch,
-    /// Whose rows, in order.
+    /// The sessions' shares of the rows, in order.
     pub spans: Vec<Span>,
-    /// What a row is.
+    /// What one row is.
     pub rows: Rows,
 }
 
@@ -126,7 +154,7 @@ pub struct Span {
     pub session: SessionId,
     /// Position of the first row in the sequence.
     pub position: u32,
-    /// Rows.
+    /// Number of rows.
     pub tokens: u32,
     /// Candidates wanted after the last row; `None` within a prompt.
     pub want: Option<Want>,
@@ -137,14 +165,14 @@ pub struct Span {
 pub struct Want {
     /// The most likely tokens.
     pub top: u32,
-    /// Further tokens, whatever their rank.
+    /// Further token ids, regardless of their rank.
     pub also: Vec<u32>,
 }
 
 /// What the body of a [`Step`] holds, row by row, little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rows {
-    /// Token ids, u32.
+    /// A token id, u32.
     Tokens,
     /// Activations of `width` elements.
     Hidden {
@@ -172,7 +200,7 @@ pub enum TensorType {
     F32,
     /// IEEE 754 binary16.
     F16,
-    /// The upper half of binary32.
+    /// bfloat16: the upper half of binary32.
     Bf16,
 }
 
@@ -220,6 +248,21 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_that_is_not_spoken_is_refused_whatever_follows_it() {
+        for version in [4, VERSION + 1] {
+            let mut bytes = postcard::to_stdvec(&version).expect("encoded");
+            bytes.extend([0xFF; 20]);
+            assert_eq!(Hello::read(&bytes), Ok(Err(Refusal::Version { theirs: version, ours: VERSION })));
+        }
+        assert!(Hello::read(&[]).is_err());
+        let hello = Hello { version: VERSION, epoch: Epoch(3), role: Role::Sender };
+        assert_eq!(Hello::read(&postcard::to_stdvec(&hello).expect("encoded")), Ok(Ok(hello)));
+        assert_eq!(Refusal::Version { theirs: VERSION, ours: 4 }.retry_with(VERSION), None, "nobody here speaks 4");
+        assert_eq!(Refusal::Version { theirs: VERSION, ours: VERSION + 1 }.retry_with(VERSION), None);
+        assert_eq!(Refusal::UnknownEpoch(Epoch(3)).retry_with(VERSION), None);
+    }
 
     #[test]
     fn a_body_must_hold_its_rows_exactly() {

@@ -4,6 +4,7 @@ pub(crate) mod coordinator;
 pub(crate) mod demo;
 pub(crate) mod invite;
 pub(crate) mod limits;
+pub(crate) mod member;
 pub(crate) mod model;
 pub(crate) mod pause;
 pub(crate) mod plan;

@@ -170,7 +170,7 @@ impl FleetTask {
     }
 
     pub(super) async fn next_epoch(&self) -> Option<Epoch> {
-        let next = self.registry.lock().await.next_epoch();
+        let next = self.registry.next_epoch().await;
         next.inspect_err(|error| tracing::error!(%error, "no new epoch")).ok()
     }
 

@@ -62,7 +62,7 @@ impl FleetTask {
 
     /// Reads the registry's models again: new ones are placed, changed ones placed anew, removed ones ended.
     pub(super) async fn reload(&mut self) {
-        let records = match self.registry.lock().await.models() {
+        let records = match self.registry.models().await {
             Ok(records) => records,
             Err(error) => return tracing::error!(%error, "the models cannot be read"),
         };

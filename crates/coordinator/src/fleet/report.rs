@@ -12,7 +12,7 @@ use gogrid_wire::{Epoch, PeerId};
 impl FleetTask {
     /// What there is. The API's part (address, queue) is filled in by who knows it.
     pub(super) async fn status(&self) -> Status {
-        let members = self.registry.lock().await.members().unwrap_or_default();
+        let members = self.registry.members().await.unwrap_or_default();
         let workers = members.into_iter().map(|member| match self.workers.get(&member.id) {
             Some(worker) => self.worker_status(member.id, worker),
             None => WorkerStatus {

@@ -3,16 +3,16 @@
 
 use super::{FleetTask, Model};
 use crate::{
-    planner::{self, Plan},
-    registry::unix_now,
+    planner::{self, Delays, Plan},
+    registry::{Write, unix_now},
 };
 use gogrid_model::Layers;
 use gogrid_wire::PeerId;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// Where the registry keeps them.
-const FACT: &str = "pipelines";
+/// Where the registry keeps them: a key of its metadata.
+const KEY: &str = "pipelines";
 
 /// Who has which layers, in a pipeline's order.
 type Stages = Vec<(PeerId, Layers)>;
@@ -48,14 +48,12 @@ impl Returning {
 impl FleetTask {
     /// Reads what the last coordinator wrote, and waits for its machines for so long.
     pub(super) async fn remember(&mut self, within: Duration) {
-        let registry = self.registry.lock().await;
-        let (kept, standings) = match (registry.fact(FACT), registry.standings()) {
+        let (kept, standings) = match (self.registry.metadata(KEY).await, self.registry.reliability().await) {
             (Ok(kept), Ok(standings)) => (kept, standings),
             (Err(error), _) | (_, Err(error)) => {
                 return tracing::error!(%error, "what the last coordinator wrote cannot be read");
             }
         };
-        drop(registry);
         let now = Instant::now();
         for (peer, seen, at) in standings {
             let since = Duration::from_secs(unix_now().saturating_sub(at));
@@ -67,7 +65,7 @@ impl FleetTask {
     }
 
     /// Writes down which pipelines serve, for the next coordinator.
-    pub(super) async fn keep_pipelines(&self) {
+    pub(super) fn keep_pipelines(&self) {
         let Returning { by_model, until } = &self.returning;
         let mut by_model = if Instant::now() < *until { by_model.clone() } else { BTreeMap::new() };
         for build in self.builds.values().filter(|build| build.is_ready()) {
@@ -75,15 +73,15 @@ impl FleetTask {
             by_model.entry(build.model.clone()).or_default().push(stages.collect());
         }
         let text = serde_json::to_string(&by_model).unwrap_or_default();
-        if let Err(error) = self.registry.lock().await.set_fact(FACT, &text) {
+        if let Err(error) = self.registry.submit(Write::Metadata { key: KEY, value: text }) {
             tracing::error!(%error, "the pipelines cannot be kept for the next start");
         }
     }
 
     /// Writes down how reliable a machine has been, for the next coordinator.
-    pub(super) async fn keep_standing(&self, peer: PeerId) {
+    pub(super) fn keep_standing(&self, peer: PeerId) {
         let seen = self.track_records.seen(peer, Instant::now());
-        if let Err(error) = self.registry.lock().await.put_standing(peer, seen, unix_now()) {
+        if let Err(error) = self.registry.submit(Write::Reliability { peer, seen, at: unix_now() }) {
             tracing::error!(%error, "a machine's reliability cannot be kept for the next start");
         }
     }
@@ -94,9 +92,10 @@ impl FleetTask {
         let Some(pipelines) = self.returning.by_model.get(&model.name) else { return Before::Gone };
         let (demand, machines) = (self.demand(model), self.machines_without_part(&model.name));
         let again = |stages: &Stages| {
-            let former = planner::restore(&demand, &machines, stages)?;
-            let best = planner::plan(&demand, &machines).ok()?;
-            planner::repair(&demand, &machines, &former, &[], &best)
+            let delays = Delays::default();
+            let former = planner::placed(&demand, &machines, stages)?;
+            let best = planner::plan(&demand, &machines, &delays).ok()?;
+            planner::repair(&demand, &machines, &delays, &former, &[], &best)
         };
         let connected = |stages: &Stages| stages.iter().all(|(machine, _)| self.workers.contains_key(machine));
         // Whoever did not come back in time is replaced, as a machine is that was lost.

@@ -240,7 +240,7 @@ impl Worker {
     }
 
     fn load(&self, spec: StageSpec, reports: &mpsc::Sender<ToCoordinator>) {
-        let (epoch, kv_budget) = (spec.epoch, spec.kv_budget);
+        let epoch = spec.epoch;
         self.say(format_args!("loads {epoch}: layers {}..{}", spec.first_layer, spec.end_layer));
         let (time, fails) = {
             let mut quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -251,7 +251,7 @@ impl Worker {
         let report = if fails {
             ToCoordinator::LoadFailed { epoch, message: "a simulated failure".into() }
         } else {
-            ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into(), bandwidth: None }
+            ToCoordinator::Loaded { epoch, weight_bytes: 1, quant: "none".into(), bandwidth: None }
         };
         let loading = self.computer.spawn({
             let reports = reports.clone();

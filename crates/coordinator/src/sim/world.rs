@@ -11,10 +11,9 @@ use super::{
 use crate::{
     accept::accept,
     admin::{NewModel, add_model},
-    fleet::{Fleet, FleetTask, Timing},
-    model::Model,
+    fleet::{Fleet, FleetTask, Model, Timing},
     published::Published,
-    registry::{ModelRecord, Registry},
+    registry::{ModelRecord, Registry, RegistryHandle},
     route::Routes,
     router::Router,
     weights::TensorIndex,
@@ -110,13 +109,12 @@ impl World {
         let models = models(&scenario.models);
         models.iter().for_each(|(record, _)| registry.put_model(record).expect("kept"));
         let timing = Timing::default();
-        let (mut task, fleet, routes) =
-            FleetTask::new(registry, TensorIndex::default(), scenario.sessions, true, timing);
+        let (mut task, fleet, routes) = FleetTask::new(RegistryHandle::inline(registry), TensorIndex::default(), scenario.sessions, true, timing);
         for (record, model) in &models {
             task.know(record.clone(), model.clone());
         }
         let stop = CancellationToken::new();
-        let router = Router::new(routes.clone(), scenario.sessions, 64, timing.starves_after, stop.clone());
+        let router = Router::new(routes.clone(), scenario.sessions, 64, timing, stop.clone());
         let coordinator = Computer::default();
         coordinator.spawn(task.run(stop.clone()));
         let welcome = Welcome { version: VERSION, grid: "sim".into(), weights_port: 0, weights_token: String::new() };

@@ -1,0 +1,56 @@
+use super::*;
+
+const HOUR: u64 = 3600;
+
+fn registry() -> (tempfile::TempDir, Registry) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::open(folder.path()).expect("opens");
+    (folder, registry)
+}
+
+#[test]
+fn a_code_lets_in_as_many_machines_as_it_says_until_it_expires() {
+    let (_folder, mut registry) = registry();
+    let (two, old) = (InviteToken([1; 16]), InviteToken([2; 16]));
+    registry.add_invite(&two, 2, HOUR).expect("kept");
+    registry.add_invite(&old, 1, 10).expect("kept");
+    let mut admit = |id, token| registry.admit(PeerId([id; 32]), "m", token, 20).expect("readable");
+
+    assert_eq!(admit(1, None), Err(Refusal::NotMember));
+    assert_eq!(admit(1, Some(&InviteToken([9; 16]))), Err(Refusal::CodeUnknown));
+    assert_eq!(admit(1, Some(&old)), Err(Refusal::CodeExpired));
+    assert_eq!(admit(1, Some(&two)), Ok(()));
+    assert_eq!(admit(1, Some(&two)), Ok(()), "a member spends no use");
+    assert_eq!(admit(2, Some(&two)), Ok(()));
+    assert_eq!(admit(3, Some(&two)), Err(Refusal::CodeUsed));
+    assert_eq!(admit(1, None), Ok(()), "once in, no code is needed");
+}
+
+#[test]
+fn it_outlives_its_process_and_never_repeats_an_epoch() {
+    let (folder, mut registry) = registry();
+    registry.add_invite(&InviteToken([1; 16]), 1, HOUR).expect("kept");
+    registry.admit(PeerId([1; 32]), "anna", Some(&InviteToken([1; 16])), 0).expect("readable").expect("in");
+    assert_eq!(registry.next_epoch().expect("counts"), Epoch(1));
+    let seen = Reliability { minutes: 7.5, losses: 2.0 };
+    registry.put_reliability(PeerId([1; 32]), seen, 99).expect("kept");
+    drop(registry);
+    let mut registry = Registry::open(folder.path()).expect("opens again");
+    assert_eq!(registry.members().expect("read"), [Member { id: PeerId([1; 32]), name: "anna".into() }]);
+    assert_eq!(registry.next_epoch().expect("counts"), Epoch(2));
+    assert_eq!(registry.reliability().expect("read"), [(PeerId([1; 32]), seen, 99)]);
+    assert!(registry.is_member(PeerId([1; 32])).expect("read"));
+    assert!(registry.remove(PeerId([1; 32])).expect("removed"));
+    assert!(!registry.remove(PeerId([1; 32])).expect("it is gone"));
+    assert!(!registry.is_member(PeerId([1; 32])).expect("read"));
+    assert_eq!(registry.reliability().expect("read"), []);
+}
+
+#[test]
+fn a_secret_is_not_in_the_file() {
+    let (folder, registry) = registry();
+    registry.add_invite(&InviteToken(*b"a secret, mostly"), 1, HOUR).expect("kept");
+    drop(registry);
+    let bytes = std::fs::read(folder.path().join("registry.db")).expect("read");
+    assert!(!bytes.windows(16).any(|window| window == b"a secret, mostly"));
+}
