@@ -4,21 +4,21 @@
 //! A model without a pipeline is planned whenever something changed that could give it one. Its pipeline is then built
 //! in two steps: every stage loads (`Load` → `Loaded`), then all link up (`Start` → `Started`). When a machine or a
 //! link of it is lost, the whole epoch ends and the model is planned anew. A model that is served gets further
-//! pipelines on machines of their own ([`replicas`]), which take over from one that is lost.
+//! pipelines on machines of their own ([`scale_out`]), which take over from one that is lost.
 
 mod build;
 mod improve;
 mod models;
-mod place;
-mod replicas;
+mod assign;
+mod scale_out;
 mod report;
 mod returning;
 mod spares;
-mod standing;
+mod health;
 #[cfg(test)]
 mod tests;
 mod timing;
-mod track_records;
+mod reliability;
 
 pub(crate) use build::RingEnd;
 pub(crate) use models::Model;
@@ -46,7 +46,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use track_records::TrackRecords;
+use reliability::TrackRecords;
 
 /// Events that may wait: a beat per machine and second, and a burst when all reconnect.
 const EVENTS: usize = 4096;
