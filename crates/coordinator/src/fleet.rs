@@ -46,7 +46,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use reliability::TrackRecords;
+use reliability::ReliabilityRecords;
 
 /// Events that may wait: a beat per machine and second, and a burst when all reconnect.
 const EVENTS: usize = 4096;
@@ -151,7 +151,7 @@ pub(crate) struct FleetTask {
     routes: Publisher<Routes>,
     models: Models,
     workers: BTreeMap<PeerId, Worker>,
-    track_records: TrackRecords,
+    reliability: ReliabilityRecords,
     builds: BTreeMap<Epoch, Build>,
     /// The stages that each model's last pipeline had, for as long as the machines may still hold them.
     former: BTreeMap<String, Vec<Placement>>,
@@ -162,15 +162,15 @@ pub(crate) struct FleetTask {
     /// Models that wait, with the reason and when to try again.
     waiting: BTreeMap<String, (String, Option<Instant>)>,
     /// When each model was last planned while it was served, and when one of them may be again.
-    spread: BTreeMap<String, Instant>,
+    scaled_out: BTreeMap<String, Instant>,
     /// When spares were last loaded for each model.
     spared: BTreeMap<String, Instant>,
-    spread_again: Option<Instant>,
+    scale_out_again: Option<Instant>,
     /// When to look for better plans again.
     improve_again: Instant,
     connections: u64,
     /// When this task last had a turn.
-    looked: Instant,
+    last_turn: Instant,
     max_sessions: usize,
     /// Whether sessions of a lost pipeline may go on where they are kept.
     keep_sessions: bool,
@@ -195,18 +195,18 @@ impl FleetTask {
             routes,
             models: Models::new(weights),
             workers: BTreeMap::new(),
-            track_records: TrackRecords::default(),
+            reliability: ReliabilityRecords::default(),
             builds: BTreeMap::new(),
             former: BTreeMap::new(),
             returning: Returning::nothing(),
             spares: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            spread: BTreeMap::new(),
+            scaled_out: BTreeMap::new(),
             spared: BTreeMap::new(),
-            spread_again: None,
+            scale_out_again: None,
             improve_again: Instant::now() + timing.improve_every,
             connections: 0,
-            looked: Instant::now(),
+            last_turn: Instant::now(),
             max_sessions,
             keep_sessions,
             timing,
@@ -216,28 +216,28 @@ impl FleetTask {
 
     /// Runs until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        self.remember(self.timing.return_within).await;
+        self.restore(self.timing.return_within).await;
         self.reload().await;
         let mut tick = tokio::time::interval(self.timing.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.looked = Instant::now();
+        self.last_turn = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
                     for peer in self.workers.keys() {
-                        self.keep_standing(*peer).await;
+                        self.record_reliability(*peer).await;
                     }
                     break;
                 }
                 // Rare, so that it takes nothing from the events; behind them it might never have its turn.
                 _ = tick.tick() => {
-                    self.look();
+                    self.excuse_own_pause();
                     self.tick().await;
                 }
                 event = self.events.recv() => match event {
                     Some(event) => {
-                        self.look();
+                        self.excuse_own_pause();
                         self.handle(event).await;
                     }
                     None => break,
@@ -248,9 +248,9 @@ impl FleetTask {
 
     /// A coordinator that stood still itself, on a machine that slept or had no time for it, heard of nobody meanwhile:
     /// that is no silence of the machines.
-    fn look(&mut self) {
+    fn excuse_own_pause(&mut self) {
         let now = Instant::now();
-        let since = now.duration_since(std::mem::replace(&mut self.looked, now));
+        let since = now.duration_since(std::mem::replace(&mut self.last_turn, now));
         let stood_still = since.saturating_sub(self.timing.tick);
         if stood_still > self.timing.suspect_busy_after / 2 {
             tracing::warn!(seconds = stood_still.as_secs_f32(), "the coordinator stood still");
@@ -313,9 +313,9 @@ impl FleetTask {
             draining: false,
         };
         self.workers.insert(id, worker);
-        self.track_records.came(id, Instant::now());
+        self.reliability.came(id, Instant::now());
         self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
-        self.place().await;
+        self.assign().await;
     }
 
     async fn message(&mut self, peer: PeerId, message: ToCoordinator) {
@@ -330,7 +330,7 @@ impl FleetTask {
                 if silent {
                     // Plans were made without it; what has no place may have one now.
                     self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
-                    self.place().await;
+                    self.assign().await;
                 }
             }
             ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth, .. } => {
@@ -352,9 +352,9 @@ impl FleetTask {
             ToCoordinator::Started { epoch, kept } => {
                 if self.builds.get_mut(&epoch).is_some_and(|build| build.started(peer, kept)) {
                     tracing::info!(%epoch, "pipeline ready");
-                    self.keep_pipelines().await;
+                    self.record_pipelines().await;
                     // A model that is served may have a replica now.
-                    self.place().await;
+                    self.assign().await;
                 }
             }
             ToCoordinator::LoadFailed { epoch, message } => {
@@ -401,7 +401,7 @@ impl FleetTask {
             worker.draining = true;
             tracing::info!(peer = %peer.short(), "worker draining");
         }
-        self.place().await;
+        self.assign().await;
         self.tick().await;
     }
 
@@ -415,7 +415,7 @@ impl FleetTask {
         worker.lends = lends;
         // What has no place may have one now.
         self.waiting.values_mut().for_each(|(_, retry)| *retry = None);
-        self.place().await;
+        self.assign().await;
     }
 
     async fn tick(&mut self) {
@@ -425,8 +425,8 @@ impl FleetTask {
         for peer in gone {
             self.lose(peer, "it missed three beats").await;
         }
-        if self.settle() {
-            self.place().await;
+        if self.update_health() {
+            self.assign().await;
         }
         for epoch in self.left() {
             self.end(epoch, "its sessions have left it").await;
@@ -438,8 +438,8 @@ impl FleetTask {
             }
         }
         let due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
-        if self.waiting.values().any(|(_, retry)| due(retry)) || due(&self.spread_again) {
-            self.place().await;
+        if self.waiting.values().any(|(_, retry)| due(retry)) || due(&self.scale_out_again) {
+            self.assign().await;
         }
         self.improve().await;
     }
@@ -449,21 +449,21 @@ impl FleetTask {
         let name = self.worker_name(peer);
         tracing::warn!(peer = %peer.short(), name, why, "worker lost");
         let polite = self.workers.remove(&peer).is_some_and(|worker| worker.draining);
-        self.track_records.went(peer, polite, Instant::now());
+        self.reliability.went(peer, polite, Instant::now());
         self.spares.retain(|_, spare| spare.place.machine != peer);
         let epochs: Vec<Epoch> = self.builds.iter().filter(|(_, b)| b.has(peer)).map(|(epoch, _)| *epoch).collect();
         for epoch in epochs {
             self.close(epoch, &format!("{name}: {why}")).await;
         }
-        self.place().await;
+        self.assign().await;
         // Last: requests wait for what is above, and nobody for the disk.
-        self.keep_standing(peer).await;
+        self.record_reliability(peer).await;
     }
 
     /// Ends an epoch, and plans its model anew.
     async fn end(&mut self, epoch: Epoch, reason: &str) {
         if self.close(epoch, reason).await {
-            self.place().await;
+            self.assign().await;
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 impl FleetTask {
     /// Plans every model that nothing serves or is about to, starts building what has a place, and then gives what is
     /// served its replicas.
-    pub(super) async fn place(&mut self) {
+    pub(super) async fn assign(&mut self) {
         // What does not compute is of no use beside a pipeline that does, and its owners want the memory.
         let idle: Vec<Epoch> = self.idle().filter(|epoch| self.is_served_without(*epoch)).collect();
         for epoch in idle {
@@ -65,7 +65,7 @@ impl FleetTask {
                 }
             }
         }
-        self.spread().await;
+        self.scale_out().await;
         self.keep_spares().await;
         self.publish();
     }
@@ -141,7 +141,7 @@ impl FleetTask {
             free: worker.lends.memory.saturating_sub(taken(id)),
             measured: worker.measured.get(model).copied(),
             link: link(worker.round_trip, worker.bandwidth),
-            reliability: self.track_records.of(*id, now),
+            reliability: self.reliability.of(*id, now),
             groups: Vec::new(),
         });
         free.collect()
@@ -149,7 +149,7 @@ impl FleetTask {
 
     /// Tells the router which pipelines may be used.
     pub(super) fn publish(&mut self) {
-        self.settle();
+        self.update_health();
         let routes: BTreeMap<String, Route> = self
             .models
             .iter()

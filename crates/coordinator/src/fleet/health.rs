@@ -48,12 +48,12 @@ impl FleetTask {
     }
 
     /// Works out each pipeline's standing anew; true if one has changed.
-    pub(super) fn settle(&mut self) -> bool {
+    pub(super) fn update_health(&mut self) -> bool {
         let mut open: HashMap<&str, usize> = HashMap::new();
         let mut news = false;
         // In the order of their epochs, so that the youngest are too many.
         for build in self.builds.values() {
-            let mut standing = self.standing(build);
+            let mut standing = self.health_of(build);
             if standing == Standing::Open && build.is_ready() {
                 let open = open.entry(&build.model).or_default();
                 *open += 1;
@@ -75,7 +75,7 @@ impl FleetTask {
         self.builds.iter().filter(|(_, build)| left(build)).map(|(epoch, _)| *epoch).collect()
     }
 
-    fn standing(&self, build: &Build) -> Standing {
+    fn health_of(&self, build: &Build) -> Standing {
         if self.any(build, |worker| !worker.lends.computes || self.is_silent(worker)) {
             Standing::Stalled
         } else if self.any(build, |worker| worker.draining) {

@@ -22,7 +22,7 @@ impl FleetTask {
         let models: Vec<_> = self.models.iter().filter(|model| settled(&model.name)).cloned().collect();
         for model in models {
             if let Some((former, stages)) = self.better(&model) {
-                self.spread.insert(model.name.clone(), now);
+                self.scaled_out.insert(model.name.clone(), now);
                 self.build(&Arc::clone(&model), stages, Some(former), true).await;
             }
         }

@@ -96,7 +96,7 @@ impl FleetTask {
             .collect();
         for name in stale {
             self.models.models.remove(&name);
-            self.spread.remove(&name);
+            self.scaled_out.remove(&name);
             let epochs: Vec<_> = self.builds.iter().filter(|(_, b)| b.model == name).map(|(epoch, _)| *epoch).collect();
             for epoch in epochs {
                 self.end(epoch, "the model changed").await;
@@ -127,6 +127,6 @@ impl FleetTask {
                 Err(error) => tracing::error!(model = record.name, %error, "model unusable"),
             }
         }
-        self.place().await;
+        self.assign().await;
     }
 }

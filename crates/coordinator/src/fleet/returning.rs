@@ -47,7 +47,7 @@ impl Returning {
 
 impl FleetTask {
     /// Reads what the last coordinator wrote, and waits for its machines for so long.
-    pub(super) async fn remember(&mut self, within: Duration) {
+    pub(super) async fn restore(&mut self, within: Duration) {
         let registry = self.registry.lock().await;
         let (kept, standings) = match (registry.fact(FACT), registry.standings()) {
             (Ok(kept), Ok(standings)) => (kept, standings),
@@ -59,7 +59,7 @@ impl FleetTask {
         let now = Instant::now();
         for (peer, seen, at) in standings {
             let since = Duration::from_secs(unix_now().saturating_sub(at));
-            self.track_records.known(peer, seen.passed(since), now);
+            self.reliability.known(peer, seen.passed(since), now);
         }
         // Nothing depends on it: what an older or newer program wrote is planned anew.
         let by_model = kept.and_then(|kept| serde_json::from_str(&kept).ok()).unwrap_or_default();
@@ -67,7 +67,7 @@ impl FleetTask {
     }
 
     /// Writes down which pipelines serve, for the next coordinator.
-    pub(super) async fn keep_pipelines(&self) {
+    pub(super) async fn record_pipelines(&self) {
         let Returning { by_model, until } = &self.returning;
         let mut by_model = if Instant::now() < *until { by_model.clone() } else { BTreeMap::new() };
         for build in self.builds.values().filter(|build| build.is_ready()) {
@@ -81,8 +81,8 @@ impl FleetTask {
     }
 
     /// Writes down how reliable a machine has been, for the next coordinator.
-    pub(super) async fn keep_standing(&self, peer: PeerId) {
-        let seen = self.track_records.seen(peer, Instant::now());
+    pub(super) async fn record_reliability(&self, peer: PeerId) {
+        let seen = self.reliability.seen(peer, Instant::now());
         if let Err(error) = self.registry.lock().await.put_standing(peer, seen, unix_now()) {
             tracing::error!(%error, "a machine's reliability cannot be kept for the next start");
         }

@@ -9,19 +9,19 @@ use tokio::time::Instant;
 
 impl FleetTask {
     /// Starts the next replica of every model that is served and has fewer than it may.
-    pub(super) async fn spread(&mut self) {
+    pub(super) async fn scale_out(&mut self) {
         let now = Instant::now();
-        self.spread_again = None;
+        self.scale_out_again = None;
         let models: Vec<_> = self.models.iter().filter(|model| self.wants_replica(&model.name)).cloned().collect();
         for model in models {
-            let again = self.spread.get(&model.name).map(|last| *last + self.timing.replan_window);
+            let again = self.scaled_out.get(&model.name).map(|last| *last + self.timing.replan_window);
             if self.is_too_soon(again) {
                 continue;
             }
             match self.as_before(&model) {
                 Before::Again(plan) => {
                     tracing::info!(model = model.name, "a replica, as before");
-                    self.spread.insert(model.name.clone(), now);
+                    self.scaled_out.insert(model.name.clone(), now);
                     self.build(&model, plan.stages, None, false).await;
                     continue;
                 }
@@ -34,7 +34,7 @@ impl FleetTask {
             let machines = self.machines_without_part(&model.name);
             if let Ok(plan) = self.plan_over(&model, &machines) {
                 tracing::info!(model = model.name, "a replica");
-                self.spread.insert(model.name.clone(), now);
+                self.scaled_out.insert(model.name.clone(), now);
                 self.build(&Arc::clone(&model), plan.stages, None, false).await;
             }
         }
@@ -50,7 +50,7 @@ impl FleetTask {
     /// Whether a window is still open; when it ends, plans are made again.
     pub(super) fn is_too_soon(&mut self, again: Option<Instant>) -> bool {
         let again = again.filter(|again| *again > Instant::now());
-        self.spread_again = [self.spread_again, again].into_iter().flatten().min();
+        self.scale_out_again = [self.scale_out_again, again].into_iter().flatten().min();
         again.is_some()
     }
 
