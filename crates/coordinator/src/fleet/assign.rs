@@ -1,218 +1,343 @@
-//! Where models go: what is planned when, over which machines.
+//! Which model is planned when, and what becomes of a plan.
+//!
+//! One plan is made at a time. Models that nothing serves come first, then replicas, spares and better pipelines; a
+//! plan of those is given up when a model needs one that is not served. A plan whose fleet has changed meanwhile counts
+//! if it still fits, which a change elsewhere does not keep it from; else it is made again.
 
-use super::{FleetTask, Model, build::Build, returning::Before};
-use crate::{
-    planner::{self, Delays, Demand, Link as MachineLink, Machine, Placement, Plan, PlanError},
-    route::{Route, Routes},
+use super::{
+    ModelId,
+    build::Build,
+    core::Core,
+    event::Action,
+    plan::{Goal, Outcome, PlannedPipeline, PlannedStage},
+    state::Waiting,
 };
-use gogrid_wire::{Epoch, PeerId};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use gogrid_wire::Epoch;
 
-impl FleetTask {
-    /// Plans every model that nothing serves or is about to, starts building what has a place, and then gives what is
-    /// served its replicas.
-    pub(super) async fn assign(&mut self) {
-        // What does not compute is of no use beside a pipeline that does, and its owners want the memory.
-        let idle: Vec<Epoch> = self.idle().filter(|epoch| self.is_served_without(*epoch)).collect();
-        for epoch in idle {
-            self.close(epoch, "a machine of it does not compute").await;
+/// A plan that is being made.
+pub(super) struct Job {
+    number: u64,
+    model: ModelId,
+    purpose: Purpose,
+    /// The fleet's, when it was asked for.
+    generation: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Serve,
+    ScaleOut,
+    Improve,
+    Spares,
+}
+
+impl Job {
+    /// Whether no pipeline of the previous coordinator's time could be built again, and none is waited for.
+    fn looked_back(&self, outcome: &Outcome) -> bool {
+        let looked = matches!(self.purpose, Purpose::Serve | Purpose::ScaleOut);
+        looked && matches!(outcome, Outcome::New { .. } | Outcome::Nothing { reason: Some(_) })
+    }
+}
+
+impl From<&Goal> for Purpose {
+    fn from(goal: &Goal) -> Self {
+        match goal {
+            Goal::Serve { .. } => Self::Serve,
+            Goal::ScaleOut { .. } => Self::ScaleOut,
+            Goal::Improve => Self::Improve,
+            Goal::Spares { .. } => Self::Spares,
         }
-        let needless = |build: &Build| {
-            let mut former = build.replaces.iter().filter_map(|former| self.builds.get(former));
+    }
+}
+
+impl Core {
+    /// Ends what is of no use, has the next plan made, and publishes the routes.
+    pub(super) fn assign(&mut self) {
+        self.publish = true;
+        self.close_idle();
+        self.close_needless();
+        self.drop_useless_spares();
+        self.scale_out_again = None;
+        if !self.has_epochs() {
+            return;
+        }
+        let urgent = self.planning.as_ref().is_some_and(|job| job.purpose == Purpose::Serve);
+        if !urgent && let Some((id, goal)) = self.next_to_serve() {
+            self.plan(&id, goal);
+        } else if self.planning.is_none()
+            && let Some((id, goal)) = self.next_to_extend()
+        {
+            self.plan(&id, goal);
+        }
+    }
+
+    /// Whether a model may be planned now that was to wait.
+    pub(super) fn is_assignment_due(&self) -> bool {
+        let retries = self.models.values().filter_map(|state| state.waiting.as_ref()?.retry);
+        retries.chain(self.scale_out_again).any(|at| at <= self.now)
+    }
+
+    /// What does not compute is of no use beside a pipeline that does, and its owners want the memory.
+    fn close_idle(&mut self) {
+        let idle: Vec<Epoch> = self.builds().filter(|build| self.is_idle(build)).map(|build| build.epoch).collect();
+        for epoch in idle {
+            if self.is_served_without(epoch) {
+                self.close(epoch, "a machine of it does not compute");
+            }
+        }
+    }
+
+    /// Closes what was to take over from a pipeline that works again.
+    fn close_needless(&mut self) {
+        let needless = |build: &&Build| {
+            let mut former = build.replaces.iter().filter_map(|former| self.build(*former));
             !build.is_better && former.any(|former| former.is_ready() && self.works_well(former))
         };
-        let needless: Vec<Epoch> = self.builds.iter().filter(|(_, b)| needless(b)).map(|(epoch, _)| *epoch).collect();
+        let needless: Vec<Epoch> = self.builds().filter(needless).map(|build| build.epoch).collect();
         for epoch in needless {
-            self.close(epoch, "the machine whose place it was to take is back").await;
+            self.close(epoch, "the machine whose place it was to take is back");
         }
-        let now = Instant::now();
-        let missing = |model: &Model| !self.of_model(&model.name).any(|build| self.works_well(build));
-        let missing: Vec<Arc<Model>> = self.models.iter().filter(|model| missing(model)).cloned().collect();
-        self.waiting.retain(|waiting, _| missing.iter().any(|model| model.name == *waiting));
-        for model in missing {
-            if self.waiting.get(&model.name).is_some_and(|(_, at)| at.is_some_and(|at| at > now)) {
-                continue;
-            }
-            if let Some((former, plan)) = self.successor(&model) {
-                tracing::info!(model = model.name, %former, "another machine takes a place in a pipeline");
-                self.build(&model, plan.stages, Some(former), false).await;
-                continue;
-            }
-            // Who is silent may be heard again before anything else would be loaded.
-            if self.of_model(&model.name).any(|build| self.works(build)) {
-                continue;
-            }
-            let place = match self.as_before(&model) {
-                Before::Again(plan) => Ok(*plan),
-                Before::Expected(until) => {
-                    let reason = "machines that served it before have not connected again yet";
-                    self.waiting.insert(model.name.clone(), (reason.into(), Some(until)));
-                    continue;
-                }
-                Before::Gone => self.make_room(&model).await,
-            };
-            match place {
-                Ok(plan) => {
-                    let ms = plan.predicted.per_token * 1e3;
-                    tracing::info!(model = model.name, binding = %plan.binding, "planned {ms:.1} ms per token");
-                    self.waiting.remove(&model.name);
-                    self.build(&model, plan.stages, None, false).await;
-                }
-                Err(error) => {
-                    tracing::info!(model = model.name, %error, "no place yet");
-                    self.waiting.insert(model.name.clone(), (error.to_string(), None));
-                }
-            }
-        }
-        self.scale_out().await;
-        self.keep_spares().await;
-        self.publish();
     }
 
-    /// A plan for a model that nothing serves, beside all else; or instead of its own pipelines that do not compute; or
-    /// instead of other models' replicas, the youngest first.
-    async fn make_room(&mut self, model: &Model) -> Result<Plan, PlanError> {
-        let unfit = match self.plan(model, &[]) {
-            Ok(plan) => return Ok(plan),
-            Err(error) => error,
+    /// The next model that nothing serves as it should.
+    fn next_to_serve(&mut self) -> Option<(ModelId, Goal)> {
+        let ids: Vec<ModelId> = self.models.keys().cloned().collect();
+        for id in ids {
+            let served = self.of_model(&id).any(|build| self.works_well(build));
+            let Some(state) = self.models.get_mut(&id) else { continue };
+            if served {
+                state.waiting = None;
+                continue;
+            }
+            let retry = state.waiting.as_ref().and_then(|waiting| waiting.retry);
+            if retry.is_some_and(|at| at > self.now) || state.tried.serve == Some(self.generation) {
+                continue;
+            }
+            let serving = self.of_model(&id).filter(|build| build.is_ready());
+            let failing: Vec<Epoch> = serving.map(|build| build.epoch).collect();
+            // A silent machine may be heard again before anything else would be loaded.
+            let only_takeover = self.of_model(&id).any(|build| self.works(build));
+            if only_takeover && failing.is_empty() {
+                continue;
+            }
+            let (before, release) = (self.pipelines_before(&id), self.releasable(&id));
+            return Some((id, Goal::Serve { failing, only_takeover, before, release }));
+        }
+        None
+    }
+
+    /// What may be closed for a model that nothing serves: its own pipelines that do not compute, then other models'
+    /// replicas, the newest first.
+    fn releasable(&self, id: &ModelId) -> Vec<Vec<Epoch>> {
+        let idle: Vec<Epoch> = self.of_model(id).filter(|build| self.is_idle(build)).map(|build| build.epoch).collect();
+        let replicas = self.extra().into_iter().map(|epoch| vec![epoch]);
+        [idle].into_iter().chain(replicas).filter(|epochs| !epochs.is_empty()).collect()
+    }
+
+    /// The next model that is served and could be served better.
+    fn next_to_extend(&mut self) -> Option<(ModelId, Goal)> {
+        let wanting: Vec<ModelId> = self.models.keys().filter(|id| self.wants_replica(id)).cloned().collect();
+        for id in &wanting {
+            if let Some(goal) = self.replica_goal(id) {
+                return Some((id.clone(), goal));
+            }
+        }
+        for id in &wanting {
+            if let Some(goal) = self.spares_goal(id) {
+                return Some((id.clone(), goal));
+            }
+        }
+        self.next_to_improve().map(|id| (id, Goal::Improve))
+    }
+
+    fn spares_goal(&mut self, id: &ModelId) -> Option<Goal> {
+        let stages = self.stages_without_spare(id);
+        let state = self.models.get(id)?;
+        let again = state.spares_loaded.map(|last| last + self.settings.timing.replan_window);
+        let in_vain = state.tried.spares == Some(self.generation);
+        if stages.is_empty() || in_vain || self.is_too_soon(again) {
+            return None;
+        }
+        Some(Goal::Spares { stages, taken: self.taken_by_spares() })
+    }
+
+    /// Has a plan made. One that is being made for something less urgent is given up.
+    fn plan(&mut self, id: &ModelId, goal: Goal) {
+        self.last_job += 1;
+        let (number, purpose) = (self.last_job, Purpose::from(&goal));
+        let Some(request) = self.request(number, id, goal) else { return };
+        let job = Job { number, model: id.clone(), purpose, generation: self.generation };
+        if let Some(given_up) = self.planning.replace(job) {
+            self.improve_later(&given_up);
+        }
+        self.actions.push(Action::Plan(Box::new(request)));
+    }
+
+    /// Looks for a better pipeline once more if that was the job, which came to nothing.
+    fn improve_later(&mut self, job: &Job) {
+        if job.purpose == Purpose::Improve
+            && let Some(state) = self.models.get_mut(&job.model)
+        {
+            state.improve = true;
+        }
+    }
+
+    /// Whether a plan is being made for a model that nothing serves.
+    pub(super) fn is_planned(&self, id: &ModelId) -> bool {
+        self.planning.as_ref().is_some_and(|job| job.model == *id && job.purpose == Purpose::Serve)
+    }
+
+    /// A plan is ready.
+    pub(super) fn planned(&mut self, number: u64, outcome: Outcome) {
+        let Some(job) = self.planning.take_if(|job| job.number == number) else { return };
+        if self.models.contains_key(&job.model) && self.has_epochs() {
+            self.apply(&job, outcome);
+        }
+        self.assign();
+    }
+
+    fn apply(&mut self, job: &Job, outcome: Outcome) {
+        let (id, fresh) = (&job.model, job.generation == self.generation);
+        if fresh && job.looked_back(&outcome) {
+            self.give_up_before(id);
+        }
+        match outcome {
+            Outcome::Takeover { former, pipeline } => {
+                let serves = self.build(former).is_some_and(Build::is_ready);
+                if self.lacks(id) && serves && (fresh || self.fits(&pipeline, &[former])) {
+                    tracing::info!(model = %id, %former, "another machine takes a place in a pipeline");
+                    self.start_build(id, pipeline.stages, Some(former), false);
+                }
+            }
+            Outcome::AsBefore { before, pipeline } => {
+                if self.is_wanted(job) && (fresh || self.fits_beside(id, &pipeline)) {
+                    tracing::info!(model = %id, "a pipeline, as before");
+                    self.built_again(id, &before);
+                    self.start(job, pipeline);
+                }
+            }
+            Outcome::New { release, pipeline } => {
+                let beside = job.purpose == Purpose::Serve || self.fits_beside(id, &pipeline);
+                let there = release.iter().all(|epoch| self.build(*epoch).is_some());
+                if self.is_wanted(job) && there && (fresh || beside && self.fits(&pipeline, &release)) {
+                    let PlannedPipeline { ms_per_token, binding, .. } = &pipeline;
+                    tracing::info!(model = %id, binding, "planned {ms_per_token:.1} ms per token");
+                    for epoch in release {
+                        self.close(epoch, "its machines are needed by a model that has no others");
+                    }
+                    self.start(job, pipeline);
+                }
+            }
+            Outcome::Better { former, former_ms_per_token, pipeline } => {
+                if !fresh && !self.fits_instead(id, former, &pipeline) {
+                    self.improve_later(job);
+                } else if self.is_settled(id) {
+                    let ms_per_token = pipeline.ms_per_token;
+                    tracing::info!(model = %id, epoch = %former, "better machines: {ms_per_token:.1} instead of {former_ms_per_token:.1} ms per token");
+                    self.scaled_out(id);
+                    self.start_build(id, pipeline.stages, Some(former), true);
+                }
+            }
+            Outcome::Spares(spares) => self.load_spares(job, fresh, spares),
+            Outcome::Expected if fresh => self.expect_before(job),
+            Outcome::Nothing { reason } if fresh => self.no_plan(job, reason),
+            Outcome::Expected | Outcome::Nothing { .. } => {}
+        }
+    }
+
+    /// Starts what was planned to serve a model, or to serve it beside others.
+    fn start(&mut self, job: &Job, pipeline: PlannedPipeline) {
+        match job.purpose {
+            Purpose::ScaleOut => self.scaled_out(&job.model),
+            _ => {
+                if let Some(state) = self.models.get_mut(&job.model) {
+                    state.waiting = None;
+                }
+            }
+        }
+        self.start_build(&job.model, pipeline.stages, None, false);
+    }
+
+    fn load_spares(&mut self, job: &Job, fresh: bool, spares: Vec<PlannedStage>) {
+        let (id, now) = (&job.model, self.now);
+        let fits = |this: &Self, stage: &PlannedStage| {
+            let place = &stage.place;
+            let taken = this.taken_by_spares().get(&place.machine).copied().unwrap_or(0);
+            let part = this.of_model(id).any(|build| build.has(place.machine));
+            !part && this.free_at(place.machine, &[]) >= taken + place.memory.total()
         };
-        let idle: Vec<Epoch> = self.idle().filter(|epoch| self.builds[epoch].model == model.name).collect();
-        let spares = self.extra().into_iter().map(|epoch| vec![epoch]);
-        let mut without = Vec::new();
-        for epochs in [idle].into_iter().chain(spares).filter(|epochs| !epochs.is_empty()) {
-            without.extend(epochs);
-            if let Ok(plan) = self.plan(model, &without) {
-                for epoch in without {
-                    self.close(epoch, "its machines are needed by a model that has no others").await;
-                }
-                return Ok(plan);
-            }
+        if !self.wants_replica(id) || !(fresh || spares.iter().all(|stage| fits(self, stage))) {
+            return;
         }
-        Err(unfit)
+        let Some(state) = self.models.get_mut(id) else { return };
+        if spares.is_empty() {
+            state.tried.spares = Some(job.generation);
+            return;
+        }
+        state.spares_loaded = Some(now);
+        spares.into_iter().for_each(|stage| self.load_spare(id, stage));
     }
 
-    /// The plan of a pipeline that takes over from one that serves but should not, with all that it can keep of it.
-    fn successor(&self, model: &Model) -> Option<(Epoch, Plan)> {
-        let mut serving = self.builds.iter().filter(|(_, build)| build.model == model.name && build.is_ready());
-        serving.find_map(|(epoch, build)| {
-            let (demand, machines, delays) =
-                (self.demand(model), self.machines(&model.name, &[*epoch]), Delays::default());
-            let best = planner::plan(&demand, &machines, &delays).ok()?;
-            let former: Vec<Placement> = build.stages.iter().map(|stage| stage.place.clone()).collect();
-            let spares = self.spares_of(&model.name);
-            Some((*epoch, planner::repair(&demand, &machines, &delays, &former, &spares, &best)?))
+    fn no_plan(&mut self, job: &Job, reason: Option<String>) {
+        let Some(state) = self.models.get_mut(&job.model) else { return };
+        match job.purpose {
+            Purpose::Serve => state.tried.serve = Some(job.generation),
+            Purpose::ScaleOut => state.tried.scale_out = Some(job.generation),
+            Purpose::Spares => state.tried.spares = Some(job.generation),
+            Purpose::Improve => {}
+        }
+        if let Some(reason) = reason.filter(|_| job.purpose == Purpose::Serve) {
+            tracing::info!(model = %job.model, reason, "no place yet");
+            state.waiting = Some(Waiting { reason, retry: None });
+        }
+    }
+
+    /// Machines of earlier pipelines are waited for; when their time is over, the generation changes.
+    fn expect_before(&mut self, job: &Job) {
+        let Some(state) = self.models.get_mut(&job.model) else { return };
+        if job.purpose == Purpose::Serve {
+            let reason = "machines that served it before have not connected again yet".to_owned();
+            state.waiting = Some(Waiting { reason, retry: Some(self.before_until) });
+        } else {
+            state.tried.scale_out = Some(job.generation);
+        }
+    }
+
+    /// Whether nothing serves a model as it should.
+    fn lacks(&self, id: &ModelId) -> bool {
+        !self.of_model(id).any(|build| self.works_well(build))
+    }
+
+    /// Whether the pipeline that a job was for is still wanted.
+    fn is_wanted(&self, job: &Job) -> bool {
+        match job.purpose {
+            Purpose::Serve => !self.of_model(&job.model).any(|build| self.works(build)),
+            _ => self.wants_replica(&job.model),
+        }
+    }
+
+    /// Whether the machines of a pipeline have room for it when some epochs are over.
+    fn fits(&self, pipeline: &PlannedPipeline, without: &[Epoch]) -> bool {
+        pipeline.stages.iter().all(|stage| {
+            self.is_usable(stage.place.machine)
+                && self.free_at(stage.place.machine, without) >= stage.place.memory.total()
         })
     }
 
-    /// A plan for a model as if these epochs were over: the pipeline that it had last with machines in the place of
-    /// those that are gone, where that is nearly as good as any.
-    fn plan(&self, model: &Model, without: &[Epoch]) -> Result<Plan, PlanError> {
-        self.plan_over(model, &self.machines(&model.name, without))
+    /// The same for a pipeline on machines without a part in the model's others.
+    fn fits_beside(&self, id: &ModelId, pipeline: &PlannedPipeline) -> bool {
+        let has_part = |stage: &PlannedStage| self.of_model(id).any(|build| build.has(stage.place.machine));
+        !pipeline.stages.iter().any(has_part) && self.fits(pipeline, &[])
     }
 
-    pub(super) fn plan_over(&self, model: &Model, machines: &[Machine]) -> Result<Plan, PlanError> {
-        let (demand, delays) = (self.demand(model), Delays::default());
-        let best = planner::plan(&demand, machines, &delays)?;
-        let former = self.former.get(&model.name).map(Vec::as_slice).unwrap_or_default();
-        let spares = self.spares_of(&model.name);
-        Ok(planner::repair(&demand, machines, &delays, former, &spares, &best).unwrap_or(best))
-    }
-
-    pub(super) fn demand<'a>(&self, model: &'a Model) -> Demand<'a> {
-        let Model { manifest, quant, stages, .. } = model;
-        // One whole context is the least that is of use: most requests are far shorter, and share it.
-        Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.max_sessions, groups: &[] }
-    }
-
-    /// What each machine that works has left beside the stages that it holds, not counting those of some epochs, and how
-    /// fast it computes a model.
-    pub(super) fn machines(&self, model: &str, without: &[Epoch]) -> Vec<Machine> {
-        let now = Instant::now();
-        let taken = |peer: &PeerId| -> u64 {
-            let builds = self.builds.iter().filter(|(epoch, _)| !without.contains(epoch));
-            let stages = builds.flat_map(|(_, build)| &build.stages);
-            stages.filter(|stage| stage.place.machine == *peer).map(|stage| stage.place.memory.total()).sum()
-        };
-        let working = self.workers.iter().filter(|(_, worker)| worker.takes_work() && !self.is_silent(worker));
-        let free = working.map(|(id, worker)| Machine {
-            id: *id,
-            device: worker.device,
-            free: worker.lends.memory.saturating_sub(taken(id)),
-            measured: worker.measured.get(model).copied(),
-            link: link(worker.round_trip, worker.bandwidth),
-            reliability: self.reliability.of(*id, now),
-            groups: Vec::new(),
-        });
-        free.collect()
-    }
-
-    /// Tells the router which pipelines may be used.
-    pub(super) fn publish(&mut self) {
-        self.update_health();
-        let routes: BTreeMap<String, Route> = self
-            .models
-            .iter()
-            .map(|model| {
-                let builds = self.builds.values().filter(|build| build.model == model.name && build.is_ready());
-                let open = builds.filter(|build| build.pipeline.open_for_sessions());
-                let pipelines = open.map(|build| build.pipeline.clone()).collect();
-                let reason = self.reason(&model.name);
-                (model.name.clone(), Route { model: model.clone(), pipelines, reason })
-            })
-            .collect();
-        self.routes.put(Routes::new(routes));
-    }
-
-    /// What a model without a usable pipeline waits for.
-    pub(super) fn reason(&self, model: &str) -> String {
-        let mut builds = self.builds.values().filter(|build| build.model == model);
-        // One that is on its way says more than one that is stopped.
-        let first = builds.clone().find(|build| !build.is_ready()).or_else(|| builds.next());
-        match first {
-            Some(build) if build.is_ready() => {
-                let stopped =
-                    build.peers().find_map(|peer| self.workers.get(&peer).filter(|w| w.lends.stopped.is_some()));
-                match stopped {
-                    Some(worker) => format!(
-                        "{} takes no work now: {}",
-                        worker.hello.name,
-                        worker.lends.stopped.as_deref().unwrap_or_default()
-                    ),
-                    None => "a machine that serves it is leaving".into(),
-                }
-            }
-            Some(build) => {
-                let loaded = build.stages.iter().filter(|stage| stage.loaded.is_some()).count();
-                format!("{loaded} of {} stages are loaded", build.stages.len())
-            }
-            None => self.waiting.get(model).map_or_else(String::new, |(reason, _)| reason.clone()),
-        }
-    }
-}
-
-/// A machine's link, the coordinator in the middle of the network. Within an office delays differ by less than they
-/// fluctuate, and what a machine takes depends on who else does: machines there count as equal.
-fn link(round_trip: Option<Duration>, bandwidth: Option<u64>) -> MachineLink {
-    const FAR: Duration = Duration::from_millis(1);
-    let usual = MachineLink::default();
-    let delay = round_trip.filter(|round_trip| *round_trip > FAR).map(|round_trip| round_trip.as_secs_f64() / 2.0);
-    let slow = |bandwidth: &f64| *bandwidth > 0.0 && *bandwidth < usual.bandwidth / 2.0;
-    let bandwidth = bandwidth.map(|bytes| bytes as f64).filter(slow);
-    MachineLink { delay: delay.unwrap_or(usual.delay), bandwidth: bandwidth.unwrap_or(usual.bandwidth) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_offices_links_count_as_equal_and_slow_ones_as_they_are() {
-        let usual = MachineLink::default();
-        assert_eq!(link(Some(Duration::from_micros(700)), Some(90_000_000)), usual);
-        assert_eq!(link(None, Some(2_000_000_000)), usual);
-        assert_eq!(link(None, Some(0)), usual, "nothing can be reckoned with none at all");
-        let slow = link(Some(Duration::from_millis(8)), Some(3_000_000));
-        assert_eq!(slow, MachineLink { delay: 4e-3, bandwidth: 3e6 });
+    /// The same for a pipeline that is loaded beside one that it takes over from.
+    fn fits_instead(&self, id: &ModelId, former: Epoch, pipeline: &PlannedPipeline) -> bool {
+        let Some(build) = self.build(former) else { return false };
+        pipeline.stages.iter().all(|stage| {
+            let machine = stage.place.machine;
+            let elsewhere = self.of_model(id).any(|other| other.epoch != former && other.has(machine));
+            let has_room = || self.free_at(machine, &[]) >= stage.place.memory.total();
+            !elsewhere && self.is_usable(machine) && (build.has_stage(&stage.place) || has_room())
+        })
     }
 }

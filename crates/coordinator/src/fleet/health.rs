@@ -1,16 +1,17 @@
-//! Which pipelines take sessions: what the machines that they are made of say and do, and how many a model may have.
+//! Which pipelines take sessions: what their machines say and do, and how many pipelines a model may have.
 
-use super::{FleetTask, Worker, build::Build};
-use crate::pipeline::Standing;
+use super::{ModelId, build::Build, core::Core, event::Action, state::Worker};
+use crate::pipeline::Standing as PipelineHealth;
 use gogrid_wire::Epoch;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
-impl FleetTask {
-    /// Whether a machine has not been heard of for longer than a beat may be late.
+impl Core {
+    /// Whether a worker has not been heard for longer than a beat may be late.
     pub(super) fn is_silent(&self, worker: &Worker) -> bool {
         let busy = worker.beat.stages.iter().any(|stage| stage.sessions > 0);
-        let late = if busy { self.timing.suspect_busy_after } else { self.timing.suspect_after };
-        worker.last_beat.elapsed() > late
+        let timing = &self.settings.timing;
+        let late = if busy { timing.suspect_busy_after } else { timing.suspect_after };
+        self.now.saturating_duration_since(worker.last_beat) > late
     }
 
     /// Whether a pipeline serves or will: its machines take work, as far as they say. One that is not ready yet waits
@@ -24,16 +25,15 @@ impl FleetTask {
         self.works(build) && !self.any(build, |worker| self.is_silent(worker))
     }
 
-    /// The pipelines of a model.
-    pub(super) fn of_model(&self, model: &str) -> impl Iterator<Item = &Build> {
-        self.builds.values().filter(move |build| build.model == model)
+    /// Pipelines that serve a model.
+    pub(super) fn serving(&self, id: &ModelId) -> usize {
+        self.of_model(id).filter(|build| build.is_ready() && self.works(build)).count()
     }
 
-    /// Pipelines that are of no use for now: a machine of them does not compute, by its owner's will, or they are not
-    /// ready and wait for a silent one.
-    pub(super) fn idle(&self) -> impl Iterator<Item = Epoch> + '_ {
-        let idle = |build: &Build| self.is_stuck(build) || self.any(build, |worker| !worker.lends.computes);
-        self.builds.iter().filter(move |(_, build)| idle(build)).map(|(epoch, _)| *epoch)
+    /// Whether a pipeline is of no use for now: a machine of it does not compute, by its owner's will, or it is not
+    /// ready and waits for a silent one.
+    pub(super) fn is_idle(&self, build: &Build) -> bool {
+        self.is_stuck(build) || self.any(build, |worker| !worker.lends.computes)
     }
 
     fn is_stuck(&self, build: &Build) -> bool {
@@ -42,48 +42,60 @@ impl FleetTask {
 
     /// Whether another pipeline serves the model of this one.
     pub(super) fn is_served_without(&self, epoch: Epoch) -> bool {
-        let model = self.builds.get(&epoch).map(|build| &build.model);
-        let mut others = self.builds.iter().filter(|(other, _)| **other != epoch);
-        others.any(|(_, other)| Some(&other.model) == model && other.is_ready() && self.works(other))
+        let Some(id) = self.by_epoch.get(&epoch) else { return false };
+        self.of_model(id).any(|other| other.epoch != epoch && other.is_ready() && self.works(other))
     }
 
-    /// Works out each pipeline's standing anew; true if one has changed.
+    /// Works out each pipeline's health anew; true if one has changed.
     pub(super) fn update_health(&mut self) -> bool {
-        let mut open: HashMap<&str, usize> = HashMap::new();
-        let mut news = false;
-        // In the order of their epochs, so that the youngest are too many.
-        for build in self.builds.values() {
-            let mut standing = self.health_of(build);
-            if standing == Standing::Open && build.is_ready() {
-                let open = open.entry(&build.model).or_default();
-                *open += 1;
-                if *open > self.models.replicas(&build.model) {
-                    standing = Standing::Leaving;
+        let mut changes = Vec::new();
+        for state in self.models.values() {
+            let mut open = 0;
+            // From the oldest to the newest, so that the newest are surplus.
+            for build in state.builds.values() {
+                let mut health = self.health_of(build);
+                if health == PipelineHealth::Open && build.is_ready() {
+                    open += 1;
+                    if open > state.model.replicas {
+                        health = PipelineHealth::Leaving;
+                    }
+                }
+                if health != build.health {
+                    changes.push((build.epoch, health));
                 }
             }
-            news |= build.pipeline.set_standing(standing);
         }
-        news
+        for (epoch, health) in &changes {
+            if let Some(build) = self.build_mut(*epoch) {
+                build.health = *health;
+            }
+            self.actions.push(Action::SetHealth { epoch: *epoch, health: *health });
+        }
+        if changes.is_empty() {
+            return false;
+        }
+        self.changed();
+        true
     }
 
-    /// Pipelines that were left by their last session, as they should.
-    pub(super) fn left(&self) -> Vec<Epoch> {
-        let left = |build: &Build| {
-            let leaving = build.pipeline.standing() == Standing::Leaving || self.any(build, |worker| worker.draining);
-            leaving && build.pipeline.sessions() == 0
+    /// Pipelines that were to be left by their sessions, and have none.
+    pub(super) fn left(&self, empty: &BTreeSet<Epoch>) -> Vec<Epoch> {
+        let left = |build: &&Build| {
+            let leaving = build.health == PipelineHealth::Leaving || self.any(build, |worker| worker.draining);
+            leaving && empty.contains(&build.epoch)
         };
-        self.builds.iter().filter(|(_, build)| left(build)).map(|(epoch, _)| *epoch).collect()
+        self.builds().filter(left).map(|build| build.epoch).collect()
     }
 
-    fn health_of(&self, build: &Build) -> Standing {
+    fn health_of(&self, build: &Build) -> PipelineHealth {
         if self.any(build, |worker| !worker.lends.computes || self.is_silent(worker)) {
-            Standing::Stalled
+            PipelineHealth::Stalled
         } else if self.any(build, |worker| worker.draining) {
-            Standing::Leaving
+            PipelineHealth::Leaving
         } else if self.any(build, |worker| worker.lends.stopped.is_some()) {
-            Standing::Stopped
+            PipelineHealth::Stopped
         } else {
-            Standing::Open
+            PipelineHealth::Open
         }
     }
 

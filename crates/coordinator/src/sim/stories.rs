@@ -42,6 +42,7 @@ impl Story {
             roomy: true,
             asks: vec![ask.clone()],
             faults: Vec::new(),
+            planning: Duration::from_millis(5),
             end: Duration::ZERO,
         };
         let story = Self(World::start(&scenario));

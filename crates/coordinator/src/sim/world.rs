@@ -49,6 +49,8 @@ pub(super) struct Scenario {
     pub(super) roomy: bool,
     pub(super) asks: Vec<Ask>,
     pub(super) faults: Vec<(Duration, Fault)>,
+    /// What a plan takes.
+    pub(super) planning: Duration,
     /// When the faults end.
     pub(super) end: Duration,
 }
@@ -110,6 +112,7 @@ impl World {
         models.iter().for_each(|(record, _)| registry.put_model(record).expect("kept"));
         let timing = Timing::default();
         let (mut task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), scenario.sessions, true, timing);
+        task.plan_within(scenario.planning);
         for (record, model) in &models {
             task.know(record.clone(), model.clone());
         }
