@@ -118,7 +118,7 @@ async fn a_coordinator_that_starts_again_goes_on_with_the_pipelines_that_served(
     let mut grid = Grid::with_pipelines(5, 2, 2).await;
     let before = pipelines(&grid).await;
     grid.restart();
-    // Whoever comes first would otherwise serve first.
+    // Otherwise the machines that connect first would serve first.
     for number in [4, 3, 1, 2, 0] {
         grid.join(number).await;
     }

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 
 /// The time of a step.
 const STEP: Duration = Duration::from_micros(500);
-/// How often a ring looks whether its machines compute again.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often a ring checks whether its machines compute again.
+const CHECK: Duration = Duration::from_millis(2);
 /// The demo model's vocabulary, without the special tokens at its start.
 const TOKENS: std::ops::Range<u32> = 100..2000;
 
@@ -34,7 +34,7 @@ pub(super) struct Inner {
     pub(super) kv: HashMap<(Epoch, SessionId), Vec<u32>>,
     /// The layers that each machine was told to load last.
     pub(super) loaded: HashMap<PeerId, [u32; 2]>,
-    /// Epochs that a machine has ended: what is on the way in them is nobody's any more.
+    /// Epochs that a machine has ended: frames in transit in them are dropped.
     over: HashSet<Epoch>,
     /// Steps so far.
     pub(super) steps: usize,
@@ -52,7 +52,7 @@ pub(super) struct Inner {
 
 impl World {
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A test that failed drops its machines, which look here.
+        // A test that failed drops its machines, which lock this.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,7 +60,7 @@ impl World {
     pub(super) async fn serve(self, pipeline: Arc<Pipeline>, mut frames: mpsc::Receiver<ToFirst>) {
         while let Some(ToFirst { frame, body }) = frames.recv().await {
             while !self.computes(pipeline.epoch) {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(CHECK).await;
             }
             match frame {
                 StageFrame::Open { epoch, session, .. } => {
