@@ -1,75 +1,63 @@
-//! Pipelines on their way into service, and in it.
+//! A pipeline on its way into service, and in it: every stage loads, then all link up.
 
-use super::{FleetTask, Model, ToPeer};
+use super::{
+    ModelId,
+    core::Core,
+    event::Action,
+    plan::PlannedStage,
+    state::{ModelState, Waiting},
+};
 use crate::{
-    kv_reuse::RetainedKv,
-    pipeline::{FirstStageFrame, Pipeline},
+    pipeline::Standing as PipelineHealth,
     planner::{PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement},
 };
-use gogrid_link::Link;
 use gogrid_model::DeviceKind;
 use gogrid_wire::{
     Epoch, PeerAddr, PeerId,
     control::{Peer, RetainedSession, StageSpec, ToWorker},
     stage::{Refusal, Role},
 };
-use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// A pipeline with the machines that it is made of.
-pub(crate) struct Build {
-    pub(super) model: String,
-    pub(super) pipeline: Arc<Pipeline>,
+pub(super) struct Build {
+    pub(super) epoch: Epoch,
     pub(super) stages: Vec<BuildStage>,
-    /// The queue towards the first stage, until its link is there.
-    frames: Option<mpsc::Receiver<FirstStageFrame>>,
+    /// Whether the first stage's link is there.
+    feeding: bool,
     /// Whether the last stage's link is there.
     collecting: bool,
     ready: bool,
-    /// The pipelines of the same model that end when this one is loaded: those whose places it takes, and whose stages.
+    pub(super) health: PipelineHealth,
+    /// The pipelines of the same model that end when this one is loaded: the one that it takes over from, and those
+    /// that have a stage of it.
     pub(super) replaces: Vec<Epoch>,
-    /// Whether it is wanted also where those work as they should.
+    /// Whether it is wanted even if those it replaces work as they should.
     pub(super) is_better: bool,
 }
 
 pub(super) struct BuildStage {
     pub(super) place: Placement,
-    /// Memory of the weights and their type, once loaded.
+    /// Memory of the weights in bytes, and their type, once loaded.
     pub(super) loaded: Option<(u64, String)>,
     /// What it has of earlier epochs' sessions, once it is linked up.
     started: Option<Vec<RetainedSession>>,
 }
 
-/// One of the two ends of a ring at the coordinator.
-pub(crate) enum RingEnd {
-    /// Feeds the first stage.
-    First(Arc<Pipeline>, mpsc::Receiver<FirstStageFrame>),
-    /// Collects from the last stage.
-    Last(Arc<Pipeline>),
-}
-
-impl RingEnd {
-    /// Serves the link for as long as it and the epoch last; returns why it ended.
-    pub(crate) async fn serve(self, link: Link) -> String {
-        match self {
-            Self::First(pipeline, mut frames) => match pipeline.feed(link.sender, &mut frames).await {
-                Ok(()) => "the epoch is over".into(),
-                Err(error) => format!("the link to the first stage: {error}"),
-            },
-            Self::Last(pipeline) => {
-                // The sender is kept, since dropping it would end the stream.
-                let Link { receiver, sender: _sender, .. } = link;
-                tokio::select! {
-                    biased;
-                    error = pipeline.collect(receiver) => format!("the link from the last stage: {error}"),
-                    () = pipeline.lost.cancelled() => "the epoch is over".into(),
-                }
-            }
+impl Build {
+    fn new(epoch: Epoch, stages: Vec<Placement>, replaces: Vec<Epoch>, is_better: bool) -> Self {
+        let stages = stages.into_iter().map(|place| BuildStage { place, loaded: None, started: None });
+        Self {
+            epoch,
+            stages: stages.collect(),
+            feeding: false,
+            collecting: false,
+            ready: false,
+            health: PipelineHealth::Open,
+            replaces,
+            is_better,
         }
     }
-}
 
-impl Build {
     pub(super) fn has(&self, peer: PeerId) -> bool {
         self.stages.iter().any(|stage| stage.place.machine == peer)
     }
@@ -78,100 +66,125 @@ impl Build {
         self.stages.iter().map(|stage| stage.place.machine)
     }
 
+    pub(super) fn placements(&self) -> Vec<Placement> {
+        self.stages.iter().map(|stage| stage.place.clone()).collect()
+    }
+
+    pub(super) fn has_stage(&self, place: &Placement) -> bool {
+        self.stages.iter().any(|stage| stage.place.is_same_stage(place))
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Whether it takes sessions.
+    pub(super) fn is_open(&self) -> bool {
+        self.ready && self.health == PipelineHealth::Open
     }
 
     fn stage(&mut self, peer: PeerId) -> Option<&mut BuildStage> {
         self.stages.iter_mut().find(|stage| stage.place.machine == peer)
     }
 
-    /// Writes down a loaded stage; true when it was the last one missing.
-    pub(super) fn loaded(&mut self, peer: PeerId, bytes: u64, quant: String) -> bool {
-        let news = self.stage(peer).is_some_and(|stage| stage.loaded.replace((bytes, quant)).is_none());
+    /// Takes in that a stage is loaded; true when it was the last one missing.
+    fn loaded(&mut self, peer: PeerId, weights: (u64, String)) -> bool {
+        let news = self.stage(peer).is_some_and(|stage| stage.loaded.replace(weights).is_none());
         news && self.stages.iter().all(|stage| stage.loaded.is_some())
     }
 
-    /// Writes down a started stage; true when the pipeline is ready with it.
-    pub(super) fn started(&mut self, peer: PeerId, kept: Vec<RetainedSession>) -> bool {
+    /// Takes in that a stage is linked up; true when the pipeline is ready with it.
+    pub(super) fn started(&mut self, peer: PeerId, retained: Vec<RetainedSession>) -> bool {
         if let Some(stage) = self.stage(peer) {
-            stage.started.get_or_insert(kept);
+            stage.started.get_or_insert(retained);
         }
         let started = self.stages.iter().all(|stage| stage.started.is_some());
-        if self.ready || !started || self.frames.is_some() || !self.collecting {
+        if self.ready || !started || !self.feeding || !self.collecting {
             return false;
         }
-        self.pipeline.set_retained(RetainedKv::new(
-            self.stages.iter_mut().filter_map(|stage| stage.started.as_mut()).map(std::mem::take),
-        ));
         self.ready = true;
         true
     }
 
+    /// What each stage has of earlier epochs' sessions. Taken once.
+    fn take_retained(&mut self) -> Vec<Vec<RetainedSession>> {
+        self.stages.iter_mut().filter_map(|stage| stage.started.as_mut()).map(std::mem::take).collect()
+    }
+
     /// Lets the right worker take its end of the ring, once.
-    pub(super) fn attach(&mut self, peer: PeerId, role: Role) -> Result<RingEnd, Refusal> {
-        let wrong = Refusal::WrongPeer(self.pipeline.epoch);
-        let at = |stage: Option<&BuildStage>| stage.is_some_and(|stage| stage.place.machine == peer);
-        match role {
-            Role::Receiver if at(self.stages.first()) => {
-                self.frames.take().map(|frames| RingEnd::First(self.pipeline.clone(), frames)).ok_or(wrong)
-            }
-            Role::Sender if at(self.stages.last()) && !std::mem::replace(&mut self.collecting, true) => {
-                Ok(RingEnd::Last(self.pipeline.clone()))
-            }
-            _ => Err(wrong),
+    pub(super) fn attach(&mut self, peer: PeerId, role: Role) -> Result<(), Refusal> {
+        let (stage, taken) = match role {
+            Role::Receiver => (self.stages.first(), &mut self.feeding),
+            Role::Sender => (self.stages.last(), &mut self.collecting),
+        };
+        if stage.is_none_or(|stage| stage.place.machine != peer) || *taken {
+            return Err(Refusal::WrongPeer(self.epoch));
         }
+        *taken = true;
+        Ok(())
     }
 }
 
-impl FleetTask {
-    /// Starts a pipeline, in the place of another one where `former` says so.
-    pub(super) async fn build(
+impl Core {
+    /// All pipelines.
+    pub(super) fn builds(&self) -> impl Iterator<Item = &Build> {
+        self.models.values().flat_map(|state| state.builds.values())
+    }
+
+    /// The pipelines of a model, the oldest first.
+    pub(super) fn of_model(&self, id: &ModelId) -> impl Iterator<Item = &Build> {
+        self.models.get(id).into_iter().flat_map(|state| state.builds.values())
+    }
+
+    pub(super) fn build(&self, epoch: Epoch) -> Option<&Build> {
+        self.models.get(self.by_epoch.get(&epoch)?)?.builds.get(&epoch)
+    }
+
+    pub(super) fn build_mut(&mut self, epoch: Epoch) -> Option<&mut Build> {
+        self.models.get_mut(self.by_epoch.get(&epoch)?)?.builds.get_mut(&epoch)
+    }
+
+    /// The pipelines that a machine is part of, the oldest first.
+    pub(super) fn epochs_with(&self, peer: PeerId) -> Vec<Epoch> {
+        let mut epochs: Vec<Epoch> = self.builds().filter(|build| build.has(peer)).map(|build| build.epoch).collect();
+        epochs.sort_unstable();
+        epochs
+    }
+
+    /// Starts a pipeline, in the place of `former` if there is one.
+    pub(super) fn start_build(
         &mut self,
-        model: &Arc<Model>,
-        placements: Vec<Placement>,
+        id: &ModelId,
+        stages: Vec<PlannedStage>,
         former: Option<Epoch>,
         is_better: bool,
     ) {
-        // A stage is on a machine once: its old epoch ends before the new one begins.
-        let same = |build: &Build| {
-            let mut pairs = build.stages.iter().flat_map(|stage| placements.iter().map(|place| (&stage.place, place)));
-            build.model == model.name && pairs.any(|(old, new)| old.is_same_stage(new))
-        };
-        let replaces = self.builds.iter().filter(|(epoch, build)| Some(**epoch) == former || same(build));
-        let replaces: Vec<Epoch> = replaces.map(|(epoch, _)| *epoch).collect();
-        let Some(epoch) = self.next_epoch().await else { return };
-        let capacity = placements.iter().map(|place| place.kv_tokens).min().unwrap_or(0);
+        // A machine has a stage once: its old epoch ends before the new one begins.
+        let shares_stage = |build: &Build| stages.iter().any(|stage| build.has_stage(&stage.place));
+        let replaced = self.of_model(id).filter(|build| Some(build.epoch) == former || shares_stage(build));
+        let replaces: Vec<Epoch> = replaced.map(|build| build.epoch).collect();
+        let Some(epoch) = self.take_epoch() else { return };
+        let capacity = stages.iter().map(|stage| stage.place.kv_tokens).min().unwrap_or(0);
         let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
-        let (pipeline, frames) = Pipeline::new(epoch, capacity, self.max_sessions);
-        let peers: Vec<Peer> = placements.iter().map(|place| self.peer(place.machine)).collect();
+        self.actions.push(Action::OpenPipeline { epoch, capacity });
+        let peers: Vec<Peer> = stages.iter().map(|stage| self.peer(stage.place.machine)).collect();
         let peer = |at: Option<usize>| at.and_then(|at| peers.get(at)).cloned().unwrap_or(Peer::Coordinator);
-        let chunk = self.prefill_chunk(&placements);
-        for (at, place) in placements.iter().enumerate() {
-            let spare = self.make_way(&model.name, place).await;
-            self.load(epoch, model, place, chunk, [peer(at.checked_sub(1)), peer(Some(at + 1))]).await;
+        let chunk = self.prefill_chunk(stages.iter().map(|stage| &stage.place));
+        let mut places = Vec::new();
+        tracing::info!(%epoch, model = %id, stages = stages.len(), "building a pipeline");
+        for (at, stage) in stages.into_iter().enumerate() {
+            let spare = self.make_way(id, &stage.place);
+            places.push(stage.place.clone());
+            self.load(epoch, id, stage, chunk, [peer(at.checked_sub(1)), peer(Some(at + 1))]);
             if let Some(spare) = spare {
-                self.drop_spare(spare).await;
+                self.drop_spare(spare);
             }
         }
-        tracing::info!(%epoch, model = model.name, stages = placements.len(), "building a pipeline");
-        let stages = placements.into_iter().map(|place| BuildStage { place, loaded: None, started: None });
-        let build = Build {
-            model: model.name.clone(),
-            pipeline,
-            stages: stages.collect(),
-            frames: Some(frames),
-            collecting: false,
-            ready: false,
-            replaces,
-            is_better,
-        };
-        self.builds.insert(epoch, build);
-    }
-
-    pub(super) async fn next_epoch(&self) -> Option<Epoch> {
-        let next = self.registry.next_epoch().await;
-        next.inspect_err(|error| tracing::error!(%error, "no new epoch")).ok()
+        if let Some(state) = self.models.get_mut(id) {
+            state.builds.insert(epoch, Build::new(epoch, places, replaces, is_better));
+            self.by_epoch.insert(epoch, id.clone());
+        }
+        self.changed();
     }
 
     /// The most prompt tokens in a step over these stages.
@@ -182,7 +195,9 @@ impl FleetTask {
     }
 
     /// Tells a machine to load a stage between two others.
-    pub(super) async fn load(&self, epoch: Epoch, model: &Model, place: &Placement, chunk: u32, [from, to]: [Peer; 2]) {
+    pub(super) fn load(&mut self, epoch: Epoch, id: &ModelId, stage: PlannedStage, chunk: u32, [from, to]: [Peer; 2]) {
+        let Some(ModelState { model, .. }) = self.models.get(id) else { return };
+        let PlannedStage { place, manifest } = stage;
         let spec = StageSpec {
             epoch,
             model: model.name.clone(),
@@ -191,14 +206,11 @@ impl FleetTask {
             quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
             kv_budget: place.kv_budget,
             prefill_chunk: chunk,
-            keep_outputs: self.keep_sessions,
+            keep_outputs: self.settings.keep_sessions,
             from,
             to,
         };
-        match model.stage_manifest(place.layers) {
-            Ok(manifest) => self.send(place.machine, ToWorker::Load(spec), manifest).await,
-            Err(error) => tracing::error!(model = model.name, %error, "the manifest lacks a stage's tensors"),
-        }
+        self.send(place.machine, ToWorker::Load(spec), manifest);
     }
 
     fn peer(&self, id: PeerId) -> Peer {
@@ -206,17 +218,70 @@ impl FleetTask {
         Peer::Worker(PeerAddr { id, addrs })
     }
 
-    pub(super) async fn send_to_all(&self, epoch: Epoch, message: impl Fn(PeerId) -> ToWorker) {
-        if let Some(build) = self.builds.get(&epoch) {
-            for peer in build.peers() {
-                self.send(peer, message(peer), Vec::new()).await;
-            }
+    /// A worker has loaded a stage or a spare. When all stages are there, they link up.
+    pub(super) fn stage_loaded(&mut self, peer: PeerId, epoch: Epoch, weights: (u64, String)) {
+        if let Some(spare) = self.spare_mut(epoch) {
+            spare.loaded = Some(weights);
+            return;
+        }
+        let Some(build) = self.build_mut(epoch) else { return };
+        if !build.loaded(peer, weights) {
+            return;
+        }
+        for former in std::mem::take(&mut build.replaces) {
+            self.close(former, "another takes over");
+        }
+        let peers: Vec<PeerId> = self.build(epoch).into_iter().flat_map(Build::peers).collect();
+        for peer in peers {
+            self.send(peer, ToWorker::Start { epoch }, Vec::new());
         }
     }
-}
 
-impl From<ToWorker> for ToPeer {
-    fn from(message: ToWorker) -> Self {
-        Self { message, body: Vec::new() }
+    pub(super) fn pipeline_ready(&mut self, epoch: Epoch) {
+        tracing::info!(%epoch, "pipeline ready");
+        let stages = self.build_mut(epoch).map(Build::take_retained).unwrap_or_default();
+        self.actions.push(Action::SetRetained { epoch, stages });
+        self.changed();
+        self.record_pipelines();
+        // A model that is served may have a replica now.
+        self.assign();
+    }
+
+    /// Ends an epoch, and plans its model anew.
+    pub(super) fn end(&mut self, epoch: Epoch, reason: &str) {
+        if self.close(epoch, reason) {
+            self.assign();
+        }
+    }
+
+    /// Ends an epoch: its sessions go elsewhere, its workers are told. False if there is none.
+    pub(super) fn close(&mut self, epoch: Epoch, reason: &str) -> bool {
+        // Where another pipeline serves, sessions go on there at once. Else they wait for one that may have some of the
+        // same stages.
+        let keep = self.settings.keep_sessions && !self.is_served_without(epoch);
+        self.drop_spare(epoch);
+        let Some(build) = self.remove_build(epoch) else { return false };
+        let Some(id) = self.by_epoch.remove(&epoch) else { return false };
+        tracing::warn!(%epoch, model = %id, reason, "pipeline ended");
+        self.actions.push(Action::ClosePipeline { epoch });
+        for peer in build.peers() {
+            self.send(peer, ToWorker::Stop { epoch, keep }, Vec::new());
+        }
+        // A pipeline that never worked would fail again at once; one that did, or that lost a machine, deserves a new
+        // plan now.
+        let now = build.is_ready() || build.peers().any(|peer| !self.workers.contains_key(&peer));
+        let retry = if now { self.now } else { self.now + self.settings.timing.retry_after };
+        if let Some(state) = self.models.get_mut(&id) {
+            state.former = build.placements();
+            if !now || state.builds.is_empty() {
+                state.waiting = Some(Waiting { reason: reason.to_owned(), retry: Some(retry) });
+            }
+        }
+        self.changed();
+        true
+    }
+
+    fn remove_build(&mut self, epoch: Epoch) -> Option<Build> {
+        self.models.get_mut(self.by_epoch.get(&epoch)?)?.builds.remove(&epoch)
     }
 }

@@ -1,56 +1,33 @@
 //! Pipelines that serve move to machines that would serve much better, as they come or turn out to be.
 
-use super::FleetTask;
-use crate::planner::{self, Placement, should_move};
-use gogrid_wire::Epoch;
-use std::sync::Arc;
-use tokio::time::Instant;
+use super::{ModelId, core::Core};
 
-impl FleetTask {
-    /// Now and then: starts the successor of a pipeline of each model for which there is a much better plan. It takes over
-    /// when it is loaded, so that both must have room for a while.
-    pub(super) async fn improve(&mut self) {
-        let now = Instant::now();
-        if self.improve_again > now {
-            return;
+impl Core {
+    /// Now and then: a better pipeline is to be looked for, for each model whose pipelines all work. True when it is time.
+    pub(super) fn start_improving(&mut self) -> bool {
+        let due = self.improve_again <= self.now;
+        if due {
+            self.improve_again = self.now + self.settings.timing.improve_every;
+            self.models.values_mut().for_each(|state| state.improve = true);
         }
-        self.improve_again = now + self.timing.improve_every;
-        let settled = |model: &str| {
-            let builds: Vec<_> = self.builds.values().filter(|build| build.model == model).collect();
-            !builds.is_empty() && builds.iter().all(|build| build.is_ready() && self.works(build))
-        };
-        let models: Vec<_> = self.models.iter().filter(|model| settled(&model.name)).cloned().collect();
-        for model in models {
-            if let Some((former, stages)) = self.better(&model) {
-                self.spread.insert(model.name.clone(), now);
-                self.build(&Arc::clone(&model), stages, Some(former), true).await;
+        due
+    }
+
+    /// The next model to look for a better pipeline for. It is not the next one again.
+    pub(super) fn next_to_improve(&mut self) -> Option<ModelId> {
+        loop {
+            let (id, state) = self.models.iter_mut().find(|(_, state)| state.improve)?;
+            state.improve = false;
+            let id = id.clone();
+            if self.is_settled(&id) {
+                return Some(id);
             }
         }
     }
 
-    /// A pipeline of a model with the stages that it had better have.
-    fn better(&self, model: &super::Model) -> Option<(Epoch, Vec<Placement>)> {
-        let demand = self.demand(model);
-        let beside = self.machines(&model.name, &[]);
-        let own = || self.builds.iter().filter(|(_, build)| build.model == model.name);
-        own().find_map(|(epoch, build)| {
-            let mut machines = self.machines(&model.name, &[*epoch]);
-            machines.retain(|machine| !own().any(|(other, build)| other != epoch && build.has(machine.id)));
-            let stages: Vec<_> = build.stages.iter().map(|stage| (stage.place.machine, stage.place.layers)).collect();
-            let current = planner::predict(&demand, &machines, &stages)?;
-            let best = planner::plan(&demand, &machines).ok()?;
-            // A stage that stays where it is takes nothing more.
-            let stays = |place: &Placement| build.stages.iter().any(|stage| stage.place.is_same_stage(place));
-            let has_room = |place: &Placement| {
-                beside.iter().any(|machine| machine.id == place.machine && machine.free >= place.memory.total())
-            };
-            let moves = should_move(&current, &best.predicted)
-                && best.stages.iter().all(|place| stays(place) || has_room(place));
-            if moves {
-                let (from, to) = (current.per_token * 1e3, best.predicted.per_token * 1e3);
-                tracing::info!(model = model.name, %epoch, "better machines: {to:.1} instead of {from:.1} ms per token");
-            }
-            moves.then_some((*epoch, best.stages))
-        })
+    /// Whether a model has pipelines, and all of them serve.
+    pub(super) fn is_settled(&self, id: &ModelId) -> bool {
+        let mut builds = self.of_model(id).peekable();
+        builds.peek().is_some() && builds.all(|build| build.is_ready() && self.works(build))
     }
 }

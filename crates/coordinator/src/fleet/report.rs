@@ -1,20 +1,21 @@
-use super::{FleetTask, Worker, build::Build, spares::Spare};
+use super::{Model, ModelId, build::Build, core::Core, spares::Spare, state::ModelState, state::Worker};
 use crate::{
-    pipeline::PipelineHealth,
-    planner::Placement,
+    pipeline::Standing as PipelineHealth,
+    registry::Member,
     status::{
         HeldStage, MeasuredStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status,
         WorkerState, WorkerStatus,
     },
 };
 use gogrid_wire::{Epoch, PeerId};
+use std::collections::{BTreeMap, HashMap};
 
-impl FleetTask {
-    /// What there is. The API's part (address, queue) is filled in by who knows it.
-    pub(super) async fn status(&self) -> Status {
-        let members = self.registry.members().await.unwrap_or_default();
+impl Core {
+    /// What there is, with the sessions of each pipeline. The API's part (address, queue) is filled in by who knows it.
+    pub(crate) fn status(&self, members: Vec<Member>, sessions: &BTreeMap<Epoch, usize>) -> Status {
+        let mut held = self.held_stages();
         let workers = members.into_iter().map(|member| match self.workers.get(&member.id) {
-            Some(worker) => self.worker_status(member.id, worker),
+            Some(worker) => worker_status(member.id, worker, held.remove(&member.id).unwrap_or_default()),
             None => WorkerStatus {
                 id: member.id.to_string(),
                 name: member.name,
@@ -28,94 +29,39 @@ impl FleetTask {
         Status {
             api: String::new(),
             workers: workers.collect(),
-            models: self.models.iter().map(|model| self.model_status(model)).collect(),
-            sessions: self.builds.values().map(|build| build.pipeline.sessions()).sum(),
+            models: self.models.iter().map(|(id, state)| self.model_status(id, state, sessions)).collect(),
+            sessions: sessions.values().sum(),
             queue: QueueStatus { waiting: 0, capacity: 0 },
         }
     }
 
-    fn worker_status(&self, id: PeerId, worker: &Worker) -> WorkerStatus {
-        let stages = self.builds.iter().flat_map(|(epoch, build)| held_stages(*epoch, build, id, worker));
-        let spares = self.spares.iter().filter(|(_, spare)| spare.place.machine == id);
-        let spares = spares.map(|(epoch, spare)| held_spare(*epoch, spare));
-        WorkerStatus {
-            id: id.to_string(),
-            name: worker.hello.name.clone(),
-            state: match &worker.lends.stopped {
-                _ if worker.draining => WorkerState::Draining,
-                Some(_) => WorkerState::Stopped,
-                None => WorkerState::Ready,
-            },
-            device: worker.hello.device.clone(),
-            memory_bytes: worker.lends.memory,
-            // As the machine itself counts, stages that the coordinator has given up included.
-            sessions: worker.beat.stages.iter().map(|stage| stage.sessions).sum(),
-            stages: stages.chain(spares).collect(),
+    /// The stages of each machine, by epoch, and then its spares.
+    fn held_stages(&self) -> HashMap<PeerId, Vec<HeldStage>> {
+        let mut stages: Vec<(bool, Epoch, PeerId, HeldStage)> = Vec::new();
+        for ModelState { model, builds, spares, .. } in self.models.values() {
+            for (epoch, build) in builds {
+                for stage in &build.stages {
+                    let peer = stage.place.machine;
+                    stages.push((false, *epoch, peer, self.held_stage(model, *epoch, stage)));
+                }
+            }
+            for (epoch, spare) in spares {
+                stages.push((true, *epoch, spare.place.machine, held_spare(model, *epoch, spare)));
+            }
         }
-    }
-
-    fn model_status(&self, model: &super::Model) -> ModelStatus {
-        let builds = self.builds.iter().filter(|(_, build)| build.model == model.name);
-        let mut pipelines: Vec<_> = builds.map(|(epoch, build)| self.pipeline_status(*epoch, build)).collect();
-        pipelines.sort_by_key(|pipeline| (pipeline.state, pipeline.epoch));
-        let ready = pipelines.first().is_some_and(|pipeline| pipeline.state == PipelineState::Ready);
-        ModelStatus {
-            name: model.name.clone(),
-            quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
-            layers: model.manifest.config.layers,
-            context_length: model.manifest.config.context_length,
-            ready,
-            reason: (!ready).then(|| self.reason(&model.name)),
-            epoch: pipelines.first().map(|pipeline| pipeline.epoch),
-            stages: pipelines.first().map_or_else(Vec::new, |pipeline| pipeline.stages.clone()),
-            replicas: model.replicas,
-            pipelines,
+        stages.sort_by_key(|(spare, epoch, ..)| (*spare, *epoch));
+        let mut held: HashMap<PeerId, Vec<HeldStage>> = HashMap::new();
+        for (_, _, peer, stage) in stages {
+            held.entry(peer).or_default().push(stage);
         }
+        held
     }
 
-    fn pipeline_status(&self, epoch: Epoch, build: &Build) -> PipelineStatus {
-        let stages = build.stages.iter().map(|stage| PlacedStage {
-            layers: [stage.place.layers.start, stage.place.layers.end],
-            worker: self.worker_name(stage.place.machine),
-            worker_id: stage.place.machine.to_string(),
-        });
-        PipelineStatus {
-            epoch: epoch.0,
-            state: match build.pipeline.health() {
-                PipelineHealth::Open if build.is_ready() => PipelineState::Ready,
-                PipelineHealth::Open => PipelineState::Building,
-                PipelineHealth::Stopped => PipelineState::Stopped,
-                PipelineHealth::Leaving => PipelineState::Leaving,
-                PipelineHealth::Stalled => PipelineState::Stalled,
-            },
-            sessions: build.pipeline.sessions(),
-            stages: stages.collect(),
-        }
-    }
-}
-
-fn held_spare(epoch: Epoch, spare: &Spare) -> HeldStage {
-    let Placement { layers, kv_budget, .. } = &spare.place;
-    let (weights_bytes, quant) = spare.loaded.clone().unzip();
-    HeldStage {
-        model: spare.model.clone(),
-        layers: [layers.start, layers.end],
-        epoch: epoch.0,
-        quant,
-        weights_bytes: weights_bytes.unwrap_or(0),
-        kv_used_bytes: 0,
-        kv_budget_bytes: *kv_budget,
-        sessions: 0,
-        spare: true,
-        measured: None,
-    }
-}
-
-fn held_stages(epoch: Epoch, build: &Build, id: PeerId, worker: &Worker) -> impl Iterator<Item = HeldStage> {
-    build.stages.iter().filter(move |stage| stage.place.machine == id).map(move |stage| {
-        let beat = worker.beat.stages.iter().find(|beat| beat.epoch == epoch);
+    fn held_stage(&self, model: &Model, epoch: Epoch, stage: &super::build::BuildStage) -> HeldStage {
+        let worker = self.workers.get(&stage.place.machine);
+        let beat = worker.and_then(|worker| worker.beat.stages.iter().find(|beat| beat.epoch == epoch));
         HeldStage {
-            model: build.model.clone(),
+            model: model.name.clone(),
             layers: [stage.place.layers.start, stage.place.layers.end],
             epoch: epoch.0,
             quant: stage.loaded.as_ref().map(|(_, quant)| quant.clone()),
@@ -130,5 +76,98 @@ fn held_stages(epoch: Epoch, build: &Build, id: PeerId, worker: &Worker) -> impl
                 MeasuredStage { layer_ms: ms(speed.layer), head_ms, prompt_layer_ms }
             }),
         }
-    })
+    }
+
+    fn model_status(&self, id: &ModelId, state: &ModelState, sessions: &BTreeMap<Epoch, usize>) -> ModelStatus {
+        let model = &state.model;
+        let builds = state.builds.values().map(|build| self.pipeline_status(build, sessions));
+        let mut pipelines: Vec<_> = builds.collect();
+        pipelines.sort_by_key(|pipeline| (pipeline.state, pipeline.epoch));
+        let ready = pipelines.first().is_some_and(|pipeline| pipeline.state == PipelineState::Ready);
+        ModelStatus {
+            name: model.name.clone(),
+            quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
+            layers: model.manifest.config.layers,
+            context_length: model.manifest.config.context_length,
+            ready,
+            reason: (!ready).then(|| self.reason(id)),
+            epoch: pipelines.first().map(|pipeline| pipeline.epoch),
+            stages: pipelines.first().map_or_else(Vec::new, |pipeline| pipeline.stages.clone()),
+            replicas: model.replicas,
+            pipelines,
+        }
+    }
+
+    fn pipeline_status(&self, build: &Build, sessions: &BTreeMap<Epoch, usize>) -> PipelineStatus {
+        let stages = build.stages.iter().map(|stage| PlacedStage {
+            layers: [stage.place.layers.start, stage.place.layers.end],
+            worker: self.worker_name(stage.place.machine),
+            worker_id: stage.place.machine.to_string(),
+        });
+        PipelineStatus {
+            epoch: build.epoch.0,
+            state: match build.health {
+                PipelineHealth::Open if build.is_ready() => PipelineState::Ready,
+                PipelineHealth::Open => PipelineState::Building,
+                PipelineHealth::Stopped => PipelineState::Stopped,
+                PipelineHealth::Leaving => PipelineState::Leaving,
+                PipelineHealth::Stalled => PipelineState::Stalled,
+            },
+            sessions: sessions.get(&build.epoch).copied().unwrap_or(0),
+            stages: stages.collect(),
+        }
+    }
+
+    /// What a model without an open pipeline waits for.
+    pub(super) fn reason(&self, id: &ModelId) -> String {
+        // A pipeline that is on its way says more than one that is stopped.
+        let building = self.of_model(id).find(|build| !build.is_ready());
+        if let Some(build) = building {
+            let loaded = build.stages.iter().filter(|stage| stage.loaded.is_some()).count();
+            return format!("{loaded} of {} stages are loaded", build.stages.len());
+        }
+        let Some(build) = self.of_model(id).next() else {
+            let waiting = self.models.get(id).and_then(|state| state.waiting.as_ref());
+            let planned = if self.is_planned(id) { "its place is being worked out" } else { "" };
+            return waiting.map_or_else(|| planned.into(), |waiting| waiting.reason.clone());
+        };
+        let mut workers = build.peers().filter_map(|peer| self.workers.get(&peer));
+        match workers.find_map(|worker| Some((worker, worker.lends.stopped.as_deref()?))) {
+            Some((worker, why)) => format!("{} takes no work now: {why}", worker.hello.name),
+            None => "a machine that serves it is leaving".into(),
+        }
+    }
+}
+
+fn worker_status(id: PeerId, worker: &Worker, stages: Vec<HeldStage>) -> WorkerStatus {
+    WorkerStatus {
+        id: id.to_string(),
+        name: worker.hello.name.clone(),
+        state: match &worker.lends.stopped {
+            _ if worker.draining => WorkerState::Draining,
+            Some(_) => WorkerState::Stopped,
+            None => WorkerState::Ready,
+        },
+        device: worker.hello.device.clone(),
+        memory_bytes: worker.lends.memory,
+        // As the machine itself counts, with stages that the coordinator has given up.
+        sessions: worker.beat.stages.iter().map(|stage| stage.sessions).sum(),
+        stages,
+    }
+}
+
+fn held_spare(model: &Model, epoch: Epoch, spare: &Spare) -> HeldStage {
+    let (weights_bytes, quant) = spare.loaded.clone().unzip();
+    HeldStage {
+        model: model.name.clone(),
+        layers: [spare.place.layers.start, spare.place.layers.end],
+        epoch: epoch.0,
+        quant,
+        weights_bytes: weights_bytes.unwrap_or(0),
+        kv_used_bytes: 0,
+        kv_budget_bytes: spare.place.kv_budget,
+        sessions: 0,
+        spare: true,
+        measured: None,
+    }
 }

@@ -1,118 +1,101 @@
 //! A coordinator that starts again knows how reliable its machines were, and goes on with the pipelines that served
 //! before, as soon as their machines are back: there the weights still are.
 
-use super::{FleetTask, Model};
-use crate::{
-    planner::{self, Delays, Plan},
-    registry::{Write, unix_now},
+use super::{
+    ModelId,
+    core::Core,
+    event::{Action, Record},
+    plan::Before,
 };
+use crate::planner::Reliability;
 use gogrid_model::Layers;
 use gogrid_wire::PeerId;
 use std::{collections::BTreeMap, time::Duration};
-use tokio::time::Instant;
 
-/// Where the registry keeps them: a key of its metadata.
-const KEY: &str = "pipelines";
+/// Which machine has which layers, in a pipeline's order.
+pub(crate) type Stages = Vec<(PeerId, Layers)>;
 
-/// Who has which layers, in a pipeline's order.
-type Stages = Vec<(PeerId, Layers)>;
-
-/// Pipelines of the time before.
-pub(super) struct Returning {
-    by_model: BTreeMap<String, Vec<Stages>>,
-    /// Machines that have not connected are waited for until then.
-    until: Instant,
+/// What the previous coordinator recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// The pipelines that served, by model.
+    pub(crate) pipelines: BTreeMap<String, Vec<Stages>>,
+    /// How reliable each machine was, and how long ago that was recorded.
+    pub(crate) reliability: Vec<(PeerId, Reliability, Duration)>,
 }
 
-/// What there is of a model's pipelines of the time before.
-pub(super) enum Before {
-    /// One can be built again.
-    Again(Box<Plan>),
-    /// Machines of one may still come, until then.
-    Expected(Instant),
-    /// Nothing.
-    Gone,
-}
-
-impl Returning {
-    pub(super) fn nothing() -> Self {
-        Self { by_model: BTreeMap::new(), until: Instant::now() }
+impl Core {
+    /// Goes on from what the previous coordinator recorded, and waits a while for its machines.
+    pub(super) fn restore(&mut self, restored: Restored) {
+        for (peer, seen, ago) in restored.reliability {
+            self.reliability.known(peer, seen.passed(ago), self.now);
+        }
+        self.before = restored.pipelines;
+        for (id, state) in &mut self.models {
+            state.before = self.before.remove(id.as_str()).unwrap_or_default();
+        }
+        self.before_until = self.now + self.settings.timing.return_within;
+        self.expects_before = true;
+        self.reserve_epochs();
     }
 
-    /// The model is another one now.
-    pub(super) fn forget(&mut self, model: &str) {
-        self.by_model.remove(model);
+    /// Machines that did not connect in time are replaced, as machines are that were lost. True when that is news.
+    pub(super) fn stop_expecting(&mut self) -> bool {
+        let over = self.expects_before && self.before_until <= self.now;
+        if over {
+            self.expects_before = false;
+            self.changed();
+        }
+        over
     }
-}
 
-impl FleetTask {
-    /// Reads what the last coordinator wrote, and waits for its machines for so long.
-    pub(super) async fn remember(&mut self, within: Duration) {
-        let (kept, standings) = match (self.registry.metadata(KEY).await, self.registry.reliability().await) {
-            (Ok(kept), Ok(standings)) => (kept, standings),
-            (Err(error), _) | (_, Err(error)) => {
-                return tracing::error!(%error, "what the last coordinator wrote cannot be read");
+    /// Records which pipelines serve, for the next coordinator.
+    pub(super) fn record_pipelines(&mut self) {
+        let mut pipelines = if self.now < self.before_until { self.before.clone() } else { BTreeMap::new() };
+        for (id, state) in &self.models {
+            let before = state.before.iter().filter(|_| self.now < self.before_until).cloned();
+            let ready = state.builds.values().filter(|build| build.is_ready());
+            let serving = ready.map(|build| -> Stages {
+                build.stages.iter().map(|stage| (stage.place.machine, stage.place.layers)).collect()
+            });
+            let all: Vec<Stages> = before.chain(serving).collect();
+            if !all.is_empty() {
+                pipelines.insert(id.to_string(), all);
             }
-        };
-        let now = Instant::now();
-        for (peer, seen, at) in standings {
-            let since = Duration::from_secs(unix_now().saturating_sub(at));
-            self.track_records.known(peer, seen.passed(since), now);
         }
-        // Nothing depends on it: what an older or newer program wrote is planned anew.
-        let by_model = kept.and_then(|kept| serde_json::from_str(&kept).ok()).unwrap_or_default();
-        self.returning = Returning { by_model, until: Instant::now() + within };
+        self.actions.push(Action::Record(Record::Pipelines(pipelines)));
     }
 
-    /// Writes down which pipelines serve, for the next coordinator.
-    pub(super) fn keep_pipelines(&self) {
-        let Returning { by_model, until } = &self.returning;
-        let mut by_model = if Instant::now() < *until { by_model.clone() } else { BTreeMap::new() };
-        for build in self.builds.values().filter(|build| build.is_ready()) {
-            let stages = build.stages.iter().map(|stage| (stage.place.machine, stage.place.layers));
-            by_model.entry(build.model.clone()).or_default().push(stages.collect());
-        }
-        let text = serde_json::to_string(&by_model).unwrap_or_default();
-        if let Err(error) = self.registry.submit(Write::Metadata { key: KEY, value: text }) {
-            tracing::error!(%error, "the pipelines cannot be kept for the next start");
-        }
+    /// Records how reliable a machine has been, for the next coordinator.
+    pub(super) fn record_reliability(&mut self, peer: PeerId) {
+        let seen = self.reliability.seen(peer, self.now);
+        self.actions.push(Action::Record(Record::Reliability { peer, seen }));
     }
 
-    /// Writes down how reliable a machine has been, for the next coordinator.
-    pub(super) fn keep_standing(&self, peer: PeerId) {
-        let seen = self.track_records.seen(peer, Instant::now());
-        if let Err(error) = self.registry.submit(Write::Reliability { peer, seen, at: unix_now() }) {
-            tracing::error!(%error, "a machine's reliability cannot be kept for the next start");
-        }
-    }
-
-    /// A pipeline of a model as it was, as far as its machines take work and have room for it.
-    pub(super) fn as_before(&mut self, model: &Model) -> Before {
-        let late = Instant::now() >= self.returning.until;
-        let Some(pipelines) = self.returning.by_model.get(&model.name) else { return Before::Gone };
-        let (demand, machines) = (self.demand(model), self.machines_without_part(&model.name));
-        let again = |stages: &Stages| {
-            let delays = Delays::default();
-            let former = planner::placed(&demand, &machines, stages)?;
-            let best = planner::plan(&demand, &machines, &delays).ok()?;
-            planner::repair(&demand, &machines, &delays, &former, &[], &best)
-        };
+    /// A model's pipelines of the time before: those that may be built again now, and whether others may be later.
+    pub(super) fn pipelines_before(&self, id: &ModelId) -> Before {
+        let late = self.now >= self.before_until;
+        let before = self.models.get(id).map(|state| state.before.as_slice()).unwrap_or_default();
         let connected = |stages: &Stages| stages.iter().all(|(machine, _)| self.workers.contains_key(machine));
-        // Whoever did not come back in time is replaced, as a machine is that was lost.
-        let due = |stages: &Stages| late || connected(stages);
-        let mut found = pipelines.iter().enumerate().filter(|(_, stages)| due(stages));
-        let found = found.find_map(|(at, stages)| Some((at, again(stages)?)));
-        let expected = pipelines.iter().any(|stages| !connected(stages));
-        match found {
-            Some((at, plan)) => {
-                self.returning.by_model.get_mut(&model.name).map(|pipelines| pipelines.remove(at));
-                Before::Again(Box::new(plan))
-            }
-            None if expected && !late => Before::Expected(self.returning.until),
-            None => {
-                self.returning.by_model.remove(&model.name);
-                Before::Gone
-            }
+        Before {
+            due: before.iter().filter(|stages| late || connected(stages)).cloned().collect(),
+            expected: !late && before.iter().any(|stages| !connected(stages)),
+        }
+    }
+
+    /// One of the pipelines of the time before is built again.
+    pub(super) fn built_again(&mut self, id: &ModelId, stages: &Stages) {
+        if let Some(state) = self.models.get_mut(id)
+            && let Some(at) = state.before.iter().position(|before| before == stages)
+        {
+            state.before.remove(at);
+        }
+    }
+
+    /// None of the pipelines of the time before can be built again.
+    pub(super) fn give_up_before(&mut self, id: &ModelId) {
+        if let Some(state) = self.models.get_mut(id) {
+            state.before.clear();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What happened, and what must not have.
+//! The log of a world, and what must hold in it.
 
 use super::{
     client::{Ask, End},
@@ -6,9 +6,9 @@ use super::{
     world::{COORDINATOR, World},
 };
 use crate::{
+    fleet::Model,
     generate::GenerateError,
-    model::Model,
-    planner::{self, Demand, Link},
+    planner::{self, Delays, Demand, Link},
 };
 use gogrid_wire::PeerId;
 use std::{
@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// What waits for a pipeline is given up after this long, as `docs/RELIABILITY.md` says.
+/// A request that waits for a pipeline is given up after this long, as `docs/RELIABILITY.md` says.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
 
 /// A world's log.
@@ -36,20 +36,20 @@ impl Log {
         Self(Arc::new(Mutex::new(Lines { start: Instant::now(), trace: Vec::new(), wrong: Vec::new() })))
     }
 
-    /// Writes down what happened. The same seed gives the same lines.
+    /// Adds a line. The same seed gives the same lines.
     pub(super) fn note(&self, what: impl Display) {
         let mut lines = self.lock();
         let line = format!("{:>8} {what}", lines.start.elapsed().as_millis());
         lines.trace.push(line);
     }
 
-    /// Writes down what must never happen.
+    /// Adds what must never happen.
     pub(super) fn wrong(&self, what: impl Display) {
         self.note(format_args!("WRONG: {what}"));
         self.lock().wrong.push(what.to_string());
     }
 
-    /// Everything that happened, and what of it was wrong.
+    /// All lines, and those of what must never happen.
     pub(super) fn take(&self) -> (Vec<String>, Vec<String>) {
         let mut lines = self.lock();
         (std::mem::take(&mut lines.trace), std::mem::take(&mut lines.wrong))
@@ -61,7 +61,7 @@ impl Log {
 }
 
 impl World {
-    /// Whether a request may end so.
+    /// Checks how a request ended.
     pub(super) fn judge(&self, ask: &Ask, end: &End) {
         let may = match end {
             End::Whole => true,
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// Whether machines that nothing has befallen for so long have room for a model.
+    /// Whether the machines without a fault in the last `calm_for` have memory for a model.
     fn could_serve(&self, model: usize, calm_for: Duration) -> bool {
         let since = Instant::now() - calm_for;
         let able = |machine: &&Machine| {
@@ -99,14 +99,14 @@ impl World {
         let machines: Vec<_> = self.machines.iter().filter(able).map(machine).collect();
         let Model { manifest, quant, stages, .. } = &*self.models[model];
         let demand =
-            Demand { manifest, quant: *quant, stages: *stages, concurrency: 1, sessions: self.sessions, groups: &[] };
+            Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.sessions, groups: &[] };
         // Models that compete for memory may keep each other waiting.
         let alone = self.roomy || self.models.len() == 1;
-        alone && self.trouble <= since && planner::plan(&demand, &machines).is_ok()
+        alone && self.trouble <= since && planner::plan(&demand, &machines, &Delays::default()).is_ok()
     }
 
-    /// Every model is served, and nobody holds anything of a request that is over.
-    pub(super) async fn look_for_what_is_left(&self) {
+    /// Checks that every model is served, and that nothing is held for a request that is over.
+    pub(super) async fn check_leftovers(&self) {
         let Some(status) = self.fleet.status().await else { return self.log.wrong("the fleet has ended") };
         for model in status.models.iter().filter(|model| !model.ready) {
             self.log.wrong(format_args!("{} is not served: {:?}", model.name, model.reason));
@@ -122,7 +122,7 @@ impl World {
                 }
             }
         }
-        // Of every machine the control link, of every pipeline two.
+        // One control link per machine, two stage links per pipeline.
         let (ends, links) = (self.net.ends(COORDINATOR), self.machines.len() + 2 * known.len());
         if ends > 2 * links {
             self.log.wrong(format_args!("the coordinator holds {ends} ends of {links} links"));
@@ -131,11 +131,10 @@ impl World {
         if left != [0; 3] {
             self.log.wrong(format_args!("sessions, requests in flight, requests waiting: {left:?}"));
         }
-        for pipeline in self.routes.current().values().flat_map(|route| &route.pipelines) {
-            let free = pipeline.kv_free.available_permits();
-            if free != pipeline.kv_capacity {
-                self.log
-                    .wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.kv_capacity));
+        for pipeline in self.routes.now().values().flat_map(|route| &route.pipelines) {
+            let free = pipeline.room.available_permits();
+            if free != pipeline.capacity {
+                self.log.wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.capacity));
             }
         }
     }

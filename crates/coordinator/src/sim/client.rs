@@ -1,8 +1,9 @@
-//! Who asks, and what must come back.
+//! A simulated client: a request, and the tokens that must come back.
 
 use super::{checks::Log, model};
 use crate::{
-    generate::{Event, GenerateError, GenerateRequest, GenerationService},
+    api::openai::Backend,
+    generate::{Event, GenerateError, GenerateRequest},
     router::Router,
 };
 use gogrid_model::SamplingParams;
@@ -29,23 +30,23 @@ pub(super) enum Manner {
     Reads,
     /// Reads a token, and waits.
     ReadsSlowly(Duration),
-    /// Is gone after so many tokens.
+    /// Disconnects after this number of tokens.
     Leaves(usize),
 }
 
 impl Manner {
-    /// How long after it happened the client may read of an error: tokens lie before it.
+    /// How long after an error the client may read of it: tokens lie before it in the queue.
     pub(super) fn behind(self) -> Duration {
-        /// Events that the router keeps for a slow client, and some on the way.
+        /// Events that the router buffers for a slow client, and some in transit.
         const EVENTS: u32 = 70;
         if let Self::ReadsSlowly(pause) = self { pause * EVENTS } else { Duration::ZERO }
     }
 }
 
-/// How it ended.
+/// How a request ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// With every token, or with all that the client waited for.
+    /// The client got every token that it waited for.
     Whole,
     Failed(GenerateError),
 }
@@ -56,7 +57,7 @@ pub(super) fn name(model: usize) -> String {
 }
 
 impl Ask {
-    /// Asks until there is an answer or an error that is not about coming again.
+    /// Sends the request until there is an answer, or an error after which clients do not retry.
     pub(super) async fn run(self, layers: u32, router: Router, log: Log, ends: mpsc::Sender<(Self, End)>) {
         tokio::time::sleep(self.at).await;
         let expected = model::expected(layers, &self.prompt, &self.sampling, self.tokens);

@@ -1,4 +1,4 @@
-//! What may befall a world.
+//! Faults, and what follows from them.
 
 use super::{
     machine::Wrong,
@@ -64,8 +64,8 @@ impl World {
         }
     }
 
-    /// Lets something happen now; returns what follows, and when.
-    pub(super) fn befall(&mut self, fault: Fault) -> Vec<(Duration, Later)> {
+    /// Injects a fault now; returns what follows from it, and when.
+    pub(super) fn inject(&mut self, fault: Fault) -> Vec<(Duration, Later)> {
         self.log.note(format_args!("{fault:?}"));
         match fault {
             Fault::Kill { machine, dark, back } => {
@@ -212,7 +212,7 @@ impl World {
         change(&mut self.machine(machine).quirks.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// A machine that something befalls, or whose trouble is over.
+    /// A machine at which a fault begins or ends.
     fn machine(&mut self, machine: usize) -> &mut super::machine::Machine {
         let machine = &mut self.machines[machine];
         machine.trouble = Instant::now();

@@ -1,4 +1,4 @@
-//! A simulated machine, from outside: what befalls it, and what its owner wants.
+//! A simulated machine, from outside: its faults, and what its owner wants.
 
 use super::{
     checks::Log,
@@ -16,7 +16,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How a machine works, and fails to.
+/// How a machine works and fails.
 #[derive(Debug, Clone)]
 pub(super) struct Quirks {
     pub(super) load: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Quirks {
     pub(super) failing_loads: u32,
     /// Whether its stages keep what they have sent.
     pub(super) keeps_outputs: bool,
-    /// Whether it lets sessions go that it said it has.
+    /// Whether it frees sessions that it reported as retained.
     pub(super) forgets: bool,
     /// How its answers are wrong, where it has a last stage.
     pub(super) wrong: Option<Wrong>,
@@ -52,9 +52,9 @@ pub(super) struct Machine {
     lent: Published<Lends>,
     pub(super) quirks: Arc<Mutex<Quirks>>,
     held: Arc<Mutex<BTreeMap<Epoch, Held>>>,
-    parting: CancellationToken,
+    leave_request: CancellationToken,
     on: bool,
-    /// When something last befell it, or was over.
+    /// When a fault last began or ended there.
     pub(super) trouble: Instant,
 }
 
@@ -79,7 +79,7 @@ impl Machine {
             lent,
             quirks: Arc::new(Mutex::new(quirks)),
             held: Arc::default(),
-            parting: CancellationToken::new(),
+            leave_request: CancellationToken::new(),
             on: false,
             trouble: Instant::now(),
         }
@@ -90,7 +90,8 @@ impl Machine {
         if std::mem::replace(&mut self.on, true) {
             return;
         }
-        (self.computer, self.held, self.parting) = (Computer::default(), Arc::default(), CancellationToken::new());
+        (self.computer, self.held, self.leave_request) =
+            (Computer::default(), Arc::default(), CancellationToken::new());
         let worker = Worker {
             id: self.id,
             coordinator: self.coordinator,
@@ -102,12 +103,12 @@ impl Machine {
             quirks: self.quirks.clone(),
             held: self.held.clone(),
             parked: Arc::default(),
-            parting: self.parting.clone(),
+            leave_request: self.leave_request.clone(),
         };
         self.computer.spawn(worker.live());
     }
 
-    /// A crash; or, where it is dark, a power cut that nobody is told of.
+    /// A crash; or, when `dark`, a power cut that the other ends of its links do not notice.
     pub(super) fn kill(&mut self, dark: bool) {
         self.net.off(self.id, dark);
         self.computer.off();
@@ -115,7 +116,7 @@ impl Machine {
         self.on = false;
     }
 
-    /// It gets no turns, or does again.
+    /// Stops its tasks, or lets them run again.
     pub(super) fn stand_still(&self, still: bool) {
         if still { self.computer.stand_still() } else { self.computer.go_on() }
     }
@@ -129,14 +130,14 @@ impl Machine {
         self.lends.put(Lends { memory: self.memory, stopped: stopped.map(str::to_owned), computes });
     }
 
-    /// It wants to leave, and is off when it has.
+    /// Lets it leave, and then switches it off.
     pub(super) fn drain(&self) {
-        self.parting.cancel();
+        self.leave_request.cancel();
     }
 
     /// Switches it off where it has left.
     pub(super) fn notice_leaving(&mut self) {
-        if self.parting.is_cancelled() {
+        if self.leave_request.is_cancelled() {
             self.kill(false);
         }
     }
@@ -144,9 +145,9 @@ impl Machine {
     /// Whether nothing keeps it from serving, cut links aside.
     pub(super) fn is_able(&self) -> bool {
         let quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
-        let lent = self.lent.current();
+        let lent = self.lent.now();
         let works = quirks.failing_loads == 0 && quirks.wrong.is_none();
-        self.on && !self.computer.is_still() && !self.parting.is_cancelled() && lent.stopped.is_none() && works
+        self.on && !self.computer.is_still() && !self.leave_request.is_cancelled() && lent.stopped.is_none() && works
     }
 
     pub(super) fn answers_wrongly(&self) -> bool {

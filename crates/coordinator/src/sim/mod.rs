@@ -7,8 +7,8 @@
 //!                             └─ client                       what must not be: checks
 //! ```
 //! The same seed gives the same trace, to the millisecond and the line: everything runs in one thread, time goes on when
-//! nobody has anything to do, and whatever is random comes from the seed. `GOGRID_SEED=N` runs one seed and prints what
-//! happened; `GOGRID_SEEDS=N` runs so many.
+//! no task is ready, and whatever is random comes from the seed. Plans take their time too, in virtual time. `GOGRID_SEED=N`
+//! runs one seed and prints what happened; `GOGRID_SEEDS=N` runs N seeds.
 
 mod checks;
 mod client;

@@ -1,4 +1,4 @@
-//! What stands for a model: every layer keeps a hash of all that it has seen, and a token follows from the last layer's.
+//! A simulated model: every layer keeps a hash of all that it has seen, and a token follows from the last layer's.
 //! One token lost, repeated or out of order changes every token after it, however the layers are cut.
 
 use gogrid_model::{Candidates, Sampler, SamplingParams};
@@ -15,7 +15,7 @@ pub(super) const ROW: usize = 8;
 pub(super) struct Kv {
     first_layer: u32,
     layers: Vec<u64>,
-    /// What the layers had after each row, and what went to the next stage.
+    /// The layers after each row, and what went to the next stage.
     past: Vec<(Vec<u64>, u64)>,
     /// The first position that the next stage needs.
     pub(super) emit: u32,
@@ -48,7 +48,7 @@ impl Kv {
         hash
     }
 
-    /// Forgets all rows but the first ones.
+    /// Truncates to the first rows.
     pub(super) fn keep(&mut self, rows: u32) {
         self.past.truncate(rows as usize);
         self.layers = self.past.last().map_or_else(|| vec![0; self.layers.len()], |(layers, _)| layers.clone());
@@ -68,7 +68,7 @@ fn mix(hash: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// What the last stage says of the next token.
+/// What the last stage sends for the next token.
 pub(super) fn candidates(hash: u64, want: &Want) -> Candidates {
     let count = u64::from(TOKENS.end - TOKENS.start);
     // The steps are prime to the count, so that no token comes twice.

@@ -32,18 +32,18 @@ pub(super) struct Wires {
     pub(super) machines: BTreeMap<PeerId, mpsc::Sender<Link>>,
     pub(super) pipes: BTreeMap<usize, Pipe>,
     pub(super) made: usize,
-    /// Nothing passes from the one to the other.
+    /// Directions in which nothing passes.
     pub(super) cut: BTreeSet<(PeerId, PeerId)>,
-    /// Nothing is taken in here.
+    /// Machines that read nothing.
     pub(super) still: BTreeSet<PeerId>,
-    /// What a machine's links take longer than others'.
+    /// By how much a machine's links are slower than others.
     pub(super) slow: BTreeMap<PeerId, Duration>,
 }
 
 impl Net {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        // A small one shows who waits for a full link and should not.
+        // A small one finds code that waits for a full link and should not.
         let window = 1 << random.random_range(7..17);
         Self(Arc::new(Mutex::new(Wires {
             random,
@@ -57,7 +57,7 @@ impl Net {
         })))
     }
 
-    /// A machine on this network; in place of what it was there before.
+    /// Joins a machine; replaces an earlier one with the same id.
     pub(super) fn join(&self, id: PeerId) -> Arc<dyn Transport> {
         let (links, accepted) = mpsc::channel(PENDING);
         self.lock().machines.insert(id, links);
@@ -96,7 +96,7 @@ impl Net {
         }
     }
 
-    /// Lets nothing pass from the one to the other any more, or lets it.
+    /// Cuts a direction, or mends it.
     pub(super) fn cut(&self, from: PeerId, to: PeerId, cut: bool) {
         let mut wires = self.lock();
         if cut {
@@ -112,7 +112,7 @@ impl Net {
         wires.cut.contains(&(a, b)) || wires.cut.contains(&(b, a))
     }
 
-    /// Holds all that comes in at a machine, or lets it.
+    /// Holds back all that arrives at a machine, or delivers it.
     pub(super) fn stand_still(&self, id: PeerId, still: bool) {
         let mut wires = self.lock();
         if still {

@@ -25,7 +25,7 @@ pub(super) struct Pipe {
     pub(super) finished: bool,
     pub(super) unread: bool,
     pub(super) broken: bool,
-    /// One end has no power any more: nothing passes, and the other end does not know.
+    /// One end lost power: nothing passes, and the other end does not know.
     pub(super) dark: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
@@ -144,7 +144,7 @@ impl Drop for Writer {
         if let Some(pipe) = wires.pipes.get_mut(&self.pipe) {
             pipe.finished = true;
             pipe.reader.take().into_iter().for_each(Waker::wake);
-            // Whoever reads still finds what is on the way.
+            // A reader still gets what is in transit.
             if pipe.unread {
                 wires.pipes.remove(&self.pipe);
             }

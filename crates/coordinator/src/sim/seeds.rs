@@ -53,7 +53,10 @@ fn scenario(seed: u64) -> Scenario {
         faults.push((millis(random, 0..end.as_millis() as u64), fault(random, machines)));
     }
     faults.sort_by_key(|(at, _)| *at);
-    Scenario { seed, sessions: random.random_range(2..17), models, machines: lent, roomy, asks, faults, end }
+    let sessions = random.random_range(2..17);
+    // From at once to longer than machines take to come, go and load.
+    let planning = [Duration::ZERO, millis(random, 1..20), millis(random, 20..1000)][random.random_range(0..3)];
+    Scenario { seed, sessions, models, machines: lent, roomy, asks, faults, planning, end }
 }
 
 fn ask(random: &mut StdRng, number: usize, models: usize, end: Duration) -> Ask {

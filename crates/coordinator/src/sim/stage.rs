@@ -10,7 +10,7 @@ use gogrid_link::Link;
 use gogrid_wire::{
     SessionId,
     control::{Peer, SessionError, StageSpec, ToCoordinator},
-    stage::{CandidateRow, Reply, KvReuse, Rows, Span, StageFrame, Step, TensorType},
+    stage::{CandidateRow, KvReuse, Reply, Rows, Span, StageFrame, Step, TensorType},
 };
 use std::{collections::VecDeque, sync::PoisonError};
 use tokio::sync::mpsc;
@@ -50,11 +50,11 @@ pub(super) async fn run(
                 let opened = open(worker, spec, session, capacity, own);
                 let mut out = vec![(StageFrame::Open { epoch, session, capacity, reuse: resume }, Vec::new())];
                 match opened {
-                    Some(kept) if kept.is_empty() => {}
-                    Some(kept) => {
-                        let tokens = kept.len() as u32;
+                    Some(outputs) if outputs.is_empty() => {}
+                    Some(outputs) => {
+                        let tokens = outputs.len() as u32;
                         let span = Span { session, position: own.map_or(0, |own| own.emit), tokens, want: None };
-                        out.push(step(spec, span, &kept));
+                        out.push(step(spec, span, &outputs));
                     }
                     None => out.clear(),
                 }
@@ -92,8 +92,8 @@ pub(super) async fn run(
     }
 }
 
-/// Begins a session, or goes on with one that was kept: what of its outputs the next stage needs. `None` where it is not
-/// there, or the epoch is over.
+/// Opens a session, new or from a retained one; returns the outputs that the next stage needs. `None` when that one is
+/// missing, or the epoch is over.
 fn open(
     worker: &Worker,
     spec: &StageSpec,
@@ -105,12 +105,12 @@ fn open(
     let mut held = worker.held();
     let held = held.get_mut(&spec.epoch)?;
     if quirks.forgets {
-        held.kept.clear();
+        held.retained.clear();
     }
     let emit = resume.map_or(0, |resume| resume.emit);
     let mut kv = match resume.filter(|resume| resume.keep > 0) {
         None => Kv::new(spec.first_layer..spec.end_layer, capacity),
-        Some(KvReuse { from, keep, .. }) => match held.kept.remove(&from) {
+        Some(KvReuse { from, keep, .. }) => match held.retained.remove(&from) {
             Some(mut kv) if kv.length >= keep => {
                 kv.keep(keep);
                 kv
@@ -126,7 +126,7 @@ fn open(
     kv.emit = emit;
     let outputs = kv.outputs(emit);
     if !outputs.is_empty() && !quirks.keeps_outputs && spec.to != Peer::Coordinator {
-        worker.log.wrong(format_args!("outputs of {session} are wanted, which were not kept"));
+        worker.log.wrong(format_args!("outputs of {session} are wanted, which were not retained"));
     }
     if held.sessions.insert(session, kv).is_some() {
         worker.log.wrong(format_args!("session {session} of {} is opened twice", spec.epoch));

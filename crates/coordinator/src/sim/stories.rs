@@ -1,4 +1,4 @@
-//! One thing at a time that seeds may not meet, or not often.
+//! Single faults that random seeds hit rarely or never.
 
 use super::{
     client::{Ask, End, Manner},
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Machines that serve one model over so many pipelines of so many stages, and a request that is under way.
+/// Machines that serve one model, and a request in flight.
 struct Story(World);
 
 impl Story {
@@ -42,6 +42,7 @@ impl Story {
             roomy: true,
             asks: vec![ask.clone()],
             faults: Vec::new(),
+            planning: Duration::from_millis(5),
             end: Duration::ZERO,
         };
         let story = Self(World::start(&scenario));
@@ -75,7 +76,7 @@ impl Story {
         serving.stages.iter().filter_map(|stage| number(&stage.worker_id)).collect()
     }
 
-    /// Something happens, and all that follows from it.
+    /// Injects a fault, and waits for all that follows from it.
     async fn suffers(&mut self, fault: Fault) {
         let start = tokio::time::Instant::now();
         let mut following = self.0.suffer(fault).await;
@@ -91,7 +92,7 @@ impl Story {
         let (_, end) = self.0.end().await;
         assert!(matches!(end, End::Whole), "{end:?}");
         tokio::time::sleep(Duration::from_secs(15)).await;
-        self.0.look_for_what_is_left().await;
+        self.0.check_leftovers().await;
         let (trace, wrong) = self.0.log.take();
         assert!(wrong.is_empty(), "{wrong:#?}\n{}", trace.join("\n"));
     }
@@ -150,7 +151,7 @@ async fn a_replacement_that_dies_during_the_hand_over_costs_no_token() {
     for dark in [false, true] {
         let mut story = Story::start(3, 1, 3, 200).await;
         let first = story.serving().await[0];
-        story.0.befall(Fault::Drain { machine: first, back: Duration::ZERO });
+        story.0.inject(Fault::Drain { machine: first, back: Duration::ZERO });
         let second = loop {
             let takes_over = |(machine, state): (usize, &super::machine::Machine)| {
                 (machine != first && state.stages().iter().any(|(_, sessions)| *sessions > 0)).then_some(machine)
@@ -187,8 +188,8 @@ async fn a_machine_whose_owner_came_back_while_it_was_not_connected_is_not_asked
     let mut story = Story::start(1, 1, 1, 2).await;
     let (_, end) = story.0.end().await;
     assert!(matches!(end, End::Whole));
-    story.0.befall(Fault::Break { a: Party::Coordinator, b: Party::Machine(0) });
-    story.0.befall(Fault::Stop { machine: 0, at_once: true, lasts: HOUR });
+    story.0.inject(Fault::Break { a: Party::Coordinator, b: Party::Machine(0) });
+    story.0.inject(Fault::Stop { machine: 0, at_once: true, lasts: HOUR });
     tokio::time::sleep(Duration::from_secs(10)).await;
     let pipelines = story.pipelines().await;
     assert!(pipelines.iter().all(|pipeline| pipeline.state == PipelineState::Stalled), "{pipelines:#?}");
@@ -198,10 +199,10 @@ async fn a_machine_whose_owner_came_back_while_it_was_not_connected_is_not_asked
 async fn a_model_that_was_planned_while_a_machine_was_silent_is_planned_again_when_it_is_heard() {
     let mut story = Story::start(2, 2, 1, 200).await;
     let silent = Fault::StandStill { who: Party::Machine(0), lasts: Duration::ZERO, breaks: false };
-    let heard = story.0.befall(silent);
+    let heard = story.0.inject(silent);
     tokio::time::sleep(Duration::from_millis(2200)).await;
     // The pipeline ends, and there is no other place without the silent machine.
-    story.0.befall(Fault::Break { a: Party::Coordinator, b: Party::Machine(1) });
+    story.0.inject(Fault::Break { a: Party::Coordinator, b: Party::Machine(1) });
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert!(story.pipelines().await.is_empty());
     heard.into_iter().for_each(|(_, later)| story.0.follow(later));

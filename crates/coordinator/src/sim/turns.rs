@@ -1,5 +1,5 @@
-//! Who gets turns: a computer's tasks can be stopped all at once and go on later, as SIGSTOP or a lid that is closed
-//! does it, while time goes on.
+//! A simulated computer: its tasks can be stopped all at once and go on later, as SIGSTOP or a closed lid does, while
+//! time goes on.
 
 use std::{
     pin::Pin,

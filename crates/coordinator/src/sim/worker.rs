@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 const BEAT: Duration = Duration::from_secs(1);
 const BUSY_BEAT: Duration = Duration::from_millis(250);
-/// How long sessions of an epoch that is over are kept.
-const KEPT_FOR: Duration = Duration::from_secs(60);
+/// How long sessions of an epoch that is over are retained.
+const RETAINED_FOR: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// Pauses between two tries to reach the coordinator.
@@ -51,7 +51,7 @@ pub(super) struct Worker {
     pub(super) quirks: Arc<Mutex<Quirks>>,
     pub(super) held: Arc<Mutex<BTreeMap<Epoch, Held>>>,
     pub(super) parked: Arc<Mutex<Vec<Parked>>>,
-    pub(super) parting: CancellationToken,
+    pub(super) leave_request: CancellationToken,
 }
 
 /// A stage whose epoch is over, with the sessions that may go on.
@@ -66,11 +66,11 @@ pub(super) struct Held {
     pub(super) spec: StageSpec,
     pub(super) sessions: BTreeMap<SessionId, Kv>,
     /// Those of earlier epochs.
-    pub(super) kept: BTreeMap<SessionId, Kv>,
-    /// Those that could not go on here: what still comes for them is of no use.
+    pub(super) retained: BTreeMap<SessionId, Kv>,
+    /// Those that could not go on here: frames that still come for them are ignored.
     pub(super) refused: BTreeSet<SessionId>,
-    /// The epoch whose stage it takes over.
-    heir_of: Option<Epoch>,
+    /// The epoch whose stage hands over to this one.
+    handover_from: Option<Epoch>,
     frames: mpsc::Sender<Frame>,
     received: Option<mpsc::Receiver<Frame>>,
     pub(super) reports: mpsc::Sender<ToCoordinator>,
@@ -105,7 +105,7 @@ impl Worker {
             token: Some(self.token),
             name: format!("machine-{}", self.id.0[0]),
             device: "cpu".into(),
-            memory: self.lends.current().memory,
+            memory: self.lends.now().memory,
             addrs: Vec::new(),
         };
         link.sender.send(&ToCoordinator::Hello(hello), &[]).await.ok()?;
@@ -129,7 +129,7 @@ impl Worker {
         let mut leaving = false;
         let mut deadline = std::pin::pin!(tokio::time::sleep(Duration::MAX));
         let mut lends = self.lends.clone();
-        let mut lent = lends.observe();
+        let mut lent = lends.look();
         // What Hello does not say.
         let mut news = lent.stopped.is_some() || !lent.computes;
         let left = loop {
@@ -139,7 +139,7 @@ impl Worker {
                     news = false;
                     Some(ToCoordinator::Lends(lent.clone()))
                 }
-                () = self.parting.cancelled(), if !leaving => {
+                () = self.leave_request.cancelled(), if !leaving => {
                     leaving = true;
                     let within = if lent.computes { DRAIN_WITHIN } else { Duration::ZERO };
                     deadline.as_mut().reset(tokio::time::Instant::now() + within);
@@ -161,7 +161,7 @@ impl Worker {
                     None => break leaving,
                 },
                 Ok(()) = lends.changed() => {
-                    (lent, news) = (lends.observe(), true);
+                    (lent, news) = (lends.look(), true);
                     None
                 }
                 Some(report) = reported.recv() => Some(report),
@@ -206,30 +206,30 @@ impl Worker {
         held.tasks.iter().for_each(AbortHandle::abort);
         self.say(format_args!("stops {epoch}"));
         let (spec, mut sessions) = (held.spec, held.sessions);
-        sessions.extend(held.kept);
+        sessions.extend(held.retained);
         sessions.retain(|_, _| keep);
-        match all.iter_mut().find(|(_, heir)| heir.heir_of == Some(epoch)) {
-            Some((&now, heir)) => {
-                (heir.kept, heir.heir_of) = (sessions, None);
-                let others = all.values_mut().filter(|other| other.heir_of == Some(epoch));
-                others.for_each(|other| other.heir_of = Some(now));
+        match all.iter_mut().find(|(_, successor)| successor.handover_from == Some(epoch)) {
+            Some((&now, successor)) => {
+                (successor.retained, successor.handover_from) = (sessions, None);
+                let others = all.values_mut().filter(|other| other.handover_from == Some(epoch));
+                others.for_each(|other| other.handover_from = Some(now));
             }
             // One that was to take over and never did has nothing.
-            None if held.heir_of.is_none() => {
-                let until = Instant::now() + KEPT_FOR;
+            None if held.handover_from.is_none() => {
+                let until = Instant::now() + RETAINED_FOR;
                 self.parked().push(Parked { spec, sessions, until });
             }
             None => {}
         }
     }
 
-    /// What a stage finds in memory: that of the epoch that it takes over, or sessions that were kept.
+    /// What a stage finds in memory: that of the epoch that it takes over, or retained sessions.
     fn reuse(&self, spec: &StageSpec) -> (Option<Epoch>, BTreeMap<SessionId, Kv>) {
         let key = |spec: &StageSpec| (spec.model.clone(), spec.first_layer, spec.end_layer, spec.kv_budget);
         let serving = self
             .held()
             .iter()
-            .find(|(_, held)| held.heir_of.is_none() && key(&held.spec) == key(spec))
+            .find(|(_, held)| held.handover_from.is_none() && key(&held.spec) == key(spec))
             .map(|(epoch, _)| *epoch);
         if serving.is_some() {
             return (serving, BTreeMap::new());
@@ -240,7 +240,7 @@ impl Worker {
     }
 
     fn load(&self, spec: StageSpec, reports: &mpsc::Sender<ToCoordinator>) {
-        let epoch = spec.epoch;
+        let (epoch, kv_budget) = (spec.epoch, spec.kv_budget);
         self.say(format_args!("loads {epoch}: layers {}..{}", spec.first_layer, spec.end_layer));
         let (time, fails) = {
             let mut quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -251,7 +251,7 @@ impl Worker {
         let report = if fails {
             ToCoordinator::LoadFailed { epoch, message: "a simulated failure".into() }
         } else {
-            ToCoordinator::Loaded { epoch, weight_bytes: 1, quant: "none".into(), bandwidth: None }
+            ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into(), bandwidth: None }
         };
         let loading = self.computer.spawn({
             let reports = reports.clone();
@@ -262,13 +262,13 @@ impl Worker {
         });
         let (frames, received) = mpsc::channel(QUEUE);
         let (received, reports, tasks) = (Some(received), reports.clone(), vec![loading]);
-        let (heir_of, kept) = self.reuse(&spec);
+        let (handover_from, retained) = self.reuse(&spec);
         let held = Held {
             spec,
             sessions: BTreeMap::new(),
-            kept,
+            retained,
             refused: BTreeSet::new(),
-            heir_of,
+            handover_from,
             frames,
             received,
             reports,
@@ -301,7 +301,7 @@ impl Worker {
                 held.tasks.push(reading);
             }
         }
-        drop(reports.send(ToCoordinator::Started { epoch, kept: self.kept(epoch) }).await);
+        drop(reports.send(ToCoordinator::Started { epoch, kept: self.retained(epoch) }).await);
         let reason = stage::run(&self, &spec, received, out).await;
         if self.held().contains_key(&epoch) {
             drop(reports.send(lost(reason)).await);
@@ -364,14 +364,14 @@ impl Worker {
         }
     }
 
-    fn kept(&self, epoch: Epoch) -> Vec<RetainedSession> {
+    fn retained(&self, epoch: Epoch) -> Vec<RetainedSession> {
         let outputs = self.quirks.lock().unwrap_or_else(PoisonError::into_inner).keeps_outputs;
         let held = self.held();
         let Some(held) = held.get(&epoch) else { return Vec::new() };
-        if held.heir_of.is_some() {
+        if held.handover_from.is_some() {
             self.log.wrong(format_args!("epoch {epoch} starts before the one that it takes over is over"));
         }
-        held.kept
+        held.retained
             .iter()
             .map(|(session, kv)| RetainedSession { session: *session, tokens: kv.length, outputs })
             .collect()

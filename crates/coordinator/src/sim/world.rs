@@ -13,7 +13,7 @@ use crate::{
     admin::{NewModel, add_model},
     fleet::{Fleet, FleetTask, Model, Timing},
     published::Published,
-    registry::{ModelRecord, Registry, RegistryHandle},
+    registry::{ModelRecord, Registry},
     route::Routes,
     router::Router,
     weights::TensorIndex,
@@ -33,7 +33,7 @@ pub(super) const COORDINATOR: PeerId = PeerId([255; 32]);
 const TOKEN: InviteToken = InviteToken([7; 16]);
 /// Once the faults are over, everything has ended within this time.
 const ENDS_WITHIN: Duration = Duration::from_secs(300);
-/// What it takes to notice what is left behind.
+/// Then leftovers are noticed and freed within this time.
 const SETTLES_WITHIN: Duration = Duration::from_secs(15);
 
 /// What a world is made of.
@@ -45,10 +45,12 @@ pub(super) struct Scenario {
     pub(super) models: Vec<(usize, usize)>,
     /// Lent memory and quirks, and whether it is there from the start.
     pub(super) machines: Vec<(u64, Quirks, bool)>,
-    /// Whether every machine has room for all models.
+    /// Whether every machine has memory for all models.
     pub(super) roomy: bool,
     pub(super) asks: Vec<Ask>,
     pub(super) faults: Vec<(Duration, Fault)>,
+    /// What a plan takes.
+    pub(super) planning: Duration,
     /// When the faults end.
     pub(super) end: Duration,
 }
@@ -109,7 +111,9 @@ impl World {
         let models = models(&scenario.models);
         models.iter().for_each(|(record, _)| registry.put_model(record).expect("kept"));
         let timing = Timing::default();
-        let (mut task, fleet, routes) = FleetTask::new(RegistryHandle::inline(registry), TensorIndex::default(), scenario.sessions, true, timing);
+        let (mut task, fleet, routes) =
+            FleetTask::new(registry, TensorIndex::default(), scenario.sessions, true, timing);
+        task.plan_within(scenario.planning);
         for (record, model) in &models {
             task.know(record.clone(), model.clone());
         }
@@ -148,7 +152,7 @@ impl World {
         }
     }
 
-    /// Runs a scenario to its end; returns all that happened, and what of it was wrong.
+    /// Runs a scenario to its end; returns all lines of its log, and those of what must never happen.
     pub(super) async fn run(scenario: Scenario) -> (Vec<String>, Vec<String>) {
         let mut world = Self::start(&scenario);
         let start = Instant::now();
@@ -201,25 +205,25 @@ impl World {
             }
         }
         tokio::time::sleep(SETTLES_WITHIN).await;
-        world.look_for_what_is_left().await;
+        world.check_leftovers().await;
         world.log.take()
     }
 
-    /// Lets something happen; returns what follows, and when.
+    /// Injects a fault, a jump of the clock included; returns what follows, and when.
     pub(super) async fn suffer(&mut self, fault: Fault) -> Vec<(Duration, Later)> {
         if let Fault::Jump { lasts } = fault {
             tokio::time::advance(lasts).await;
         }
-        self.befall(fault)
+        self.inject(fault)
     }
 
-    /// Sends a client off.
+    /// Starts a client.
     pub(super) fn ask(&self, ask: Ask) {
         let layers = self.models[ask.model].manifest.config.layers as u32;
         tokio::spawn(ask.run(layers, self.router.clone(), self.log.clone(), self.answering.clone()));
     }
 
-    /// Waits for the next client's end.
+    /// Waits for the next request to end.
     pub(super) async fn end(&mut self) -> (Ask, End) {
         self.ends.recv().await.expect("the world holds a sender")
     }

@@ -4,7 +4,7 @@ use crate::{
     api::openai::Backend,
     fleet::{Fleet, FleetTask, Timing},
     generate::{Event, GenerateError, GenerateRequest},
-    registry::{Registry, RegistryHandle},
+    registry::Registry,
     router::Router,
     status::{ModelStatus, PipelineState, Status},
     weights::TensorIndex,
@@ -64,7 +64,7 @@ fn add_demo_model(folder: &Path, name: &str, stages: usize, replicas: usize) {
 
 /// A coordinator on a data folder, which ends when the guard is dropped.
 fn coordinator(folder: &Path) -> (Fleet, Router, DropGuard) {
-    let registry = RegistryHandle::start(Registry::open(folder).expect("opened")).expect("a thread");
+    let registry = Registry::open(folder).expect("opened");
     let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, hurried());
     let stop = CancellationToken::new();
     let router = Router::new(routes, 64, 64, hurried(), stop.clone());
@@ -79,7 +79,7 @@ impl Grid {
         (self.fleet, self.router, self.stop) = coordinator(self.folder.path());
     }
 
-    /// A grid of so many machines that serves the demo model, cut into `stages`.
+    /// A grid of machines that serves the demo model, cut into `stages`.
     pub(super) async fn start(machines: u8, stages: usize, replicas: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         add_demo_model(folder.path(), "demo", stages, replicas);
@@ -113,7 +113,7 @@ impl Grid {
         grid
     }
 
-    /// Adds the demo model once more, uncut and without replicas.
+    /// Adds the demo model once more, in one stage and without replicas.
     pub(super) async fn add(&self, name: &str) {
         add_demo_model(self.folder.path(), name, 1, 1);
         self.fleet.tell(super::super::Event::Reload).await;
@@ -172,7 +172,7 @@ impl Grid {
         assert_eq!(self.world.lock().wrong, Vec::<String>::new());
     }
 
-    /// Asks for so many tokens after a prompt.
+    /// Asks for a number of tokens after a prompt.
     pub(super) async fn ask(&self, prompt: &[u32], tokens: usize) -> Stream {
         let request = GenerateRequest {
             model: "demo".into(),
@@ -194,7 +194,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Reads until it has so many tokens.
+    /// Reads until it has this number of tokens.
     pub(super) async fn read(&mut self, count: usize) {
         while self.tokens.len() < count {
             match self.events.recv().await {

@@ -3,7 +3,6 @@ use crate::fleet::{Connected, Event, Fleet, RingEnd, ToPeer};
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
     control::{Beat, Hello, Lends, Peer, StageSpec, ToCoordinator, ToWorker},
-    hello::Capabilities,
     stage::Role,
 };
 use std::{
@@ -77,9 +76,7 @@ impl Machine {
             world.computing.insert(id);
             world.paused.remove(&id);
         }
-        let (capabilities, device) = (Capabilities::default(), device.parse().expect("a device"));
-        let connected = Connected { id, hello, capabilities, device, to_worker };
-        let connection = fleet.connected(connected).await.expect("the fleet runs");
+        let connection = fleet.connected(Connected { id, hello, to_worker }).await.expect("the fleet runs");
         let drained = Arc::default();
         let (loads, held, slow) = (Arc::default(), Arc::default(), Arc::default());
         let life = Life {
@@ -220,12 +217,14 @@ impl Life {
                     world.members.entry(epoch).or_default().push(self.id);
                     world.loaded.insert(self.id, [spec.first_layer, spec.end_layer]);
                 }
+                let kv_budget = spec.kv_budget;
                 self.specs.insert(epoch, spec);
                 self.held.store(self.specs.len(), Ordering::Relaxed);
                 if !self.slow.load(Ordering::Relaxed) {
                     self.say(ToCoordinator::Loaded {
                         epoch,
                         weight_bytes: 1,
+                        kv_budget,
                         quant: "none".into(),
                         bandwidth: None,
                     })

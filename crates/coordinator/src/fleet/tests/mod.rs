@@ -8,5 +8,6 @@ mod machine;
 mod moves;
 mod plans;
 mod ring;
+mod stale;
 mod storm;
 mod takeover;

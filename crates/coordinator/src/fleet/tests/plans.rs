@@ -118,7 +118,7 @@ async fn a_coordinator_that_starts_again_goes_on_with_the_pipelines_that_served(
     let mut grid = Grid::with_pipelines(5, 2, 2).await;
     let before = pipelines(&grid).await;
     grid.restart();
-    // Whoever comes first would otherwise serve first.
+    // Otherwise the machines that connect first would serve first.
     for number in [4, 3, 1, 2, 0] {
         grid.join(number).await;
     }
@@ -148,7 +148,7 @@ async fn who_was_lost_is_written_down_for_the_next_coordinator() {
         grid.machines[0].kill().await;
         grid.join(0).await;
     }
-    let standings = grid.fleet.registry().reliability().await.expect("readable");
+    let standings = grid.fleet.registry().lock().await.standings().expect("readable");
     let losses = standings.iter().find(|(peer, ..)| *peer == grid.machines[0].id()).map(|(_, seen, _)| seen.losses);
     assert!(losses.is_some_and(|losses| losses > 2.9), "{standings:?}");
     assert_eq!(standings.len(), 1, "nobody else was lost");

@@ -1,6 +1,6 @@
 //! A ring of machines that computes: what the first stage's queue brings is answered as the last stage would.
 
-use crate::pipeline::{FirstStageFrame, Pipeline, SessionReply};
+use crate::pipeline::{Answer, Pipeline, ToFirst};
 use gogrid_model::Candidates;
 use gogrid_wire::{
     Epoch, PeerId, SessionId,
@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 
 /// The time of a step.
 const STEP: Duration = Duration::from_micros(500);
-/// How often a ring looks whether its machines compute again.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often a ring checks whether its machines compute again.
+const CHECK: Duration = Duration::from_millis(2);
 /// The demo model's vocabulary, without the special tokens at its start.
 const TOKENS: std::ops::Range<u32> = 100..2000;
 
@@ -34,7 +34,7 @@ pub(super) struct Inner {
     pub(super) kv: HashMap<(Epoch, SessionId), Vec<u32>>,
     /// The layers that each machine was told to load last.
     pub(super) loaded: HashMap<PeerId, [u32; 2]>,
-    /// Epochs that a machine has ended: what is on the way in them is nobody's any more.
+    /// Epochs that a machine has ended: frames in transit in them are dropped.
     over: HashSet<Epoch>,
     /// Steps so far.
     pub(super) steps: usize,
@@ -52,15 +52,15 @@ pub(super) struct Inner {
 
 impl World {
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A test that failed drops its machines, which look here.
+        // A test that failed drops its machines, which lock this.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves a ring for as long as its task lives.
-    pub(super) async fn serve(self, pipeline: Arc<Pipeline>, mut frames: mpsc::Receiver<FirstStageFrame>) {
-        while let Some(FirstStageFrame { frame, body }) = frames.recv().await {
+    pub(super) async fn serve(self, pipeline: Arc<Pipeline>, mut frames: mpsc::Receiver<ToFirst>) {
+        while let Some(ToFirst { frame, body }) = frames.recv().await {
             while !self.computes(pipeline.epoch) {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(CHECK).await;
             }
             match frame {
                 StageFrame::Open { epoch, session, .. } => {
@@ -116,7 +116,7 @@ impl World {
         if broken {
             candidates.logits.pop();
         }
-        pipeline.deliver(span.session, SessionReply::Candidates { position, candidates });
+        pipeline.answer(span.session, Answer::Candidates { position, candidates });
     }
 }
 

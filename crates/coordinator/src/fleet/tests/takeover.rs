@@ -79,7 +79,7 @@ async fn a_spare_is_kept_where_a_replica_has_no_room_and_takes_over_without_a_lo
     let mut now = members;
     now[stage] = free;
     assert_eq!(grid.members(0).await, now);
-    // Whoever comes next keeps a stage warm again; a fourth makes a replica of it.
+    // The next machine keeps a stage warm again; a fourth makes a replica of it.
     grid.join(members[stage] as u8).await;
     grid.wait("another spare is warm", |grid| loads(grid, members[stage]) == 1).await;
     grid.join(3).await;
@@ -93,13 +93,13 @@ async fn a_spare_is_let_go_when_there_is_a_replica_again() {
         let mut grid = Grid::with_pipelines(4, 2, 2).await;
         let members = grid.members(0).await;
         let left = members[1 - stage];
-        // It has room for the spare beside its own part.
+        // It has memory for the spare beside its own part.
         let lends = Lends { memory: 8 << 30, stopped: None, computes: true };
         grid.machines[left].say(ToCoordinator::Lends(lends)).await;
         let loads = grid.machines[left].loads.load(Ordering::Relaxed);
         let held = |grid: &Grid| grid.machines[left].held.load(Ordering::Relaxed);
         grid.machines[members[stage]].kill().await;
-        grid.wait("whoever lost its neighbour keeps a spare", |grid| {
+        grid.wait("the machine that lost its neighbour keeps a spare", |grid| {
             grid.machines[left].loads.load(Ordering::Relaxed) > loads && held(grid) == 1
         })
         .await;

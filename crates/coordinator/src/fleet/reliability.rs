@@ -5,16 +5,16 @@ use tokio::time::Instant;
 
 /// How reliable each machine was.
 #[derive(Default)]
-pub(super) struct TrackRecords(HashMap<PeerId, TrackRecord>);
+pub(super) struct ReliabilityRecords(HashMap<PeerId, ReliabilityRecord>);
 
-struct TrackRecord {
+struct ReliabilityRecord {
     seen: Reliability,
     /// Up to when that is told.
     until: Instant,
     here: bool,
 }
 
-impl TrackRecord {
+impl ReliabilityRecord {
     /// Tells what happened up to now.
     fn at(&self, now: Instant) -> Reliability {
         let time = now.saturating_duration_since(self.until);
@@ -22,10 +22,10 @@ impl TrackRecord {
     }
 }
 
-impl TrackRecords {
+impl ReliabilityRecords {
     /// What was seen of a machine before the coordinator's start.
     pub(super) fn known(&mut self, peer: PeerId, seen: Reliability, now: Instant) {
-        self.0.insert(peer, TrackRecord { seen, until: now, here: false });
+        self.0.insert(peer, ReliabilityRecord { seen, until: now, here: false });
     }
 
     /// What was seen of a machine up to now.
@@ -44,7 +44,7 @@ impl TrackRecords {
 
     fn change(&mut self, peer: PeerId, now: Instant, here: bool, happened: impl Fn(Reliability) -> Reliability) {
         let seen = self.seen(peer, now);
-        self.0.insert(peer, TrackRecord { seen: happened(seen), until: now, here });
+        self.0.insert(peer, ReliabilityRecord { seen: happened(seen), until: now, here });
     }
 
     /// The probability that the machine is still there in a minute, in twentieths: who joined a second earlier is not
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn who_leaves_without_a_word_stands_lower_than_who_stays_or_says_so() {
-        let (mut records, start) = (TrackRecords::default(), Instant::now());
+        let (mut records, start) = (ReliabilityRecords::default(), Instant::now());
         let [stays, leaves, is_lost] = [1, 2, 3].map(|id| PeerId([id; 32]));
         for peer in [stays, leaves, is_lost] {
             records.came(peer, start);
