@@ -39,20 +39,21 @@ mod timing;
 mod workers;
 
 pub(crate) use event::Event;
-pub(crate) use models::{Model, ModelId};
+pub(crate) use models::ModelId;
 pub(crate) use ring::RingEnd;
 pub(crate) use task::FleetTask;
 pub(crate) use timing::Timing;
 
-use crate::{registry::Registry, status::Status};
+use crate::{registry::RegistryHandle, status::Status};
 use gogrid_wire::{
     Epoch, PeerId,
     control::{Hello, ToWorker},
+    hello::Capabilities,
     stage,
 };
 use store::Store;
 use task::Request;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// A message for a worker.
 #[derive(Debug)]
@@ -65,6 +66,8 @@ pub(crate) struct ToPeer {
 pub(crate) struct Connected {
     pub(crate) id: PeerId,
     pub(crate) hello: Hello,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) device: gogrid_model::DeviceSpec,
     pub(crate) to_worker: mpsc::Sender<ToPeer>,
 }
 
@@ -76,7 +79,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) fn registry(&self) -> &Mutex<Registry> {
+    pub(crate) fn registry(&self) -> &RegistryHandle {
         self.store.registry()
     }
 

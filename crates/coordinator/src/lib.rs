@@ -31,9 +31,9 @@ mod weights;
 
 pub use admin::{AdminError, DEFAULT_REPLICAS, NewModel, add_model, invite, remove_member};
 pub use coordinator::{Coordinator, CoordinatorError};
+pub use dry_run::{DryFleet, DryPlan, DryRunError, DrySpare, DryStage, FleetFileError, dry_run};
 #[cfg(any(test, feature = "bench"))]
 pub use fleet::bench as fleet_bench;
-pub use dry_run::{DryFleet, DryPlan, DryRunError, DrySpare, DryStage, FleetFileError, dry_run};
 pub use operator::OperatorFile;
 pub use registry::RegistryError;
 pub use settings::{Settings, SettingsError};

@@ -1,4 +1,4 @@
-use super::model::reload;
+use crate::operator::reload;
 use crate::args::MemberRemoveArgs;
 use anyhow::Result;
 use gogrid_coordinator::remove_member;

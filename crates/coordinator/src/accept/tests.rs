@@ -5,9 +5,8 @@ mod worker;
 use super::*;
 use crate::{
     admin::{NewModel, add_model, remove_member},
-    api::openai::Backend,
     fleet::{FleetTask, Timing},
-    generate::{Event as Answer, GenerateRequest},
+    generate::{Event as Answer, GenerateRequest, GenerationService},
     registry::{Registry, RegistryHandle},
     router::Router,
     status::{PipelineState, Status, WorkerState},
@@ -53,7 +52,7 @@ impl Grid {
         let registry = RegistryHandle::start(registry).expect("a thread");
         let (stop, timing) = (CancellationToken::new(), Timing::default());
         let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, timing);
-        let router = Router::new(routes, 64, 64, timing, stop.clone());
+        let router = Router::new(routes, 64, 64, timing.starves_after, stop.clone());
         let (net, mut tasks) = (MemoryNet::default(), JoinSet::new());
         let welcome = Welcome { version: VERSION, grid: "test".into(), weights_port: 1, weights_token: "t".into() };
         tasks.spawn(task.run(stop.clone()));

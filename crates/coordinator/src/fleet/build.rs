@@ -8,7 +8,7 @@ use super::{
     state::{ModelState, Waiting},
 };
 use crate::{
-    pipeline::Standing as PipelineHealth,
+    pipeline::PipelineHealth,
     planner::{PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement},
 };
 use gogrid_model::DeviceKind;

@@ -5,7 +5,7 @@
 //! on; their results are events. A plan is for the fleet as it was: [`Core::generation`] counts what has changed since.
 
 use super::{
-    Model, ModelId, Timing,
+    ModelId, Timing,
     assign::Job,
     event::{Action, Event, ModelRoute},
     reliability::ReliabilityRecords,
@@ -16,7 +16,6 @@ use crate::registry::ModelRecord;
 use gogrid_wire::{Epoch, PeerId, control::ToWorker, stage::Refusal};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -105,7 +104,7 @@ impl Core {
 
     /// A model of the registry that was opened already.
     #[cfg(any(test, feature = "bench"))]
-    pub(crate) fn know(&mut self, record: ModelRecord, model: Arc<Model>) {
+    pub(crate) fn know(&mut self, record: ModelRecord, model: std::sync::Arc<crate::model::Model>) {
         self.models.insert(ModelId::from(record.name.as_str()), ModelState::new(record, model, Vec::new()));
     }
 
@@ -114,7 +113,7 @@ impl Core {
         self.excuse_own_pause(now);
         match event {
             Event::Restored(restored) => self.restore(restored),
-            Event::Connected { peer, hello } => self.connect(peer, hello),
+            Event::Connected { peer, hello, device } => self.connect(peer, hello, device),
             Event::Message { peer, connection, message, round_trip } => {
                 if let Some(worker) = self.workers.get_mut(&peer).filter(|worker| worker.connection == connection) {
                     worker.round_trip = round_trip.or(worker.round_trip);

@@ -1,13 +1,13 @@
 //! A core with workers that do at once what they are told, for tests and the bench.
 
 use super::{
-    Model, Timing,
+    Timing,
     core::{Core, Settings},
     event::{Action, Event},
     plan::PlanRequest,
     returning::Restored,
 };
-use crate::registry::ModelRecord;
+use crate::{model::Model, registry::ModelRecord};
 use gogrid_model::{Quant, Source};
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
@@ -83,7 +83,8 @@ impl Driver {
     pub(super) fn hello(&self, peer: PeerId, device: &str, memory: u64) -> Event {
         let name = format!("machine-{}", peer.short());
         let hello = Hello { version: VERSION, token: None, name, device: device.into(), memory, addrs: Vec::new() };
-        Event::Connected { peer, hello }
+        let device = hello.device.parse().expect("a device");
+        Event::Connected { peer, hello, device }
     }
 
     /// What a worker says.
@@ -154,9 +155,8 @@ impl Driver {
             ToWorker::Load(spec) => {
                 let ends = [spec.from.clone(), spec.to.clone()];
                 self.stages.entry(peer).or_default().insert(spec.epoch, ends);
-                let (epoch, kv_budget) = (spec.epoch, spec.kv_budget);
-                let quant = "none".into();
-                let loaded = ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant, bandwidth: None };
+                let (epoch, quant) = (spec.epoch, "none".into());
+                let loaded = ToCoordinator::Loaded { epoch, weight_bytes: 1, quant, bandwidth: None };
                 self.events.push_back(self.message(peer, loaded));
             }
             ToWorker::Start { epoch } => {

@@ -1,11 +1,11 @@
 //! What the core is told, and what it wants done.
 
 use super::{
-    Model,
     plan::{Outcome, PlanRequest},
     returning::{Restored, Stages},
 };
-use crate::{pipeline::Standing as PipelineHealth, planner::Reliability, registry::ModelRecord};
+use crate::{model::Model, pipeline::PipelineHealth, planner::Reliability, registry::ModelRecord};
+use gogrid_model::DeviceSpec;
 use gogrid_wire::{
     Epoch, PeerId, SessionId,
     control::{Hello, RetainedSession, SessionError, ToCoordinator, ToWorker},
@@ -22,7 +22,7 @@ pub(crate) enum Event {
     /// The coordinator started, and this is what the one before it recorded.
     Restored(Restored),
     /// A worker was let in.
-    Connected { peer: PeerId, hello: Hello },
+    Connected { peer: PeerId, hello: Hello, device: DeviceSpec },
     /// A worker sent a message over its control link.
     Message { peer: PeerId, connection: u64, message: ToCoordinator, round_trip: Option<Duration> },
     /// A worker's control link ended.

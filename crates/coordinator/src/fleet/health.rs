@@ -1,7 +1,7 @@
 //! Which pipelines take sessions: what their machines say and do, and how many pipelines a model may have.
 
 use super::{ModelId, build::Build, core::Core, event::Action, state::Worker};
-use crate::pipeline::Standing as PipelineHealth;
+use crate::pipeline::PipelineHealth;
 use gogrid_wire::Epoch;
 use std::collections::BTreeSet;
 

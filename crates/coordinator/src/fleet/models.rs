@@ -1,5 +1,5 @@
-use crate::{registry::ModelRecord, weights::TensorIndex};
-use gogrid_model::{Layers, Manifest, ManifestError, Quant, Source, TextModel};
+use crate::{model::Model, registry::ModelRecord, weights::TensorIndex};
+use gogrid_model::{Manifest, Source};
 use std::{fmt, sync::Arc};
 
 /// Names a model of the registry.
@@ -21,27 +21,6 @@ impl From<&str> for ModelId {
 impl fmt::Display for ModelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A model that can be served.
-pub(crate) struct Model {
-    pub(crate) name: String,
-    pub(crate) created: u64,
-    /// `None` is each device's default.
-    pub(crate) quant: Option<Quant>,
-    pub(crate) stages: usize,
-    /// The most pipelines at once.
-    pub(crate) replicas: usize,
-    pub(crate) manifest: Manifest,
-    pub(crate) text: Arc<TextModel>,
-}
-
-impl Model {
-    /// The manifest of a stage, as it travels to a worker.
-    pub(crate) fn stage_manifest(&self, layers: Layers) -> Result<Vec<u8>, ManifestError> {
-        let stage = self.manifest.for_stage(layers)?;
-        Ok(serde_json::to_vec(&stage).unwrap_or_default())
     }
 }
 

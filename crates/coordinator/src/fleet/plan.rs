@@ -1,8 +1,9 @@
 //! A plan, away from the core: a request has all that the planner needs, as it was when the request was made. Pure, and
 //! slow: a plan over a thousand machines takes as long as hundreds of steps of the core.
 
-use super::{Model, returning::Stages};
-use crate::planner::{self, Delays, Demand, Machine, Placement, Plan, PlanError, should_move};
+use super::returning::Stages;
+use crate::model::Model;
+use crate::planner::{self, Demand, Machine, Placement, Plan, PlanError, should_move};
 use gogrid_model::ManifestError;
 use gogrid_wire::{Epoch, PeerId};
 use std::{
@@ -186,19 +187,19 @@ impl PlanRequest {
     /// The plan of a pipeline that takes over from one that serves but should not, with all that it can keep of it.
     fn takeover(&self, former: Epoch) -> Option<Plan> {
         let (_, stages) = self.pipelines.iter().find(|(epoch, _)| *epoch == former)?;
-        let (demand, machines, delays) = (self.demand(), self.machines(&[former]), Delays::default());
-        let best = planner::plan(&demand, &machines, &delays).ok()?;
-        planner::repair(&demand, &machines, &delays, stages, &self.spares, &best)
+        let (demand, machines) = (self.demand(), self.machines(&[former]));
+        let best = planner::plan(&demand, &machines).ok()?;
+        planner::repair(&demand, &machines, stages, &self.spares, &best)
     }
 
     /// A pipeline as it was, as far as its machines take work and have room for it. `None` where there is none, and
     /// none is waited for.
     fn as_before(&self, before: &Before) -> Result<Option<Outcome>, NoPlan> {
-        let (demand, machines, delays) = (self.demand(), self.machines_without_part(), Delays::default());
+        let (demand, machines) = (self.demand(), self.machines_without_part());
         let again = |stages: &Stages| {
-            let former = planner::placed(&demand, &machines, stages)?;
-            let best = planner::plan(&demand, &machines, &delays).ok()?;
-            planner::repair(&demand, &machines, &delays, &former, &[], &best)
+            let former = planner::restore(&demand, &machines, stages)?;
+            let best = planner::plan(&demand, &machines).ok()?;
+            planner::repair(&demand, &machines, &former, &[], &best)
         };
         match before.due.iter().find_map(|stages| Some((stages, again(stages)?))) {
             Some((stages, plan)) => {
@@ -216,9 +217,9 @@ impl PlanRequest {
     /// The pipeline that the model had last with machines in the place of those that are gone, if that is nearly as
     /// good as any; else the best plan.
     fn plan_over(&self, machines: &[Machine]) -> Result<Plan, PlanError> {
-        let (demand, delays) = (self.demand(), Delays::default());
-        let best = planner::plan(&demand, machines, &delays)?;
-        Ok(planner::repair(&demand, machines, &delays, &self.former, &self.spares, &best).unwrap_or(best))
+        let demand = self.demand();
+        let best = planner::plan(&demand, machines)?;
+        Ok(planner::repair(&demand, machines, &self.former, &self.spares, &best).unwrap_or(best))
     }
 
     /// The first pipeline for which there is a much better one. That takes over when it is loaded, so that both must
@@ -235,13 +236,13 @@ impl PlanRequest {
 
     /// The seconds that a token takes over these stages, and a plan that is much better.
     fn better(&self, epoch: Epoch, stages: &[Placement]) -> Option<(f64, Plan)> {
-        let (demand, delays) = (self.demand(), Delays::default());
+        let demand = self.demand();
         let elsewhere = self.parts(|other| other != epoch);
         let mut machines = self.machines(&[epoch]);
         machines.retain(|machine| !elsewhere.contains(&machine.id));
         let current: Vec<_> = stages.iter().map(|place| (place.machine, place.layers)).collect();
-        let current = planner::predict(&demand, &machines, &delays, &current)?;
-        let best = planner::plan(&demand, &machines, &delays).ok()?;
+        let current = planner::predict(&demand, &machines, &current)?;
+        let best = planner::plan(&demand, &machines).ok()?;
         let beside = self.machines(&[]);
         // A stage that stays where it is takes nothing more.
         let stays = |place: &Placement| stages.iter().any(|stage| stage.is_same_stage(place));
@@ -268,7 +269,7 @@ impl PlanRequest {
     fn demand(&self) -> Demand<'_> {
         let Model { manifest, quant, stages, .. } = &*self.model;
         // One whole context is the least that is of use: most requests are far shorter, and share it.
-        Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.max_sessions, groups: &[] }
+        Demand { manifest, quant: *quant, stages: *stages, concurrency: 1, sessions: self.max_sessions, groups: &[] }
     }
 
     /// What each machine has left beside its stages, except those of some epochs.

@@ -1,6 +1,7 @@
 //! The registry's models: new ones are opened and planned, changed ones anew, removed ones end.
 
-use super::{Model, ModelId, core::Core, event::Action, state::ModelState};
+use super::{ModelId, core::Core, event::Action, state::ModelState};
+use crate::model::Model;
 use crate::registry::ModelRecord;
 use gogrid_wire::Epoch;
 use std::{collections::BTreeMap, sync::Arc};

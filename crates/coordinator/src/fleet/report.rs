@@ -1,6 +1,7 @@
-use super::{Model, ModelId, build::Build, core::Core, spares::Spare, state::ModelState, state::Worker};
+use super::{ModelId, build::Build, core::Core, spares::Spare, state::ModelState, state::Worker};
+use crate::model::Model;
 use crate::{
-    pipeline::Standing as PipelineHealth,
+    pipeline::PipelineHealth,
     registry::Member,
     status::{
         HeldStage, MeasuredStage, ModelStatus, PipelineState, PipelineStatus, PlacedStage, QueueStatus, Status,

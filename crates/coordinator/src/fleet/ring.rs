@@ -1,6 +1,6 @@
 //! A ring's two ends at the coordinator.
 
-use crate::pipeline::{Pipeline, ToFirst};
+use crate::pipeline::{FirstStageFrame, Pipeline};
 use gogrid_link::Link;
 use gogrid_wire::stage::Role;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 /// A pipeline, and the queue towards its first stage until the link to that is there.
 pub(super) struct OpenPipeline {
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) frames: Option<mpsc::Receiver<ToFirst>>,
+    pub(super) frames: Option<mpsc::Receiver<FirstStageFrame>>,
 }
 
 impl OpenPipeline {
@@ -25,7 +25,7 @@ impl OpenPipeline {
 /// One of the two ends of a ring at the coordinator.
 pub(crate) enum RingEnd {
     /// Feeds the first stage.
-    First(Arc<Pipeline>, mpsc::Receiver<ToFirst>),
+    First(Arc<Pipeline>, mpsc::Receiver<FirstStageFrame>),
     /// Collects from the last stage.
     Last(Arc<Pipeline>),
 }

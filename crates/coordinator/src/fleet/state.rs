@@ -1,6 +1,7 @@
 //! What the fleet knows of each worker and each model.
 
-use super::{Model, ModelId, build::Build, returning::Stages, spares::Spare};
+use super::{ModelId, build::Build, returning::Stages, spares::Spare};
+use crate::model::Model;
 use crate::{
     planner::{Measured, Placement},
     registry::ModelRecord,

@@ -4,52 +4,49 @@ use super::{
     event::Record,
     returning::{Restored, Stages},
 };
-use crate::registry::{Member, ModelRecord, Registry, RegistryError, unix_now};
+use crate::registry::{Member, ModelRecord, RegistryError, RegistryHandle, Write, unix_now};
 use gogrid_wire::Epoch;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Where the registry keeps the pipelines that served.
 const PIPELINES: &str = "pipelines";
 
 /// A handle on the registry.
 #[derive(Clone)]
-pub(super) struct Store(Arc<Mutex<Registry>>);
+pub(super) struct Store(RegistryHandle);
 
 impl Store {
-    pub(super) fn new(registry: Registry) -> Self {
-        Self(Arc::new(Mutex::new(registry)))
+    pub(super) fn new(registry: RegistryHandle) -> Self {
+        Self(registry)
     }
 
-    pub(super) fn registry(&self) -> &Mutex<Registry> {
+    pub(super) fn registry(&self) -> &RegistryHandle {
         &self.0
     }
 
     /// What the previous coordinator recorded.
     pub(super) async fn restore(&self) -> Result<Restored, RegistryError> {
-        let registry = self.0.lock().await;
         // Nothing depends on it: what an older or newer program wrote is planned anew.
         let parse = |text: String| serde_json::from_str::<BTreeMap<String, Vec<Stages>>>(&text).ok();
-        let pipelines = registry.fact(PIPELINES)?.and_then(parse).unwrap_or_default();
-        let (now, reliability) = (unix_now(), registry.standings()?);
+        let pipelines = self.0.metadata(PIPELINES).await?.and_then(parse).unwrap_or_default();
+        let (now, reliability) = (unix_now(), self.0.reliability().await?);
         let ago = |at: u64| Duration::from_secs(now.saturating_sub(at));
         let reliability = reliability.into_iter().map(|(peer, seen, at)| (peer, seen, ago(at)));
         Ok(Restored { pipelines, reliability: reliability.collect() })
     }
 
-    /// Carries out a record. A failure is logged: serving goes on without it.
+    /// Hands a record to the registry's thread. A failure is logged: serving goes on without it.
     pub(super) async fn record(&self, record: Record) {
-        let registry = self.0.lock().await;
         let (what, result) = match record {
             Record::Pipelines(pipelines) => {
-                let text = serde_json::to_string(&pipelines).unwrap_or_default();
-                ("the pipelines that serve", registry.set_fact(PIPELINES, &text))
+                let value = serde_json::to_string(&pipelines).unwrap_or_default();
+                ("the pipelines that serve", self.0.submit(Write::Metadata { key: PIPELINES, value }))
             }
             Record::Reliability { peer, seen } => {
-                ("a machine's reliability", registry.put_standing(peer, seen, unix_now()))
+                ("a machine's reliability", self.0.submit(Write::Reliability { peer, seen, at: unix_now() }))
             }
             Record::Resigned(peer) => {
-                let removed = registry.remove(peer);
+                let removed = self.0.remove(peer).await;
                 if removed.is_ok() {
                     tracing::info!(peer = %peer.short(), "worker resigned");
                 }
@@ -63,16 +60,24 @@ impl Store {
 
     /// Epochs that were never used before; fewer than `count` when the registry fails.
     pub(super) async fn reserve_epochs(&self, count: usize) -> Vec<Epoch> {
-        let registry = self.0.lock().await;
-        let reserved: Result<Vec<Epoch>, _> = (0..count).map(|_| registry.next_epoch()).collect();
-        reserved.inspect_err(|error| tracing::error!(%error, "no new epoch")).unwrap_or_default()
+        let mut reserved = Vec::new();
+        for _ in 0..count {
+            match self.0.next_epoch().await {
+                Ok(epoch) => reserved.push(epoch),
+                Err(error) => {
+                    tracing::error!(%error, "no new epoch");
+                    break;
+                }
+            }
+        }
+        reserved
     }
 
     pub(super) async fn models(&self) -> Result<Vec<ModelRecord>, RegistryError> {
-        self.0.lock().await.models()
+        self.0.models().await
     }
 
     pub(super) async fn members(&self) -> Result<Vec<Member>, RegistryError> {
-        self.0.lock().await.members()
+        self.0.members().await
     }
 }

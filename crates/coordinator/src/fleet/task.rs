@@ -2,7 +2,7 @@
 //! has done elsewhere.
 
 use super::{
-    Connected, Fleet, Model, Timing, ToPeer,
+    Connected, Fleet, Timing, ToPeer,
     core::{Core, Settings},
     event::{Action, Event, ModelRoute},
     models,
@@ -12,16 +12,17 @@ use super::{
     store::Store,
 };
 use crate::{
-    pipeline::{Answer, Pipeline},
+    kv_reuse::RetainedKv,
+    pipeline::{Pipeline, SessionReply},
     published::{Published, Publisher, publish},
-    registry::{ModelRecord, Registry},
-    resume::Kept,
+    registry::{ModelRecord, RegistryHandle},
     route::{Route, Routes},
     status::Status,
     weights::TensorIndex,
 };
 use gogrid_wire::{
     Epoch, PeerId,
+    hello::Capabilities,
     stage::{Refusal, Role},
 };
 use std::{
@@ -68,6 +69,7 @@ pub(crate) struct FleetTask {
     routes: Publisher<Routes>,
     store: Store,
     index: TensorIndex,
+    max_sessions: usize,
     workers: BTreeMap<PeerId, mpsc::Sender<ToPeer>>,
     pipelines: BTreeMap<Epoch, OpenPipeline>,
     planner: Planner,
@@ -78,7 +80,7 @@ pub(crate) struct FleetTask {
 impl FleetTask {
     /// The task and its handle. `index` is where the weights' server finds tensors.
     pub(crate) fn new(
-        registry: Registry,
+        registry: RegistryHandle,
         index: TensorIndex,
         max_sessions: usize,
         keep_sessions: bool,
@@ -93,6 +95,7 @@ impl FleetTask {
             routes,
             store: store.clone(),
             index,
+            max_sessions,
             workers: BTreeMap::new(),
             pipelines: BTreeMap::new(),
             planner: Planner::Threads,
@@ -103,7 +106,7 @@ impl FleetTask {
 
     /// A model of the registry that was opened already.
     #[cfg(test)]
-    pub(crate) fn know(&mut self, record: ModelRecord, model: Arc<Model>) {
+    pub(crate) fn know(&mut self, record: ModelRecord, model: Arc<crate::model::Model>) {
         self.core.know(record, model);
     }
 
@@ -160,9 +163,15 @@ impl FleetTask {
     async fn answer(&mut self, request: Request) {
         match request {
             Request::Event(event) => self.take(event, None).await,
-            Request::Connected { worker: Connected { id: peer, hello, to_worker }, reply } => {
+            Request::Connected { worker, reply } => {
+                let Connected { id: peer, hello, capabilities, device, to_worker } = worker;
+                let Capabilities { program, backend, .. } = &capabilities;
+                tracing::info!(
+                    peer = %peer.short(), name = hello.name, device = hello.device, protocol = hello.version, program, backend,
+                    "worker connected"
+                );
                 let reply = Reply::Connection { to_worker, reply };
-                self.take(Event::Connected { peer, hello }, Some(reply)).await;
+                self.take(Event::Connected { peer, hello, device }, Some(reply)).await;
             }
             Request::Attach { peer, epoch, role, reply } => {
                 self.take(Event::Attach { peer, epoch, role }, Some(Reply::End(reply))).await;
@@ -201,17 +210,17 @@ impl FleetTask {
                 }
             }
             Action::OpenPipeline { epoch, capacity } => {
-                let (pipeline, frames) = Pipeline::new(epoch, capacity);
+                let (pipeline, frames) = Pipeline::new(epoch, capacity, self.max_sessions);
                 self.pipelines.insert(epoch, OpenPipeline { pipeline, frames: Some(frames) });
             }
             Action::SetHealth { epoch, health } => {
-                self.pipeline(epoch, |pipeline| _ = pipeline.set_standing(health));
+                self.pipeline(epoch, |pipeline| _ = pipeline.set_health(health));
             }
             Action::SetRetained { epoch, stages } => {
-                self.pipeline(epoch, |pipeline| pipeline.set_kept(Kept::new(stages)));
+                self.pipeline(epoch, |pipeline| pipeline.set_retained(RetainedKv::new(stages)));
             }
             Action::FailSession { epoch, session, error } => {
-                self.pipeline(epoch, |pipeline| pipeline.answer(session, Answer::Failed(error)));
+                self.pipeline(epoch, |pipeline| pipeline.deliver(session, SessionReply::Failed(error)));
             }
             Action::ClosePipeline { epoch } => {
                 if let Some(open) = self.pipelines.remove(&epoch) {

@@ -7,6 +7,7 @@ use super::{
     state::Worker,
 };
 use crate::planner::Measured;
+use gogrid_model::DeviceSpec;
 use gogrid_wire::{
     Epoch, PeerId,
     control::{Beat, Hello, Lends, ToCoordinator, ToWorker},
@@ -14,16 +15,11 @@ use gogrid_wire::{
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Core {
-    pub(super) fn connect(&mut self, peer: PeerId, hello: Hello) {
+    pub(super) fn connect(&mut self, peer: PeerId, hello: Hello, device: DeviceSpec) {
         if self.workers.contains_key(&peer) {
             self.lose(peer, "it connected anew");
         }
-        let Ok(device) = hello.device.parse() else {
-            let device = &hello.device;
-            return tracing::warn!(peer = %peer.short(), device, "a worker with an unknown kind of device");
-        };
         self.last_connection += 1;
-        tracing::info!(peer = %peer.short(), name = hello.name, device = hello.device, "worker connected");
         let worker = Worker {
             connection: self.last_connection,
             lends: Lends { memory: hello.memory, stopped: None, computes: true },
@@ -45,7 +41,7 @@ impl Core {
     pub(super) fn message(&mut self, peer: PeerId, message: ToCoordinator) {
         match message {
             ToCoordinator::Beat(beat) => self.beat(peer, beat),
-            ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth, .. } => {
+            ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth } => {
                 if let Some(worker) = self.workers.get_mut(&peer) {
                     worker.bandwidth = bandwidth.or(worker.bandwidth);
                 }

@@ -6,9 +6,9 @@ use super::{
     world::{COORDINATOR, World},
 };
 use crate::{
-    fleet::Model,
     generate::GenerateError,
-    planner::{self, Delays, Demand, Link},
+    model::Model,
+    planner::{self, Demand, Link},
 };
 use gogrid_wire::PeerId;
 use std::{
@@ -99,10 +99,10 @@ impl World {
         let machines: Vec<_> = self.machines.iter().filter(able).map(machine).collect();
         let Model { manifest, quant, stages, .. } = &*self.models[model];
         let demand =
-            Demand { manifest, quant: *quant, stages: *stages, lanes: 1, sessions: self.sessions, groups: &[] };
+            Demand { manifest, quant: *quant, stages: *stages, concurrency: 1, sessions: self.sessions, groups: &[] };
         // Models that compete for memory may keep each other waiting.
         let alone = self.roomy || self.models.len() == 1;
-        alone && self.trouble <= since && planner::plan(&demand, &machines, &Delays::default()).is_ok()
+        alone && self.trouble <= since && planner::plan(&demand, &machines).is_ok()
     }
 
     /// Checks that every model is served, and that nothing is held for a request that is over.
@@ -131,10 +131,11 @@ impl World {
         if left != [0; 3] {
             self.log.wrong(format_args!("sessions, requests in flight, requests waiting: {left:?}"));
         }
-        for pipeline in self.routes.now().values().flat_map(|route| &route.pipelines) {
-            let free = pipeline.room.available_permits();
-            if free != pipeline.capacity {
-                self.log.wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.capacity));
+        for pipeline in self.routes.current().values().flat_map(|route| &route.pipelines) {
+            let free = pipeline.kv_free.available_permits();
+            if free != pipeline.kv_capacity {
+                self.log
+                    .wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.kv_capacity));
             }
         }
     }

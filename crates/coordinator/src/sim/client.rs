@@ -2,8 +2,7 @@
 
 use super::{checks::Log, model};
 use crate::{
-    api::openai::Backend,
-    generate::{Event, GenerateError, GenerateRequest},
+    generate::{Event, GenerateError, GenerateRequest, GenerationService},
     router::Router,
 };
 use gogrid_model::SamplingParams;

@@ -145,7 +145,7 @@ impl Machine {
     /// Whether nothing keeps it from serving, cut links aside.
     pub(super) fn is_able(&self) -> bool {
         let quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
-        let lent = self.lent.now();
+        let lent = self.lent.current();
         let works = quirks.failing_loads == 0 && quirks.wrong.is_none();
         self.on && !self.computer.is_still() && !self.leave_request.is_cancelled() && lent.stopped.is_none() && works
     }

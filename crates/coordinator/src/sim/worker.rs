@@ -105,7 +105,7 @@ impl Worker {
             token: Some(self.token),
             name: format!("machine-{}", self.id.0[0]),
             device: "cpu".into(),
-            memory: self.lends.now().memory,
+            memory: self.lends.current().memory,
             addrs: Vec::new(),
         };
         link.sender.send(&ToCoordinator::Hello(hello), &[]).await.ok()?;
@@ -129,7 +129,7 @@ impl Worker {
         let mut leaving = false;
         let mut deadline = std::pin::pin!(tokio::time::sleep(Duration::MAX));
         let mut lends = self.lends.clone();
-        let mut lent = lends.look();
+        let mut lent = lends.observe();
         // What Hello does not say.
         let mut news = lent.stopped.is_some() || !lent.computes;
         let left = loop {
@@ -161,7 +161,7 @@ impl Worker {
                     None => break leaving,
                 },
                 Ok(()) = lends.changed() => {
-                    (lent, news) = (lends.look(), true);
+                    (lent, news) = (lends.observe(), true);
                     None
                 }
                 Some(report) = reported.recv() => Some(report),
@@ -240,7 +240,7 @@ impl Worker {
     }
 
     fn load(&self, spec: StageSpec, reports: &mpsc::Sender<ToCoordinator>) {
-        let (epoch, kv_budget) = (spec.epoch, spec.kv_budget);
+        let epoch = spec.epoch;
         self.say(format_args!("loads {epoch}: layers {}..{}", spec.first_layer, spec.end_layer));
         let (time, fails) = {
             let mut quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -251,7 +251,7 @@ impl Worker {
         let report = if fails {
             ToCoordinator::LoadFailed { epoch, message: "a simulated failure".into() }
         } else {
-            ToCoordinator::Loaded { epoch, weight_bytes: 1, kv_budget, quant: "none".into(), bandwidth: None }
+            ToCoordinator::Loaded { epoch, weight_bytes: 1, quant: "none".into(), bandwidth: None }
         };
         let loading = self.computer.spawn({
             let reports = reports.clone();

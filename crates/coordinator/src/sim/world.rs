@@ -11,9 +11,10 @@ use super::{
 use crate::{
     accept::accept,
     admin::{NewModel, add_model},
-    fleet::{Fleet, FleetTask, Model, Timing},
+    fleet::{Fleet, FleetTask, Timing},
+    model::Model,
     published::Published,
-    registry::{ModelRecord, Registry},
+    registry::{ModelRecord, Registry, RegistryHandle},
     route::Routes,
     router::Router,
     weights::TensorIndex,
@@ -112,13 +113,13 @@ impl World {
         models.iter().for_each(|(record, _)| registry.put_model(record).expect("kept"));
         let timing = Timing::default();
         let (mut task, fleet, routes) =
-            FleetTask::new(registry, TensorIndex::default(), scenario.sessions, true, timing);
+            FleetTask::new(RegistryHandle::inline(registry), TensorIndex::default(), scenario.sessions, true, timing);
         task.plan_within(scenario.planning);
         for (record, model) in &models {
             task.know(record.clone(), model.clone());
         }
         let stop = CancellationToken::new();
-        let router = Router::new(routes.clone(), scenario.sessions, 64, timing, stop.clone());
+        let router = Router::new(routes.clone(), scenario.sessions, 64, timing.starves_after, stop.clone());
         let coordinator = Computer::default();
         coordinator.spawn(task.run(stop.clone()));
         let welcome = Welcome { version: VERSION, grid: "sim".into(), weights_port: 0, weights_token: String::new() };

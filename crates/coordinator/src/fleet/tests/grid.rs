@@ -1,10 +1,9 @@
 use super::{machine::Machine, ring::World};
 use crate::{
     admin::{NewModel, add_model},
-    api::openai::Backend,
     fleet::{Fleet, FleetTask, Timing},
-    generate::{Event, GenerateError, GenerateRequest},
-    registry::Registry,
+    generate::{Event, GenerateError, GenerateRequest, GenerationService},
+    registry::{Registry, RegistryHandle},
     router::Router,
     status::{ModelStatus, PipelineState, Status},
     weights::TensorIndex,
@@ -64,10 +63,10 @@ fn add_demo_model(folder: &Path, name: &str, stages: usize, replicas: usize) {
 
 /// A coordinator on a data folder, which ends when the guard is dropped.
 fn coordinator(folder: &Path) -> (Fleet, Router, DropGuard) {
-    let registry = Registry::open(folder).expect("opened");
+    let registry = RegistryHandle::start(Registry::open(folder).expect("opened")).expect("a thread");
     let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, hurried());
     let stop = CancellationToken::new();
-    let router = Router::new(routes, 64, 64, hurried(), stop.clone());
+    let router = Router::new(routes, 64, 64, hurried().starves_after, stop.clone());
     tokio::spawn(task.run(stop.clone()));
     (fleet, router, stop.drop_guard())
 }

@@ -3,6 +3,7 @@ use crate::fleet::{Connected, Event, Fleet, RingEnd, ToPeer};
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
     control::{Beat, Hello, Lends, Peer, StageSpec, ToCoordinator, ToWorker},
+    hello::Capabilities,
     stage::Role,
 };
 use std::{
@@ -76,7 +77,9 @@ impl Machine {
             world.computing.insert(id);
             world.paused.remove(&id);
         }
-        let connection = fleet.connected(Connected { id, hello, to_worker }).await.expect("the fleet runs");
+        let (capabilities, device) = (Capabilities::default(), hello.device.parse().expect("a device"));
+        let connected = Connected { id, hello, capabilities, device, to_worker };
+        let connection = fleet.connected(connected).await.expect("the fleet runs");
         let drained = Arc::default();
         let (loads, held, slow) = (Arc::default(), Arc::default(), Arc::default());
         let life = Life {
@@ -217,18 +220,11 @@ impl Life {
                     world.members.entry(epoch).or_default().push(self.id);
                     world.loaded.insert(self.id, [spec.first_layer, spec.end_layer]);
                 }
-                let kv_budget = spec.kv_budget;
                 self.specs.insert(epoch, spec);
                 self.held.store(self.specs.len(), Ordering::Relaxed);
                 if !self.slow.load(Ordering::Relaxed) {
-                    self.say(ToCoordinator::Loaded {
-                        epoch,
-                        weight_bytes: 1,
-                        kv_budget,
-                        quant: "none".into(),
-                        bandwidth: None,
-                    })
-                    .await;
+                    self.say(ToCoordinator::Loaded { epoch, weight_bytes: 1, quant: "none".into(), bandwidth: None })
+                        .await;
                 }
             }
             ToWorker::Start { epoch } => self.link_up(epoch).await,

@@ -1,6 +1,6 @@
 //! A ring of machines that computes: what the first stage's queue brings is answered as the last stage would.
 
-use crate::pipeline::{Answer, Pipeline, ToFirst};
+use crate::pipeline::{FirstStageFrame, Pipeline, SessionReply};
 use gogrid_model::Candidates;
 use gogrid_wire::{
     Epoch, PeerId, SessionId,
@@ -57,8 +57,8 @@ impl World {
     }
 
     /// Serves a ring for as long as its task lives.
-    pub(super) async fn serve(self, pipeline: Arc<Pipeline>, mut frames: mpsc::Receiver<ToFirst>) {
-        while let Some(ToFirst { frame, body }) = frames.recv().await {
+    pub(super) async fn serve(self, pipeline: Arc<Pipeline>, mut frames: mpsc::Receiver<FirstStageFrame>) {
+        while let Some(FirstStageFrame { frame, body }) = frames.recv().await {
             while !self.computes(pipeline.epoch) {
                 tokio::time::sleep(CHECK).await;
             }
@@ -116,7 +116,7 @@ impl World {
         if broken {
             candidates.logits.pop();
         }
-        pipeline.answer(span.session, Answer::Candidates { position, candidates });
+        pipeline.deliver(span.session, SessionReply::Candidates { position, candidates });
     }
 }
 
