@@ -6,6 +6,7 @@
 //! steps of short sequences on a CPU go another way ([`decode`]): there these products cost more to set
 //! up than to compute.
 
+use crate::LoadError;
 use crate::decode;
 use crate::kv::KvPool;
 use crate::linear::{Linear, Shared};
@@ -13,13 +14,10 @@ use crate::mask::{Mask, Masks};
 use crate::rope::Angles;
 use crate::softmax::masked_softmax;
 use crate::weights::{Loader, Part};
-use crate::{LoadError, ModelConfig, Span, tensors};
 use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
-
-/// Scores that are held at once: 16 MiB of f32. A long prompt's chunk is cut by its queries to stay below.
-pub(crate) const MAX_SCORES: usize = 1 << 22;
+use gogrid_model::{MAX_SCORES, ModelConfig, Span, tensors};
 
 /// What all layers of a step share.
 pub(crate) struct Step<'a> {

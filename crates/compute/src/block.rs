@@ -1,11 +1,12 @@
 //! One transformer layer.
 
+use crate::LoadError;
 use crate::attention::{Attention, Step};
 use crate::mlp::Mlp;
 use crate::weights::Loader;
-use crate::{LoadError, tensors};
 use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
+use gogrid_model::tensors;
 
 /// Attention and feed-forward network, each behind a norm and added to the residual stream.
 #[derive(Debug)]

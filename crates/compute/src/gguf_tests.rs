@@ -1,12 +1,13 @@
 //! The reference models as GGUF files, made here: what they compute is what their folders do.
 #![allow(clippy::unwrap_used)]
 
-use crate::{
-    DeviceSpec, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling, SessionKey, Source, Span, Stage,
-    StageOptions, TensorSource, parity,
-};
+use crate::{Stage, StageOptions, convert::dense, parity};
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value};
 use candle_core::{Device, Tensor};
+use gogrid_model::{
+    DeviceSpec, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling, SessionKey, Source, Span, TensorSource,
+    tensors,
+};
 use rstest::rstest;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -88,13 +89,13 @@ fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) 
     let mut tensors = Vec::new();
     for entry in source.manifest().unwrap().tensors {
         let bytes = source.tensor(&entry).unwrap();
-        let tensor = Tensor::from_raw_buffer(&bytes, entry.dtype.dense().unwrap(), &entry.shape, &Device::Cpu).unwrap();
+        let tensor = Tensor::from_raw_buffer(&bytes, dense(entry.dtype).unwrap(), &entry.shape, &Device::Cpu).unwrap();
         let tensor = match (architecture, entry.name.rsplit('.').nth(1)) {
             ("llama", Some("q_proj")) => interleave(&tensor, config.heads),
             ("llama", Some("k_proj")) => interleave(&tensor, config.kv_heads),
             _ => tensor,
         };
-        let matrix = entry.shape.len() == 2 && entry.name != crate::tensors::EMBEDDING;
+        let matrix = entry.shape.len() == 2 && entry.name != tensors::EMBEDDING;
         let dtype = if matrix { matrices } else { GgmlDType::F32 };
         tensors.push((gguf_name(&entry.name), QTensor::quantize(&tensor, dtype).unwrap()));
     }

@@ -4,8 +4,8 @@
 //! itself is taken as the sequence grows: each layer's buffers start at [`FIRST_TOKENS`] and grow by half, up to the
 //! reservation. (A growing buffer exists twice while it is copied; that is one buffer of one layer at a time.)
 
-use crate::SessionKey;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use gogrid_model::SessionKey;
 use std::collections::HashMap;
 
 /// Tokens that a session's first buffers hold: a short question and its answer.

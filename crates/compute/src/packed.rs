@@ -2,39 +2,17 @@
 //! first product, and keeps the original beside it although nothing reads it any more. Here the first products are made
 //! while loading, and the original is dropped if candle took copies for them.
 
-use crate::WeightType;
+use crate::convert::ggml;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor, QuantizedType};
 use candle_core::{CpuStorage, DType, Device, Module, Result, Tensor, bail};
+use gogrid_model::{WeightType, copies_suffice};
 use half::f16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Rows of one tile of a rearranged matrix; only matrices of whole tiles are rearranged.
-const TILE_ROWS: usize = 16;
-/// Columns that a rearranged matrix has a multiple of.
-const TILE_COLUMNS: usize = 256;
 /// Numbers of rows of products, one for each copy that candle may make: for few rows, and for many where the CPU has
 /// matrix instructions (AMX).
 const FIRST_PRODUCTS: [usize; 2] = [1, 32];
-
-/// Bytes of the rearranged copy of a matrix that a CPU computes with; `None` where there is none. The coordinator does
-/// not know its workers' instructions: it counts the copy for every CPU.
-pub(crate) fn copy_bytes(held: WeightType, shape: &[usize]) -> Option<u64> {
-    let tile = match held {
-        WeightType::Q8_0 => TILE_ROWS * 272, // as in the original: 32 numbers in 34 bytes
-        WeightType::Q4K => 2 * 8 * TILE_ROWS * 4 + TILE_ROWS * 128, // f32 scales and minima of 8 parts, packed nibbles
-        WeightType::Q6K => 16 * TILE_ROWS * 4 + TILE_ROWS * 256, // f32 scales of 16 parts, whole bytes
-        _ => return None,
-    };
-    let &[rows, columns] = shape else { return None };
-    let whole = rows.is_multiple_of(TILE_ROWS) && columns.is_multiple_of(TILE_COLUMNS);
-    whole.then(|| (rows / TILE_ROWS * (columns / TILE_COLUMNS) * tile) as u64)
-}
-
-/// Whether all products are computed with copies, so that the original can go. Of q6k a single row is not.
-pub(crate) fn copies_suffice(held: WeightType) -> bool {
-    matches!(held, WeightType::Q8_0 | WeightType::Q4K)
-}
 
 /// A matrix `// (out, in)` for products alone: an embedding table is looked up in the original.
 pub(crate) fn held_once(storage: QStorage, shape: (usize, usize), held: WeightType) -> Result<QTensor> {
@@ -149,8 +127,8 @@ mod tests {
     ) {
         let columns = 512;
         let matrix = Tensor::randn(0f32, 1.0, (rows, columns), &Device::Cpu).unwrap();
-        let plain = QTensor::quantize(&matrix, held.ggml()).unwrap();
-        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, held.ggml()).unwrap();
+        let plain = QTensor::quantize(&matrix, ggml(held)).unwrap();
+        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, ggml(held)).unwrap();
         let once = Arc::new(held_once(storage, (rows, columns), held).unwrap());
         let plain = Arc::new(plain);
         for tokens in [1, 2, 5, 64] {
@@ -159,15 +137,5 @@ mod tests {
                 |weights: &Arc<QTensor>| QMatMul::QTensor(Arc::clone(weights)).forward(&input)?.to_vec2::<f32>();
             assert_eq!(product(&once).unwrap(), product(&plain).unwrap());
         }
-    }
-
-    #[test]
-    fn copies_are_as_large_as_their_tiles() {
-        assert_eq!(copy_bytes(WeightType::Q8_0, &[32, 512]), WeightType::Q8_0.bytes_of(&[32, 512]));
-        assert_eq!(copy_bytes(WeightType::Q4K, &[16, 256]), Some(3072));
-        assert_eq!(copy_bytes(WeightType::Q6K, &[32, 256]), Some(2 * 5120));
-        assert_eq!(copy_bytes(WeightType::Q8_0, &[40, 512]), None);
-        assert_eq!(copy_bytes(WeightType::Q8_0, &[32, 96]), None);
-        assert_eq!(copy_bytes(WeightType::Q4_0, &[32, 512]), None);
     }
 }

@@ -3,10 +3,8 @@
 //! The reference is a safetensors file with `input_ids` (tokens), `hidden.I` (tokens, hidden: what enters layer I),
 //! `hidden.final` (what enters the last norm), `logits` (tokens, vocabulary) and `greedy` (the greedy continuation).
 
-use crate::{
-    DeviceSpec, FloatType, ForwardError, Input, KvError, Layers, LoadError, Output, Quant, SessionKey, Source,
-    SourceError, Span, Stage, StageOptions,
-};
+use crate::{ForwardError, KvError, LoadError, Stage, StageOptions};
+use gogrid_model::{DeviceSpec, FloatType, Input, Layers, Output, Quant, SessionKey, Source, SourceError, Span};
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
 

@@ -11,12 +11,13 @@ use crate::kv::{KvPool, KvShape};
 use crate::linear::{Linear, Weight};
 use crate::rope::Frequencies;
 use crate::weights::Loader;
-use crate::{
-    Activations, DeviceKind, DeviceSpec, FloatType, Input, KvError, Layers, Manifest, ModelConfig, Quant, SessionKey,
-    Span, TensorSource, tensors,
-};
+use crate::{KvError, convert, device};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
+use gogrid_model::{
+    Activations, DeviceKind, DeviceSpec, FloatType, Input, Layers, Manifest, ModelConfig, Quant, SessionKey, Span,
+    TensorSource, tensors,
+};
 
 /// Steps that use every kernel of a GPU once: one of many rows, with a mask, and one of a single row.
 const WARM_UP_TOKENS: [usize; 2] = [33, 1];
@@ -73,7 +74,7 @@ impl Stage {
         options: &StageOptions,
     ) -> Result<Self, LoadError> {
         let manifest = manifest.for_stage(layers)?;
-        let device = options.device.open()?;
+        let device = device::open(options.device)?;
         let kind = options.device.kind();
         let compute = manifest.compute_type(layers, options.quant, kind);
         let config = manifest.config.clone();
@@ -93,7 +94,7 @@ impl Stage {
         let shape = KvShape {
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
-            dtype: compute.dtype(),
+            dtype: convert::dtype(compute),
             device: device.clone(),
         };
         let token = config.kv_bytes_per_token(layers.len(), compute);

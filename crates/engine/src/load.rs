@@ -6,10 +6,11 @@ use crate::{
     pace::{Paced, Uncut},
     weights::{FetchError, Mirrors, WeightCache},
 };
+use gogrid_compute::{LoadError, Stage, StageOptions};
 use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
 use gogrid_model::{
-    DeviceKind, DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, ModelConfig, Quant, QuantError,
-    Stage, StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
+    DeviceKind, DeviceSpec, FloatType, Layers, Manifest, ManifestError, ModelConfig, Quant, QuantError, TensorEntry,
+    TensorError, TensorHash, TensorSource,
 };
 use gogrid_wire::control::StageSpec;
 use std::{borrow::Cow, cell::RefCell, io, sync::Arc, thread};

@@ -10,8 +10,8 @@ mod uncut;
 pub(crate) use occupancy::{Kind, Weight};
 pub(crate) use uncut::{Uncut, UncutCount};
 
+use gogrid_compute::Threads;
 use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Sample, Share, Signal};
-use gogrid_model::Threads;
 use gogrid_probe::process_cpu_time;
 use occupancy::Occupancy;
 use std::{

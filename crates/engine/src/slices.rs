@@ -4,7 +4,7 @@
 //! does not notice. How many units and rows fit is learned from
 //! the slices before.
 
-use gogrid_model::Unit;
+use gogrid_compute::Unit;
 use std::time::Duration;
 
 /// Device time of one slice: half a frame of a 60 Hz screen.

@@ -13,9 +13,10 @@ use crate::{
     slices::{PLANNED, WHOLE},
     weights::WeightCache,
 };
+use gogrid_compute::{DeviceError, check_built};
 use gogrid_limits::{Account, Ledger, LimitsError, Machine, OverLimit, Policy, Preset, Sample, Totals};
 use gogrid_link::{Protocol, Transport};
-use gogrid_model::{DeviceError, DeviceKind, DeviceSpec};
+use gogrid_model::{DeviceKind, DeviceSpec};
 use gogrid_probe::{Probe, Watch};
 use gogrid_wire::JoinCode;
 use std::{io, path::PathBuf, sync::Arc};
@@ -140,7 +141,7 @@ impl Worker {
     /// When the machine is refused, cannot be set up, or its computing thread panics.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let Self { transport, options, probe, state } = self;
-        options.device.check_built()?;
+        check_built(options.device)?;
         let (lost, failures) = mpsc::channel(FAILURES);
         let record = Record::open(&options.data);
         let LentDevice { lender, loader, machine } = lend(&options, probe, lost, record.clone())?;

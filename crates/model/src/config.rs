@@ -2,7 +2,6 @@
 
 mod hf;
 
-use crate::attention::MAX_SCORES;
 use crate::{DeviceKind, FloatType};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +16,10 @@ const MAX_VOCABULARY: usize = 1 << 24;
 const MAX_CONTEXT: usize = 1 << 30;
 /// The most end-of-sequence tokens.
 const MAX_EOS: usize = 64;
+
+/// Attention scores that a stage holds at once: 16 MiB of f32. A long prompt's chunk is cut by its queries to stay
+/// below.
+pub const MAX_SCORES: usize = 1 << 22;
 
 /// A family of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -276,12 +279,12 @@ impl ModelConfig {
     }
 
     /// Width of q.
-    pub(crate) fn q_width(&self) -> usize {
+    pub fn q_width(&self) -> usize {
         self.heads * self.head_dim
     }
 
     /// Width of k, and of v.
-    pub(crate) fn kv_width(&self) -> usize {
+    pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
     }
 

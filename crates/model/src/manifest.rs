@@ -1,7 +1,7 @@
 //! The list of a model's tensors, with sizes and hashes: what the coordinator sends to workers, so that each fetches
 //! exactly the weights of its layers and can check them.
 
-use crate::packed;
+use crate::copies;
 use crate::tensors::{self, Role};
 use crate::{ConfigError, DeviceKind, FloatType, Layers, LayersError, ModelConfig, Quant, WeightType};
 use serde::{Deserialize, Serialize};
@@ -230,10 +230,10 @@ pub(crate) fn held_bytes(
     tied: bool,
 ) -> u64 {
     let of = |dtype: WeightType| dtype.bytes_of(&entry.shape).unwrap_or(u64::MAX);
-    let copy = |held: WeightType| packed::copy_bytes(held, &entry.shape).filter(|_| device == DeviceKind::Cpu);
+    let copy = |held: WeightType| copies::copy_bytes(held, &entry.shape).filter(|_| device == DeviceKind::Cpu);
     // What a matrix takes that is only there for products.
     let product = |held: WeightType| match copy(held) {
-        Some(copy) if packed::copies_suffice(held) => copy,
+        Some(copy) if copies::copies_suffice(held) => copy,
         Some(copy) => of(held).saturating_add(copy),
         None => of(held),
     };
@@ -255,7 +255,7 @@ fn row(entry: &TensorEntry) -> usize {
 }
 
 /// The type in which a stage that computes in `compute` holds a tensor.
-pub(crate) fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatType) -> WeightType {
+pub fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatType) -> WeightType {
     let plain = match compute {
         FloatType::F32 => WeightType::F32,
         FloatType::F16 => WeightType::F16,
@@ -273,7 +273,7 @@ pub(crate) fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: 
 
 /// The type of the embedding table in a stage whose head is tied to it. The head computes with the table itself, unless
 /// it is quantized while loading: then each has a copy of its own.
-pub(crate) fn tied_table_type(table: &TensorEntry, quant: Quant, compute: FloatType) -> WeightType {
+pub fn tied_table_type(table: &TensorEntry, quant: Quant, compute: FloatType) -> WeightType {
     let head = held_type(Role::Head, table, quant, compute);
     if head.is_quantized() { table.dtype } else { head }
 }

@@ -72,7 +72,7 @@ struct Located {
 #[derive(Debug)]
 enum TextPlace {
     Folder(PathBuf),
-    Gguf(Box<candle_core::quantized::gguf_file::Content>),
+    Gguf(Box<crate::GgufContent>),
 }
 
 /// Where a tensor's bytes lie on disk.

@@ -5,15 +5,15 @@ use crate::{Layers, ModelConfig};
 use std::collections::HashMap;
 
 /// The embedding table, `(vocabulary, hidden)`; the head too, where they are tied.
-pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub const EMBEDDING: &str = "model.embed_tokens.weight";
 /// The head, `(vocabulary, hidden)`.
-pub(crate) const HEAD: &str = "lm_head.weight";
+pub const HEAD: &str = "lm_head.weight";
 /// The norm before the head, `(hidden)`.
-pub(crate) const FINAL_NORM: &str = "model.norm.weight";
+pub const FINAL_NORM: &str = "model.norm.weight";
 
 /// What a tensor is for; decides how it is held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// The embedding table.
     Embedding,
     /// The head's matrix.
@@ -26,25 +26,25 @@ pub(crate) enum Role {
 
 /// A tensor that a model has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Expected {
-    pub(crate) name: String,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) role: Role,
+pub struct Expected {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub role: Role,
 }
 
 /// The name of a layer's tensor.
-pub(crate) fn layer_tensor(layer: usize, part: &str) -> String {
+pub fn layer_tensor(layer: usize, part: &str) -> String {
     format!("model.layers.{layer}.{part}")
 }
 
 /// The name of the tensor that is the head's matrix.
-pub(crate) fn head_tensor(config: &ModelConfig) -> &'static str {
+pub fn head_tensor(config: &ModelConfig) -> &'static str {
     if config.tied_embeddings { EMBEDDING } else { HEAD }
 }
 
 /// The tensors of a stage, in the order of their use. A tied head's matrix is listed once, as the embedding, where the
 /// stage has both.
-pub(crate) fn of_stage(config: &ModelConfig, layers: Layers) -> Vec<Expected> {
+pub fn of_stage(config: &ModelConfig, layers: Layers) -> Vec<Expected> {
     let mut tensors = Vec::new();
     let mut add = |name: String, shape: &[usize], role| tensors.push(Expected { name, shape: shape.to_vec(), role });
     let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
@@ -85,6 +85,6 @@ pub(crate) fn of_stage(config: &ModelConfig, layers: Layers) -> Vec<Expected> {
 }
 
 /// The tensors of a whole model by name.
-pub(crate) fn of_model(config: &ModelConfig) -> HashMap<String, Expected> {
+pub fn of_model(config: &ModelConfig) -> HashMap<String, Expected> {
     of_stage(config, Layers::all(config.layers)).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect()
 }

@@ -1,9 +1,10 @@
 //! A whole model in this process, without links or HTTP: what pipelines are measured against.
 
 use anyhow::{Context, Result};
+use gogrid_compute::{Stage, StageOptions};
 use gogrid_model::{
     DeviceKind, DeviceSpec, FloatType, Input, Layers, Output, Quant, Sampler, SamplingParams, SessionKey, Source, Span,
-    Stage, StageOptions, TextModel, candidates,
+    TextModel, candidates,
 };
 use std::{
     path::Path,

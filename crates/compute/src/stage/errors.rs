@@ -1,6 +1,7 @@
 //! What can go wrong with a stage: while it is loaded, and in a step.
 
-use crate::{ActivationsError, DeviceError, Layers, ManifestError, SessionKey, TensorError};
+use crate::DeviceError;
+use gogrid_model::{ActivationsError, Layers, ManifestError, SessionKey, TensorError};
 
 /// A stage that cannot be loaded.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,9 @@ use crate::attention::Step;
 use crate::compute_threads::Threads;
 use crate::mask::Masks;
 use crate::rope::Angles;
-use crate::{Activations, ForwardError, Input, Output, Span};
+use crate::{ForwardError, convert};
 use candle_core::Tensor;
+use gogrid_model::{Input, Output, Span};
 use std::collections::HashSet;
 
 /// A piece of a step that is computed as a whole.
@@ -85,10 +86,10 @@ impl Stage {
     pub fn begin(&self, spans: Vec<Span>, input: Input<'_>) -> Result<Pass, ForwardError> {
         let rows = self.check_spans(&spans)?;
         self.check_input(rows, &input)?;
-        let dtype = self.compute.dtype();
+        let dtype = convert::dtype(self.compute);
         let hidden = match (input, &self.embedding) {
             (Input::Tokens(ids), Some(table)) => table.lookup(ids, &self.device, dtype)?,
-            (Input::Hidden(activations), None) => activations.to_tensor(&self.device, dtype)?,
+            (Input::Hidden(activations), None) => convert::to_tensor(&activations, &self.device, dtype)?,
             (input, _) => return Err(self.wrong_input(&input)),
         };
         let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
@@ -150,7 +151,7 @@ impl Stage {
                 trace(self.config.layers, &pass.hidden);
                 Output::Logits(head.logits(&pass.hidden, &pass.spans, self.config.norm_eps as f32)?)
             }
-            None => Output::Hidden(Activations::from_tensor(&pass.hidden, self.activations)?),
+            None => Output::Hidden(convert::from_tensor(&pass.hidden, self.activations)?),
         };
         for span in &pass.spans {
             self.kv.commit(span.session, span.tokens);
@@ -225,7 +226,8 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceSpec, FloatType, Layers, SessionKey, Source, StageOptions};
+    use crate::StageOptions;
+    use gogrid_model::{DeviceSpec, FloatType, Layers, SessionKey, Source};
     use rstest::rstest;
     use std::path::Path;
 

@@ -1,9 +1,8 @@
 //! Between frames and the model's steps.
 
 use crate::scheduler::Work;
-use gogrid_model::{
-    Activations, CandidateRequest, FloatType, ForwardError, Input, KvError, Pass, SessionKey, Span, Stage,
-};
+use gogrid_compute::{ForwardError, KvError, Pass, Stage};
+use gogrid_model::{Activations, CandidateRequest, FloatType, Input, SessionKey, Span};
 use gogrid_wire::{
     control::SessionError,
     stage::{self, CandidateRow, Rows, TensorType},

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::slices::PLANNED;
-use gogrid_model::{DeviceSpec, FloatType, Source, StageOptions, Threads};
+use gogrid_compute::{StageOptions, Threads};
+use gogrid_model::{DeviceSpec, FloatType, Source};
 use gogrid_wire::{
     control::{RetainedSession, SessionError},
     stage::{CandidateRow, KvReuse, Rows, Span, Step, Want},

@@ -13,8 +13,9 @@ use crate::{
     scheduler::{Scheduler, Work},
     slices::{Plan, SLICE, UnitTimes},
 };
+use gogrid_compute::{ForwardError, Pass, Stage, Threads, Unit};
 use gogrid_limits::{HeldSession, Holding, Ledger, Reservation};
-use gogrid_model::{ForwardError, Output, Pass, SessionKey, Stage, Threads, Unit};
+use gogrid_model::{Output, SessionKey};
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,

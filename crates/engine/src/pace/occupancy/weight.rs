@@ -5,7 +5,8 @@
 //! for the next: a unit without anything to look back on weighs 1.
 
 use super::kind::FEW_ROWS;
-use gogrid_model::{Layers, ModelConfig, Unit};
+use gogrid_compute::Unit;
+use gogrid_model::{Layers, ModelConfig};
 
 /// Products that a GPU computes in the time in which it moves a byte: 100 to 200 on those of the last years, from a
 /// laptop's to a data center's.
