@@ -70,7 +70,7 @@ impl Attention {
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             norm_eps: config.norm_eps as f32,
-            window: config.window(layer).unwrap_or(usize::MAX),
+            window: config.layers[layer].attention.window().unwrap_or(usize::MAX),
         })
     }
 

@@ -74,15 +74,15 @@ fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) 
     let mut metadata = vec![("general.architecture".to_owned(), Value::String(architecture.to_owned()))];
     for (key, value) in [
         ("embedding_length", number(config.hidden_size)),
-        ("feed_forward_length", number(config.intermediate_size)),
-        ("block_count", number(config.layers)),
+        ("feed_forward_length", number(config.widest_feed_forward())),
+        ("block_count", number(config.layers.len())),
         ("attention.head_count", number(config.heads)),
         ("attention.head_count_kv", number(config.kv_heads)),
         ("attention.key_length", number(config.head_dim)),
         ("context_length", number(config.context_length)),
         ("attention.layer_norm_rms_epsilon", Value::F32(config.norm_eps as f32)),
         ("rope.freq_base", Value::F32(config.rope.theta)),
-        ("attention.sliding_window", number(config.sliding_window.unwrap_or(0))),
+        ("attention.sliding_window", number(config.layers[0].attention.window().unwrap_or(0))),
     ] {
         metadata.push((format!("{architecture}.{key}"), value));
     }

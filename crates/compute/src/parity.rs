@@ -63,8 +63,8 @@ struct Reference {
 /// When model or reference cannot be used; a difference is no error.
 pub fn check(model: &Path, reference: &Path, device: DeviceSpec, quant: Quant) -> Result<Vec<CutReport>, ParityError> {
     let source = Source::open(model)?;
-    let reference = read(reference, source.config().layers)?;
-    cuts(source.config().layers).into_iter().map(|cut| compare(&source, &reference, cut, device, quant)).collect()
+    let reference = read(reference, source.config().layers.len())?;
+    cuts(source.config().layers.len()).into_iter().map(|cut| compare(&source, &reference, cut, device, quant)).collect()
 }
 
 /// Every way of cutting few layers; of many: whole, halves, one layer apart at either end, and singly.

@@ -79,7 +79,7 @@ impl Stage {
         let compute = manifest.compute_type(layers, options.quant, kind);
         let config = manifest.config.clone();
         let loader = Loader { manifest: &manifest, source, quant: options.quant, compute, device: &device };
-        let (embedding, matrix) = loader.ends(layers.has_embedding(), layers.has_head(config.layers))?;
+        let (embedding, matrix) = loader.ends(layers.has_embedding(), layers.has_head(config.layers.len()))?;
         let head = match matrix {
             Some(weight) => {
                 Some(Head { norm: loader.norm(tensors::FINAL_NORM)?, matrix: Linear { weight, bias: None } })

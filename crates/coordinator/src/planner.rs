@@ -70,7 +70,7 @@ impl Demand<'_> {
     }
 
     fn layers(&self) -> usize {
-        self.manifest.config.layers
+        self.manifest.config.layers.len()
     }
 
     fn allows(&self, machine: &Machine) -> bool {

@@ -6,6 +6,7 @@ mod activations;
 mod candidates;
 mod config;
 mod copies;
+mod cost;
 mod detokenize;
 mod device;
 mod exp;
@@ -26,7 +27,10 @@ mod weight_type;
 
 pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
-pub use config::{Architecture, ConfigError, MAX_SCORES, ModelConfig, Rope, RopeScaling};
+pub use config::{
+    Architecture, ConfigError, FeedForward, LayerAttention, LayerSpec, MAX_SCORES, ModelConfig, Rope, RopeScaling,
+};
+pub use cost::LayerCost;
 pub use copies::{copies_suffice, copy_bytes};
 pub use detokenize::Detokenizer;
 pub use device::{DeviceKind, DeviceNameError, DeviceSpec};

@@ -136,7 +136,7 @@ impl Manifest {
     /// The manifest or the range is wrong, or a tensor of the stage is not listed.
     pub fn for_stage(&self, layers: Layers) -> Result<Manifest, ManifestError> {
         self.validate()?;
-        layers.validate(self.config.layers)?;
+        layers.validate(self.config.layers.len())?;
         let listed: HashMap<&str, &TensorEntry> =
             self.tensors.iter().map(|entry| (entry.name.as_str(), entry)).collect();
         let take = |expected: tensors::Expected| match listed.get(expected.name.as_str()) {
@@ -180,7 +180,7 @@ impl Manifest {
     /// tensors that are not listed count nothing.
     pub fn stage_bytes(&self, layers: Layers, quant: Quant, device: DeviceKind) -> u64 {
         let compute = self.compute_type(layers, quant, device);
-        let tied = self.config.tied_embeddings && layers.has_embedding() && layers.has_head(self.config.layers);
+        let tied = self.config.tied_embeddings && layers.has_embedding() && layers.has_head(self.config.layers.len());
         let bytes = |(entry, role)| held_bytes(entry, role, quant, compute, device, tied);
         self.stage_tensors(layers).map(bytes).fold(0, u64::saturating_add)
     }

@@ -61,7 +61,7 @@ impl Part {
 impl StageSizes {
     /// Reads the sizes off a manifest that [`Manifest::validate`] accepts.
     pub fn new(manifest: &Manifest, quant: Quant, device: DeviceKind) -> Self {
-        let (config, of) = (&manifest.config, manifest.config.layers);
+        let (config, of) = (&manifest.config, manifest.config.layers.len());
         let listed: HashMap<&str, &TensorEntry> =
             manifest.tensors.iter().map(|entry| (entry.name.as_str(), entry)).collect();
         let part = |entry: &TensorEntry, role: Role, tied: bool| Part {

@@ -63,7 +63,7 @@ impl Local {
         let manifest = source.manifest()?;
         let quant = quant.unwrap_or_else(|| manifest.default_quant(device.kind()));
         let options = StageOptions { quant, device, kv_budget: u64::MAX, activations: FloatType::F32 };
-        let stage = Stage::load(&manifest, Layers::all(manifest.config.layers), &source, &options)?;
+        let stage = Stage::load(&manifest, Layers::all(manifest.config.layers.len()), &source, &options)?;
         let chunk = if device.kind() == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU };
         Ok(Self { stage, text: source.text()?, chunk })
     }

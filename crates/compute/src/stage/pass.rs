@@ -148,7 +148,7 @@ impl Stage {
         let output = match &self.head {
             Some(_) if end == pass.layers => return Ok(None),
             Some(head) => {
-                trace(self.config.layers, &pass.hidden);
+                trace(self.config.layers.len(), &pass.hidden);
                 Output::Logits(head.logits(&pass.hidden, &pass.spans, self.config.norm_eps as f32)?)
             }
             None => Output::Hidden(convert::from_tensor(&pass.hidden, self.activations)?),
@@ -237,7 +237,7 @@ mod tests {
         let manifest = source.manifest().unwrap();
         let quant = "q8_0".parse().unwrap();
         let options = StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, activations: FloatType::F32 };
-        Stage::load(&manifest, Layers::all(manifest.config.layers), &source, &options).unwrap()
+        Stage::load(&manifest, Layers::all(manifest.config.layers.len()), &source, &options).unwrap()
     }
 
     fn spans(position: usize, tokens: usize) -> Vec<Span> {

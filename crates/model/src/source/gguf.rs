@@ -2,6 +2,7 @@
 
 use super::{Located, Source, SourceError, TextPlace};
 use crate::gguf::{Content, Value};
+use crate::config::uniform_layers;
 use crate::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling, WeightType};
 use half::{bf16, f16};
 use std::collections::HashMap;
@@ -149,8 +150,12 @@ fn config(
     let config = ModelConfig {
         architecture,
         hidden_size,
-        intermediate_size: metadata.needed("feed_forward_length")?,
-        layers: metadata.needed("block_count")?,
+        layers: uniform_layers(
+            metadata.needed("block_count")?,
+            metadata.needed("feed_forward_length")?,
+            metadata.size("attention.sliding_window")?.filter(|window| *window > 0),
+            0,
+        )?,
         heads,
         kv_heads: metadata.size("attention.head_count_kv")?.unwrap_or(heads),
         head_dim,
@@ -162,8 +167,6 @@ fn config(
             scaling,
             interleaved: architecture == Architecture::Llama,
         },
-        sliding_window: metadata.size("attention.sliding_window")?.filter(|window| *window > 0),
-        full_attention_layers: 0,
         qkv_bias: has("self_attn.q_proj.bias"),
         o_bias: has("self_attn.o_proj.bias"),
         mlp_bias: has("mlp.gate_proj.bias"),

@@ -25,11 +25,10 @@ pub(crate) struct Weight {
 
 impl Weight {
     pub(crate) fn of(config: &ModelConfig, layers: Layers) -> Self {
-        let (hidden, ffn) = (config.hidden_size as f64, config.intermediate_size as f64);
-        let heads = |count: usize| (count * config.head_dim) as f64;
-        let matrices = hidden * (2.0 * heads(config.heads) + 2.0 * heads(config.kv_heads) + 3.0 * ffn);
+        let costs: Vec<_> = layers.range().map(|layer| config.layer_cost(layer)).collect();
+        let matrices = costs.iter().map(|cost| cost.matrices() as f64).sum::<f64>() / costs.len().max(1) as f64;
         let score = 2.0 * config.head_dim as f64 + BYTES_A_SCORE * PRODUCTS_A_BYTE;
-        let windows = layers.range().map(|layer| config.window(layer).unwrap_or(usize::MAX)).collect();
+        let windows = costs.iter().map(|cost| cost.window.unwrap_or(usize::MAX)).collect();
         // The matrices are those of all units of a layer.
         Self { each: Unit::LAYER.len() as f64 * config.heads as f64 * score / matrices, windows }
     }
