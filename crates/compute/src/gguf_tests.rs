@@ -1,12 +1,12 @@
 //! The reference models as GGUF files, made here: what they compute is what their folders do.
 #![allow(clippy::unwrap_used)]
 
-use crate::{Stage, StageOptions, convert::dense, parity};
+use crate::{Stage, StageOptions, parity, reference::dense};
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value};
 use candle_core::{Device, Tensor};
 use gogrid_model::{
-    DeviceSpec, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling, SessionKey, Source, Span, TensorSource,
-    tensors,
+    CandidateRequest, Candidates, DeviceSpec, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling, SessionKey,
+    Source, Span, TensorSource, tensors,
 };
 use rstest::rstest;
 use std::fs::File;
@@ -109,12 +109,14 @@ fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) 
 }
 
 /// The logits after the last of these tokens, of a model cut into two stages.
-fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Vec<f32> {
+fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Candidates {
     let source = Source::open(path).unwrap();
     let manifest = source.manifest().unwrap();
-    let options = StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, activations: FloatType::F32 };
+    let options =
+        StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, chunk: 64, activations: FloatType::F32 };
     let session = SessionKey(0);
-    let span = [Span { session, position: 0, tokens: tokens.len(), logits: true }];
+    let want = Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+    let span = [Span { session, position: 0, tokens: tokens.len(), want }];
     let mut output = None;
     for layers in [Layers { start: 0, end: 3 }, Layers { start: 3, end: 4 }] {
         let mut stage = Stage::load(&manifest, layers, &source, &options).unwrap();
@@ -125,7 +127,7 @@ fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Vec<f32> {
         };
         output = Some(stage.forward(&span, input).unwrap());
     }
-    let Some(Output::Logits(mut rows)) = output else { panic!("the last stage has the head") };
+    let Some(Output::Candidates(mut rows)) = output else { panic!("the last stage has the head") };
     rows.remove(0)
 }
 

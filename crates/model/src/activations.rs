@@ -1,5 +1,6 @@
 //! The residual stream between stages, as plain bytes.
 
+use crate::{DeviceKind, Quant};
 use bytemuck::{allocation::pod_collect_to_vec, cast_slice};
 use half::{bf16, f16, slice::HalfFloatSliceExt, vec::HalfFloatVecExt};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,17 @@ pub enum FloatType {
 }
 
 impl FloatType {
+    /// The type of the activations that a stage puts out, the one place where it is decided. Quantized weights are less
+    /// exact than f16, so f16 it is. Weights that stay as they come keep the range that they were trained with: bf16
+    /// from a GPU; and f32 from a CPU, which computes in it.
+    pub fn of_activations(quant: Quant, device: DeviceKind) -> Self {
+        match (quant, device) {
+            (Quant::None, DeviceKind::Cpu) => FloatType::F32,
+            (Quant::None, _) => FloatType::Bf16,
+            _ => FloatType::F16,
+        }
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {

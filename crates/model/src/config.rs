@@ -6,7 +6,6 @@ mod layer;
 
 pub use layer::{FeedForward, LayerAttention, LayerSpec};
 
-use crate::{DeviceKind, FloatType};
 use serde::{Deserialize, Serialize};
 
 /// The most layers of a model: far above any dense model (the largest have about 130), and few enough to list.
@@ -20,10 +19,6 @@ const MAX_VOCABULARY: usize = 1 << 24;
 const MAX_CONTEXT: usize = 1 << 30;
 /// The most end-of-sequence tokens.
 const MAX_EOS: usize = 64;
-
-/// Attention scores that a stage holds at once: 16 MiB of f32. A long prompt's chunk is cut by its queries to stay
-/// below.
-pub const MAX_SCORES: usize = 1 << 22;
 
 /// A family of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -184,25 +179,6 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The most bytes that the intermediate results of one step of so many rows take on a device, f32 throughout:
-    /// residual stream and norms, projections, feed-forward rows, attention scores, logits of as many rows as are
-    /// decoded at once; and on a GPU one matrix that its kernels widen to 16 bits.
-    pub fn workspace_bytes(&self, rows: usize, device: DeviceKind) -> u64 {
-        const F32: u64 = 4;
-        let (rows, size) = (rows as u64, |size: usize| size as u64);
-        let heads = size(self.heads * self.head_dim) + 2 * size(self.kv_heads * self.head_dim);
-        let row = 6 * size(self.hidden_size) + 3 * heads + 4 * size(self.widest_feed_forward());
-        // Scores, and their copy behind the softmax.
-        let scores = 2 * size(self.heads).saturating_mul(size(self.context_length)).saturating_mul(rows);
-        let logits = rows.min(64) * size(self.vocab_size);
-        let widened = match device {
-            DeviceKind::Cpu => 0,
-            _ => size(self.hidden_size) * size(self.widest_feed_forward().max(self.vocab_size)) / 2,
-        };
-        let numbers = rows * row + scores.min(2 * MAX_SCORES as u64) + logits + widened;
-        numbers.saturating_mul(F32)
-    }
-
     /// Checks every field against its range and against the others. A description that passes has no size that
     /// overflows when multiplied.
     ///
@@ -271,11 +247,6 @@ impl ModelConfig {
             check(field, token.to_string(), inside, &format!("a token id below {}", self.vocab_size))?;
         }
         Ok(())
-    }
-
-    /// Bytes that one token of one session takes in the KV cache of this many layers.
-    pub fn kv_bytes_per_token(&self, layers: usize, dtype: FloatType) -> u64 {
-        2 * layers as u64 * self.kv_width() as u64 * dtype.bytes() as u64
     }
 
     /// Width of q.

@@ -5,11 +5,11 @@
 mod activations;
 mod candidates;
 mod config;
-mod copies;
 mod cost;
 mod detokenize;
 mod device;
 mod exp;
+mod footprint;
 mod gguf;
 mod layers;
 mod manifest;
@@ -19,6 +19,7 @@ mod sampling;
 mod sizes;
 mod source;
 mod span;
+mod state;
 mod stop;
 mod template;
 pub mod tensors;
@@ -27,23 +28,22 @@ mod weight_type;
 
 pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
-pub use config::{
-    Architecture, ConfigError, FeedForward, LayerAttention, LayerSpec, MAX_SCORES, ModelConfig, Rope, RopeScaling,
-};
+pub use config::{Architecture, ConfigError, FeedForward, LayerAttention, LayerSpec, ModelConfig, Rope, RopeScaling};
 pub use cost::LayerCost;
-pub use copies::{copies_suffice, copy_bytes};
 pub use detokenize::Detokenizer;
 pub use device::{DeviceKind, DeviceNameError, DeviceSpec};
 pub use exp::exp;
+pub use footprint::{Computes, CopyRule, Footprint, MAX_SCORES, held_type, tied_table_type};
 pub use gguf::{Content as GgufContent, Value as GgufValue};
 pub use layers::{Layers, LayersError};
-pub use manifest::{Manifest, ManifestError, TensorEntry, TensorHash, TensorHashError, held_type, tied_table_type};
+pub use manifest::{Manifest, ManifestError, TensorEntry, TensorHash, TensorHashError};
 pub use quant::{Quant, QuantError};
 pub use sampler::{MAX_TOP_LOGPROBS, SAMPLED_CANDIDATES, SampleError, Sampled, Sampler};
 pub use sampling::{BAN, MAX_LOGIT_BIAS, SamplingError, SamplingParams};
 pub use sizes::StageSizes;
 pub use source::{Location, Source, SourceError, TensorError, TensorSource};
 pub use span::{Input, Output, SessionKey, Span};
+pub use state::{LayerState, SequenceSizes};
 pub use stop::{MAX_STOP_BYTES, MAX_STOPS, Scanned, StopScanner};
 pub use template::{ChatMessage, TemplateError};
 pub use text::{TextError, TextModel};

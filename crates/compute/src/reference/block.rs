@@ -1,9 +1,9 @@
 //! One transformer layer.
 
+use super::attention::{Attention, Step};
+use super::mlp::Mlp;
+use super::weights::Loader;
 use crate::LoadError;
-use crate::attention::{Attention, Step};
-use crate::mlp::Mlp;
-use crate::weights::Loader;
 use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
 use gogrid_model::tensors;

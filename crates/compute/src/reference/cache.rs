@@ -1,11 +1,12 @@
-//! The KV cache: keys and values of every session's tokens, for each layer of a stage, under a hard budget of bytes.
+//! Keys and values of every session's tokens, for each layer of a stage.
 //!
-//! A session reserves what its longest sequence will take when it opens, so that it never runs out half-way. Memory
-//! itself is taken as the sequence grows: each layer's buffers start at [`FIRST_TOKENS`] and grow by half, up to the
-//! reservation. (A growing buffer exists twice while it is copied; that is one buffer of one layer at a time.)
+//! Memory is taken as a sequence grows: each layer's buffers start at [`FIRST_TOKENS`] and grow by half, up to what the
+//! sequence reserved. A windowed layer's buffers hold the window and one step's tokens: when they are full, what the
+//! next token still sees moves to the front. (A buffer exists twice while it is copied; that is one buffer of one layer
+//! at a time.)
 
-use candle_core::{DType, Device, Result as CandleResult, Tensor};
-use gogrid_model::SessionKey;
+use candle_core::{DType, Device, Result, Tensor};
+use gogrid_model::{LayerState, SequenceSizes, SessionKey};
 use std::collections::HashMap;
 
 /// Tokens that a session's first buffers hold: a short question and its answer.
@@ -13,203 +14,171 @@ const FIRST_TOKENS: usize = 128;
 /// Buffers are multiples of so many tokens.
 const BLOCK_TOKENS: usize = 64;
 
-/// A session that cannot be opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KvError {
-    /// The session does not fit beside the others.
-    #[error("the session needs {needed} bytes of KV cache, but {free} of {budget} are free")]
-    OutOfBudget {
-        /// Bytes that it needs.
-        needed: u64,
-        /// Bytes that are free now.
-        free: u64,
-        /// Bytes of the whole budget.
-        budget: u64,
-    },
-    /// There is a session of that key.
-    #[error("session {0} is open already")]
-    Exists(SessionKey),
-    /// A session without tokens.
-    #[error("a session needs room for at least one token")]
-    Empty,
-    /// The session could become longer than the model's context.
-    #[error("a session of {capacity} tokens does not fit the context of {context} tokens")]
-    TooLong {
-        /// Tokens that it may reach.
-        capacity: usize,
-        /// Tokens of the model's context.
-        context: usize,
-    },
-}
-
 /// What the buffers of one layer look like.
 #[derive(Debug, Clone)]
-pub(crate) struct KvShape {
-    pub(crate) kv_heads: usize,
-    pub(crate) head_dim: usize,
-    pub(crate) dtype: DType,
-    pub(crate) device: Device,
+pub(super) struct CacheShape {
+    pub(super) kv_heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) dtype: DType,
+    pub(super) device: Device,
 }
 
 /// Keys and values of one session in one layer.
-#[derive(Debug, Default)]
-pub(crate) struct KvLayer {
-    /// Keys and values, each `// (kv_heads, capacity, head_dim)`.
+#[derive(Debug)]
+struct LayerCache {
+    /// The most tokens that are held.
+    most: usize,
+    /// Tokens that a token sees, itself included.
+    window: usize,
+    /// The position of the first row.
+    start: usize,
+    /// Keys and values, each `// (kv_heads, rows, head_dim)`.
     buffers: Option<(Tensor, Tensor)>,
 }
 
-/// One session's part of the cache.
+/// The caches of a stage's sessions.
 #[derive(Debug)]
-pub(crate) struct KvSession {
-    /// Tokens that it may reach.
-    pub(crate) capacity: usize,
-    /// Tokens that are cached in every layer.
-    pub(crate) length: usize,
-    layers: Vec<KvLayer>,
-    reserved_bytes: u64,
+pub(super) struct Caches {
+    shape: CacheShape,
+    sizes: SequenceSizes,
+    sessions: HashMap<SessionKey, Vec<LayerCache>>,
 }
 
-/// The sessions of a stage.
-#[derive(Debug)]
-pub(crate) struct KvPool {
-    shape: KvShape,
-    layers: usize,
-    context: usize,
-    bytes_per_token: u64,
-    budget: u64,
-    used: u64,
-    sessions: HashMap<SessionKey, KvSession>,
-}
-
-impl KvPool {
-    /// An empty pool for a stage of so many layers of a model with that context, in tokens.
-    pub(crate) fn new(shape: KvShape, layers: usize, context: usize, bytes_per_token: u64, budget: u64) -> Self {
-        KvPool { shape, layers, context, bytes_per_token, budget, used: 0, sessions: HashMap::new() }
+impl Caches {
+    /// No session yet.
+    ///
+    /// # Errors
+    /// A layer keeps something else than keys and values of its own.
+    pub(super) fn new(shape: CacheShape, sizes: SequenceSizes) -> Result<Self> {
+        let cached = |state: &LayerState| matches!(state, LayerState::Cache { .. } | LayerState::WindowedCache { .. });
+        if let Some(state) = sizes.states().iter().find(|state| !cached(state)) {
+            candle_core::bail!("the reference back end keeps caches alone, not {state:?}");
+        }
+        Ok(Caches { shape, sizes, sessions: HashMap::new() })
     }
 
-    /// Bytes that a session of up to `capacity` tokens reserves.
-    pub(crate) fn bytes(&self, capacity: usize) -> u64 {
-        self.bytes_per_token.saturating_mul(capacity as u64)
+    /// Takes in a session of up to `capacity` tokens; its memory is taken as it grows.
+    pub(super) fn open(&mut self, session: SessionKey, capacity: usize) {
+        let layer = |(index, state): (usize, &LayerState)| LayerCache {
+            most: self.sizes.held_tokens(index, capacity).unwrap_or(capacity),
+            window: match *state {
+                LayerState::WindowedCache { window, .. } => window,
+                _ => usize::MAX,
+            },
+            start: 0,
+            buffers: None,
+        };
+        let layers = self.sizes.states().iter().enumerate().map(layer).collect();
+        self.sessions.insert(session, layers);
     }
 
-    /// Reserves room for a session of up to `capacity` tokens.
-    pub(crate) fn open(&mut self, session: SessionKey, capacity: usize) -> Result<(), KvError> {
-        if self.sessions.contains_key(&session) {
-            return Err(KvError::Exists(session));
-        }
-        if capacity == 0 {
-            return Err(KvError::Empty);
-        }
-        if capacity > self.context {
-            return Err(KvError::TooLong { capacity, context: self.context });
-        }
-        let needed = self.bytes(capacity);
-        let free = self.budget.saturating_sub(self.used);
-        if needed > free {
-            return Err(KvError::OutOfBudget { needed, free, budget: self.budget });
-        }
-        self.used += needed;
-        let layers = (0..self.layers).map(|_| KvLayer::default()).collect();
-        self.sessions.insert(session, KvSession { capacity, length: 0, layers, reserved_bytes: needed });
-        Ok(())
+    pub(super) fn close(&mut self, session: SessionKey) {
+        self.sessions.remove(&session);
     }
 
-    /// Frees a session; false if there is none of that key.
-    pub(crate) fn close(&mut self, session: SessionKey) -> bool {
-        let Some(closed) = self.sessions.remove(&session) else { return false };
-        self.used -= closed.reserved_bytes;
-        true
-    }
-
-    /// Goes on with the first `keep` tokens of session `from` as session `to`. False, and nothing changes, where `from`
-    /// has fewer or cannot reach `capacity` tokens, or `to` is open.
-    pub(crate) fn resume(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> bool {
-        let fits = |session: &KvSession| session.length >= keep && session.capacity >= capacity;
-        if self.sessions.contains_key(&to) || !self.sessions.get(&from).is_some_and(fits) {
-            return false;
-        }
-        if let Some(session) = self.sessions.remove(&from) {
-            self.sessions.insert(to, KvSession { length: keep, ..session });
-        }
-        true
-    }
-
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.sessions.clear();
-        self.used = 0;
     }
 
-    pub(crate) fn get(&self, session: SessionKey) -> Option<&KvSession> {
-        self.sessions.get(&session)
+    pub(super) fn rename(&mut self, from: SessionKey, to: SessionKey) {
+        if let Some(layers) = self.sessions.remove(&from) {
+            self.sessions.insert(to, layers);
+        }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.sessions.len()
+    /// The first position from which the session can go on: the one whose window begins with the first tokens that are
+    /// held in every layer.
+    pub(super) fn first_position(&self, session: SessionKey) -> usize {
+        let layers = self.sessions.get(&session).into_iter().flatten();
+        let first = |layer: &LayerCache| match layer.start {
+            0 => 0,
+            start => start + layer.window - 1,
+        };
+        layers.map(first).max().unwrap_or(0)
     }
 
-    pub(crate) fn used(&self) -> u64 {
-        self.used
-    }
-
-    pub(crate) fn budget(&self) -> u64 {
-        self.budget
-    }
-
-    /// Writes the keys and values of new tokens, each `// (kv_heads, tokens, head_dim)`, behind the `length` tokens
-    /// that the session has; gives the keys and values of tokens `from..length + tokens`, as views of the buffers.
-    /// The session's length stays until [`KvPool::commit`], so that a step that fails changes nothing.
-    pub(crate) fn append(
+    /// Writes the keys and values of tokens from `position` on, each `// (kv_heads, tokens, head_dim)`; gives those of
+    /// all that the first of the tokens sees and of the tokens themselves, as views of the buffers, with the position
+    /// of the first.
+    ///
+    /// Tokens before the first token's window may be let go, whether the step is completed or not: no step that begins
+    /// at `position` needs them.
+    pub(super) fn append(
         &mut self,
         session: SessionKey,
         layer: usize,
+        position: usize,
         keys: &Tensor,
         values: &Tensor,
-        from: usize,
-    ) -> CandleResult<(Tensor, Tensor)> {
-        let Some(found) = self.sessions.get_mut(&session) else {
+    ) -> Result<(Tensor, Tensor)> {
+        let Some(layers) = self.sessions.get_mut(&session) else {
             candle_core::bail!("session {session} is not open");
         };
-        let (length, end) = (found.length, found.length + keys.dim(1)?);
-        let buffers = found.layers[layer].grown(end, found.capacity, &self.shape)?;
+        layers[layer].append(position, keys, values, &self.shape)
+    }
+}
+
+impl LayerCache {
+    fn append(
+        &mut self,
+        position: usize,
+        keys: &Tensor,
+        values: &Tensor,
+        shape: &CacheShape,
+    ) -> Result<(Tensor, Tensor)> {
+        let first_seen = (position + 1).saturating_sub(self.window);
+        let end = position + keys.dim(1)?;
+        if end - self.start > self.most {
+            self.move_to(first_seen, position, end, shape)?;
+        }
+        let (start, buffers) = (self.start, self.grown(end - self.start, shape)?);
         let view = |buffer: &Tensor, new: &Tensor| {
-            buffer.slice_set(new, 1, length)?;
-            buffer.narrow(1, from, end - from)
+            buffer.slice_set(new, 1, position - start)?;
+            buffer.narrow(1, first_seen - start, end - first_seen)
         };
         Ok((view(&buffers.0, keys)?, view(&buffers.1, values)?))
     }
 
-    /// Takes what was appended to every layer as cached.
-    pub(crate) fn commit(&mut self, session: SessionKey, tokens: usize) {
-        if let Some(session) = self.sessions.get_mut(&session) {
-            session.length += tokens;
-        }
+    /// Lets tokens before `first` go, and keeps those up to `position`, in buffers for tokens up to `end`.
+    fn move_to(&mut self, first: usize, position: usize, end: usize, shape: &CacheShape) -> Result<()> {
+        let Some((keys, values)) = self.buffers.take() else { candle_core::bail!("the step is longer than the cache") };
+        let (skipped, kept) = (first - self.start, position - first);
+        let moved = |old: Tensor| -> Result<Tensor> {
+            let size = (shape.kv_heads, self.most.max(end - first), shape.head_dim);
+            let new = Tensor::zeros(size, shape.dtype, &shape.device)?;
+            if kept > 0 {
+                new.slice_set(&old.narrow(1, skipped, kept)?.contiguous()?, 1, 0)?;
+            }
+            Ok(new)
+        };
+        self.buffers = Some((moved(keys)?, moved(values)?));
+        self.start = first;
+        Ok(())
     }
-}
 
-impl KvLayer {
     /// The buffers, with room for `needed` tokens.
-    fn grown(&mut self, needed: usize, most: usize, shape: &KvShape) -> CandleResult<&(Tensor, Tensor)> {
+    fn grown(&mut self, needed: usize, shape: &CacheShape) -> Result<&(Tensor, Tensor)> {
         let held = match &self.buffers {
             Some((keys, _)) => keys.dim(1)?,
             None => 0,
         };
         if needed > held || self.buffers.is_none() {
             let wanted = needed.max(held + held / 2).max(FIRST_TOKENS).next_multiple_of(BLOCK_TOKENS);
-            let size = (shape.kv_heads, wanted.min(most).max(needed), shape.head_dim);
-            let grow = |old: Option<&Tensor>| -> CandleResult<Tensor> {
+            let size = (shape.kv_heads, wanted.min(self.most).max(needed), shape.head_dim);
+            let grow = |old: Option<Tensor>| -> Result<Tensor> {
                 let new = Tensor::zeros(size, shape.dtype, &shape.device)?;
                 if let Some(old) = old {
-                    new.slice_set(old, 1, 0)?;
+                    new.slice_set(&old, 1, 0)?;
                 }
                 Ok(new)
             };
             let (keys, values) = self.buffers.take().unzip();
-            let keys = grow(keys.as_ref())?;
-            self.buffers = Some((keys, grow(values.as_ref())?));
+            let keys = grow(keys)?;
+            self.buffers = Some((keys, grow(values)?));
         }
         match &self.buffers {
             Some(buffers) => Ok(buffers),
-            None => candle_core::bail!("no KV buffers"),
+            None => candle_core::bail!("no buffers"),
         }
     }
 }
@@ -217,78 +186,102 @@ impl KvLayer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gogrid_model::FloatType;
 
     const SESSION: SessionKey = SessionKey(7);
 
-    fn pool(budget: u64) -> KvPool {
-        let shape = KvShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
-        KvPool::new(shape, 1, 1000, 64, budget)
+    fn caches(window: Option<usize>, chunk: usize) -> Caches {
+        let shape = CacheShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
+        let state = match window {
+            None => LayerState::Cache { elements: 16 },
+            Some(window) => LayerState::WindowedCache { elements: 16, window },
+        };
+        Caches::new(shape, SequenceSizes::new([state], FloatType::F32, chunk)).unwrap()
     }
 
-    fn rows(tokens: usize, value: f32) -> Tensor {
-        Tensor::full(value, (2, tokens, 4), &Device::Cpu).unwrap()
+    /// Keys of tokens whose elements are their positions.
+    fn rows(position: usize, tokens: usize) -> Tensor {
+        let values: Vec<f32> =
+            (0..2).flat_map(|_| (position..position + tokens).flat_map(|at| [at as f32; 4])).collect();
+        Tensor::from_vec(values, (2, tokens, 4), &Device::Cpu).unwrap()
     }
 
-    #[test]
-    fn a_session_that_does_not_fit_is_refused_and_others_stay() {
-        let mut pool = pool(64 * 100);
-        pool.open(SESSION, 60).unwrap();
-        let refused = pool.open(SessionKey(8), 41).unwrap_err();
-        assert_eq!(refused, KvError::OutOfBudget { needed: 64 * 41, free: 64 * 40, budget: 6400 });
-        assert_eq!(pool.open(SESSION, 1), Err(KvError::Exists(SESSION)));
-        assert_eq!(pool.open(SessionKey(9), 0), Err(KvError::Empty));
-        assert_eq!(pool.open(SessionKey(9), 1001), Err(KvError::TooLong { capacity: 1001, context: 1000 }));
-        assert_eq!((pool.len(), pool.used()), (1, 64 * 60));
-        assert!(pool.close(SESSION));
-        assert!(!pool.close(SESSION));
-        assert_eq!((pool.len(), pool.used()), (0, 0));
-        pool.open(SessionKey(8), 100).unwrap();
+    /// The positions of what is seen, by its elements; those of both heads are the same.
+    fn append(caches: &mut Caches, position: usize, tokens: usize) -> Vec<usize> {
+        let new = rows(position, tokens);
+        let (keys, values) = caches.append(SESSION, 0, position, &new, &new).unwrap();
+        let seen = |tensor: &Tensor, head: usize| -> Vec<usize> {
+            let first = tensor.get(head).unwrap().narrow(1, 0, 1).unwrap().flatten_all().unwrap();
+            first.to_vec1::<f32>().unwrap().into_iter().map(|at| at as usize).collect()
+        };
+        let all = [seen(&keys, 0), seen(&keys, 1), seen(&values, 0), seen(&values, 1)];
+        assert!(all.iter().all(|other| *other == all[0]));
+        all.into_iter().next().unwrap()
+    }
+
+    fn held(caches: &Caches) -> usize {
+        caches.sessions[&SESSION][0].buffers.as_ref().unwrap().0.dim(1).unwrap()
     }
 
     #[test]
     fn buffers_grow_and_keep_what_they_hold() {
-        let mut pool = pool(64 * 1000);
-        pool.open(SESSION, 1000).unwrap();
-        for step in 0..10 {
-            let new = rows(70, step as f32);
-            let (keys, _) = pool.append(SESSION, 0, &new, &new, 0).unwrap();
-            pool.commit(SESSION, 70);
-            assert_eq!(keys.dims(), [2, 70 * (step + 1), 4]);
-            let first: Vec<f32> = keys.narrow(2, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-            let expected: Vec<f32> = (0..2).flat_map(|_| (0..70 * (step + 1)).map(|row| (row / 70) as f32)).collect();
-            assert_eq!(first, expected);
+        let mut caches = caches(None, 64);
+        caches.open(SESSION, 1000);
+        for position in (0..700).step_by(70) {
+            assert_eq!(append(&mut caches, position, 70), (0..position + 70).collect::<Vec<_>>());
         }
-        let (keys, _) = pool.append(SESSION, 0, &rows(1, 99.0), &rows(1, 99.0), 695).unwrap();
-        assert_eq!(keys.dims(), [2, 6, 4]);
+        assert!(held(&caches) <= 1000);
+        assert_eq!(caches.first_position(SESSION), 0);
     }
 
     #[test]
-    fn a_session_goes_on_as_another_from_where_it_is_wanted() {
-        let mut pool = pool(64 * 100);
-        pool.open(SESSION, 10).unwrap();
-        pool.append(SESSION, 0, &rows(5, 1.0), &rows(5, 1.0), 0).unwrap();
-        pool.commit(SESSION, 5);
-        let to = SessionKey(8);
-        assert!(!pool.resume(SESSION, to, 10, 6), "it has fewer tokens");
-        assert!(!pool.resume(SESSION, to, 11, 3), "it cannot become so long");
-        assert!(!pool.resume(SessionKey(9), to, 10, 0), "there is none");
-        assert!(pool.resume(SESSION, to, 10, 3));
-        assert!(!pool.resume(to, to, 10, 3), "it would take its own place");
-        assert_eq!((pool.len(), pool.used(), pool.get(SESSION).is_none()), (1, 64 * 10, true));
-        let (keys, _) = pool.append(to, 0, &rows(1, 2.0), &rows(1, 2.0), 0).unwrap();
-        assert_eq!(
-            keys.flatten_all().unwrap().to_vec1::<f32>().unwrap()[..16],
-            [[1.0; 12].as_slice(), &[2.0; 4]].concat()
-        );
+    fn a_windowed_cache_holds_its_window_and_shows_all_of_it() {
+        let (window, chunk) = (100, 30);
+        let mut caches = caches(Some(window), chunk);
+        caches.open(SESSION, 5000);
+        let mut position = 0;
+        for tokens in [30usize, 7, 1, 30].into_iter().cycle().take(300) {
+            let seen = append(&mut caches, position, tokens);
+            let first = (position + 1usize).saturating_sub(window);
+            assert_eq!(seen, (first..position + tokens).collect::<Vec<_>>());
+            position += tokens;
+            assert!(held(&caches) <= window + 64, "{}", held(&caches));
+        }
+        assert!(position > 4000);
     }
 
     #[test]
-    fn what_is_not_committed_is_written_over() {
-        let mut pool = pool(64 * 1000);
-        pool.open(SESSION, 10).unwrap();
-        pool.append(SESSION, 0, &rows(3, 1.0), &rows(3, 1.0), 0).unwrap();
-        let (keys, _) = pool.append(SESSION, 0, &rows(2, 2.0), &rows(2, 2.0), 0).unwrap();
-        assert_eq!(keys.dims(), [2, 2, 4]);
-        assert_eq!(keys.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [2.0; 16]);
+    fn a_windowed_cache_goes_on_from_where_its_window_is_still_held() {
+        let mut caches = caches(Some(10), 8);
+        caches.open(SESSION, 500);
+        append(&mut caches, 0, 8);
+        assert_eq!(caches.first_position(SESSION), 0);
+        for position in 8..300 {
+            append(&mut caches, position, 1);
+        }
+        let first = caches.first_position(SESSION);
+        assert!((300 - 64..300).contains(&first), "{first}");
+        // From there on every token sees what it saw before.
+        assert_eq!(append(&mut caches, first, 8), (first - 9..first + 8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_a_dropped_step_wrote_is_written_over() {
+        let mut caches = caches(Some(4), 8);
+        caches.open(SESSION, 300);
+        for position in (0..200).step_by(8) {
+            let expected = (position + 1usize).saturating_sub(4)..position + 8;
+            for _ in 0..3 {
+                assert_eq!(append(&mut caches, position, 8), expected.clone().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn states_that_are_no_caches_are_refused() {
+        let shape = CacheShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
+        let recurrent = LayerState::Recurrent { tail: 8, matrix: 64 };
+        let error = Caches::new(shape, SequenceSizes::new([recurrent], FloatType::F32, 8)).unwrap_err().to_string();
+        assert!(error.contains("caches alone"), "{error}");
     }
 }

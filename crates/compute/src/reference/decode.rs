@@ -2,7 +2,7 @@
 //! few thousand multiplications for each session and layer, which cost many times that to set up; here it is two loops,
 //! and a batch's sessions are spread over the cores.
 
-use crate::softmax::softmax;
+use super::softmax::softmax;
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 use rayon::prelude::*;
 

@@ -1,8 +1,8 @@
 //! The gated feed-forward network, SwiGLU (<https://arxiv.org/abs/2002.05202>).
 
+use super::linear::{Linear, Shared};
+use super::weights::{Loader, Part};
 use crate::LoadError;
-use crate::linear::{Linear, Shared};
-use crate::weights::{Loader, Part};
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use gogrid_model::{exp, tensors};
 use rayon::prelude::*;

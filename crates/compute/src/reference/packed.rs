@@ -2,37 +2,65 @@
 //! first product, and keeps the original beside it although nothing reads it any more. Here the first products are made
 //! while loading, and the original is dropped if candle took copies for them.
 
-use crate::convert::ggml;
+use super::convert::ggml;
+use super::copies::footprint;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor, QuantizedType};
 use candle_core::{CpuStorage, DType, Device, Module, Result, Tensor, bail};
-use gogrid_model::{WeightType, copies_suffice};
+use gogrid_model::{DeviceKind, WeightType};
 use half::f16;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Numbers of rows of products, one for each copy that candle may make: for few rows, and for many where the CPU has
 /// matrix instructions (AMX).
-const FIRST_PRODUCTS: [usize; 2] = [1, 32];
+pub(super) const FIRST_PRODUCTS: [usize; 2] = [1, 32];
 
 /// A matrix `// (out, in)` for products alone: an embedding table is looked up in the original.
 pub(crate) fn held_once(storage: QStorage, shape: (usize, usize), held: WeightType) -> Result<QTensor> {
+    let suffices = || footprint(DeviceKind::Cpu).copies_of(held).is_some_and(|rule| !rule.keeps_original);
     let original = match storage {
-        QStorage::Cpu(original) if cfg!(target_arch = "x86_64") && copies_suffice(held) => original,
+        QStorage::Cpu(original) if suffices() => original,
         other => return QTensor::new(other, shape),
     };
-    let (size, dtype) = (original.storage_size_in_bytes(), original.dtype());
-    let original = Mutex::new(Some(original));
-    let shared = Arc::new(Shared { original, dtype, size, in_use: AtomicBool::new(false) });
-    let tensor = Arc::new(QTensor::new(QStorage::Cpu(Box::new(Weights(Arc::clone(&shared)))), shape)?);
+    let (tensor, reads) = watch(original, shape)?;
+    let tensor = Arc::new(tensor);
     for rows in FIRST_PRODUCTS {
         let rows = Tensor::zeros((rows, shape.1), DType::F32, &Device::Cpu)?;
         QMatMul::QTensor(Arc::clone(&tensor)).forward(&rows)?;
     }
     // A product that asked the original to compute will do so again; one that did not has its copy.
+    let Reads(shared) = reads;
     if !shared.in_use.load(Ordering::Relaxed) {
         shared.original().take();
     }
     Arc::into_inner(tensor).ok_or_else(|| candle_core::Error::msg("a product kept its weights"))
+}
+
+/// A matrix of these bytes, with a count of how it is read.
+pub(super) fn watched(bytes: &[u8], shape: (usize, usize), held: WeightType) -> Result<(QTensor, Reads)> {
+    match QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, ggml(held))? {
+        QStorage::Cpu(original) => watch(original, shape),
+        _ => bail!("the matrix is not on the CPU"),
+    }
+}
+
+fn watch(original: Box<dyn QuantizedType>, shape: (usize, usize)) -> Result<(QTensor, Reads)> {
+    let (size, dtype) = (original.storage_size_in_bytes(), original.dtype());
+    let (original, in_use, rearranged) = (Mutex::new(Some(original)), AtomicBool::new(false), AtomicUsize::new(0));
+    let shared = Arc::new(Shared { original, dtype, size, in_use, rearranged });
+    let tensor = QTensor::new(QStorage::Cpu(Box::new(Weights(Arc::clone(&shared)))), shape)?;
+    Ok((tensor, Reads(shared)))
+}
+
+/// How a matrix is read.
+pub(super) struct Reads(Arc<Shared>);
+
+impl Reads {
+    /// How often its bytes were read as a whole, to be rearranged.
+    pub(super) fn rearranged(&self) -> usize {
+        self.0.rearranged.load(Ordering::Relaxed)
+    }
 }
 
 struct Weights(Arc<Shared>);
@@ -44,6 +72,8 @@ struct Shared {
     size: usize,
     /// Whether a product was computed with the original.
     in_use: AtomicBool,
+    /// How often its bytes were read as a whole.
+    rearranged: AtomicUsize,
 }
 
 impl Shared {
@@ -90,6 +120,7 @@ impl QuantizedType for Weights {
 
     /// Good for as long as the original, which is dropped in [`held_once`] alone, between two products.
     fn as_ptr(&self) -> *const u8 {
+        self.0.rearranged.fetch_add(1, Ordering::Relaxed);
         // Dangling but aligned for any block when the original is gone: an empty slice may point there.
         self.0.original().as_ref().map_or(std::ptr::NonNull::<u64>::dangling().as_ptr() as *const u8, |o| o.as_ptr())
     }

@@ -1,6 +1,6 @@
 //! Softmax over attention scores, under the causal mask and the sliding window.
 
-use crate::mask::{Mask, Masks};
+use super::mask::{Mask, Masks};
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use gogrid_model::exp;

@@ -3,10 +3,10 @@
 //! Nothing is allocated by the word of a manifest alone: its sizes are checked against the model's description, and a
 //! tensor's bytes against its entry, before anything is built from them.
 
+use super::convert::{dense, dtype, ggml};
+use super::linear::{Linear, Shared, Weight};
+use super::packed::held_once;
 use crate::LoadError;
-use crate::convert::{dense, dtype, ggml};
-use crate::linear::{Linear, Shared, Weight};
-use crate::packed::held_once;
 use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Tensor};
 use gogrid_model::tensors::{self, Role};

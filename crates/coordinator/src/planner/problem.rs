@@ -4,7 +4,7 @@ use super::{
     seat::{Needs, Role, Seat},
     speed::Speed,
 };
-use gogrid_model::{DeviceKind, Layers, Quant};
+use gogrid_model::{DeviceKind, FloatType, Layers};
 
 /// What a stage costs beside delay, computing and the wire: frames, threads that wake up, another batch to wait for.
 /// Peers measure 1 to 1.5 ms per stage between desktops; on loopback ours take 0.2 ms.
@@ -46,7 +46,7 @@ impl Kind {
         let bytes = |start, end| sizes.weights(Layers { start, end }) as f64;
         let ends = bytes(0, 0) + bytes(of, of);
         let layer_bytes = ((bytes(0, of) - ends) / of as f64).max(0.0);
-        let number = if kind == DeviceKind::Cpu && demand.quant(kind) == Quant::None { 4 } else { 2 };
+        let number = FloatType::of_activations(demand.quant(kind), kind).bytes();
         Self {
             kind,
             careful: Needs::of(&sizes, of, u64::max),

@@ -1,8 +1,6 @@
 //! config.json of Hugging Face transformers, versions 4 and 5.
 
-use super::{
-    Architecture, ConfigError, LayerAttention, LayerSpec, ModelConfig, Rope, RopeScaling, uniform_layers,
-};
+use super::{Architecture, ConfigError, LayerAttention, LayerSpec, ModelConfig, Rope, RopeScaling, uniform_layers};
 use serde_json::{Map, Value};
 
 const KNOWN: &str = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM";

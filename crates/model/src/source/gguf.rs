@@ -1,8 +1,8 @@
 //! GGUF files: description, tokenizer and chat template from the metadata, tensors under Hugging Face's names.
 
 use super::{Located, Source, SourceError, TextPlace};
-use crate::gguf::{Content, Value};
 use crate::config::uniform_layers;
+use crate::gguf::{Content, Value};
 use crate::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling, WeightType};
 use half::{bf16, f16};
 use std::collections::HashMap;
