@@ -7,7 +7,7 @@
 mod occupancy;
 mod uncut;
 
-pub(crate) use occupancy::{Kind, Weight};
+pub(crate) use occupancy::Kind;
 pub(crate) use uncut::{Uncut, UncutCount};
 
 use gogrid_compute::Threads;
