@@ -1,4 +1,4 @@
-//! What a stage asks of whatever computes it.
+//! What a stage asks of the back end that computes it.
 
 use crate::{ForwardError, Threads};
 use gogrid_model::{Input, Output, SessionKey, Span};
@@ -29,7 +29,7 @@ pub struct Unit {
     pub cost: f64,
 }
 
-/// What a pass carries from unit to unit: the back end's own, opaque to everybody else.
+/// What a pass carries from unit to unit: a type of the back end, opaque outside of it.
 pub(crate) type PassState = Box<dyn Any + Send>;
 
 /// What computes one stage, with the weights and the state of its sequences. The stage has checked every step before.
@@ -59,9 +59,9 @@ pub(crate) trait Backend: fmt::Debug + Send {
     /// Makes a step ready to be computed.
     fn begin(&self, spans: &[Span], input: Input<'_>) -> Result<PassState, ForwardError>;
 
-    /// Computes units of a step, by their places among [`Backend::units`]. Gives the output with the last of them; a
-    /// step without units gives it at once. Returns once the device has finished. What it writes counts for nothing
-    /// before the step is complete: the step may be dropped, or begin anew.
+    /// Computes the units of a step at these indices of [`Backend::units`], and returns once the device has finished.
+    /// Gives the output with the last unit; a step without units gives it at once. The step may be dropped before that,
+    /// and its spans computed again: until then nothing that it writes is used.
     fn advance(
         &mut self,
         spans: &[Span],

@@ -26,7 +26,7 @@ pub enum DeviceError {
     },
 }
 
-/// Whether this program was built with what the device needs. Does not look for the device.
+/// Checks that this program was built with what the device needs. Does not look for the device.
 ///
 /// # Errors
 /// [`DeviceError::NotBuilt`], which says what to build.

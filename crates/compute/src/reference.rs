@@ -195,7 +195,7 @@ impl Backend for Reference {
     }
 
     fn reuse(&mut self, from: SessionKey, to: SessionKey, _keep: usize) {
-        // What lies behind the kept tokens is written over.
+        // The next step overwrites the rows after the kept tokens.
         self.caches.rename(from, to);
     }
 
@@ -246,7 +246,7 @@ impl Backend for Reference {
 }
 
 impl Head {
-    /// Candidates behind the last token of the spans that want them. hidden `// (rows, hidden_size)`
+    /// Candidates after the last token of each span that wants them. hidden `// (rows, hidden_size)`
     fn candidates(&self, hidden: &Tensor, spans: &[Span], norm_eps: f32) -> candle_core::Result<Vec<Candidates>> {
         let mut end = 0;
         let (mut wanted, mut requests) = (Vec::new(), Vec::new());

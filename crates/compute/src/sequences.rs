@@ -7,7 +7,7 @@ use gogrid_model::{SequenceSizes, SessionKey};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-/// A sequence that cannot be opened, or not go on as it is wanted.
+/// A sequence that cannot be opened or continued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// The session does not fit beside the others.
@@ -27,7 +27,7 @@ pub enum StateError {
     #[error("session {0} is not open")]
     Unknown(SessionKey),
     /// A session without tokens.
-    #[error("a session needs room for at least one token")]
+    #[error("a session needs at least one token")]
     Empty,
     /// The session could become longer than the model's context.
     #[error("a session of {capacity} tokens does not fit the context of {context} tokens")]
@@ -45,8 +45,8 @@ pub enum StateError {
         /// Tokens that it is to reach.
         wanted: usize,
     },
-    /// The state behind the asked position is not there: the tokens have to be computed again.
-    #[error("the session cannot go on behind token {asked}, but from {} to {}", available.start(), available.end())]
+    /// The state at the asked position is not held: its tokens have to be computed again.
+    #[error("the session cannot continue after {asked} tokens, only after {} to {}", available.start(), available.end())]
     NoSnapshot {
         /// Tokens that were to be kept.
         asked: usize,

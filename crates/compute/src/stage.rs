@@ -29,7 +29,7 @@ pub struct StageOptions {
     pub device: DeviceSpec,
     /// The most bytes that sequences may reserve.
     pub kv_budget: u64,
-    /// The most tokens of one sequence in a step. A windowed cache has room for as many beside its window.
+    /// The most tokens of one sequence in a step. A windowed cache holds them beside its window.
     pub chunk: usize,
     /// The type of the activations that the stage puts out.
     pub activations: FloatType,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most layers of a model: far above any dense model (the largest have about 130), and few enough to list.
 const MAX_LAYERS: usize = 4096;
-/// The most elements of one dimension (hidden size, feed-forward size, heads × head size): sizes that are products of
-/// two of these fit 64 bits with room.
+/// The most elements of one dimension (hidden size, feed-forward size, heads × head size): products of two of
+/// these fit 64 bits.
 const MAX_WIDTH: usize = 1 << 20;
 /// The most token ids of a vocabulary.
 const MAX_VOCABULARY: usize = 1 << 24;

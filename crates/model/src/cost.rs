@@ -1,5 +1,5 @@
-//! What one layer takes, whoever computes it: parameters, bytes and operations. The manifest, the planner and the pacer
-//! all count with these figures.
+//! What one layer takes on any back end: parameters, bytes and operations. The manifest, the planner and the pacer count
+//! with these figures.
 
 use crate::tensors::{self, Matrix};
 use crate::{FloatType, ModelConfig, WeightType};

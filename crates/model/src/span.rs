@@ -19,7 +19,7 @@ impl fmt::Display for SessionKey {
 pub struct Span {
     /// The session.
     pub session: SessionKey,
-    /// The position of the first token in its sequence: as many as are cached.
+    /// The position of the first token in its sequence: the number of tokens that the session has taken in.
     pub position: usize,
     /// Tokens.
     pub tokens: usize,
@@ -39,7 +39,7 @@ pub enum Input<'a> {
 /// What a step puts out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// The residual stream behind the stage's layers: one row per token.
+    /// The residual stream after the stage's layers: one row per token.
     Hidden(Activations),
     /// From a stage with the head: the candidates of each span that wanted them, in the order of the spans.
     Candidates(Vec<Candidates>),

@@ -2,8 +2,8 @@
 
 use crate::{FloatType, LayerAttention, ModelConfig};
 
-/// A windowed cache has room for this many tokens beside its window at least: a decoding sequence moves its window once
-/// in so many steps.
+/// A windowed cache holds at least this many tokens beside its window: a decoding sequence copies its window to the
+/// front of the buffer once in as many steps.
 const WINDOW_SLACK: usize = 64;
 
 /// What a layer keeps of each sequence.

@@ -30,7 +30,7 @@ impl Block {
         })
     }
 
-    /// The residual stream behind the attention: `// (rows, hidden) → (rows, hidden)`
+    /// The residual stream after the attention: `// (rows, hidden) → (rows, hidden)`
     pub(crate) fn attend(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let normed = rms_norm(hidden, &self.attention_norm, self.norm_eps)?;
         hidden + self.attention.forward(&normed, step)?
@@ -41,7 +41,7 @@ impl Block {
         self.mlp.up(&rms_norm(hidden, &self.mlp_norm, self.norm_eps)?)
     }
 
-    /// The residual stream behind the layer: `// (rows, hidden) + (rows, ffn) → (rows, hidden)`
+    /// The residual stream after the layer: `// (rows, hidden) + (rows, ffn) → (rows, hidden)`
     pub(crate) fn down(&self, hidden: &Tensor, gated: &Tensor) -> Result<Tensor> {
         hidden + self.mlp.down(gated)?
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 /// Tokens that a session's first buffers hold: a short question and its answer.
 const FIRST_TOKENS: usize = 128;
-/// Buffers are multiples of so many tokens.
+/// Buffers hold a multiple of this many tokens.
 const BLOCK_TOKENS: usize = 64;
 
 /// What the buffers of one layer look like.
@@ -101,8 +101,8 @@ impl Caches {
     /// all that the first of the tokens sees and of the tokens themselves, as views of the buffers, with the position
     /// of the first.
     ///
-    /// Tokens before the first token's window may be let go, whether the step is completed or not: no step that begins
-    /// at `position` needs them.
+    /// Tokens before the window of the first new token may be dropped, even if the step is never completed: no step that
+    /// begins at `position` needs them.
     pub(super) fn append(
         &mut self,
         session: SessionKey,
@@ -139,7 +139,7 @@ impl LayerCache {
         Ok((view(&buffers.0, keys)?, view(&buffers.1, values)?))
     }
 
-    /// Lets tokens before `first` go, and keeps those up to `position`, in buffers for tokens up to `end`.
+    /// Drops the tokens before `first` and keeps those up to `position`, in buffers that hold tokens up to `end`.
     fn move_to(&mut self, first: usize, position: usize, end: usize, shape: &CacheShape) -> Result<()> {
         let Some((keys, values)) = self.buffers.take() else { candle_core::bail!("the step is longer than the cache") };
         let (skipped, kept) = (first - self.start, position - first);
@@ -156,7 +156,7 @@ impl LayerCache {
         Ok(())
     }
 
-    /// The buffers, with room for `needed` tokens.
+    /// The buffers, of at least `needed` tokens.
     fn grown(&mut self, needed: usize, shape: &CacheShape) -> Result<&(Tensor, Tensor)> {
         let held = match &self.buffers {
             Some((keys, _)) => keys.dim(1)?,

@@ -2,8 +2,8 @@
 //!
 //! On a CPU candle computes with rearranged copies of quantized matrices. Which ones depends on the processor: with
 //! AVX-512 q8_0 matrices get one, with matrix instructions (AMX) q4k matrices get a second. Instead of asking the
-//! processor and repeating candle's conditions, small matrices are multiplied once, and how often their bytes are read
-//! to be rearranged is counted.
+//! processor and repeating candle's conditions, this multiplies small matrices once and counts how often candle reads
+//! their bytes to rearrange them.
 
 use super::packed::{FIRST_PRODUCTS, watched};
 use candle_core::quantized::{QMatMul, QTensor};

@@ -1,5 +1,5 @@
 //! Quantized weights that are in memory once. On x86 candle computes with a rearranged copy of some types, made at the
-//! first product, and keeps the original beside it although nothing reads it any more. Here the first products are made
+//! first product, and keeps the original although nothing reads it again. Here the first products are made
 //! while loading, and the original is dropped if candle took copies for them.
 
 use super::convert::ggml;
@@ -113,7 +113,7 @@ impl QuantizedType for Weights {
         self.compute(|original| original.dequantize(elem_count))
     }
 
-    /// None once the original is gone, so that nobody reads behind [`as_ptr`](Self::as_ptr) then.
+    /// 0 once the original is dropped, so that no reader goes past [`as_ptr`](Self::as_ptr).
     fn storage_size_in_bytes(&self) -> usize {
         if self.0.original().is_some() { self.0.size } else { 0 }
     }

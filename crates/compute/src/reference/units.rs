@@ -1,9 +1,9 @@
 //! Into which units a step is cut, and what each is expected to take.
 //!
-//! Costs are multiplications that the device could do in the time. A matrix costs its way through memory, or its
-//! products where a step has rows enough to be bound by them. Attention costs more the further its rows look back: what
-//! a unit takes is learned in seconds, while a prompt goes through in a tenth of one, each piece heavier than the one
-//! before.
+//! A cost is the number of multiplications that the device could do in the same time. A matrix costs the reading of its
+//! bytes or the products of its rows, whichever is more. Attention costs more the more tokens its rows see. That matters
+//! because a unit's time is learned over seconds, while a prompt takes a tenth of one and each of its chunks sees more
+//! tokens than the last.
 
 use crate::backend::{Unit, UnitKind};
 use gogrid_model::{DeviceKind, Footprint, LayerCost, LayerSpec, Layers, Manifest, Quant, Span, TensorEntry};
@@ -15,7 +15,7 @@ const GPU_PRODUCTS_A_BYTE: f64 = 100.0;
 const CPU_PRODUCTS_A_BYTE: f64 = 8.0;
 /// Bytes that are moved for a score, of 16 bits: it is written, scaled, masked, made a weight, and read.
 const BYTES_A_SCORE: f64 = 16.0;
-/// Up to this many rows the weights' way through memory takes most of the time, wherever the rows look.
+/// Up to this many rows the reading of weights takes most of the time, however many tokens the rows see.
 const FEW_ROWS: usize = 8;
 
 /// A unit of a layer.

@@ -66,7 +66,7 @@ pub enum ForwardError {
         /// Tokens that are cached.
         cached: usize,
     },
-    /// A span is longer than the stage has room for beside its windows.
+    /// A span is longer than the tokens that windowed caches hold beside their window.
     #[error("session {session} has a span of {tokens} tokens, at most {most} fit a step")]
     LongSpan {
         /// The session.

@@ -1,6 +1,5 @@
-//! How a description is written in manifests. Models whose layers are alike, but for first layers without a window,
-//! keep the form that manifests have had from the start: workers of the last version read it, and a published model
-//! keeps its hash.
+//! How a description is written in manifests. A model whose layers are alike, except that the first ones may have no
+//! window, is written in the form of the first version: older workers read it, and a published model keeps its hash.
 
 use super::{Architecture, ConfigError, LayerAttention, LayerSpec, ModelConfig, Rope, uniform_layers};
 use serde::{Deserialize, Serialize};
