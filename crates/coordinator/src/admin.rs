@@ -153,7 +153,7 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         return Err(AdminError::Range { field: "--name", value: format!("{name:?}"), range });
     }
     let source = Source::open(&path)?;
-    let layers = source.config().layers;
+    let layers = source.config().layers.len();
     if !(1..=layers).contains(&model.stages) {
         let range = format!("1 to {layers}, the model's layers");
         return Err(AdminError::Range { field: "--stages", value: model.stages.to_string(), range });

@@ -17,7 +17,7 @@ use gogrid_model::Quant;
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
     control::{
-        Beat, Hello, RetainedSession, Lends, Peer, Refusal, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
+        Beat, Hello, Lends, Peer, Refusal, RetainedSession, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
         Welcome,
     },
     hello::{Capabilities, feature},

@@ -11,7 +11,7 @@ use crate::{
     self_test,
 };
 use gogrid_limits::Ledger;
-use gogrid_panel_api::{Contribution, LeverState, Machine, RequestError, Request, Response, Stage, Status, Usage};
+use gogrid_panel_api::{Contribution, LeverState, Machine, Request, RequestError, Response, Stage, Status, Usage};
 use gogrid_probe::{Lever, Outcome};
 use std::{
     sync::{Arc, atomic::Ordering},

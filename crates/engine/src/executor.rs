@@ -21,8 +21,9 @@ use crate::{
 };
 use gather::Ready;
 use gauge::Slice;
+use gogrid_compute::Stage;
 use gogrid_limits::{Ledger, Release, Reservation, plan_shrink};
-use gogrid_model::{Layers, Quant, Stage, TensorHash};
+use gogrid_model::{Layers, Quant, TensorHash};
 use gogrid_wire::{
     Epoch, SessionId,
     control::{RetainedSession, SessionError, StageSpec},

@@ -145,7 +145,10 @@ impl Lender {
     pub(crate) async fn order(&self, order: Order) -> Result<(), RequestError> {
         let (reply, answer) = oneshot::channel();
         if self.orders.try_send((order, Some(reply))).is_err() {
-            return Err(RequestError::new(None, "the worker has too many orders to carry out, or is ending; try again"));
+            return Err(RequestError::new(
+                None,
+                "the worker has too many orders to carry out, or is ending; try again",
+            ));
         }
         answer.await.unwrap_or_else(|_| Err(RequestError::new(None, "the worker is ending")))
     }

@@ -6,10 +6,11 @@ use crate::{
     pace::{Paced, Uncut},
     weights::{FetchError, Mirrors, WeightCache},
 };
+use gogrid_compute::{LoadError, Runtime, Stage, StageOptions, footprint};
 use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
 use gogrid_model::{
-    DeviceKind, DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, ModelConfig, Quant, QuantError,
-    Stage, StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
+    DeviceKind, DeviceSpec, FloatType, Footprint, Layers, Manifest, ManifestError, ModelConfig, Quant, QuantError,
+    TensorEntry, TensorError, TensorHash, TensorSource,
 };
 use gogrid_wire::control::StageSpec;
 use std::{borrow::Cow, cell::RefCell, io, sync::Arc, thread};
@@ -47,7 +48,7 @@ pub(crate) struct Loader {
     pub(crate) ledger: Ledger,
     pub(crate) paced: Paced,
     /// What the device's runtime takes, held for as long as the worker runs.
-    pub(crate) _runtime: Arc<Option<Reservation>>,
+    pub(crate) _runtime: Arc<Option<(Runtime, Reservation)>>,
 }
 
 /// The fewest rows of a batch that a stage is loaded for.
@@ -69,7 +70,8 @@ impl Loader {
             "auto" => manifest.default_quant(self.device.kind()),
             name => name.parse::<Quant>()?,
         };
-        let weights = manifest.stage_bytes(layers, quant, self.device.kind());
+        let footprint = footprint(self.device.kind());
+        let weights = footprint.weight_bytes(&manifest, layers, quant);
         let needed = weights.saturating_add(spec.kv_budget);
         let lent = lent(&self.ledger.usage());
         if needed > lent {
@@ -81,14 +83,11 @@ impl Loader {
             return Ok(installed);
         }
         self.cache.fetch(&manifest, mirrors).await?;
-        let activations = match (quant, self.device) {
-            (Quant::None, DeviceSpec::Cpu) => FloatType::F32,
-            (Quant::None, _) => FloatType::Bf16,
-            _ => FloatType::F16,
-        };
-        let options = StageOptions { quant, device: self.device, kv_budget: spec.kv_budget, activations };
+        let activations = FloatType::of_activations(quant, self.device.kind());
+        let (kv_budget, chunk) = (spec.kv_budget, spec.prefill_chunk as usize);
+        let options = StageOptions { quant, device: self.device, kv_budget, chunk, activations };
         let weights = self.ledger.reserve(Account::Weights, weights)?;
-        let (workspace, rows) = self.workspace(&manifest.config, spec.prefill_chunk as usize)?;
+        let (workspace, rows) = self.workspace(&manifest.config, &footprint, chunk)?;
         let (cache, paced) = (self.cache.clone(), self.paced.clone());
         let stage = on_thread("load", move |over| {
             let source = PacedSource { source: &cache, paced: &paced, over, making: RefCell::default() };
@@ -102,11 +101,15 @@ impl Loader {
 
     /// Memory for the intermediate results of a step, and the rows that it is enough for: as many as are asked for and
     /// fit, at least [`FEWEST_ROWS`].
-    fn workspace(&self, config: &ModelConfig, chunk: usize) -> Result<(Reservation, usize), OverLimit> {
-        let kind = self.device.kind();
+    fn workspace(
+        &self,
+        config: &ModelConfig,
+        footprint: &Footprint,
+        chunk: usize,
+    ) -> Result<(Reservation, usize), OverLimit> {
         let mut rows = chunk.max(FEWEST_ROWS) + crate::scheduler::MAX_BATCH;
         loop {
-            match self.ledger.reserve(Account::Workspace, config.workspace_bytes(rows, kind)) {
+            match self.ledger.reserve(Account::Workspace, footprint.workspace_bytes(config, rows)) {
                 Ok(reserved) => return Ok((reserved, rows)),
                 Err(error) if rows <= FEWEST_ROWS => return Err(error),
                 Err(_) => rows = (rows / 2).max(FEWEST_ROWS),

@@ -7,11 +7,11 @@
 mod occupancy;
 mod uncut;
 
-pub(crate) use occupancy::{Kind, Weight};
+pub(crate) use occupancy::Kind;
 pub(crate) use uncut::{Uncut, UncutCount};
 
+use gogrid_compute::Threads;
 use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Sample, Share, Signal};
-use gogrid_model::Threads;
 use gogrid_probe::process_cpu_time;
 use occupancy::Occupancy;
 use std::{

@@ -39,7 +39,8 @@ pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> 
     if executor.work().is_busy() {
         return Err(RequestError::new(None, "a model computes now: try again when there are no answers under way"));
     }
-    let load = Load::start(paced).map_err(|error| RequestError::new(None, format!("no thread can be started: {error}")))?;
+    let load =
+        Load::start(paced).map_err(|error| RequestError::new(None, format!("no thread can be started: {error}")))?;
     tokio::time::sleep(WARM_UP).await;
     let allowed_before = lender.view().state().allowance.cpu;
     let (began, used) = (Instant::now(), process_cpu_time());

@@ -13,9 +13,10 @@ use crate::{
     slices::{PLANNED, WHOLE},
     weights::WeightCache,
 };
-use gogrid_limits::{Account, Ledger, LimitsError, Machine, OverLimit, Policy, Preset, Sample, Totals};
+use gogrid_compute::{DeviceError, Runtime, check_built};
+use gogrid_limits::{Account, Gpu, Ledger, LimitsError, Machine, OverLimit, Policy, Preset, Sample, Totals};
 use gogrid_link::{Protocol, Transport};
-use gogrid_model::{DeviceError, DeviceKind, DeviceSpec};
+use gogrid_model::{DeviceKind, DeviceSpec};
 use gogrid_probe::{Probe, Watch};
 use gogrid_wire::JoinCode;
 use std::{io, path::PathBuf, sync::Arc};
@@ -112,7 +113,7 @@ pub enum WorkerState {
     Ready,
 }
 
-/// What a GPU's driver and libraries take beside everything that is asked for, in bytes: a CUDA context with cuBLAS.
+/// What a GPU's driver and libraries take, in bytes, where the machine does not show it: a CUDA context with cuBLAS.
 const GPU_RUNTIME: u64 = 600 << 20;
 
 /// A worker, ready to run.
@@ -140,7 +141,7 @@ impl Worker {
     /// When the machine is refused, cannot be set up, or its computing thread panics.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let Self { transport, options, probe, state } = self;
-        options.device.check_built()?;
+        check_built(options.device)?;
         let (lost, failures) = mpsc::channel(FAILURES);
         let record = Record::open(&options.data);
         let LentDevice { lender, loader, machine } = lend(&options, probe, lost, record.clone())?;
@@ -235,6 +236,7 @@ fn lend(
     if let Some(bytes) = options.memory {
         settings.set(if gpu { "gpu-memory" } else { "memory" }, &format!("{bytes}B"))?;
     }
+    let runtime = if gpu { Some(start_runtime(device, &sample, probe.as_mut())?) } else { None };
     let cache = WeightCache::open(&options.data.join("weights"))?;
     let (paced, ledger) = (Paced::new(gpu), Ledger::new(0));
     let planned = if options.whole_batches { WHOLE } else { PLANNED };
@@ -252,7 +254,10 @@ fn lend(
         long_pause: LONG_PAUSE,
     };
     let lender = Lender::start(parts)?;
-    let runtime = if gpu { Some(ledger.reserve(Account::Runtime, GPU_RUNTIME)?) } else { None };
+    let runtime = match runtime {
+        Some((runtime, bytes)) => Some((runtime, ledger.reserve(Account::Runtime, bytes)?)),
+        None => None,
+    };
     let loader = Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(runtime) };
     let machine = gogrid_panel_api::Machine {
         cores: machine.cores,
@@ -262,6 +267,24 @@ fn lend(
         disk: totals.disk,
     };
     Ok(LentDevice { lender, loader, machine })
+}
+
+/// Starts a GPU's driver, and says what it and its libraries take of the memory before anything is loaded: what this
+/// process has on the device, or what is used there more than before.
+fn start_runtime(device: DeviceSpec, before: &Sample, probe: &mut dyn Probe) -> Result<(Runtime, u64), WorkerError> {
+    let runtime = Runtime::start(device)?;
+    let after = probe.sample(&Watch { gpu: true, ..Watch::default() });
+    let seen = |sample: &Sample| sample.gpu.clone().and_then(|gpu| gpu.into_result().ok());
+    let bytes = runtime_bytes(seen(before).as_ref(), seen(&after).as_ref());
+    tracing::info!(%device, bytes, "the device's runtime is started");
+    Ok((runtime, bytes))
+}
+
+/// What the runtime takes, from what was seen of the device before it was started and after.
+fn runtime_bytes(before: Option<&Gpu>, after: Option<&Gpu>) -> u64 {
+    let own = after.and_then(|gpu| gpu.memory_own.known().copied());
+    let more = || Some(after?.memory_used.saturating_sub(before?.memory_used));
+    own.or_else(more).filter(|bytes| *bytes > 0).unwrap_or(GPU_RUNTIME)
 }
 
 fn name_of(device: DeviceSpec) -> Option<String> {
@@ -302,5 +325,33 @@ async fn accept(transport: Arc<dyn Transport>, inbound: Inbound, executor: Execu
             continue;
         }
         links.spawn(links::serve_inbound(link, inbound.clone(), executor.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gogrid_limits::{Load, Signal};
+
+    fn gpu(used: u64, own: Option<u64>) -> Gpu {
+        Gpu {
+            load: Signal::Known(Load { total: 0.0, own: 0.0 }),
+            memory_total: 8 << 30,
+            memory_used: used,
+            memory_own: own.map_or_else(|| Signal::unknown("not told"), Signal::Known),
+            celsius: Signal::unknown("not looked at"),
+            watts: Signal::unknown("not looked at"),
+            shared: None,
+        }
+    }
+
+    #[test]
+    fn a_runtime_takes_what_the_device_shows_of_it() {
+        let before = gpu(1 << 30, None);
+        assert_eq!(runtime_bytes(Some(&before), Some(&gpu(3 << 30, Some(300 << 20)))), 300 << 20);
+        assert_eq!(runtime_bytes(Some(&before), Some(&gpu((1 << 30) + 500, None))), 500);
+        for after in [None, Some(gpu(1 << 20, None)), Some(gpu(1 << 30, Some(0)))] {
+            assert_eq!(runtime_bytes(Some(&before), after.as_ref()), GPU_RUNTIME);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The residual stream between stages, as plain bytes.
 
+use crate::{DeviceKind, Quant};
 use bytemuck::{allocation::pod_collect_to_vec, cast_slice};
-use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use half::{bf16, f16, slice::HalfFloatSliceExt, vec::HalfFloatVecExt};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,19 +26,22 @@ pub enum FloatType {
 }
 
 impl FloatType {
+    /// The type of the activations that a stage puts out, the one place where it is decided. Quantized weights are less
+    /// exact than f16, so f16 it is. Weights that stay as they come keep the range that they were trained with: bf16
+    /// from a GPU; and f32 from a CPU, which computes in it.
+    pub fn of_activations(quant: Quant, device: DeviceKind) -> Self {
+        match (quant, device) {
+            (Quant::None, DeviceKind::Cpu) => FloatType::F32,
+            (Quant::None, _) => FloatType::Bf16,
+            _ => FloatType::F16,
+        }
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {
             FloatType::F32 => 4,
             FloatType::F16 | FloatType::Bf16 => 2,
-        }
-    }
-
-    pub(crate) fn dtype(self) -> DType {
-        match self {
-            FloatType::F32 => DType::F32,
-            FloatType::F16 => DType::F16,
-            FloatType::Bf16 => DType::BF16,
         }
     }
 }
@@ -120,23 +123,6 @@ impl Activations {
         };
         Activations { dtype, rows, width, data }
     }
-
-    /// The tensor `// (rows, width)` on a device, in the type that the stage computes in.
-    pub(crate) fn to_tensor(&self, device: &Device, dtype: DType) -> candle_core::Result<Tensor> {
-        Tensor::from_vec(self.to_f32(), (self.rows, self.width), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
-    }
-
-    /// From a tensor `// (rows, width)`.
-    pub(crate) fn from_tensor(tensor: &Tensor, wanted: FloatType) -> candle_core::Result<Self> {
-        let (_, width) = tensor.dims2()?;
-        let host = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
-        let (storage, layout) = host.storage_and_layout();
-        let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
-            candle_core::bail!("activations did not come to the host");
-        };
-        let start = layout.start_offset();
-        Ok(Activations::from_f32(&values[start..start + host.elem_count()], width, wanted))
-    }
 }
 
 #[cfg(test)]
@@ -151,8 +137,6 @@ mod tests {
             assert_eq!((activations.dtype, activations.rows, activations.width), (dtype, 2, 3));
             activations.validate().unwrap();
             assert_eq!(activations.to_f32(), values);
-            let tensor = activations.to_tensor(&Device::Cpu, DType::F32).unwrap();
-            assert_eq!(Activations::from_tensor(&tensor, dtype).unwrap(), activations);
         }
     }
 

@@ -1,15 +1,17 @@
 //! What a transformer looks like: one description for Llama, Mistral, Qwen2 and Qwen3, whose differences are fields.
 
 mod hf;
+mod json;
+mod layer;
 
-use crate::attention::MAX_SCORES;
-use crate::{DeviceKind, FloatType};
+pub use layer::{FeedForward, LayerAttention, LayerSpec};
+
 use serde::{Deserialize, Serialize};
 
 /// The most layers of a model: far above any dense model (the largest have about 130), and few enough to list.
 const MAX_LAYERS: usize = 4096;
-/// The most elements of one dimension (hidden size, feed-forward size, heads × head size): sizes that are products of
-/// two of these fit 64 bits with room.
+/// The most elements of one dimension (hidden size, feed-forward size, heads × head size): products of two of
+/// these fit 64 bits.
 const MAX_WIDTH: usize = 1 << 20;
 /// The most token ids of a vocabulary.
 const MAX_VOCABULARY: usize = 1 << 24;
@@ -73,16 +75,14 @@ pub enum RopeScaling {
 
 /// The shape of a model and what belongs to its computation. Sizes are in elements unless they say otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "json::Written", into = "json::Written")]
 pub struct ModelConfig {
     /// The family.
     pub architecture: Architecture,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width of the feed-forward network.
-    pub intermediate_size: usize,
-    /// Transformer layers.
-    pub layers: usize,
+    /// Each layer.
+    pub layers: Vec<LayerSpec>,
     /// Query heads.
     pub heads: usize,
     /// Key and value heads; each serves `heads / kv_heads` query heads.
@@ -97,10 +97,6 @@ pub struct ModelConfig {
     pub norm_eps: f64,
     /// Position embedding.
     pub rope: Rope,
-    /// Tokens that a token sees, itself included; `None`: all before it.
-    pub sliding_window: Option<usize>,
-    /// The first layers, which see everything although there is a sliding window.
-    pub full_attention_layers: usize,
     /// Biases on q, k and v.
     pub qkv_bias: bool,
     /// A bias on the attention's output.
@@ -183,25 +179,6 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The most bytes that the intermediate results of one step of so many rows take on a device, f32 throughout:
-    /// residual stream and norms, projections, feed-forward rows, attention scores, logits of as many rows as are
-    /// decoded at once; and on a GPU one matrix that its kernels widen to 16 bits.
-    pub fn workspace_bytes(&self, rows: usize, device: DeviceKind) -> u64 {
-        const F32: u64 = 4;
-        let (rows, size) = (rows as u64, |size: usize| size as u64);
-        let heads = size(self.heads * self.head_dim) + 2 * size(self.kv_heads * self.head_dim);
-        let row = 6 * size(self.hidden_size) + 3 * heads + 4 * size(self.intermediate_size);
-        // Scores, and their copy behind the softmax.
-        let scores = 2 * size(self.heads).saturating_mul(size(self.context_length)).saturating_mul(rows);
-        let logits = rows.min(64) * size(self.vocab_size);
-        let widened = match device {
-            DeviceKind::Cpu => 0,
-            _ => size(self.hidden_size) * size(self.intermediate_size.max(self.vocab_size)) / 2,
-        };
-        let numbers = rows * row + scores.min(2 * MAX_SCORES as u64) + logits + widened;
-        numbers.saturating_mul(F32)
-    }
-
     /// Checks every field against its range and against the others. A description that passes has no size that
     /// overflows when multiplied.
     ///
@@ -220,8 +197,13 @@ impl ModelConfig {
             check(field, value.to_string(), value.is_finite() && value > 0.0, "a number above 0")
         };
         size("hidden_size", self.hidden_size, MAX_WIDTH)?;
-        size("intermediate_size", self.intermediate_size, MAX_WIDTH)?;
-        size("layers (num_hidden_layers)", self.layers, MAX_LAYERS)?;
+        size("layers (num_hidden_layers)", self.layers.len(), MAX_LAYERS)?;
+        for layer in &self.layers {
+            size("intermediate_size", layer.feed_forward.width(), MAX_WIDTH)?;
+            if let LayerAttention::Window(tokens) = layer.attention {
+                size("sliding_window", tokens, MAX_CONTEXT)?;
+            }
+        }
         size("heads (num_attention_heads)", self.heads, MAX_WIDTH)?;
         size("kv_heads (num_key_value_heads)", self.kv_heads, MAX_WIDTH)?;
         size("head_dim", self.head_dim, MAX_WIDTH)?;
@@ -258,9 +240,6 @@ impl ModelConfig {
                 factors.iter().try_for_each(|&factor| positive("rope.factors", factor))?;
             }
         }
-        if let Some(window) = self.sliding_window {
-            size("sliding_window", window, MAX_CONTEXT)?;
-        }
         let few = self.eos.len() <= MAX_EOS;
         check("eos", format!("{} tokens", self.eos.len()), few, &format!("at most {MAX_EOS} tokens"))?;
         for (field, token) in self.eos.iter().map(|eos| ("eos", eos)).chain(self.bos.iter().map(|bos| ("bos", bos))) {
@@ -270,23 +249,37 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// Bytes that one token of one session takes in the KV cache of this many layers.
-    pub fn kv_bytes_per_token(&self, layers: usize, dtype: FloatType) -> u64 {
-        2 * layers as u64 * self.kv_width() as u64 * dtype.bytes() as u64
-    }
-
     /// Width of q.
-    pub(crate) fn q_width(&self) -> usize {
+    pub fn q_width(&self) -> usize {
         self.heads * self.head_dim
     }
 
     /// Width of k, and of v.
-    pub(crate) fn kv_width(&self) -> usize {
+    pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
     }
 
-    /// The sliding window of a layer.
-    pub fn window(&self, layer: usize) -> Option<usize> {
-        self.sliding_window.filter(|_| layer >= self.full_attention_layers)
+    /// Inner width of the widest feed-forward network.
+    pub fn widest_feed_forward(&self) -> usize {
+        self.layers.iter().map(|layer| layer.feed_forward.width()).max().unwrap_or(0)
     }
+}
+
+/// Layers of one width, the first `full` of which see everything and the others `window` tokens. Refuses a number of
+/// layers that no model has, before they are listed.
+pub(crate) fn uniform_layers(
+    count: usize,
+    width: usize,
+    window: Option<usize>,
+    full: usize,
+) -> Result<Vec<LayerSpec>, ConfigError> {
+    if count > MAX_LAYERS {
+        return Err(ConfigError::invalid("layers (num_hidden_layers)", count, format!("1 to {MAX_LAYERS}")));
+    }
+    let attention = |layer: usize| match window {
+        Some(tokens) if layer >= full => LayerAttention::Window(tokens),
+        _ => LayerAttention::Full,
+    };
+    let feed_forward = FeedForward::Dense { width };
+    Ok((0..count).map(|layer| LayerSpec { attention: attention(layer), feed_forward }).collect())
 }

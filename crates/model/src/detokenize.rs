@@ -26,7 +26,7 @@ struct Decoding {
     byte_level: bool,
     /// `<0x0A>` is a byte.
     byte_fallback: bool,
-    /// What stands for what, such as `▁` for a space.
+    /// Replacements of strings, such as `▁` by a space.
     replace: Vec<(String, String)>,
     /// Up to this many of that character go at the start of the text.
     strip: Option<(char, usize)>,

@@ -3,7 +3,7 @@
 
 /// eˣ with a relative error below 2e-7; 0 below −87.3 and 1.65e38 above 88, where f32 ends.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     // x = n ln 2 + r with |r| ≤ ln 2 / 2; n is read off the low bits of a sum with 1.5 × 2²³. The polynomial for eʳ is
     // that of Cephes' expf (S. Moshier).
     const ROUND: f32 = 12_582_912.0;

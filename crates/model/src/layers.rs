@@ -42,7 +42,7 @@ impl Layers {
         Layers { start, end }
     }
 
-    /// All layers of a model of so many.
+    /// All of a model's `of` layers.
     pub fn all(of: usize) -> Self {
         Layers { start: 0, end: of }
     }
@@ -67,12 +67,12 @@ impl Layers {
         self.start == 0
     }
 
-    /// Whether the stage of a model of so many layers has the head.
+    /// Whether the stage has the head of a model of `of` layers.
     pub fn has_head(self, of: usize) -> bool {
         self.end == of
     }
 
-    /// Checks that a stage of a model of so many layers can have this range.
+    /// Checks that a stage of a model of `of` layers can have this range.
     ///
     /// # Errors
     /// The range is outside the model, backwards, or empty and at neither end.

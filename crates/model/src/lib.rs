@@ -1,47 +1,40 @@
-//! Transformer stages on candle: a model's description and files, its layers with their KV cache, and the way from
-//! logits to text. Synchronous; knows nothing of links or HTTP.
+//! What a model is: its description and files, the manifest of its tensors, what stages of it take in memory, its
+//! tokenizer and chat template, and the way from candidates to text. Synchronous; knows nothing of links, HTTP or the
+//! program that computes.
 
 mod activations;
-mod attention;
-mod block;
 mod candidates;
-mod compute_threads;
 mod config;
-mod decode;
+mod cost;
 mod detokenize;
 mod device;
 mod exp;
-mod kv;
+mod footprint;
+mod gguf;
 mod layers;
-mod linear;
 mod manifest;
-mod mask;
-mod mlp;
-mod packed;
-pub mod parity;
 mod quant;
-mod rope;
 mod sampler;
 mod sampling;
 mod sizes;
-mod softmax;
 mod source;
 mod span;
-mod stage;
+mod state;
 mod stop;
 mod template;
-mod tensors;
+pub mod tensors;
 mod text;
 mod weight_type;
-mod weights;
 
 pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
-pub use compute_threads::Threads;
-pub use config::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling};
+pub use config::{Architecture, ConfigError, FeedForward, LayerAttention, LayerSpec, ModelConfig, Rope, RopeScaling};
+pub use cost::LayerCost;
 pub use detokenize::Detokenizer;
-pub use device::{DeviceError, DeviceKind, DeviceSpec};
-pub use kv::KvError;
+pub use device::{DeviceKind, DeviceNameError, DeviceSpec};
+pub use exp::exp;
+pub use footprint::{Computes, CopyRule, Footprint, MAX_SCORES, held_type, tied_table_type};
+pub use gguf::{Content as GgufContent, Value as GgufValue};
 pub use layers::{Layers, LayersError};
 pub use manifest::{Manifest, ManifestError, TensorEntry, TensorHash, TensorHashError};
 pub use quant::{Quant, QuantError};
@@ -50,7 +43,7 @@ pub use sampling::{BAN, MAX_LOGIT_BIAS, SamplingError, SamplingParams};
 pub use sizes::StageSizes;
 pub use source::{Location, Source, SourceError, TensorError, TensorSource};
 pub use span::{Input, Output, SessionKey, Span};
-pub use stage::{ForwardError, LoadError, Pass, Stage, StageOptions, Unit};
+pub use state::{LayerState, SequenceSizes};
 pub use stop::{MAX_STOP_BYTES, MAX_STOPS, Scanned, StopScanner};
 pub use template::{ChatMessage, TemplateError};
 pub use text::{TextError, TextModel};

@@ -1,9 +1,8 @@
 //! The list of a model's tensors, with sizes and hashes: what the coordinator sends to workers, so that each fetches
 //! exactly the weights of its layers and can check them.
 
-use crate::packed;
 use crate::tensors::{self, Role};
-use crate::{ConfigError, DeviceKind, FloatType, Layers, LayersError, ModelConfig, Quant, WeightType};
+use crate::{ConfigError, DeviceKind, Layers, LayersError, ModelConfig, Quant, WeightType};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
@@ -136,7 +135,7 @@ impl Manifest {
     /// The manifest or the range is wrong, or a tensor of the stage is not listed.
     pub fn for_stage(&self, layers: Layers) -> Result<Manifest, ManifestError> {
         self.validate()?;
-        layers.validate(self.config.layers)?;
+        layers.validate(self.config.layers.len())?;
         let listed: HashMap<&str, &TensorEntry> =
             self.tensors.iter().map(|entry| (entry.name.as_str(), entry)).collect();
         let take = |expected: tensors::Expected| match listed.get(expected.name.as_str()) {
@@ -157,34 +156,6 @@ impl Manifest {
         self.tensors.iter().fold(0, |sum, entry| sum.saturating_add(entry.bytes))
     }
 
-    /// The floating-point type in which a stage computes and holds its KV cache. On a CPU f32. On a GPU that of the
-    /// weights, but f32 where they are quantized, because candle's quantized products take it on every GPU.
-    pub fn compute_type(&self, layers: Layers, quant: Quant, device: DeviceKind) -> FloatType {
-        if device == DeviceKind::Cpu {
-            return FloatType::F32;
-        }
-        let mut found = None;
-        for (entry, role) in self.stage_tensors(layers) {
-            match computes_in(entry, role, quant) {
-                None => {}
-                Some(dtype) if dtype != FloatType::F32 && found.is_none_or(|found| found == dtype) => {
-                    found = Some(dtype);
-                }
-                Some(_) => return FloatType::F32,
-            }
-        }
-        found.unwrap_or(FloatType::F32)
-    }
-
-    /// Bytes that the weights of a stage will take in memory, candle's rearranged copies included. Needs a manifest that [`Manifest::validate`] accepts;
-    /// tensors that are not listed count nothing.
-    pub fn stage_bytes(&self, layers: Layers, quant: Quant, device: DeviceKind) -> u64 {
-        let compute = self.compute_type(layers, quant, device);
-        let tied = self.config.tied_embeddings && layers.has_embedding() && layers.has_head(self.config.layers);
-        let bytes = |(entry, role)| held_bytes(entry, role, quant, compute, device, tied);
-        self.stage_tensors(layers).map(bytes).fold(0, u64::saturating_add)
-    }
-
     /// The weight type to take when the operator names none: on a CPU q8_0 for weights that come in 16 bits, because
     /// a CPU computes with those at a third of the speed; else none.
     pub fn default_quant(&self, device: DeviceKind) -> Quant {
@@ -197,85 +168,11 @@ impl Manifest {
     }
 
     /// The listed tensors of a stage with what they are for.
-    fn stage_tensors(&self, layers: Layers) -> impl Iterator<Item = (&TensorEntry, Role)> {
+    pub(crate) fn stage_tensors(&self, layers: Layers) -> impl Iterator<Item = (&TensorEntry, Role)> {
         let wanted: HashMap<String, Role> =
             tensors::of_stage(&self.config, layers).into_iter().map(|tensor| (tensor.name, tensor.role)).collect();
         self.tensors.iter().filter_map(move |entry| Some((entry, *wanted.get(&entry.name)?)))
     }
-}
-
-/// The floating-point type in which a GPU would compute if it had this tensor alone; `None` for vectors, which are held
-/// in whatever type the matrices ask for.
-pub(crate) fn computes_in(entry: &TensorEntry, role: Role, quant: Quant) -> Option<FloatType> {
-    let held = match role {
-        Role::Matrix | Role::Head => quant.resolve(entry.dtype, row(entry)),
-        Role::Embedding => entry.dtype,
-        Role::Vector => return None,
-    };
-    Some(match held {
-        WeightType::F16 => FloatType::F16,
-        WeightType::Bf16 => FloatType::Bf16,
-        _ => FloatType::F32,
-    })
-}
-
-/// Bytes that a tensor takes in memory in a stage that computes in `compute`. `tied`: it is the embedding of a stage
-/// whose head is the same table.
-pub(crate) fn held_bytes(
-    entry: &TensorEntry,
-    role: Role,
-    quant: Quant,
-    compute: FloatType,
-    device: DeviceKind,
-    tied: bool,
-) -> u64 {
-    let of = |dtype: WeightType| dtype.bytes_of(&entry.shape).unwrap_or(u64::MAX);
-    let copy = |held: WeightType| packed::copy_bytes(held, &entry.shape).filter(|_| device == DeviceKind::Cpu);
-    // What a matrix takes that is only there for products.
-    let product = |held: WeightType| match copy(held) {
-        Some(copy) if packed::copies_suffice(held) => copy,
-        Some(copy) => of(held).saturating_add(copy),
-        None => of(held),
-    };
-    match role {
-        Role::Embedding if tied => {
-            let head = held_type(Role::Head, entry, quant, compute);
-            let table = tied_table_type(entry, quant, compute);
-            let head = if table == head { copy(head).unwrap_or(0) } else { product(head) };
-            of(table).saturating_add(head)
-        }
-        Role::Matrix | Role::Head => product(held_type(role, entry, quant, compute)),
-        Role::Embedding | Role::Vector => of(held_type(role, entry, quant, compute)),
-    }
-}
-
-/// Elements of a row.
-fn row(entry: &TensorEntry) -> usize {
-    entry.shape.last().copied().unwrap_or(0)
-}
-
-/// The type in which a stage that computes in `compute` holds a tensor.
-pub(crate) fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatType) -> WeightType {
-    let plain = match compute {
-        FloatType::F32 => WeightType::F32,
-        FloatType::F16 => WeightType::F16,
-        FloatType::Bf16 => WeightType::Bf16,
-    };
-    match role {
-        Role::Embedding => entry.dtype,
-        Role::Vector => plain,
-        Role::Matrix | Role::Head => match quant.resolve(entry.dtype, row(entry)) {
-            quantized if quantized.is_quantized() => quantized,
-            _ => plain,
-        },
-    }
-}
-
-/// The type of the embedding table in a stage whose head is tied to it. The head computes with the table itself, unless
-/// it is quantized while loading: then each has a copy of its own.
-pub(crate) fn tied_table_type(table: &TensorEntry, quant: Quant, compute: FloatType) -> WeightType {
-    let head = held_type(Role::Head, table, quant, compute);
-    if head.is_quantized() { table.dtype } else { head }
 }
 
 impl TensorEntry {

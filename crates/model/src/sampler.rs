@@ -4,7 +4,7 @@
 //! Min-p and top-p see the distribution as it is then, renormalized over what was kept. Reported log-probabilities are
 //! the model's own, before all of that.
 //!
-//! **Greedy is exact**: [`Sampler::request`] asks for so many candidates that the adjusted maximum over the whole
+//! **Greedy is exact**: [`Sampler::request`] asks for enough candidates that the adjusted maximum over the whole
 //! vocabulary is among them. A token that nothing raises can only be beaten by the tokens that rank above it; of these
 //! at most as many fall as penalties and bias push down, so one more than those is enough, and whatever is pushed up is
 //! asked for by id. **Sampling** is over the [`SAMPLED_CANDIDATES`] most likely tokens after penalties and bias, exact

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The most tokens that one request may bias: as many as a list that a person or a script writes, and few beside
+/// The most tokens that one request may bias: enough for a list that a person or a script writes, and few beside
 /// the candidates of one token.
 pub const MAX_LOGIT_BIAS: usize = 1024;
 

@@ -1,20 +1,20 @@
 //! What every possible stage of a model takes, in constant time each: a planner asks for thousands of ranges, and
-//! [`Manifest::stage_bytes`] lists tensors by name for each.
+//! [`Footprint::weight_bytes`] lists tensors by name for each.
 //!
 //! A stage's bytes are a sum over its tensors once the type is known in which it computes, so that sums over the first
 //! layers, one for each type, answer every range by a difference.
 
-use crate::manifest::{computes_in, held_bytes};
+use crate::footprint::computes_in;
 use crate::tensors::{self, Role};
-use crate::{DeviceKind, FloatType, Layers, Manifest, Quant, TensorEntry};
+use crate::{Computes, FloatType, Footprint, Layers, Manifest, Quant, TensorEntry};
 use std::collections::HashMap;
 
 const TYPES: [FloatType; 3] = [FloatType::F32, FloatType::F16, FloatType::Bf16];
 
-/// The sizes of all stages of one model on one kind of device with one weight type.
+/// The sizes of all stages of one model on one back end with one weight type.
 #[derive(Debug, Clone)]
 pub struct StageSizes {
-    device: DeviceKind,
+    computes: Computes,
     /// Up to each layer, without embedding and head.
     up_to: Vec<Part>,
     embedding: Part,
@@ -60,12 +60,12 @@ impl Part {
 
 impl StageSizes {
     /// Reads the sizes off a manifest that [`Manifest::validate`] accepts.
-    pub fn new(manifest: &Manifest, quant: Quant, device: DeviceKind) -> Self {
-        let (config, of) = (&manifest.config, manifest.config.layers);
+    pub fn new(manifest: &Manifest, quant: Quant, footprint: &Footprint) -> Self {
+        let (config, of) = (&manifest.config, manifest.config.layers.len());
         let listed: HashMap<&str, &TensorEntry> =
             manifest.tensors.iter().map(|entry| (entry.name.as_str(), entry)).collect();
         let part = |entry: &TensorEntry, role: Role, tied: bool| Part {
-            bytes: TYPES.map(|compute| held_bytes(entry, role, quant, compute, device, tied)),
+            bytes: TYPES.map(|compute| footprint.tensor_bytes(entry, role, quant, compute, tied)),
             asks: TYPES.map(|dtype| u32::from(computes_in(entry, role, quant) == Some(dtype))),
         };
         let sum = |layers: Layers, wanted: &dyn Fn(&tensors::Expected) -> bool, tied: bool| {
@@ -83,10 +83,16 @@ impl StageSizes {
         }
         let tied = config.tied_embeddings.then(|| sum(Layers::all(of), &ends, true));
         let (embedding, head) = (Layers::new(0, 0), Layers::new(of, of));
-        StageSizes { device, up_to, embedding: sum(embedding, &ends, false), head: sum(head, &ends, false), tied }
+        StageSizes {
+            computes: footprint.computes,
+            up_to,
+            embedding: sum(embedding, &ends, false),
+            head: sum(head, &ends, false),
+            tied,
+        }
     }
 
-    /// As of [`Manifest::stage_bytes`].
+    /// As of [`Footprint::weight_bytes`].
     ///
     /// # Panics
     /// When the range is not of this model.
@@ -95,7 +101,7 @@ impl StageSizes {
         part.bytes[self.computes(&part)]
     }
 
-    /// As of [`Manifest::compute_type`].
+    /// As of [`Footprint::compute_type`].
     ///
     /// # Panics
     /// When the range is not of this model.
@@ -104,7 +110,7 @@ impl StageSizes {
     }
 
     fn computes(&self, part: &Part) -> usize {
-        if self.device == DeviceKind::Cpu { 0 } else { part.computes() }
+        if self.computes == Computes::F32 { 0 } else { part.computes() }
     }
 
     fn part(&self, layers: Layers) -> Part {
@@ -124,7 +130,7 @@ impl StageSizes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ModelConfig, TensorHash, WeightType};
+    use crate::{DeviceKind, ModelConfig, TensorHash, WeightType};
     use proptest::prelude::*;
 
     /// A model of 5 layers whose matrices have these types in turn.
@@ -156,10 +162,12 @@ mod tests {
             device in prop::sample::select(&[DeviceKind::Cpu, DeviceKind::Cuda, DeviceKind::Metal][..]),
         ) {
             let manifest = manifest(tied, &types);
-            let sizes = StageSizes::new(&manifest, quant, device);
+            let footprint = Footprint::expected(device);
+            let sizes = StageSizes::new(&manifest, quant, &footprint);
             for layers in (0..=5).flat_map(|start| (start..=5).map(move |end| Layers { start, end })) {
-                prop_assert_eq!(sizes.bytes(layers), manifest.stage_bytes(layers, quant, device), "{}", layers);
-                prop_assert_eq!(sizes.compute_type(layers), manifest.compute_type(layers, quant, device), "{}", layers);
+                let (bytes, compute) =
+                    (footprint.weight_bytes(&manifest, layers, quant), footprint.compute_type(&manifest, layers, quant));
+                prop_assert_eq!((sizes.bytes(layers), sizes.compute_type(layers)), (bytes, compute), "{}", layers);
             }
         }
     }

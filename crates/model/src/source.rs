@@ -72,7 +72,7 @@ struct Located {
 #[derive(Debug)]
 enum TextPlace {
     Folder(PathBuf),
-    Gguf(Box<candle_core::quantized::gguf_file::Content>),
+    Gguf(Box<crate::GgufContent>),
 }
 
 /// Where a tensor's bytes lie on disk.
@@ -148,7 +148,7 @@ impl Source {
     /// A missing or damaged file, an unknown architecture, a missing tensor or one of another shape.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
         let source = if path.is_dir() { folder::open(path)? } else { gguf::open(path)? };
-        let whole = crate::Layers::all(source.config.layers);
+        let whole = crate::Layers::all(source.config.layers.len());
         source.list().for_stage(whole).map_err(|source| SourceError::Tensors { path: path.to_owned(), source })?;
         Ok(source)
     }
@@ -172,7 +172,7 @@ impl Source {
 
     /// The manifest without hashes.
     fn list(&self) -> Manifest {
-        let expected = crate::tensors::of_stage(&self.config, crate::Layers::all(self.config.layers));
+        let expected = crate::tensors::of_stage(&self.config, crate::Layers::all(self.config.layers.len()));
         let tensors = expected.into_iter().filter_map(|tensor| {
             let Located { dtype, ref shape, bytes, .. } = *self.tensors.get(&tensor.name)?;
             let hash = TensorHash::from_bytes([0; 32]);

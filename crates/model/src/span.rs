@@ -1,6 +1,6 @@
 //! What goes into a stage's step, and what comes out.
 
-use crate::Activations;
+use crate::{Activations, CandidateRequest, Candidates};
 use std::fmt;
 
 /// The key of a session in a stage.
@@ -15,16 +15,16 @@ impl fmt::Display for SessionKey {
 
 /// Consecutive tokens of one session: one token when it decodes, a chunk of the prompt when it prefills. The rows of a
 /// step's spans lie back to back, in the order of the spans.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// The session.
     pub session: SessionKey,
-    /// The position of the first token in its sequence: as many as are cached.
+    /// The position of the first token in its sequence: the number of tokens that the session has taken in.
     pub position: usize,
     /// Tokens.
     pub tokens: usize,
-    /// Whether the logits after the last token are wanted. Only a stage with the head looks at it.
-    pub logits: bool,
+    /// The candidates that are wanted for the token after the last. Only a stage with the head looks at it.
+    pub want: Option<CandidateRequest>,
 }
 
 /// The rows of a step.
@@ -39,8 +39,8 @@ pub enum Input<'a> {
 /// What a step puts out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// The residual stream behind the stage's layers: one row per token.
+    /// The residual stream after the stage's layers: one row per token.
     Hidden(Activations),
-    /// From a stage with the head: one row of logits, the vocabulary long, per span that wanted them, in their order.
-    Logits(Vec<Vec<f32>>),
+    /// From a stage with the head: the candidates of each span that wanted them, in the order of the spans.
+    Candidates(Vec<Candidates>),
 }

@@ -7,7 +7,6 @@ mod gguf;
 use crate::detokenize::Pieces;
 use crate::template::ChatTemplate;
 use crate::{ChatMessage, Detokenizer, SamplingError, SamplingParams, TemplateError};
-use candle_core::quantized::gguf_file;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -107,7 +106,7 @@ impl TextModel {
     ///
     /// # Errors
     /// A metadata key that is missing, of another kind, or has a value that is not known.
-    pub fn from_gguf(content: &gguf_file::Content) -> Result<Self, TextError> {
+    pub fn from_gguf(content: &crate::gguf::Content) -> Result<Self, TextError> {
         gguf::read(content)
     }
 

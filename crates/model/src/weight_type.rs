@@ -1,7 +1,5 @@
 //! How the elements of a stored tensor are laid out.
 
-use candle_core::DType;
-use candle_core::quantized::GgmlDType;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -55,12 +53,29 @@ impl WeightType {
 
     /// Elements of a block.
     pub fn block_elements(self) -> usize {
-        self.ggml().block_size()
+        match self {
+            WeightType::F32 | WeightType::F16 | WeightType::Bf16 => 1,
+            WeightType::Q4_0 | WeightType::Q4_1 | WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q8_0 => 32,
+            WeightType::Q2K | WeightType::Q3K | WeightType::Q4K | WeightType::Q5K | WeightType::Q6K => 256,
+        }
     }
 
     /// Bytes of a block.
     pub fn block_bytes(self) -> usize {
-        self.ggml().type_size()
+        match self {
+            WeightType::F32 => 4,
+            WeightType::F16 | WeightType::Bf16 => 2,
+            WeightType::Q4_0 => 18,
+            WeightType::Q4_1 => 20,
+            WeightType::Q5_0 => 22,
+            WeightType::Q5_1 => 24,
+            WeightType::Q8_0 => 34,
+            WeightType::Q2K => 84,
+            WeightType::Q3K => 110,
+            WeightType::Q4K => 144,
+            WeightType::Q5K => 176,
+            WeightType::Q6K => 210,
+        }
     }
 
     /// Whether elements share scales in blocks.
@@ -77,38 +92,24 @@ impl WeightType {
         (elements / self.block_elements() as u64).checked_mul(self.block_bytes() as u64)
     }
 
-    /// candle's name for the type.
-    pub(crate) fn ggml(self) -> GgmlDType {
-        match self {
-            WeightType::F32 => GgmlDType::F32,
-            WeightType::F16 => GgmlDType::F16,
-            WeightType::Bf16 => GgmlDType::BF16,
-            WeightType::Q4_0 => GgmlDType::Q4_0,
-            WeightType::Q4_1 => GgmlDType::Q4_1,
-            WeightType::Q5_0 => GgmlDType::Q5_0,
-            WeightType::Q5_1 => GgmlDType::Q5_1,
-            WeightType::Q8_0 => GgmlDType::Q8_0,
-            WeightType::Q2K => GgmlDType::Q2K,
-            WeightType::Q3K => GgmlDType::Q3K,
-            WeightType::Q4K => GgmlDType::Q4K,
-            WeightType::Q5K => GgmlDType::Q5K,
-            WeightType::Q6K => GgmlDType::Q6K,
-        }
-    }
-
-    /// The type of that name of candle's, where weights may have it.
-    pub(crate) fn from_ggml(dtype: GgmlDType) -> Option<Self> {
-        WeightType::ALL.into_iter().find(|weight| weight.ggml() == dtype)
-    }
-
-    /// candle's type for plain elements; `None` for quantized types.
-    pub(crate) fn dense(self) -> Option<DType> {
-        match self {
-            WeightType::F32 => Some(DType::F32),
-            WeightType::F16 => Some(DType::F16),
-            WeightType::Bf16 => Some(DType::BF16),
-            _ => None,
-        }
+    /// The type of that number in GGUF files (ggml's `ggml_type`), where weights may have it.
+    pub(crate) fn from_ggml(number: u32) -> Option<Self> {
+        Some(match number {
+            0 => WeightType::F32,
+            1 => WeightType::F16,
+            2 => WeightType::Q4_0,
+            3 => WeightType::Q4_1,
+            6 => WeightType::Q5_0,
+            7 => WeightType::Q5_1,
+            8 => WeightType::Q8_0,
+            10 => WeightType::Q2K,
+            11 => WeightType::Q3K,
+            12 => WeightType::Q4K,
+            13 => WeightType::Q5K,
+            14 => WeightType::Q6K,
+            30 => WeightType::Bf16,
+            _ => return None,
+        })
     }
 }
 
@@ -137,14 +138,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_sizes_agree_with_json_and_ggml() {
+    fn names_agree_with_json() {
         for weight in WeightType::ALL {
             let json = serde_json::to_string(&weight).unwrap();
             assert_eq!(json, format!("\"{weight}\""));
-            assert_eq!(WeightType::from_ggml(weight.ggml()), Some(weight));
         }
         assert_eq!(WeightType::Q8_0.bytes_of(&[2, 64]), Some(2 * 2 * 34));
         assert_eq!(WeightType::Q4K.bytes_of(&[3, 256]), Some(3 * 144));
+    }
+
+    #[test]
+    fn every_type_has_one_number_in_gguf() {
+        for weight in WeightType::ALL {
+            assert_eq!((0..64).filter(|number| WeightType::from_ggml(*number) == Some(weight)).count(), 1, "{weight}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A whole model in this process, without links or HTTP, to compare pipelines with.
 
 use anyhow::{Context, Result};
+use gogrid_compute::{Stage, StageOptions};
 use gogrid_model::{
     DeviceKind, DeviceSpec, FloatType, Input, Layers, Output, Quant, Sampler, SamplingParams, SessionKey, Source, Span,
-    Stage, StageOptions, TextModel, candidates,
+    TextModel,
 };
 use std::{
     path::Path,
@@ -61,9 +62,9 @@ impl Local {
         let source = Source::open(path)?;
         let manifest = source.manifest()?;
         let quant = quant.unwrap_or_else(|| manifest.default_quant(device.kind()));
-        let options = StageOptions { quant, device, kv_budget: u64::MAX, activations: FloatType::F32 };
-        let stage = Stage::load(&manifest, Layers::all(manifest.config.layers), &source, &options)?;
         let chunk = if device.kind() == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU };
+        let options = StageOptions { quant, device, kv_budget: u64::MAX, chunk, activations: FloatType::F32 };
+        let stage = Stage::load(&manifest, Layers::all(manifest.config.layers.len()), &source, &options)?;
         Ok(Self { stage, text: source.text()?, chunk })
     }
 
@@ -148,12 +149,11 @@ impl Local {
     fn step(&mut self, sequences: &mut [&mut Sequence]) -> Result<()> {
         let spans: Vec<Span> = sequences.iter().map(|sequence| sequence.span(true)).collect();
         let tokens: Vec<u32> = sequences.iter().flat_map(|sequence| &sequence.next).copied().collect();
-        let Output::Logits(rows) = self.stage.forward(&spans, Input::Tokens(&tokens))? else {
-            anyhow::bail!("a whole model puts out logits");
+        let Output::Candidates(rows) = self.stage.forward(&spans, Input::Tokens(&tokens))? else {
+            anyhow::bail!("a whole model puts out candidates");
         };
-        for (sequence, row) in sequences.iter_mut().zip(&rows) {
-            let found = candidates(row, &sequence.sampler.request(0));
-            let sampled = sequence.sampler.sample(&found, 0).context("sampling")?;
+        for (sequence, found) in sequences.iter_mut().zip(&rows) {
+            let sampled = sequence.sampler.sample(found, 0).context("sampling")?;
             sequence.sampler.accept(sampled.token);
             sequence.position += sequence.next.len();
             sequence.next = vec![sampled.token];
@@ -165,7 +165,8 @@ impl Local {
 }
 
 impl Sequence {
-    fn span(&self, logits: bool) -> Span {
-        Span { session: self.session, position: self.position, tokens: self.next.len(), logits }
+    fn span(&self, last: bool) -> Span {
+        let want = last.then(|| self.sampler.request(0));
+        Span { session: self.session, position: self.position, tokens: self.next.len(), want }
     }
 }

@@ -39,7 +39,7 @@ use std::process::ExitCode;
 /// Measures, and prints a table or JSON.
 pub(super) async fn run(args: &NeighbourArgs) -> Result<ExitCode> {
     use NeighbourRow as Row;
-    args.device.check_built()?;
+    gogrid_compute::check_built(args.device)?;
     let selection = Selection::new(args);
     let mut report = Report { device: args.device.to_string(), cores: gogrid_probe::logical_cores(), rows: Vec::new() };
     let rows = &mut report.rows;

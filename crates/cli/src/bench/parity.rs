@@ -1,6 +1,7 @@
 use crate::args::ParityArgs;
 use anyhow::Result;
-use gogrid_model::{Layers, parity};
+use gogrid_compute::parity;
+use gogrid_model::Layers;
 use std::process::ExitCode;
 
 /// Prints the errors of every cut. Fails if one is over the bound.

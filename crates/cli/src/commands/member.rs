@@ -1,5 +1,5 @@
-use crate::operator::reload;
 use crate::args::MemberRemoveArgs;
+use crate::operator::reload;
 use anyhow::Result;
 use gogrid_coordinator::remove_member;
 

@@ -10,6 +10,6 @@ pub(crate) async fn add(args: ModelAddArgs) -> Result<()> {
     let model = NewModel { path, name, stages, replicas, quant };
     let (name, manifest) = tokio::task::spawn_blocking(move || add_model(&folder, &model)).await??;
     let bytes = ByteSize(manifest.tensors.iter().map(|tensor| tensor.bytes).sum());
-    println!("added {name}: {} layers, {bytes} of weights", manifest.config.layers);
+    println!("added {name}: {} layers, {bytes} of weights", manifest.config.layers.len());
     operator::reload(&data).await
 }

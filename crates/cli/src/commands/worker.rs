@@ -17,7 +17,7 @@ use std::{
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
-    args.device.check_built()?;
+    gogrid_compute::check_built(args.device)?;
     let parent = if args.parent { Some(Parent::read()?) } else { None };
     let join = match (args.join.as_deref(), &parent) {
         (None, None) => None,

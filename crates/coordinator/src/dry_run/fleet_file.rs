@@ -3,7 +3,7 @@
 use super::DryFleet;
 use crate::planner::{Link, Machine, Measured};
 use bytesize::ByteSize;
-use gogrid_model::{DeviceError, DeviceSpec};
+use gogrid_model::{DeviceNameError, DeviceSpec};
 use gogrid_wire::PeerId;
 use serde::Deserialize;
 use std::{
@@ -67,7 +67,7 @@ pub enum FleetFileError {
         of: String,
         /// What is wrong with it.
         #[source]
-        source: DeviceError,
+        source: DeviceNameError,
     },
 }
 

@@ -88,7 +88,7 @@ impl Core {
         ModelStatus {
             name: model.name.clone(),
             quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
-            layers: model.manifest.config.layers,
+            layers: model.manifest.config.layers.len(),
             context_length: model.manifest.config.context_length,
             ready,
             reason: (!ready).then(|| self.reason(id)),

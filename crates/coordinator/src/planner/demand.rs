@@ -23,7 +23,7 @@ impl Demand<'_> {
     }
 
     pub(super) fn layers(&self) -> usize {
-        self.manifest.config.layers
+        self.manifest.config.layers.len()
     }
 
     pub(super) fn allows(&self, machine: &Machine) -> bool {

@@ -1,7 +1,7 @@
 //! What a stage takes of a machine's memory: weights + KV caches + workspace, and headroom.
 
 use super::demand::Demand;
-use gogrid_model::{DeviceKind, Layers, StageSizes};
+use gogrid_model::{DeviceKind, Footprint, Layers, StageSizes};
 
 /// Prompt tokens per step: on a CPU a step of this size takes some 100 ms of a 1B model, on a GPU less than 10 ms of
 /// most. Smaller steps stall others less, larger ones use the device better.
@@ -45,8 +45,9 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct Sizes {
     stages: StageSizes,
-    /// Bytes of keys and values of one token in one layer, by the bytes of a number.
-    kv_per_number: u64,
+    /// Numbers of a token's keys and values in the layers before each. A windowed layer counts like any other: sessions
+    /// may all be shorter than its window.
+    kv_up_to: Vec<u64>,
     workspace: u64,
     /// Tokens of KV memory that are needed, and that are wanted.
     least: u64,
@@ -57,11 +58,17 @@ impl Sizes {
     pub(super) fn new(demand: &Demand<'_>, kind: DeviceKind) -> Self {
         let config = &demand.manifest.config;
         let chunk = if kind == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU };
+        let footprint = Footprint::expected(kind);
+        let mut kv_up_to = vec![0];
+        kv_up_to.extend(config.layer_costs().scan(0, |sum, cost| {
+            *sum += cost.kv;
+            Some(*sum)
+        }));
         let tokens = |concurrency: usize| (config.context_length as u64).saturating_mul(concurrency.max(1) as u64);
         Self {
-            stages: StageSizes::new(demand.manifest, demand.quant(kind), kind),
-            kv_per_number: 2 * (config.kv_heads * config.head_dim) as u64,
-            workspace: config.workspace_bytes(chunk as usize + MAX_BATCH, kind),
+            stages: StageSizes::new(demand.manifest, demand.quant(kind), &footprint),
+            kv_up_to,
+            workspace: footprint.workspace_bytes(config, chunk as usize + MAX_BATCH),
             least: tokens(demand.concurrency),
             wish: tokens(demand.sessions.max(demand.concurrency)),
         }
@@ -72,7 +79,7 @@ impl Sizes {
     }
 
     fn kv_per_token(&self, layers: Layers) -> u64 {
-        self.kv_per_number * layers.len() as u64 * self.stages.compute_type(layers).bytes() as u64
+        (self.kv_up_to[layers.end] - self.kv_up_to[layers.start]) * self.stages.compute_type(layers).bytes() as u64
     }
 
     /// The least that a machine must lend for the stage.

@@ -8,7 +8,7 @@ use super::{
     placement::Placement,
     speed::Speed,
 };
-use gogrid_model::{DeviceKind, Layers, Quant};
+use gogrid_model::{DeviceKind, FloatType, Layers};
 use gogrid_wire::PeerId;
 
 /// Seconds that a stage adds to a token besides delay, computing and transfer: frames, threads that wake up, a batch to
@@ -41,7 +41,7 @@ impl Kind {
         let bytes = |start, end| sizes.weights(Layers { start, end }) as f64;
         let ends = bytes(0, 0) + bytes(of, of);
         let layer_bytes = ((bytes(0, of) - ends) / of as f64).max(0.0);
-        let number = if kind == DeviceKind::Cpu && demand.quant(kind) == Quant::None { 4 } else { 2 };
+        let number = FloatType::of_activations(demand.quant(kind), kind).bytes();
         Self {
             kind,
             largest: RoleMemory::new(&sizes, of, LayerSizes::Largest),

@@ -70,16 +70,14 @@ impl Speed {
         }
     }
 
-    /// What to expect of a kind of device for a model whose layers and head take so many bytes.
+    /// What to expect of a kind of device for a model whose layers, at the mean, and head take so many bytes each.
     pub(super) fn expected(kind: DeviceKind, config: &ModelConfig, layer_bytes: f64, head_bytes: f64) -> Self {
         let device = Expected::of(kind);
-        let (hidden, q, kv) = (config.hidden_size, config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let weights = hidden * (2 * q + 2 * kv + 3 * config.intermediate_size);
+        let flops: f64 = config.layer_costs().map(|cost| cost.flops(0.0)).sum();
         Self {
             layer: device.launch + layer_bytes / device.bandwidth,
             head: head_bytes / device.bandwidth,
-            // A multiplication and an addition for each weight.
-            prompt_layer: 2.0 * weights as f64 / device.compute,
+            prompt_layer: flops / config.layers.len() as f64 / device.compute,
         }
     }
 }

@@ -220,7 +220,7 @@ impl World {
 
     /// Starts a client.
     pub(super) fn ask(&self, ask: Ask) {
-        let layers = self.models[ask.model].manifest.config.layers as u32;
+        let layers = self.models[ask.model].manifest.config.layers.len() as u32;
         tokio::spawn(ask.run(layers, self.router.clone(), self.log.clone(), self.answering.clone()));
     }
 

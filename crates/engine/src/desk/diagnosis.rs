@@ -2,7 +2,7 @@
 
 use super::Who;
 use crate::lender::Lender;
-use gogrid_limits::{SignalKind, Limits};
+use gogrid_limits::{Limits, SignalKind};
 use gogrid_panel_api::{Device, Diagnosis, RequestError, SignalSource};
 use gogrid_probe::{FoundDevice, Source};
 use tokio::task::spawn_blocking;

@@ -1,9 +1,8 @@
 //! Between frames and the model's steps.
 
 use crate::scheduler::Work;
-use gogrid_model::{
-    Activations, CandidateRequest, FloatType, ForwardError, Input, KvError, Pass, SessionKey, Span, Stage,
-};
+use gogrid_compute::{ForwardError, Pass, Stage, StateError};
+use gogrid_model::{Activations, CandidateRequest, Candidates, FloatType, Input, SessionKey, Span};
 use gogrid_wire::{
     control::SessionError,
     stage::{self, CandidateRow, Rows, TensorType},
@@ -15,7 +14,7 @@ pub(super) fn begin(stage: &Stage, batch: &[Work]) -> Result<Pass, ForwardError>
         session: SessionKey(work.session.0),
         position: work.position as usize,
         tokens: work.tokens as usize,
-        logits: work.want.is_some(),
+        want: work.want.as_ref().map(|want| CandidateRequest { top: want.top as usize, also: want.also.clone() }),
     });
     let bytes = batch.iter().flat_map(|work| &work.data).copied().collect::<Vec<u8>>();
     let rows = batch.iter().map(|work| work.tokens as usize).sum();
@@ -38,23 +37,22 @@ impl Work {
     }
 }
 
-pub(super) fn candidates(work: &Work, want: &stage::Want, logits: &[f32]) -> CandidateRow {
-    let request = CandidateRequest { top: want.top as usize, also: want.also.clone() };
-    let found = gogrid_model::candidates(logits, &request);
-    CandidateRow {
-        session: work.session,
-        position: work.position + work.tokens,
-        ids: found.ids,
-        logits: found.logits,
-        log_sum_exp: found.log_sum_exp,
+pub(super) fn candidates(work: &Work, found: Candidates) -> CandidateRow {
+    let Candidates { ids, logits, log_sum_exp } = found;
+    CandidateRow { session: work.session, position: work.position + work.tokens, ids, logits, log_sum_exp }
+}
+
+pub(super) fn session_error(error: &StateError) -> SessionError {
+    match *error {
+        StateError::OutOfBudget { needed, free, budget } => SessionError::OutOfMemory { needed, free, budget },
+        ref other => SessionError::BadInput(other.to_string()),
     }
 }
 
-pub(super) fn session_error(error: &KvError) -> SessionError {
-    match *error {
-        KvError::OutOfBudget { needed, free, budget } => SessionError::OutOfMemory { needed, free, budget },
-        ref other => SessionError::BadInput(other.to_string()),
-    }
+/// A session that cannot go on where it was: its tokens are computed again.
+pub(super) fn reuse_error(error: &StateError) -> SessionError {
+    tracing::debug!(%error, "session not reused");
+    SessionError::NotRetained
 }
 
 fn from_wire(dtype: TensorType) -> FloatType {

@@ -62,7 +62,7 @@ pub(crate) struct Work {
 pub(super) struct Slice {
     /// Device time.
     pub(super) took: Duration,
-    /// Thirds of layers, and the head.
+    /// Units, as the back end cuts a step.
     pub(super) units: usize,
 }
 

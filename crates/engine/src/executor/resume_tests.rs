@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::slices::PLANNED;
-use gogrid_model::{DeviceSpec, FloatType, Source, StageOptions, Threads};
+use gogrid_compute::{StageOptions, Threads};
+use gogrid_model::{DeviceSpec, FloatType, Source};
 use gogrid_wire::{
     control::{RetainedSession, SessionError},
     stage::{CandidateRow, KvReuse, Rows, Span, Step, Want},
@@ -32,7 +33,7 @@ fn slot(layers: Layers) -> Slot {
     let source = Source::open(&path).expect("the demo model");
     let manifest = source.manifest().expect("readable");
     let (device, quant) = (DeviceSpec::Cpu, Quant::None);
-    let options = StageOptions { quant, device, kv_budget: 1 << 24, activations: FloatType::F32 };
+    let options = StageOptions { quant, device, kv_budget: 1 << 24, chunk: 64, activations: FloatType::F32 };
     let stage = Stage::load(&manifest, layers, &source, &options).expect("loaded");
     let key = StageKey { manifest: TensorHash::of(&[]), layers, quant, kv_budget: 1 << 24 };
     let loaded = Loaded { stage, memory: Vec::new(), rows: 64, books_outputs: true };

@@ -4,17 +4,17 @@ mod kept;
 
 use super::{
     Installed, Loaded, Outgoing, Place, StageGauge, StageKey, Terms,
-    convert::{begin, candidates, session_error, to_wire},
+    convert::{begin, candidates, reuse_error, session_error, to_wire},
     gather::{Gather, Ready},
     outputs::Outputs,
 };
 use crate::{
-    pace::Weight,
     scheduler::{Scheduler, Work},
     slices::{Plan, SLICE, UnitTimes},
 };
+use gogrid_compute::{ForwardError, Pass, Stage, Threads, Unit};
 use gogrid_limits::{HeldSession, Holding, Ledger, Reservation};
-use gogrid_model::{ForwardError, Output, Pass, SessionKey, Stage, Threads, Unit};
+use gogrid_model::{Output, SessionKey};
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,
@@ -44,7 +44,6 @@ pub(super) struct Slot {
     alone: VecDeque<Work>,
     /// Sessions that are over and still part of the running batch.
     closing: Vec<SessionId>,
-    weight: Weight,
     /// What units take, on one thread and on all.
     times: [UnitTimes; 2],
     last_slice: Duration,
@@ -78,7 +77,7 @@ struct Running {
 /// What a slice did.
 pub(super) struct Done {
     pub(super) units: Vec<Unit>,
-    /// What they weigh.
+    /// What the back end expected of them.
     pub(super) weight: f64,
     /// Rows and sessions of its batch.
     pub(super) rows: usize,
@@ -92,9 +91,10 @@ impl Slot {
     pub(super) fn new(key: StageKey, loaded: Loaded, terms: Terms, planned: Plan, ledger: Ledger) -> Self {
         let Loaded { stage, memory, rows, books_outputs } = loaded;
         let outputs = Outputs::new(books_outputs.then(|| ledger.clone()));
+        let times = UnitTimes::new(planned, stage.unit_kinds(), stage.layers().len());
         let mut this = Self {
             key,
-            weight: Weight::of(stage.config(), stage.layers()),
+            times: [times.clone(), times],
             stage,
             scheduler: Scheduler::new(1),
             gauge: Arc::default(),
@@ -102,7 +102,6 @@ impl Slot {
             running: None,
             alone: VecDeque::new(),
             closing: Vec::new(),
-            times: [UnitTimes::new(planned), UnitTimes::new(planned)],
             last_slice: SLICE,
             batch_took: Duration::ZERO,
             gather: Gather::default(),
@@ -119,7 +118,8 @@ impl Slot {
 
     /// Serves an epoch from now on.
     pub(super) fn begin(&mut self, Terms { prefill_chunk, keep_outputs }: Terms) {
-        self.scheduler = Scheduler::new(prefill_chunk);
+        let most = self.stage.max_span().and_then(|most| u32::try_from(most).ok());
+        self.scheduler = Scheduler::new(most.map_or(prefill_chunk, |most| most.min(prefill_chunk)));
         self.outputs.set_wanted(keep_outputs && !self.stage.has_head());
     }
 
@@ -266,7 +266,7 @@ impl Slot {
     pub(super) fn expected(&self, threads: Threads) -> Duration {
         let known = self.running.as_ref().and_then(|Running { pass, .. }| {
             let times = self.times(threads);
-            times.expected(pass.rows(), pass.units().take(times.next(pass.rows(), pass.units())))
+            times.expected(pass.rows(), &pass.units()[..times.next(pass.rows(), pass.units())])
         });
         known.unwrap_or(self.last_slice)
     }
@@ -286,7 +286,7 @@ impl Slot {
             }
         }
         if !done.units.is_empty() {
-            self.times[usize::from(threads == Threads::All)].observe(done.rows, done.units.iter().copied(), took);
+            self.times[usize::from(threads == Threads::All)].observe(done.rows, &done.units, took);
         }
     }
 
@@ -313,8 +313,8 @@ impl Slot {
         };
         (done.rows, done.sessions) = (running.pass.rows(), running.batch.len());
         let units = self.times(threads).next(done.rows, running.pass.units());
-        done.units = running.pass.units().take(units).collect();
-        done.weight = self.weight.units(&done.units, done.rows, running.context());
+        done.units = running.pass.units()[..units].to_vec();
+        done.weight = done.units.iter().map(|unit| unit.cost).sum();
         match self.stage.advance(&mut running.pass, units, threads) {
             Ok(None) => self.running = Some(running),
             Ok(Some(output)) => {
@@ -363,9 +363,9 @@ impl Slot {
                     self.send(StageFrame::Step(Step { epoch, spans, rows }), body);
                 }
             }
-            Output::Logits(logits) => {
-                let wanted = batch.iter().filter_map(|work| Some((work, work.want.as_ref()?)));
-                let rows: Vec<_> = wanted.zip(&logits).map(|((work, want), row)| candidates(work, want, row)).collect();
+            Output::Candidates(found) => {
+                let wanted = batch.iter().filter(|work| work.want.is_some());
+                let rows: Vec<_> = wanted.zip(found).map(|(work, found)| candidates(work, found)).collect();
                 if !rows.is_empty() {
                     self.send(StageFrame::Candidates { epoch, rows }, Vec::new());
                 }
@@ -409,15 +409,6 @@ impl Slot {
 }
 
 impl Running {
-    /// Tokens that a row looks back on, itself included, in the mean.
-    fn context(&self) -> f64 {
-        let seen = |work: &Work| {
-            let (position, tokens) = (f64::from(work.position), f64::from(work.tokens));
-            tokens * (position + (tokens + 1.0) / 2.0)
-        };
-        self.batch.iter().map(seen).sum::<f64>() / self.pass.rows().max(1) as f64
-    }
-
     fn has(&self, session: SessionId) -> bool {
         self.batch.iter().any(|work| work.session == session)
     }

@@ -2,7 +2,7 @@ use super::{
     Desk, MAX_CLIENTS, PATIENCE, Patience,
     lines::{Line, Lines},
 };
-use gogrid_panel_api::{MAX_REQUEST, RequestError, Request, Response};
+use gogrid_panel_api::{MAX_REQUEST, Request, RequestError, Response};
 use std::time::Duration;
 use tokio::{
     io::{self, AsyncRead, AsyncWrite, AsyncWriteExt},

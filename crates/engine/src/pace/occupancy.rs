@@ -13,7 +13,8 @@
 //! - Learned is the device time of a unit, not a part of the length: kernels stay the same when the host that launches
 //!   them, busy until now, gets faster. (On an H100 the part went from 0.40 to 0.67 within two minutes, while a unit took
 //!   474 to 488 µs.)
-//! - A prompt's later pieces look back on more than its first. Units are weighed for that ([`weight`]).
+//! - A prompt's later pieces look back on more than its first. Units are weighed by what the back end
+//!   expects of them.
 //! - Kinds of work are told apart. What is not known yet costs its whole length, unless more rows and sessions are known
 //!   to cost less.
 //! - Each kind answers for all that the driver saw, that of other programs included, but for what other kinds took at
@@ -30,11 +31,9 @@
 mod kind;
 #[cfg(test)]
 mod tests;
-mod weight;
 mod window;
 
 pub(crate) use kind::Kind;
-pub(crate) use weight::Weight;
 
 use gogrid_limits::Load;
 use std::{

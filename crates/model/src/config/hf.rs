@@ -1,6 +1,6 @@
 //! config.json of Hugging Face transformers, versions 4 and 5.
 
-use super::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling};
+use super::{Architecture, ConfigError, LayerAttention, LayerSpec, ModelConfig, Rope, RopeScaling, uniform_layers};
 use serde_json::{Map, Value};
 
 const KNOWN: &str = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM";
@@ -96,7 +96,7 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         let (field, value) = (config.field("hidden_act"), format!("\"{activation}\""));
         return Err(ConfigError::Unsupported { field, value, supported: "\"silu\"" });
     }
-    let layers = config.need_size("num_hidden_layers")?;
+    let layers = layers(&config, architecture)?;
     let hidden_size = config.need_size("hidden_size")?;
     let heads = config.need_size("num_attention_heads")?;
     let head_dim = match config.size("head_dim")? {
@@ -113,7 +113,6 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         Architecture::Mistral => (false, false),
         Architecture::Qwen2 => (true, false),
     };
-    let (sliding_window, full_attention_layers) = sliding_window(&config, architecture, layers)?;
     let mut eos = config.tokens("eos_token_id")?;
     if let Some(generation) = generation {
         eos.extend(Fields::new("generation_config.json", generation)?.tokens("eos_token_id")?);
@@ -123,7 +122,6 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
     Ok(ModelConfig {
         architecture,
         hidden_size,
-        intermediate_size: config.need_size("intermediate_size")?,
         layers,
         heads,
         kv_heads: config.size("num_key_value_heads")?.unwrap_or(heads),
@@ -132,8 +130,6 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         context_length: config.need_size("max_position_embeddings")?,
         norm_eps: config.number("rms_norm_eps")?.unwrap_or(1e-6),
         rope: rope(&config)?,
-        sliding_window,
-        full_attention_layers,
         qkv_bias,
         o_bias,
         mlp_bias: architecture == Architecture::Llama && config.flag("mlp_bias")?,
@@ -212,35 +208,83 @@ fn rope_scaling(settings: &Fields<'_>) -> Result<RopeScaling, ConfigError> {
     }
 }
 
-/// The window, and how many of the first layers go without it.
-fn sliding_window(
-    config: &Fields<'_>,
-    architecture: Architecture,
-    layers: usize,
-) -> Result<(Option<usize>, usize), ConfigError> {
+/// Every layer: those with a sliding window are listed one by one, or begin behind the first `max_window_layers`.
+fn layers(config: &Fields<'_>, architecture: Architecture) -> Result<Vec<LayerSpec>, ConfigError> {
+    let (count, width) = (config.need_size("num_hidden_layers")?, config.need_size("intermediate_size")?);
     let window = config.size("sliding_window")?;
     let full = match architecture {
-        Architecture::Llama => return Ok((None, 0)),
-        Architecture::Mistral => 0,
-        Architecture::Qwen2 | Architecture::Qwen3 => {
-            if !config.flag("use_sliding_window")? {
-                return Ok((None, 0));
-            }
-            config.size("max_window_layers")?.unwrap_or(layers)
-        }
+        Architecture::Llama => None,
+        Architecture::Mistral => Some(0),
+        Architecture::Qwen2 | Architecture::Qwen3 => match config.flag("use_sliding_window")? {
+            true => Some(config.size("max_window_layers")?.unwrap_or(count)),
+            false => None,
+        },
     };
-    let Some(types) = config.parse("layer_types", "a list", Value::as_array)? else {
-        return Ok((window, full));
-    };
-    let sliding: Vec<bool> = types.iter().map(|kind| kind == "sliding_attention").collect();
-    let first = sliding.iter().take_while(|&&sliding| !sliding).count();
-    let known = types.iter().all(|kind| kind == "sliding_attention" || kind == "full_attention");
-    if !known || sliding.len() != layers || sliding[first..].contains(&false) {
+    let mut layers = uniform_layers(count, width, window.filter(|_| full.is_some()), full.unwrap_or(count))?;
+    if full.is_none() {
+        return Ok(layers);
+    }
+    let Some(types) = config.parse("layer_types", "a list", Value::as_array)? else { return Ok(layers) };
+    let known = |kind: &Value| kind == "full_attention" || kind == "sliding_attention";
+    if types.len() != count || !types.iter().all(known) {
         return Err(ConfigError::Unsupported {
             field: config.field("layer_types"),
             value: short(&Value::Array(types.clone())),
-            supported: "\"full_attention\" layers followed by \"sliding_attention\" layers, one for each layer",
+            supported: "\"full_attention\" and \"sliding_attention\", one for each layer",
         });
     }
-    Ok((window, first))
+    for (layer, kind) in layers.iter_mut().zip(types) {
+        layer.attention = match window {
+            _ if kind == "full_attention" => LayerAttention::Full,
+            Some(tokens) => LayerAttention::Window(tokens),
+            None => return Err(ConfigError::missing(config.field("sliding_window"))),
+        };
+    }
+    Ok(layers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn windows(change: Value) -> Result<Vec<Option<usize>>, ConfigError> {
+        let mut config = json!({
+            "architectures": ["Qwen3ForCausalLM"], "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+            "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 128, "sliding_window": 8,
+            "use_sliding_window": true, "max_window_layers": 3,
+        });
+        for (key, value) in change.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        let config = ModelConfig::from_hf(&config, None)?;
+        Ok(config.layers.iter().map(|layer| layer.attention.window()).collect())
+    }
+
+    #[test]
+    fn windows_are_those_of_the_list_or_begin_behind_the_first_layers() {
+        let (full, slides) = ("full_attention", "sliding_attention");
+        assert_eq!(windows(json!({})).unwrap(), [None, None, None, Some(8)]);
+        assert_eq!(windows(json!({ "use_sliding_window": false })).unwrap(), [None; 4]);
+        assert_eq!(windows(json!({ "architectures": ["MistralForCausalLM"] })).unwrap(), [Some(8); 4]);
+        assert_eq!(windows(json!({ "architectures": ["LlamaForCausalLM"] })).unwrap(), [None; 4]);
+        let listed = windows(json!({ "layer_types": [slides, full, slides, full] })).unwrap();
+        assert_eq!(listed, [Some(8), None, Some(8), None]);
+    }
+
+    #[test]
+    fn a_list_that_does_not_fit_the_layers_is_refused() {
+        let (full, slides) = ("full_attention", "sliding_attention");
+        for (change, field) in [
+            (json!({ "layer_types": [full, full, full] }), "layer_types"),
+            (json!({ "layer_types": [full, full, full, "linear_attention"] }), "layer_types"),
+            (json!({ "layer_types": "full_attention" }), "layer_types"),
+            (json!({ "layer_types": [full, full, full, slides], "sliding_window": null }), "sliding_window"),
+            (json!({ "sliding_window": 0 }), "sliding_window"),
+            (json!({ "num_hidden_layers": 1e12 as u64 }), "num_hidden_layers"),
+        ] {
+            let error = windows(change).unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        }
+    }
 }

@@ -1,46 +1,41 @@
 //! GGUF files: description, tokenizer and chat template from the metadata, tensors under Hugging Face's names.
 
 use super::{Located, Source, SourceError, TextPlace};
+use crate::config::uniform_layers;
+use crate::gguf::{Content, Value};
 use crate::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling, WeightType};
-use candle_core::quantized::gguf_file::{Content, Value};
+use half::{bf16, f16};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
-
-/// Tensors that the metadata may announce; the largest models have some 2,000.
-const MAX_TENSORS: u64 = 100_000;
-/// Entries of metadata that a file may announce; real ones have about 50.
-const MAX_ENTRIES: u64 = 100_000;
 
 pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
     let damaged = |reason: String| SourceError::Damaged { path: path.to_owned(), reason };
     let file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
-    check_start(&file, length).map_err(|error| damaged(error.to_string()))?;
-    // Lengths inside are believed by the parser; reading past the end is an error, and no string is longer than the file.
-    let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
-    let content = Content::read(&mut reader).map_err(|error| damaged(error.to_string()))?;
+    let mut reader = BufReader::new(file);
+    let content = Content::read(&mut reader, length).map_err(|error| damaged(error.to_string()))?;
 
     let mut tensors = HashMap::new();
     let mut factors = None;
-    for (name, info) in &content.tensor_infos {
-        let dims = info.shape.dims().to_vec();
-        let Some(dtype) = WeightType::from_ggml(info.ggml_dtype) else {
-            let (path, name, dtype) = (path.to_owned(), name.clone(), format!("{:?}", info.ggml_dtype));
-            return Err(SourceError::Type { path, name, dtype });
-        };
+    for (name, info) in &content.tensors {
+        let dims = info.shape.clone();
+        let unknown = |dtype: String| SourceError::Type { path: path.to_owned(), name: name.clone(), dtype };
+        let dtype = WeightType::from_ggml(info.ggml_type)
+            .ok_or_else(|| unknown(format!("number {} of ggml's", info.ggml_type)))?;
         let bytes =
             dtype.bytes_of(&dims).ok_or_else(|| damaged(format!("tensor {name} cannot be {dtype} {dims:?}")))?;
-        let offset = content.tensor_data_offset.saturating_add(info.offset);
+        let offset = content.data_offset.saturating_add(info.offset);
         if offset.saturating_add(bytes) > length {
             return Err(damaged(format!("it ends before tensor {name} does")));
         }
         if name == "rope_freqs.weight" {
-            let tensor = info.read(&mut reader, content.tensor_data_offset, &candle_core::Device::Cpu);
-            let read = tensor.and_then(|t| t.dequantize(&candle_core::Device::Cpu)?.to_vec1::<f32>());
-            factors = Some(read.map_err(|error| damaged(error.to_string()))?);
+            let mut bytes = vec![0; bytes as usize];
+            let read = reader.seek(SeekFrom::Start(offset)).and_then(|_| reader.read_exact(&mut bytes));
+            read.map_err(unreadable)?;
+            factors = Some(plain_numbers(dtype, &bytes).ok_or_else(|| unknown(dtype.to_string()))?);
             continue;
         }
         if let Some(name) = hugging_face_name(name) {
@@ -52,20 +47,14 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     Ok(Source { config, files: vec![path.to_owned()], tensors, text: TextPlace::Gguf(Box::new(content)) })
 }
 
-/// Magic, version and counts, before the parser makes room for as many.
-fn check_start(mut file: &File, length: u64) -> io::Result<()> {
-    let mut start = [0; 24];
-    let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-    file.read_exact(&mut start).map_err(|_| invalid("it is shorter than a header".into()))?;
-    let number = |at: usize| start[at..at + 8].iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-    if &start[..4] != b"GGUF" {
-        return Err(invalid("it does not start with GGUF".into()));
-    }
-    let (tensors, entries) = (number(8), number(16));
-    if tensors > MAX_TENSORS.min(length) || entries > MAX_ENTRIES.min(length) {
-        return Err(invalid(format!("it announces {tensors} tensors and {entries} entries of metadata")));
-    }
-    Ok(())
+/// Elements that are not quantized, as f32.
+fn plain_numbers(dtype: WeightType, bytes: &[u8]) -> Option<Vec<f32>> {
+    Some(match dtype {
+        WeightType::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        WeightType::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+        WeightType::Bf16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+        _ => return None,
+    })
 }
 
 /// Hugging Face's name of a tensor; `None` for what a model does not need.
@@ -104,14 +93,14 @@ struct Metadata<'a> {
 
 impl Metadata<'_> {
     /// A value of the architecture, such as `llama.block_count`.
-    fn get<T>(&self, key: &str, read: impl Fn(&Value) -> candle_core::Result<T>) -> Result<Option<T>, ConfigError> {
+    fn get<T>(&self, key: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, ConfigError> {
         let key = format!("{}.{key}", self.architecture);
         let Some(value) = self.values.get(&key) else { return Ok(None) };
-        read(value).map(Some).map_err(|_| ConfigError::invalid(&key, format!("{value:?}"), "a number"))
+        read(value).map(Some).ok_or_else(|| ConfigError::invalid(&key, format!("{value:?}"), "a number"))
     }
 
     fn size(&self, key: &str) -> Result<Option<usize>, ConfigError> {
-        Ok(self.get(key, Value::to_u64)?.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
+        Ok(self.get(key, Value::as_u64)?.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
     }
 
     fn needed(&self, key: &str) -> Result<usize, ConfigError> {
@@ -127,8 +116,8 @@ fn config(
 ) -> Result<ModelConfig, ConfigError> {
     const NAME: &str = "general.architecture";
     let named = values.get(NAME).ok_or_else(|| ConfigError::missing(NAME))?;
-    let named = named.to_string().map_err(|_| ConfigError::invalid(NAME, format!("{named:?}"), "a name"))?;
-    let architecture = match named.as_str() {
+    let named = named.as_str().ok_or_else(|| ConfigError::invalid(NAME, format!("{named:?}"), "a name"))?;
+    let architecture = match named {
         "llama" => Architecture::Llama,
         "qwen2" => Architecture::Qwen2,
         "qwen3" => Architecture::Qwen3,
@@ -141,16 +130,19 @@ fn config(
     let scaling = match (factors, values.get(&format!("{named}.rope.scaling.type"))) {
         (Some(factors), _) => RopeScaling::Factors { factors },
         (None, None) => RopeScaling::None,
-        (None, Some(kind)) => match kind.to_string().map_or("", String::as_str) {
+        (None, Some(kind)) => match kind.as_str().unwrap_or_default() {
             "none" => RopeScaling::None,
             "linear" => {
-                RopeScaling::Linear { factor: metadata.get("rope.scaling.factor", Value::to_f32)?.unwrap_or(1.0) }
+                RopeScaling::Linear { factor: metadata.get("rope.scaling.factor", Value::as_f32)?.unwrap_or(1.0) }
             }
             other => return Err(ConfigError::invalid("rope.scaling.type", other, "none or linear")),
         },
     };
     let has = |name: &str| tensors.contains_key(&crate::tensors::layer_tensor(0, name));
-    let token = |key: &str| values.get(key).and_then(|value| value.to_u32().ok());
+    let token = |key: &str| match values.get(key) {
+        Some(Value::U32(token)) => Some(*token),
+        _ => None,
+    };
     let mut eos: Vec<u32> =
         ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"].into_iter().filter_map(token).collect();
     eos.sort_unstable();
@@ -158,21 +150,23 @@ fn config(
     let config = ModelConfig {
         architecture,
         hidden_size,
-        intermediate_size: metadata.needed("feed_forward_length")?,
-        layers: metadata.needed("block_count")?,
+        layers: uniform_layers(
+            metadata.needed("block_count")?,
+            metadata.needed("feed_forward_length")?,
+            metadata.size("attention.sliding_window")?.filter(|window| *window > 0),
+            0,
+        )?,
         heads,
         kv_heads: metadata.size("attention.head_count_kv")?.unwrap_or(heads),
         head_dim,
         vocab_size: vocab_size.ok_or_else(|| ConfigError::missing("token_embd.weight"))?,
         context_length: metadata.needed("context_length")?,
-        norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::to_f32)?.map_or(1e-5, decimal),
+        norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::as_f32)?.map_or(1e-5, decimal),
         rope: Rope {
-            theta: metadata.get("rope.freq_base", Value::to_f32)?.unwrap_or(10_000.0),
+            theta: metadata.get("rope.freq_base", Value::as_f32)?.unwrap_or(10_000.0),
             scaling,
             interleaved: architecture == Architecture::Llama,
         },
-        sliding_window: metadata.size("attention.sliding_window")?.filter(|window| *window > 0),
-        full_attention_layers: 0,
         qkv_bias: has("self_attn.q_proj.bias"),
         o_bias: has("self_attn.o_proj.bias"),
         mlp_bias: has("mlp.gate_proj.bias"),
@@ -189,6 +183,3 @@ fn config(
 fn decimal(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,5 @@
 //! The text side of GGUF metadata (`tokenizer.*`), whose keys and token types llama.cpp defines:
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer>.
-//!
-//! candle has a reader of its own, but that one knows byte-level vocabularies only, takes every splitting rule whose name
-//! it does not know (Llama 3's `llama-bpe` among them) for GPT-2's, and hides user-defined tokens such as `<think>`.
 
 mod metadata;
 mod split;
@@ -11,8 +8,8 @@ mod vocabulary;
 use super::{TextError, TextModel};
 use crate::SamplingParams;
 use crate::detokenize::Pieces;
+use crate::gguf::Content;
 use crate::template::ChatTemplate;
-use candle_core::quantized::gguf_file::Content;
 use metadata::Metadata;
 use std::collections::BTreeMap;
 use std::sync::Arc;

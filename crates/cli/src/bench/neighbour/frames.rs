@@ -36,7 +36,7 @@ pub(super) struct Frames {
 /// Draws, and prints the result as JSON.
 pub(in crate::bench) fn run(args: &FramesArgs) -> Result<ExitCode> {
     let DeviceSpec::Cuda(index) = args.device else { bail!("--device must be cuda:N") };
-    args.device.check_built()?;
+    gogrid_compute::check_built(args.device)?;
     let device = Device::new_cuda(index)?;
     let picture = Tensor::ones((WIDTH, WIDTH), DType::F32, &device)?;
     let kernels = match args.kernels {

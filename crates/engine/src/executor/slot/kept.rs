@@ -1,11 +1,11 @@
 //! Sessions that begin, and those of earlier epochs that go on where they were.
 
-use super::{Session, Slot, session_error};
+use super::{Session, Slot, reuse_error, session_error};
 use gogrid_limits::{Account, Reservation};
 use gogrid_model::SessionKey;
 use gogrid_wire::{
     Epoch, SessionId,
-    control::{RetainedSession, MAX_RETAINED, SessionError},
+    control::{MAX_RETAINED, RetainedSession, SessionError},
     stage::{KvReuse, Span, StageFrame, Step},
 };
 use std::time::{Duration, Instant};
@@ -84,9 +84,11 @@ impl Slot {
         let KvReuse { from, keep, emit } = resume;
         let has_outputs = self.stage.has_head() || emit >= keep || self.outputs.has(from, keep as usize);
         let kept = self.sessions.get(&from).is_some_and(|earlier| earlier.kept) && has_outputs;
-        if !kept || !self.stage.resume(SessionKey(from.0), SessionKey(session.0), capacity, keep as usize) {
+        if !kept {
             return Err(SessionError::NotRetained);
         }
+        let (earlier, own) = (SessionKey(from.0), SessionKey(session.0));
+        self.stage.reuse(earlier, own, capacity, keep as usize).map_err(|error| reuse_error(&error))?;
         self.outputs.resume(from, session, keep as usize);
         self.sessions.remove(&from).map(|earlier| earlier.kv).ok_or(SessionError::NotRetained)
     }

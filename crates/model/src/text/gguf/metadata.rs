@@ -1,7 +1,7 @@
 //! GGUF metadata with its types checked.
 
 use crate::TextError;
-use candle_core::quantized::gguf_file::{Content, Value};
+use crate::gguf::{Content, Value};
 
 /// The metadata of a GGUF file.
 pub(super) struct Metadata<'a>(pub(super) &'a Content);
@@ -12,11 +12,11 @@ impl<'a> Metadata<'a> {
     }
 
     pub(super) fn optional_string(&self, key: &'static str) -> Result<Option<&'a str>, TextError> {
-        self.optional(key, "a string", as_str)
+        self.optional(key, "a string", Value::as_str)
     }
 
     pub(super) fn strings(&self, key: &'static str) -> Result<Vec<&'a str>, TextError> {
-        let found = self.optional(key, "a list of strings", |value| list(value, as_str))?;
+        let found = self.optional(key, "a list of strings", |value| list(value, Value::as_str))?;
         found.ok_or_else(|| TextError::field(key, "there: a list of strings"))
     }
 
@@ -35,7 +35,7 @@ impl<'a> Metadata<'a> {
     }
 
     pub(super) fn optional_bool(&self, key: &'static str) -> Result<Option<bool>, TextError> {
-        self.optional(key, "true or false", |value| value.to_bool().ok())
+        self.optional(key, "true or false", |value| value.as_bool())
     }
 
     fn optional<T>(
@@ -49,12 +49,8 @@ impl<'a> Metadata<'a> {
     }
 }
 
-fn as_str(value: &Value) -> Option<&str> {
-    value.to_string().ok().map(String::as_str)
-}
-
 fn list<'a, T>(value: &'a Value, item: impl Fn(&'a Value) -> Option<T>) -> Option<Vec<T>> {
-    value.to_vec().ok()?.iter().map(item).collect()
+    value.as_array()?.iter().map(item).collect()
 }
 
 /// Any integer type that writers use for ids and token types.

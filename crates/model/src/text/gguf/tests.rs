@@ -1,19 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::gguf::Value;
 use crate::text::tests::{demo, demo_folder, ids, reference};
 use crate::{ChatMessage, TemplateError};
-use candle_core::quantized::gguf_file::{Value, VersionedMagic};
 use rstest::rstest;
-use std::collections::HashMap;
 
 fn content(metadata: Vec<(&str, Value)>) -> Content {
-    Content {
-        magic: VersionedMagic::GgufV3,
-        metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        tensor_infos: HashMap::new(),
-        tensor_data_offset: 0,
-    }
+    Content::of_metadata(metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 fn string(text: &str) -> Value {

@@ -14,7 +14,7 @@ use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer};
 
-/// A value of `tokenizer.ggml.token_type`: stands for what no other token can express.
+/// A value of `tokenizer.ggml.token_type`: the unknown token, for text that no other token can express.
 pub(super) const UNKNOWN: u32 = 2;
 /// A value of `tokenizer.ggml.token_type`: a mark of the format, not text.
 pub(super) const CONTROL: u32 = 3;

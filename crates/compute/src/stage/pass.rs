@@ -1,54 +1,36 @@
-//! One step of a stage, computed in pieces: three of each layer, one after another, then the head.
+//! One step of a stage, computed in units.
 //!
 //! A caller that has to keep a device free for others, or to stop soon, advances a pass by a few units and looks around.
 
-use super::{Stage, Trace};
-use crate::attention::Step;
-use crate::compute_threads::Threads;
-use crate::mask::Masks;
-use crate::rope::Angles;
-use crate::{Activations, ForwardError, Input, Output, Span};
-use candle_core::Tensor;
+use super::Stage;
+use crate::backend::{PassState, Unit};
+use crate::{ForwardError, Threads};
+use gogrid_model::{Input, Output, Span};
 use std::collections::HashSet;
-
-/// A piece of a step that is computed as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unit {
-    /// A layer's attention.
-    Attention,
-    /// The first half of its feed-forward network: gate and up.
-    Up,
-    /// The second half: down.
-    Down,
-    /// The final norm and the matrix that gives logits.
-    Head,
-}
-
-impl Unit {
-    /// The units of a layer, in their order.
-    pub const LAYER: [Unit; 3] = [Unit::Attention, Unit::Up, Unit::Down];
-    /// Every kind.
-    pub const ALL: [Unit; 4] = [Unit::Attention, Unit::Up, Unit::Down, Unit::Head];
-}
+use std::fmt;
 
 /// A step under way. Its sessions must stay open, and get no other step, until it is done or dropped; a pass that is
 /// dropped changes nothing.
-#[derive(Debug)]
 pub struct Pass {
     spans: Vec<Span>,
     /// Rows of all spans.
     rows: usize,
-    angles: Angles,
-    masks: Masks,
-    /// The residual stream, `// (rows, hidden_size)`.
-    hidden: Tensor,
-    /// Between the halves of a feed-forward network, `// (rows, ffn)`.
-    gated: Option<Tensor>,
+    units: Vec<Unit>,
     /// Units that are done.
     done: usize,
-    /// Units of the layers.
-    layers: usize,
-    head: bool,
+    state: PassState,
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pass { spans, rows, units, done, state: _ } = self;
+        f.debug_struct("Pass")
+            .field("spans", spans)
+            .field("rows", rows)
+            .field("units", &units.len())
+            .field("done", done)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Pass {
@@ -58,14 +40,13 @@ impl Pass {
     }
 
     /// The units that are left, in their order.
-    pub fn units(&self) -> impl Iterator<Item = Unit> + use<> {
-        let layers = (self.done..self.layers).map(|unit| Unit::LAYER[unit % Unit::LAYER.len()]);
-        layers.chain(self.head.then_some(Unit::Head))
+    pub fn units(&self) -> &[Unit] {
+        &self.units[self.done..]
     }
 }
 
 impl Stage {
-    /// Computes one step for the rows of several sessions, and caches their keys and values.
+    /// Computes one step for the rows of several sessions, and keeps what later tokens need of them.
     ///
     /// # Errors
     /// See [`ForwardError`].
@@ -85,77 +66,31 @@ impl Stage {
     pub fn begin(&self, spans: Vec<Span>, input: Input<'_>) -> Result<Pass, ForwardError> {
         let rows = self.check_spans(&spans)?;
         self.check_input(rows, &input)?;
-        let dtype = self.compute.dtype();
-        let hidden = match (input, &self.embedding) {
-            (Input::Tokens(ids), Some(table)) => table.lookup(ids, &self.device, dtype)?,
-            (Input::Hidden(activations), None) => activations.to_tensor(&self.device, dtype)?,
-            (input, _) => return Err(self.wrong_input(&input)),
-        };
-        let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
-        let angles = self.frequencies.angles(&positions, &self.device, dtype)?;
-        let layers = self.blocks.len() * Unit::LAYER.len();
-        let (masks, head) = (Masks::default(), self.head.is_some());
-        Ok(Pass { spans, rows, angles, masks, hidden, gated: None, done: 0, layers, head })
+        let state = self.backend.begin(&spans, input)?;
+        let units = self.backend.units(&spans);
+        Ok(Pass { spans, rows, units, done: 0, state })
     }
 
-    /// Computes up to so many more units, at least one. Gives the output once all are done. A GPU has finished what was
+    /// Computes up to this many more units, at least one. Gives the output once all are done. A GPU has finished what was
     /// asked of it when this returns.
     ///
     /// # Errors
     /// See [`ForwardError`]. The pass is of no use then.
     pub fn advance(&mut self, pass: &mut Pass, units: usize, threads: Threads) -> Result<Option<Output>, ForwardError> {
-        if self.device.is_cpu() {
-            let rows = pass.rows;
-            return threads.run(rows, || self.advance_with(pass, units, &mut |_, _| {}));
+        let end = pass.done.saturating_add(units.max(1)).min(pass.units.len());
+        let output = self.backend.advance(&pass.spans, &mut pass.state, pass.done..end, threads)?;
+        pass.done = end;
+        if output.is_some() {
+            for span in &pass.spans {
+                self.sequences.commit(span.session, span.tokens);
+            }
         }
-        let output = self.advance_with(pass, units, &mut |_, _| {})?;
-        self.device.synchronize()?;
         Ok(output)
     }
 
-    /// The same, with a look at what enters each layer.
-    pub(crate) fn advance_with(
-        &mut self,
-        pass: &mut Pass,
-        units: usize,
-        trace: Trace<'_>,
-    ) -> Result<Option<Output>, ForwardError> {
-        let mut step = Step {
-            spans: &pass.spans,
-            rows: pass.rows,
-            angles: pass.angles.clone(),
-            masks: &mut pass.masks,
-            kv: &mut self.kv,
-        };
-        let end = pass.done.saturating_add(units.max(1));
-        while pass.done < end.min(pass.layers) {
-            let (layer, unit) = (pass.done / Unit::LAYER.len(), Unit::LAYER[pass.done % Unit::LAYER.len()]);
-            let block = &self.blocks[layer];
-            match (unit, pass.gated.take()) {
-                (Unit::Up, _) => pass.gated = Some(block.up(&pass.hidden)?),
-                (Unit::Down, Some(gated)) => pass.hidden = block.down(&pass.hidden, &gated)?,
-                _ => {
-                    trace(self.layers.start + layer, &pass.hidden);
-                    pass.hidden = block.attend(&pass.hidden, &mut step)?;
-                }
-            }
-            pass.done += 1;
-        }
-        if pass.done < pass.layers {
-            return Ok(None);
-        }
-        let output = match &self.head {
-            Some(_) if end == pass.layers => return Ok(None),
-            Some(head) => {
-                trace(self.config.layers, &pass.hidden);
-                Output::Logits(head.logits(&pass.hidden, &pass.spans, self.config.norm_eps as f32)?)
-            }
-            None => Output::Hidden(Activations::from_tensor(&pass.hidden, self.activations)?),
-        };
-        for span in &pass.spans {
-            self.kv.commit(span.session, span.tokens);
-        }
-        Ok(Some(output))
+    /// The layer that begins with the pass' next unit, and what enters it.
+    pub(crate) fn entering(&self, pass: &Pass) -> Result<Option<(usize, Vec<f32>)>, ForwardError> {
+        self.backend.entering(&pass.state, pass.done)
     }
 
     /// Checks the spans against the sessions; gives their tokens.
@@ -165,6 +100,7 @@ impl Stage {
         }
         let mut seen = HashSet::with_capacity(spans.len());
         let mut rows = 0usize;
+        let most = self.max_span().unwrap_or(usize::MAX);
         for &Span { session, position, tokens, .. } in spans {
             if tokens == 0 {
                 return Err(ForwardError::EmptySpan(session));
@@ -172,7 +108,10 @@ impl Stage {
             if !seen.insert(session) {
                 return Err(ForwardError::TwoSpans(session));
             }
-            let cached = self.kv.get(session).ok_or(ForwardError::UnknownSession(session))?;
+            if tokens > most {
+                return Err(ForwardError::LongSpan { session, tokens, most });
+            }
+            let cached = self.sequences.get(session).ok_or(ForwardError::UnknownSession(session))?;
             if position != cached.length {
                 return Err(ForwardError::Position { session, position, cached: cached.length });
             }
@@ -225,7 +164,8 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceSpec, FloatType, Layers, SessionKey, Source, StageOptions};
+    use crate::StageOptions;
+    use gogrid_model::{CandidateRequest, DeviceSpec, FloatType, Layers, SessionKey, Source};
     use rstest::rstest;
     use std::path::Path;
 
@@ -233,13 +173,14 @@ mod tests {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
         let source = Source::open(&model).unwrap();
         let manifest = source.manifest().unwrap();
-        let quant = "q8_0".parse().unwrap();
-        let options = StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, activations: FloatType::F32 };
-        Stage::load(&manifest, Layers::all(manifest.config.layers), &source, &options).unwrap()
+        let (quant, device) = ("q8_0".parse().unwrap(), DeviceSpec::Cpu);
+        let options = StageOptions { quant, device, kv_budget: u64::MAX, chunk: 64, activations: FloatType::F32 };
+        Stage::load(&manifest, Layers::all(manifest.config.layers.len()), &source, &options).unwrap()
     }
 
     fn spans(position: usize, tokens: usize) -> Vec<Span> {
-        [1, 2].map(|key| Span { session: SessionKey(key), position, tokens, logits: true }).into()
+        let want = || Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+        [1, 2].map(|key| Span { session: SessionKey(key), position, tokens, want: want() }).into()
     }
 
     /// Whatever the pieces, on one thread or on all, and with another pass begun and dropped in between.
@@ -259,15 +200,15 @@ mod tests {
             let mut dropped = cut.begin(spans(position, tokens), Input::Tokens(&vec![7; input.len()])).unwrap();
             assert_eq!(cut.advance(&mut dropped, 5, threads).unwrap(), None);
             let mut pass = cut.begin(spans(position, tokens), Input::Tokens(&input)).unwrap();
-            let mut left = pass.units().count();
+            let mut left = pass.units().len();
             assert_eq!(left, 8 * 3 + 1);
             let output = loop {
                 let output = cut.advance(&mut pass, units, threads).unwrap();
                 left = left.saturating_sub(units);
+                assert_eq!(pass.units().len(), left);
                 if let Some(output) = output {
                     break output;
                 }
-                assert_eq!(pass.units().count(), left);
             };
             assert_eq!(left, 0);
             assert_eq!(output, expected);

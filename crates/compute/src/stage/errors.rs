@@ -1,6 +1,8 @@
 //! What can go wrong with a stage: while it is loaded, and in a step.
 
-use crate::{ActivationsError, DeviceError, Layers, ManifestError, SessionKey, TensorError};
+use crate::DeviceError;
+use gogrid_model::{ActivationsError, Layers, ManifestError, SessionKey, TensorError};
+use std::error::Error;
 
 /// A stage that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -32,16 +34,10 @@ pub enum LoadError {
     },
     /// The device refuses: most often its memory is full.
     #[error("the weights cannot be brought to the device")]
-    Backend(#[source] Box<candle_core::Error>),
+    Backend(#[source] Box<dyn Error + Send + Sync>),
     /// The weights are there, but nothing can be computed with them.
     #[error("the first computation failed")]
     WarmUp(#[source] Box<ForwardError>),
-}
-
-impl From<candle_core::Error> for LoadError {
-    fn from(error: candle_core::Error) -> Self {
-        LoadError::Backend(Box::new(error))
-    }
 }
 
 /// A step that is refused or fails. Every refusal comes before anything is computed, and a step that fails leaves all
@@ -69,6 +65,16 @@ pub enum ForwardError {
         position: usize,
         /// Tokens that are cached.
         cached: usize,
+    },
+    /// A span is longer than the tokens that windowed caches hold beside their window.
+    #[error("session {session} has a span of {tokens} tokens, at most {most} fit a step")]
+    LongSpan {
+        /// The session.
+        session: SessionKey,
+        /// Tokens of the span.
+        tokens: usize,
+        /// The most tokens of a session in a step.
+        most: usize,
     },
     /// A span goes beyond what the session reserved.
     #[error("session {session} would have {needed} tokens, but reserved {capacity}")]
@@ -119,18 +125,12 @@ pub enum ForwardError {
     Activations(#[from] ActivationsError),
     /// The device fails: most often its memory is full.
     #[error("the device failed")]
-    Backend(#[source] Box<candle_core::Error>),
+    Backend(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl ForwardError {
     /// Whether the input is to blame, and not the device.
     pub fn is_input(&self) -> bool {
         !matches!(self, ForwardError::Backend(_))
-    }
-}
-
-impl From<candle_core::Error> for ForwardError {
-    fn from(error: candle_core::Error) -> Self {
-        ForwardError::Backend(Box::new(error))
     }
 }

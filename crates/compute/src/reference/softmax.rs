@@ -1,9 +1,9 @@
 //! Softmax over attention scores, under the causal mask and the sliding window.
 
-use crate::exp::exp;
-use crate::mask::{Mask, Masks};
+use super::mask::{Mask, Masks};
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
+use gogrid_model::exp;
 use rayon::prelude::*;
 
 /// Scores that are worth a second thread: some tens of microseconds of work.

@@ -1,10 +1,10 @@
 //! The gated feed-forward network, SwiGLU (<https://arxiv.org/abs/2002.05202>).
 
-use crate::exp::exp;
-use crate::linear::{Linear, Shared};
-use crate::weights::{Loader, Part};
-use crate::{LoadError, tensors};
+use super::linear::{Linear, Shared};
+use super::weights::{Loader, Part};
+use crate::LoadError;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
+use gogrid_model::{exp, tensors};
 use rayon::prelude::*;
 
 /// Elements that are worth a second thread: some tens of microseconds of work.

@@ -1,12 +1,13 @@
 //! The reference models as GGUF files, made here: what they compute is what their folders do.
 #![allow(clippy::unwrap_used)]
 
-use crate::{
-    DeviceSpec, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling, SessionKey, Source, Span, Stage,
-    StageOptions, TensorSource, parity,
-};
+use crate::{Stage, StageOptions, parity, reference::dense};
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value};
 use candle_core::{Device, Tensor};
+use gogrid_model::{
+    CandidateRequest, Candidates, DeviceSpec, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling, SessionKey,
+    Source, Span, TensorSource, tensors,
+};
 use rstest::rstest;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -73,28 +74,28 @@ fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) 
     let mut metadata = vec![("general.architecture".to_owned(), Value::String(architecture.to_owned()))];
     for (key, value) in [
         ("embedding_length", number(config.hidden_size)),
-        ("feed_forward_length", number(config.intermediate_size)),
-        ("block_count", number(config.layers)),
+        ("feed_forward_length", number(config.widest_feed_forward())),
+        ("block_count", number(config.layers.len())),
         ("attention.head_count", number(config.heads)),
         ("attention.head_count_kv", number(config.kv_heads)),
         ("attention.key_length", number(config.head_dim)),
         ("context_length", number(config.context_length)),
         ("attention.layer_norm_rms_epsilon", Value::F32(config.norm_eps as f32)),
         ("rope.freq_base", Value::F32(config.rope.theta)),
-        ("attention.sliding_window", number(config.sliding_window.unwrap_or(0))),
+        ("attention.sliding_window", number(config.layers[0].attention.window().unwrap_or(0))),
     ] {
         metadata.push((format!("{architecture}.{key}"), value));
     }
     let mut tensors = Vec::new();
     for entry in source.manifest().unwrap().tensors {
         let bytes = source.tensor(&entry).unwrap();
-        let tensor = Tensor::from_raw_buffer(&bytes, entry.dtype.dense().unwrap(), &entry.shape, &Device::Cpu).unwrap();
+        let tensor = Tensor::from_raw_buffer(&bytes, dense(entry.dtype).unwrap(), &entry.shape, &Device::Cpu).unwrap();
         let tensor = match (architecture, entry.name.rsplit('.').nth(1)) {
             ("llama", Some("q_proj")) => interleave(&tensor, config.heads),
             ("llama", Some("k_proj")) => interleave(&tensor, config.kv_heads),
             _ => tensor,
         };
-        let matrix = entry.shape.len() == 2 && entry.name != crate::tensors::EMBEDDING;
+        let matrix = entry.shape.len() == 2 && entry.name != tensors::EMBEDDING;
         let dtype = if matrix { matrices } else { GgmlDType::F32 };
         tensors.push((gguf_name(&entry.name), QTensor::quantize(&tensor, dtype).unwrap()));
     }
@@ -108,12 +109,14 @@ fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) 
 }
 
 /// The logits after the last of these tokens, of a model cut into two stages.
-fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Vec<f32> {
+fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Candidates {
     let source = Source::open(path).unwrap();
     let manifest = source.manifest().unwrap();
-    let options = StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, activations: FloatType::F32 };
+    let options =
+        StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, chunk: 64, activations: FloatType::F32 };
     let session = SessionKey(0);
-    let span = [Span { session, position: 0, tokens: tokens.len(), logits: true }];
+    let want = Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+    let span = [Span { session, position: 0, tokens: tokens.len(), want }];
     let mut output = None;
     for layers in [Layers { start: 0, end: 3 }, Layers { start: 3, end: 4 }] {
         let mut stage = Stage::load(&manifest, layers, &source, &options).unwrap();
@@ -124,7 +127,7 @@ fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Vec<f32> {
         };
         output = Some(stage.forward(&span, input).unwrap());
     }
-    let Some(Output::Logits(mut rows)) = output else { panic!("the last stage has the head") };
+    let Some(Output::Candidates(mut rows)) = output else { panic!("the last stage has the head") };
     rows.remove(0)
 }
 

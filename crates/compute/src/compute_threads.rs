@@ -28,7 +28,7 @@ impl Threads {
         barrier_pool().n_workers() + 1
     }
 
-    /// Runs work that has so many rows.
+    /// Runs work on `rows` rows.
     pub(crate) fn run<R: Send>(self, rows: usize, work: impl FnOnce() -> R + Send) -> R {
         match self {
             Threads::One if Self::in_pool() > 1 => on_one_thread(work),

@@ -1,11 +1,12 @@
 //! One transformer layer.
 
-use crate::attention::{Attention, Step};
-use crate::mlp::Mlp;
-use crate::weights::Loader;
-use crate::{LoadError, tensors};
+use super::attention::{Attention, Step};
+use super::mlp::Mlp;
+use super::weights::Loader;
+use crate::LoadError;
 use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
+use gogrid_model::tensors;
 
 /// Attention and feed-forward network, each behind a norm and added to the residual stream.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Block {
         })
     }
 
-    /// The residual stream behind the attention: `// (rows, hidden) → (rows, hidden)`
+    /// The residual stream after the attention: `// (rows, hidden) → (rows, hidden)`
     pub(crate) fn attend(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let normed = rms_norm(hidden, &self.attention_norm, self.norm_eps)?;
         hidden + self.attention.forward(&normed, step)?
@@ -40,7 +41,7 @@ impl Block {
         self.mlp.up(&rms_norm(hidden, &self.mlp_norm, self.norm_eps)?)
     }
 
-    /// The residual stream behind the layer: `// (rows, hidden) + (rows, ffn) → (rows, hidden)`
+    /// The residual stream after the layer: `// (rows, hidden) + (rows, ffn) → (rows, hidden)`
     pub(crate) fn down(&self, hidden: &Tensor, gated: &Tensor) -> Result<Tensor> {
         hidden + self.mlp.down(gated)?
     }

@@ -1,60 +1,66 @@
 //! Quantized weights that are in memory once. On x86 candle computes with a rearranged copy of some types, made at the
-//! first product, and keeps the original beside it although nothing reads it any more. Here the first products are made
+//! first product, and keeps the original although nothing reads it again. Here the first products are made
 //! while loading, and the original is dropped if candle took copies for them.
 
-use crate::WeightType;
+use super::convert::ggml;
+use super::copies::footprint;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor, QuantizedType};
 use candle_core::{CpuStorage, DType, Device, Module, Result, Tensor, bail};
+use gogrid_model::{DeviceKind, WeightType};
 use half::f16;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Rows of one tile of a rearranged matrix; only matrices of whole tiles are rearranged.
-const TILE_ROWS: usize = 16;
-/// Columns that a rearranged matrix has a multiple of.
-const TILE_COLUMNS: usize = 256;
 /// Numbers of rows of products, one for each copy that candle may make: for few rows, and for many where the CPU has
 /// matrix instructions (AMX).
-const FIRST_PRODUCTS: [usize; 2] = [1, 32];
-
-/// Bytes of the rearranged copy of a matrix that a CPU computes with; `None` where there is none. The coordinator does
-/// not know its workers' instructions: it counts the copy for every CPU.
-pub(crate) fn copy_bytes(held: WeightType, shape: &[usize]) -> Option<u64> {
-    let tile = match held {
-        WeightType::Q8_0 => TILE_ROWS * 272, // as in the original: 32 numbers in 34 bytes
-        WeightType::Q4K => 2 * 8 * TILE_ROWS * 4 + TILE_ROWS * 128, // f32 scales and minima of 8 parts, packed nibbles
-        WeightType::Q6K => 16 * TILE_ROWS * 4 + TILE_ROWS * 256, // f32 scales of 16 parts, whole bytes
-        _ => return None,
-    };
-    let &[rows, columns] = shape else { return None };
-    let whole = rows.is_multiple_of(TILE_ROWS) && columns.is_multiple_of(TILE_COLUMNS);
-    whole.then(|| (rows / TILE_ROWS * (columns / TILE_COLUMNS) * tile) as u64)
-}
-
-/// Whether all products are computed with copies, so that the original can go. Of q6k a single row is not.
-pub(crate) fn copies_suffice(held: WeightType) -> bool {
-    matches!(held, WeightType::Q8_0 | WeightType::Q4K)
-}
+pub(super) const FIRST_PRODUCTS: [usize; 2] = [1, 32];
 
 /// A matrix `// (out, in)` for products alone: an embedding table is looked up in the original.
 pub(crate) fn held_once(storage: QStorage, shape: (usize, usize), held: WeightType) -> Result<QTensor> {
+    let suffices = || footprint(DeviceKind::Cpu).copies_of(held).is_some_and(|rule| !rule.keeps_original);
     let original = match storage {
-        QStorage::Cpu(original) if cfg!(target_arch = "x86_64") && copies_suffice(held) => original,
+        QStorage::Cpu(original) if suffices() => original,
         other => return QTensor::new(other, shape),
     };
-    let (size, dtype) = (original.storage_size_in_bytes(), original.dtype());
-    let original = Mutex::new(Some(original));
-    let shared = Arc::new(Shared { original, dtype, size, in_use: AtomicBool::new(false) });
-    let tensor = Arc::new(QTensor::new(QStorage::Cpu(Box::new(Weights(Arc::clone(&shared)))), shape)?);
+    let (tensor, reads) = watch(original, shape)?;
+    let tensor = Arc::new(tensor);
     for rows in FIRST_PRODUCTS {
         let rows = Tensor::zeros((rows, shape.1), DType::F32, &Device::Cpu)?;
         QMatMul::QTensor(Arc::clone(&tensor)).forward(&rows)?;
     }
     // A product that asked the original to compute will do so again; one that did not has its copy.
+    let Reads(shared) = reads;
     if !shared.in_use.load(Ordering::Relaxed) {
         shared.original().take();
     }
     Arc::into_inner(tensor).ok_or_else(|| candle_core::Error::msg("a product kept its weights"))
+}
+
+/// A matrix of these bytes, with a count of how it is read.
+pub(super) fn watched(bytes: &[u8], shape: (usize, usize), held: WeightType) -> Result<(QTensor, Reads)> {
+    match QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, ggml(held))? {
+        QStorage::Cpu(original) => watch(original, shape),
+        _ => bail!("the matrix is not on the CPU"),
+    }
+}
+
+fn watch(original: Box<dyn QuantizedType>, shape: (usize, usize)) -> Result<(QTensor, Reads)> {
+    let (size, dtype) = (original.storage_size_in_bytes(), original.dtype());
+    let (original, in_use, rearranged) = (Mutex::new(Some(original)), AtomicBool::new(false), AtomicUsize::new(0));
+    let shared = Arc::new(Shared { original, dtype, size, in_use, rearranged });
+    let tensor = QTensor::new(QStorage::Cpu(Box::new(Weights(Arc::clone(&shared)))), shape)?;
+    Ok((tensor, Reads(shared)))
+}
+
+/// How a matrix is read.
+pub(super) struct Reads(Arc<Shared>);
+
+impl Reads {
+    /// How often its bytes were read as a whole, to be rearranged.
+    pub(super) fn rearranged(&self) -> usize {
+        self.0.rearranged.load(Ordering::Relaxed)
+    }
 }
 
 struct Weights(Arc<Shared>);
@@ -66,6 +72,8 @@ struct Shared {
     size: usize,
     /// Whether a product was computed with the original.
     in_use: AtomicBool,
+    /// How often its bytes were read as a whole.
+    rearranged: AtomicUsize,
 }
 
 impl Shared {
@@ -105,13 +113,14 @@ impl QuantizedType for Weights {
         self.compute(|original| original.dequantize(elem_count))
     }
 
-    /// None once the original is gone, so that nobody reads behind [`as_ptr`](Self::as_ptr) then.
+    /// 0 once the original is dropped, so that no reader goes past [`as_ptr`](Self::as_ptr).
     fn storage_size_in_bytes(&self) -> usize {
         if self.0.original().is_some() { self.0.size } else { 0 }
     }
 
     /// Good for as long as the original, which is dropped in [`held_once`] alone, between two products.
     fn as_ptr(&self) -> *const u8 {
+        self.0.rearranged.fetch_add(1, Ordering::Relaxed);
         // Dangling but aligned for any block when the original is gone: an empty slice may point there.
         self.0.original().as_ref().map_or(std::ptr::NonNull::<u64>::dangling().as_ptr() as *const u8, |o| o.as_ptr())
     }
@@ -149,8 +158,8 @@ mod tests {
     ) {
         let columns = 512;
         let matrix = Tensor::randn(0f32, 1.0, (rows, columns), &Device::Cpu).unwrap();
-        let plain = QTensor::quantize(&matrix, held.ggml()).unwrap();
-        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, held.ggml()).unwrap();
+        let plain = QTensor::quantize(&matrix, ggml(held)).unwrap();
+        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, ggml(held)).unwrap();
         let once = Arc::new(held_once(storage, (rows, columns), held).unwrap());
         let plain = Arc::new(plain);
         for tokens in [1, 2, 5, 64] {
@@ -159,15 +168,5 @@ mod tests {
                 |weights: &Arc<QTensor>| QMatMul::QTensor(Arc::clone(weights)).forward(&input)?.to_vec2::<f32>();
             assert_eq!(product(&once).unwrap(), product(&plain).unwrap());
         }
-    }
-
-    #[test]
-    fn copies_are_as_large_as_their_tiles() {
-        assert_eq!(copy_bytes(WeightType::Q8_0, &[32, 512]), WeightType::Q8_0.bytes_of(&[32, 512]));
-        assert_eq!(copy_bytes(WeightType::Q4K, &[16, 256]), Some(3072));
-        assert_eq!(copy_bytes(WeightType::Q6K, &[32, 256]), Some(2 * 5120));
-        assert_eq!(copy_bytes(WeightType::Q8_0, &[40, 512]), None);
-        assert_eq!(copy_bytes(WeightType::Q8_0, &[32, 96]), None);
-        assert_eq!(copy_bytes(WeightType::Q4_0, &[32, 512]), None);
     }
 }

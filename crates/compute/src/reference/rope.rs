@@ -1,8 +1,8 @@
 //! Rotary position embedding: angles for the positions of one step. They are computed where they are needed instead of
 //! tabled for the whole context, which would take megabytes and the first step's time for contexts of 100,000 tokens.
 
-use crate::{ModelConfig, RopeScaling};
 use candle_core::{DType, Device, Result, Tensor};
+use gogrid_model::{ModelConfig, RopeScaling};
 use std::f32::consts::PI;
 
 /// The frequencies of a model: `head_dim / 2` radians per position.

@@ -3,9 +3,10 @@
 //! The reference is a safetensors file with `input_ids` (tokens), `hidden.I` (tokens, hidden: what enters layer I),
 //! `hidden.final` (what enters the last norm), `logits` (tokens, vocabulary) and `greedy` (the greedy continuation).
 
-use crate::{
-    DeviceSpec, FloatType, ForwardError, Input, KvError, Layers, LoadError, Output, Quant, SessionKey, Source,
-    SourceError, Span, Stage, StageOptions,
+use crate::{ForwardError, LoadError, Stage, StageOptions, StateError, Threads};
+use gogrid_model::{
+    CandidateRequest, Candidates, DeviceSpec, FloatType, Input, Layers, Output, Quant, SessionKey, Source, SourceError,
+    Span,
 };
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub enum ParityError {
     Load(#[from] LoadError),
     /// A session.
     #[error(transparent)]
-    Kv(#[from] KvError),
+    State(#[from] StateError),
     /// A step.
     #[error(transparent)]
     Forward(#[from] ForwardError),
@@ -65,8 +66,8 @@ struct Reference {
 /// When model or reference cannot be used; a difference is no error.
 pub fn check(model: &Path, reference: &Path, device: DeviceSpec, quant: Quant) -> Result<Vec<CutReport>, ParityError> {
     let source = Source::open(model)?;
-    let reference = read(reference, source.config().layers)?;
-    cuts(source.config().layers).into_iter().map(|cut| compare(&source, &reference, cut, device, quant)).collect()
+    let reference = read(reference, source.config().layers.len())?;
+    cuts(source.config().layers.len()).into_iter().map(|cut| compare(&source, &reference, cut, device, quant)).collect()
 }
 
 /// Every way of cutting few layers; of many: whole, halves, one layer apart at either end, and singly.
@@ -93,7 +94,8 @@ fn compare(
     const SESSION: SessionKey = SessionKey(1);
     let manifest = source.manifest()?;
     let capacity = reference.tokens.len() + reference.greedy.len();
-    let options = StageOptions { quant, device, kv_budget: u64::MAX, activations: FloatType::F32 };
+    let options =
+        StageOptions { quant, device, kv_budget: u64::MAX, chunk: reference.tokens.len(), activations: FloatType::F32 };
     let mut stages = Vec::new();
     for layers in &cut {
         let mut stage = Stage::load(&manifest, *layers, source, &options)?;
@@ -139,31 +141,39 @@ fn step(
     tokens: &[u32],
     hidden: &mut [Vec<f32>],
 ) -> Result<Vec<f32>, ForwardError> {
-    let span = [Span { session, position, tokens: tokens.len(), logits: true }];
+    let want = Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+    let span = [Span { session, position, tokens: tokens.len(), want }];
     let mut carried = None;
     for stage in stages {
         let input = carried.take().map_or(Input::Tokens(tokens), Input::Hidden);
-        let mut failed = None;
         let mut pass = stage.begin(span.to_vec(), input)?;
-        let output = stage.advance_with(&mut pass, usize::MAX, &mut |layer, entering| {
-            if let Some(seen) = hidden.get_mut(layer) {
-                let values = entering.to_dtype(candle_core::DType::F32).and_then(|t| t.flatten_all()?.to_vec1::<f32>());
-                match values {
-                    Ok(values) => seen.extend(values),
-                    Err(error) => failed = Some(error),
-                }
+        let output = loop {
+            if let Some((layer, entering)) = stage.entering(&pass)?
+                && let Some(seen) = hidden.get_mut(layer)
+            {
+                seen.extend(entering);
             }
-        })?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        let output = output.unwrap_or_else(|| unreachable!("every unit was asked for"));
+            if let Some(output) = stage.advance(&mut pass, 1, Threads::All)? {
+                break output;
+            }
+        };
         match output {
             Output::Hidden(activations) => carried = Some(activations),
-            Output::Logits(rows) => return Ok(rows.into_iter().next().unwrap_or_default()),
+            Output::Candidates(rows) => return Ok(rows.first().map(logits).unwrap_or_default()),
         }
     }
     Ok(Vec::new())
+}
+
+/// The logits by token id, of candidates that are the whole vocabulary.
+fn logits(all: &Candidates) -> Vec<f32> {
+    let mut logits = vec![f32::NAN; all.ids.len()];
+    for (id, logit) in all.ids.iter().zip(&all.logits) {
+        if let Some(place) = logits.get_mut(*id as usize) {
+            *place = *logit;
+        }
+    }
+    logits
 }
 
 /// Largest difference relative to the largest expected value; infinite when the sizes differ.

@@ -3,13 +3,17 @@
 //! Nothing is allocated by the word of a manifest alone: its sizes are checked against the model's description, and a
 //! tensor's bytes against its entry, before anything is built from them.
 
-use crate::linear::{Linear, Shared, Weight};
-use crate::manifest::{held_type, tied_table_type};
-use crate::packed::held_once;
-use crate::tensors::{self, Role};
-use crate::{FloatType, LoadError, Manifest, ManifestError, ModelConfig, Quant, TensorEntry, TensorSource, WeightType};
+use super::convert::{dense, dtype, ggml};
+use super::linear::{Linear, Shared, Weight};
+use super::packed::held_once;
+use crate::LoadError;
 use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Tensor};
+use gogrid_model::tensors::{self, Role};
+use gogrid_model::{
+    FloatType, Manifest, ManifestError, ModelConfig, Quant, TensorEntry, TensorSource, WeightType, held_type,
+    tied_table_type,
+};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -71,7 +75,7 @@ impl Loader<'_> {
     fn vector(&self, values: Vec<f32>) -> Result<Tensor, LoadError> {
         let length = values.len();
         let tensor = Tensor::from_vec(values, length, &Device::Cpu)?;
-        Ok(tensor.to_dtype(self.compute.dtype())?.to_device(self.device)?)
+        Ok(tensor.to_dtype(dtype(self.compute))?.to_device(self.device)?)
     }
 
     /// The stored bytes of a matrix in the order of rows that the computation wants.
@@ -198,8 +202,8 @@ impl Stack {
             return Ok(Weight::Dense(Tensor::from_vec(bytemuck::cast_vec::<u32, f32>(self.words), shape, device)?));
         }
         let bytes = &bytemuck::cast_slice::<u32, u8>(&self.words)[..self.size];
-        let Some(dtype) = self.held.dense() else {
-            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, self.held.ggml())?;
+        let Some(dtype) = dense(self.held) else {
+            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, ggml(self.held))?;
             drop(self.words);
             let tensor = match use_of {
                 Use::Products => held_once(storage, shape, self.held)?,
@@ -231,7 +235,7 @@ fn convert(entry: &TensorEntry, bytes: &[u8], held: WeightType, target: &mut [u8
             let columns = entry.shape[1];
             let rows =
                 Tensor::from_vec(values, (bytes.len() / entry.dtype.block_bytes() / columns, columns), &Device::Cpu)?;
-            target.copy_from_slice(&QTensor::quantize(&rows, quantized.ggml())?.data()?);
+            target.copy_from_slice(&QTensor::quantize(&rows, ggml(quantized))?.data()?);
         }
     }
     Ok(())

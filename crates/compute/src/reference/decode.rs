@@ -2,7 +2,7 @@
 //! few thousand multiplications for each session and layer, which cost many times that to set up; here it is two loops,
 //! and a batch's sessions are spread over the cores.
 
-use crate::softmax::softmax;
+use super::softmax::softmax;
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 use rayon::prelude::*;
 
@@ -14,7 +14,7 @@ const PARALLEL: usize = 1 << 16;
 /// Elements that are worked on at once, so that the compiler can use vector instructions.
 const LANES: usize = 8;
 
-/// Whether [`attention`] is the way to go for a span of so many tokens, which then has so many in its cache; q
+/// Whether to use [`attention`] for a span of `tokens` tokens that sees `cached` tokens; q
 /// `// (rows, heads, head_dim)`.
 pub(crate) fn applies(q: &Tensor, tokens: usize, cached: usize) -> bool {
     let width: usize = q.dims().iter().skip(1).product();

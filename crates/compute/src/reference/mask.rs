@@ -58,7 +58,7 @@ impl Masks {
         let at = match self.0.iter().position(same) {
             Some(at) if fits(&self.0[at].0) => at,
             found => {
-                // Tiles come one after another, each further into the sequence: with room for more, few masks are made.
+                // Tiles come one after another, each further into the sequence: a mask that is wider than needed serves the next ones, too.
                 let tokens = found.map_or(0, |at| self.0[at].0.tokens).max(tile.tokens);
                 let mask = Mask { tokens, first: tile.first.next_power_of_two(), ..tile };
                 let made = (mask, mask.tensor(dtype, device)?);

@@ -6,29 +6,27 @@
 //! steps of short sequences on a CPU go another way ([`decode`]): there these products cost more to set
 //! up than to compute.
 
-use crate::decode;
-use crate::kv::KvPool;
-use crate::linear::{Linear, Shared};
-use crate::mask::{Mask, Masks};
-use crate::rope::Angles;
-use crate::softmax::masked_softmax;
-use crate::weights::{Loader, Part};
-use crate::{LoadError, ModelConfig, Span, tensors};
+use super::cache::Caches;
+use super::decode;
+use super::linear::{Linear, Shared};
+use super::mask::{Mask, Masks};
+use super::rope::Angles;
+use super::softmax::masked_softmax;
+use super::weights::{Loader, Part};
+use crate::LoadError;
 use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
-
-/// Scores that are held at once: 16 MiB of f32. A long prompt's chunk is cut by its queries to stay below.
-pub(crate) const MAX_SCORES: usize = 1 << 22;
+use gogrid_model::{MAX_SCORES, ModelConfig, Span, tensors};
 
 /// What all layers of a step share.
 pub(crate) struct Step<'a> {
     pub(crate) spans: &'a [Span],
     /// Rows of all spans.
     pub(crate) rows: usize,
-    pub(crate) angles: Angles,
+    pub(crate) angles: &'a Angles,
     pub(crate) masks: &'a mut Masks,
-    pub(crate) kv: &'a mut KvPool,
+    pub(crate) caches: &'a mut Caches,
 }
 
 /// One layer's attention.
@@ -72,7 +70,7 @@ impl Attention {
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             norm_eps: config.norm_eps as f32,
-            window: config.window(layer).unwrap_or(usize::MAX),
+            window: config.layers[layer].attention.window().unwrap_or(usize::MAX),
         })
     }
 
@@ -101,7 +99,7 @@ impl Attention {
             let (q, k, v) = (rows(&q)?, rows(&k)?, rows(&v)?);
             mixed.push(match spans {
                 [span] if !short(span) => self.span(span, &q, &k, &v, step)?,
-                spans => self.decode(spans, &q, &k, &v, step.kv)?,
+                spans => self.decode(spans, &q, &k, &v, step.caches)?,
             });
             start += tokens;
         }
@@ -114,11 +112,11 @@ impl Attention {
 
     /// Attention of spans of one token each: q `// (spans, heads, head_dim)`, k and v `// (spans, kv_heads, head_dim)`;
     /// the result `// (spans, heads × head_dim)`.
-    fn decode(&self, spans: &[Span], q: &Tensor, k: &Tensor, v: &Tensor, kv: &mut KvPool) -> Result<Tensor> {
+    fn decode(&self, spans: &[Span], q: &Tensor, k: &Tensor, v: &Tensor, held: &mut Caches) -> Result<Tensor> {
         let mut caches = Vec::with_capacity(spans.len());
         for (row, span) in spans.iter().enumerate() {
             let by_head = |new: &Tensor| new.narrow(0, row, 1)?.reshape((self.kv_heads, 1, self.head_dim));
-            caches.push(kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, self.first_seen(span))?);
+            caches.push(held.append(span.session, self.index, span.position, &by_head(k)?, &by_head(v)?)?);
         }
         decode::attention(q, &caches, 1.0 / (self.head_dim as f32).sqrt())
     }
@@ -134,7 +132,7 @@ impl Attention {
         let group = self.heads / self.kv_heads;
         let by_head = |new: &Tensor| new.transpose(0, 1)?.contiguous();
         let first = self.first_seen(span);
-        let (keys, values) = step.kv.append(span.session, self.index, &by_head(k)?, &by_head(v)?, first)?;
+        let (keys, values) = step.caches.append(span.session, self.index, span.position, &by_head(k)?, &by_head(v)?)?;
         let cached = keys.dim(1)?;
         let tile = (MAX_SCORES / (self.heads * cached)).clamp(1, span.tokens);
         let mut tiles = Vec::with_capacity(span.tokens.div_ceil(tile));

@@ -1,0 +1,283 @@
+//! The reference back end: candle's tensors on a CPU, CUDA or Metal. Every other back end is checked against it.
+//!
+//! A layer is three units (attention; gate and up; down), and the head is one.
+
+mod attention;
+mod block;
+mod cache;
+mod convert;
+mod copies;
+mod decode;
+mod linear;
+mod mask;
+mod mlp;
+mod packed;
+mod rope;
+mod runtime;
+mod softmax;
+mod units;
+mod weights;
+
+pub use copies::footprint;
+pub use runtime::Runtime;
+
+use crate::backend::{Backend, PassState, Unit, UnitKind};
+use crate::{ForwardError, LoadError, StageOptions, Threads, device};
+use attention::Step;
+use block::Block;
+use cache::{CacheShape, Caches};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::ops::rms_norm;
+#[cfg(test)]
+pub(crate) use convert::dense;
+use gogrid_model::{
+    Candidates, FloatType, Input, Layers, Manifest, ModelConfig, Output, SequenceSizes, SessionKey, Span, TensorSource,
+    candidates, tensors,
+};
+use linear::{Linear, Weight};
+use mask::Masks;
+use rope::{Angles, Frequencies};
+use std::ops::{Range, RangeInclusive};
+use units::{LAYER, LayerUnit, Units};
+use weights::Loader;
+
+/// One stage on candle.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    config: ModelConfig,
+    layers: Layers,
+    device: Device,
+    compute: FloatType,
+    activations: FloatType,
+    embedding: Option<Weight>,
+    blocks: Vec<Block>,
+    head: Option<Head>,
+    frequencies: Frequencies,
+    caches: Caches,
+    units: Units,
+}
+
+/// The final norm and the matrix that gives logits.
+#[derive(Debug)]
+struct Head {
+    norm: Tensor,
+    matrix: Linear,
+}
+
+/// What a pass carries from unit to unit.
+struct Carried {
+    /// Rows of all spans.
+    rows: usize,
+    angles: Angles,
+    masks: Masks,
+    /// The residual stream, `// (rows, hidden_size)`.
+    hidden: Tensor,
+    /// Between the halves of a feed-forward network, `// (rows, width)`.
+    gated: Option<Tensor>,
+}
+
+impl Reference {
+    /// Loads the weights of these layers. The manifest is that of the stage.
+    pub(crate) fn load(
+        manifest: &Manifest,
+        layers: Layers,
+        source: &dyn TensorSource,
+        options: &StageOptions,
+        sizes: &SequenceSizes,
+    ) -> Result<Self, LoadError> {
+        let device = device::open(options.device)?;
+        let footprint = footprint(options.device.kind());
+        let compute = footprint.compute_type(manifest, layers, options.quant);
+        let config = manifest.config.clone();
+        let loader = Loader { manifest, source, quant: options.quant, compute, device: &device };
+        let (embedding, matrix) = loader.ends(layers.has_embedding(), layers.has_head(config.layers.len()))?;
+        let head = match matrix {
+            Some(weight) => {
+                Some(Head { norm: loader.norm(tensors::FINAL_NORM)?, matrix: Linear { weight, bias: None } })
+            }
+            None => None,
+        };
+        let blocks = layers
+            .range()
+            .enumerate()
+            .map(|(index, layer)| Block::load(&loader, layer, index))
+            .collect::<Result<Vec<_>, _>>()?;
+        let shape = CacheShape {
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            dtype: convert::dtype(compute),
+            device: device.clone(),
+        };
+        Ok(Reference {
+            units: Units::new(manifest, layers, options.quant, &footprint),
+            frequencies: Frequencies::new(&config),
+            caches: Caches::new(shape, sizes.clone())?,
+            config,
+            layers,
+            device,
+            compute,
+            activations: options.activations,
+            embedding,
+            blocks,
+            head,
+        })
+    }
+
+    fn carried<'a>(&self, state: &'a PassState) -> Result<&'a Carried, ForwardError> {
+        state.downcast_ref().ok_or_else(|| foreign_pass().into())
+    }
+
+    /// Computes units within the threads that were chosen for them.
+    fn compute(
+        &mut self,
+        spans: &[Span],
+        pass: &mut Carried,
+        units: Range<usize>,
+    ) -> Result<Option<Output>, ForwardError> {
+        let layers = self.blocks.len() * LAYER.len();
+        let all = layers + usize::from(self.head.is_some());
+        let last = units.end == all;
+        let mut found = None;
+        for unit in units {
+            let (layer, part) = (unit / LAYER.len(), LAYER[unit % LAYER.len()]);
+            let Some(block) = self.blocks.get(layer) else {
+                let head = self.head.as_ref().ok_or_else(foreign_pass)?;
+                found = Some(head.candidates(&pass.hidden, spans, self.config.norm_eps as f32)?);
+                continue;
+            };
+            match (part, pass.gated.take()) {
+                (LayerUnit::Up, _) => pass.gated = Some(block.up(&pass.hidden)?),
+                (LayerUnit::Down, Some(gated)) => pass.hidden = block.down(&pass.hidden, &gated)?,
+                _ => {
+                    let mut step = Step {
+                        spans,
+                        rows: pass.rows,
+                        angles: &pass.angles,
+                        masks: &mut pass.masks,
+                        caches: &mut self.caches,
+                    };
+                    pass.hidden = block.attend(&pass.hidden, &mut step)?;
+                }
+            }
+        }
+        Ok(match found {
+            Some(found) => Some(Output::Candidates(found)),
+            None if last => Some(Output::Hidden(convert::from_tensor(&pass.hidden, self.activations)?)),
+            None => None,
+        })
+    }
+}
+
+/// The pass is of another back end: a mistake in this program.
+fn foreign_pass() -> candle_core::Error {
+    candle_core::Error::msg("the pass is not one of this stage")
+}
+
+impl Backend for Reference {
+    fn kinds(&self) -> &[UnitKind] {
+        self.units.kinds()
+    }
+
+    fn open(&mut self, session: SessionKey, capacity: usize) {
+        self.caches.open(session, capacity);
+    }
+
+    fn close(&mut self, session: SessionKey) {
+        self.caches.close(session);
+    }
+
+    fn clear(&mut self) {
+        self.caches.clear();
+    }
+
+    fn positions(&self, session: SessionKey, length: usize) -> RangeInclusive<usize> {
+        self.caches.first_position(session)..=length
+    }
+
+    fn reuse(&mut self, from: SessionKey, to: SessionKey, _keep: usize) {
+        // The next step overwrites the rows after the kept tokens.
+        self.caches.rename(from, to);
+    }
+
+    fn units(&self, spans: &[Span]) -> Vec<Unit> {
+        self.units.of(spans)
+    }
+
+    fn begin(&self, spans: &[Span], input: Input<'_>) -> Result<PassState, ForwardError> {
+        let dtype = convert::dtype(self.compute);
+        let hidden = match (input, &self.embedding) {
+            (Input::Tokens(ids), Some(table)) => table.lookup(ids, &self.device, dtype)?,
+            (Input::Hidden(activations), _) => convert::to_tensor(&activations, &self.device, dtype)?,
+            (Input::Tokens(_), None) => return Err(foreign_pass().into()),
+        };
+        let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
+        let angles = self.frequencies.angles(&positions, &self.device, dtype)?;
+        let rows = positions.len();
+        Ok(Box::new(Carried { rows, angles, masks: Masks::default(), hidden, gated: None }))
+    }
+
+    fn advance(
+        &mut self,
+        spans: &[Span],
+        state: &mut PassState,
+        units: Range<usize>,
+        threads: Threads,
+    ) -> Result<Option<Output>, ForwardError> {
+        let pass: &mut Carried = state.downcast_mut().ok_or_else(foreign_pass)?;
+        if self.device.is_cpu() {
+            let rows = pass.rows;
+            return threads.run(rows, || self.compute(spans, pass, units));
+        }
+        let output = self.compute(spans, pass, units)?;
+        self.device.synchronize()?;
+        Ok(output)
+    }
+
+    fn entering(&self, state: &PassState, unit: usize) -> Result<Option<(usize, Vec<f32>)>, ForwardError> {
+        let (layer, part) = (unit / LAYER.len(), LAYER[unit % LAYER.len()]);
+        let layer = match self.blocks.get(layer) {
+            Some(_) if part == LayerUnit::Attention => self.layers.start + layer,
+            None if self.head.is_some() => self.config.layers.len(),
+            _ => return Ok(None),
+        };
+        let hidden = &self.carried(state)?.hidden;
+        Ok(Some((layer, hidden.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)))
+    }
+}
+
+impl Head {
+    /// Candidates after the last token of each span that wants them. hidden `// (rows, hidden_size)`
+    fn candidates(&self, hidden: &Tensor, spans: &[Span], norm_eps: f32) -> candle_core::Result<Vec<Candidates>> {
+        let mut end = 0;
+        let (mut wanted, mut requests) = (Vec::new(), Vec::new());
+        for span in spans {
+            end += span.tokens;
+            if let Some(request) = &span.want {
+                wanted.push(end as u32 - 1);
+                requests.push(request);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = match wanted.len() == hidden.dim(0)? {
+            true => hidden.clone(),
+            false => hidden.index_select(&Tensor::new(wanted, hidden.device())?, 0)?,
+        };
+        let logits = self.matrix.forward(&rms_norm(&rows, &self.norm, norm_eps)?)?;
+        let logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
+        Ok(logits.iter().zip(requests).map(|(row, request)| candidates(row, request)).collect())
+    }
+}
+
+impl From<candle_core::Error> for LoadError {
+    fn from(error: candle_core::Error) -> Self {
+        LoadError::Backend(Box::new(error))
+    }
+}
+
+impl From<candle_core::Error> for ForwardError {
+    fn from(error: candle_core::Error) -> Self {
+        ForwardError::Backend(Box::new(error))
+    }
+}

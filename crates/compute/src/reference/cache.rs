@@ -1,0 +1,287 @@
+//! Keys and values of every session's tokens, for each layer of a stage.
+//!
+//! Memory is taken as a sequence grows: each layer's buffers start at [`FIRST_TOKENS`] and grow by half, up to what the
+//! sequence reserved. A windowed layer's buffers hold the window and one step's tokens: when they are full, what the
+//! next token still sees moves to the front. (A buffer exists twice while it is copied; that is one buffer of one layer
+//! at a time.)
+
+use candle_core::{DType, Device, Result, Tensor};
+use gogrid_model::{LayerState, SequenceSizes, SessionKey};
+use std::collections::HashMap;
+
+/// Tokens that a session's first buffers hold: a short question and its answer.
+const FIRST_TOKENS: usize = 128;
+/// Buffers hold a multiple of this many tokens.
+const BLOCK_TOKENS: usize = 64;
+
+/// What the buffers of one layer look like.
+#[derive(Debug, Clone)]
+pub(super) struct CacheShape {
+    pub(super) kv_heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) dtype: DType,
+    pub(super) device: Device,
+}
+
+/// Keys and values of one session in one layer.
+#[derive(Debug)]
+struct LayerCache {
+    /// The most tokens that are held.
+    most: usize,
+    /// Tokens that a token sees, itself included.
+    window: usize,
+    /// The position of the first row.
+    start: usize,
+    /// Keys and values, each `// (kv_heads, rows, head_dim)`.
+    buffers: Option<(Tensor, Tensor)>,
+}
+
+/// The caches of a stage's sessions.
+#[derive(Debug)]
+pub(super) struct Caches {
+    shape: CacheShape,
+    sizes: SequenceSizes,
+    sessions: HashMap<SessionKey, Vec<LayerCache>>,
+}
+
+impl Caches {
+    /// No session yet.
+    ///
+    /// # Errors
+    /// A layer keeps something else than keys and values of its own.
+    pub(super) fn new(shape: CacheShape, sizes: SequenceSizes) -> Result<Self> {
+        let cached = |state: &LayerState| matches!(state, LayerState::Cache { .. } | LayerState::WindowedCache { .. });
+        if let Some(state) = sizes.states().iter().find(|state| !cached(state)) {
+            candle_core::bail!("the reference back end keeps caches alone, not {state:?}");
+        }
+        Ok(Caches { shape, sizes, sessions: HashMap::new() })
+    }
+
+    /// Takes in a session of up to `capacity` tokens; its memory is taken as it grows.
+    pub(super) fn open(&mut self, session: SessionKey, capacity: usize) {
+        let layer = |(index, state): (usize, &LayerState)| LayerCache {
+            most: self.sizes.held_tokens(index, capacity).unwrap_or(capacity),
+            window: match *state {
+                LayerState::WindowedCache { window, .. } => window,
+                _ => usize::MAX,
+            },
+            start: 0,
+            buffers: None,
+        };
+        let layers = self.sizes.states().iter().enumerate().map(layer).collect();
+        self.sessions.insert(session, layers);
+    }
+
+    pub(super) fn close(&mut self, session: SessionKey) {
+        self.sessions.remove(&session);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.sessions.clear();
+    }
+
+    pub(super) fn rename(&mut self, from: SessionKey, to: SessionKey) {
+        if let Some(layers) = self.sessions.remove(&from) {
+            self.sessions.insert(to, layers);
+        }
+    }
+
+    /// The first position from which the session can go on: the one whose window begins with the first tokens that are
+    /// held in every layer.
+    pub(super) fn first_position(&self, session: SessionKey) -> usize {
+        let layers = self.sessions.get(&session).into_iter().flatten();
+        let first = |layer: &LayerCache| match layer.start {
+            0 => 0,
+            start => start + layer.window - 1,
+        };
+        layers.map(first).max().unwrap_or(0)
+    }
+
+    /// Writes the keys and values of tokens from `position` on, each `// (kv_heads, tokens, head_dim)`; gives those of
+    /// all that the first of the tokens sees and of the tokens themselves, as views of the buffers, with the position
+    /// of the first.
+    ///
+    /// Tokens before the window of the first new token may be dropped, even if the step is never completed: no step that
+    /// begins at `position` needs them.
+    pub(super) fn append(
+        &mut self,
+        session: SessionKey,
+        layer: usize,
+        position: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let Some(layers) = self.sessions.get_mut(&session) else {
+            candle_core::bail!("session {session} is not open");
+        };
+        layers[layer].append(position, keys, values, &self.shape)
+    }
+}
+
+impl LayerCache {
+    fn append(
+        &mut self,
+        position: usize,
+        keys: &Tensor,
+        values: &Tensor,
+        shape: &CacheShape,
+    ) -> Result<(Tensor, Tensor)> {
+        let first_seen = (position + 1).saturating_sub(self.window);
+        let end = position + keys.dim(1)?;
+        if end - self.start > self.most {
+            self.move_to(first_seen, position, end, shape)?;
+        }
+        let (start, buffers) = (self.start, self.grown(end - self.start, shape)?);
+        let view = |buffer: &Tensor, new: &Tensor| {
+            buffer.slice_set(new, 1, position - start)?;
+            buffer.narrow(1, first_seen - start, end - first_seen)
+        };
+        Ok((view(&buffers.0, keys)?, view(&buffers.1, values)?))
+    }
+
+    /// Drops the tokens before `first` and keeps those up to `position`, in buffers that hold tokens up to `end`.
+    fn move_to(&mut self, first: usize, position: usize, end: usize, shape: &CacheShape) -> Result<()> {
+        let Some((keys, values)) = self.buffers.take() else { candle_core::bail!("the step is longer than the cache") };
+        let (skipped, kept) = (first - self.start, position - first);
+        let moved = |old: Tensor| -> Result<Tensor> {
+            let size = (shape.kv_heads, self.most.max(end - first), shape.head_dim);
+            let new = Tensor::zeros(size, shape.dtype, &shape.device)?;
+            if kept > 0 {
+                new.slice_set(&old.narrow(1, skipped, kept)?.contiguous()?, 1, 0)?;
+            }
+            Ok(new)
+        };
+        self.buffers = Some((moved(keys)?, moved(values)?));
+        self.start = first;
+        Ok(())
+    }
+
+    /// The buffers, of at least `needed` tokens.
+    fn grown(&mut self, needed: usize, shape: &CacheShape) -> Result<&(Tensor, Tensor)> {
+        let held = match &self.buffers {
+            Some((keys, _)) => keys.dim(1)?,
+            None => 0,
+        };
+        if needed > held || self.buffers.is_none() {
+            let wanted = needed.max(held + held / 2).max(FIRST_TOKENS).next_multiple_of(BLOCK_TOKENS);
+            let size = (shape.kv_heads, wanted.min(self.most).max(needed), shape.head_dim);
+            let grow = |old: Option<Tensor>| -> Result<Tensor> {
+                let new = Tensor::zeros(size, shape.dtype, &shape.device)?;
+                if let Some(old) = old {
+                    new.slice_set(&old, 1, 0)?;
+                }
+                Ok(new)
+            };
+            let (keys, values) = self.buffers.take().unzip();
+            let keys = grow(keys)?;
+            self.buffers = Some((keys, grow(values)?));
+        }
+        match &self.buffers {
+            Some(buffers) => Ok(buffers),
+            None => candle_core::bail!("no buffers"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gogrid_model::FloatType;
+
+    const SESSION: SessionKey = SessionKey(7);
+
+    fn caches(window: Option<usize>, chunk: usize) -> Caches {
+        let shape = CacheShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
+        let state = match window {
+            None => LayerState::Cache { elements: 16 },
+            Some(window) => LayerState::WindowedCache { elements: 16, window },
+        };
+        Caches::new(shape, SequenceSizes::new([state], FloatType::F32, chunk)).unwrap()
+    }
+
+    /// Keys of tokens whose elements are their positions.
+    fn rows(position: usize, tokens: usize) -> Tensor {
+        let values: Vec<f32> =
+            (0..2).flat_map(|_| (position..position + tokens).flat_map(|at| [at as f32; 4])).collect();
+        Tensor::from_vec(values, (2, tokens, 4), &Device::Cpu).unwrap()
+    }
+
+    /// The positions of what is seen, by its elements; those of both heads are the same.
+    fn append(caches: &mut Caches, position: usize, tokens: usize) -> Vec<usize> {
+        let new = rows(position, tokens);
+        let (keys, values) = caches.append(SESSION, 0, position, &new, &new).unwrap();
+        let seen = |tensor: &Tensor, head: usize| -> Vec<usize> {
+            let first = tensor.get(head).unwrap().narrow(1, 0, 1).unwrap().flatten_all().unwrap();
+            first.to_vec1::<f32>().unwrap().into_iter().map(|at| at as usize).collect()
+        };
+        let all = [seen(&keys, 0), seen(&keys, 1), seen(&values, 0), seen(&values, 1)];
+        assert!(all.iter().all(|other| *other == all[0]));
+        all.into_iter().next().unwrap()
+    }
+
+    fn held(caches: &Caches) -> usize {
+        caches.sessions[&SESSION][0].buffers.as_ref().unwrap().0.dim(1).unwrap()
+    }
+
+    #[test]
+    fn buffers_grow_and_keep_what_they_hold() {
+        let mut caches = caches(None, 64);
+        caches.open(SESSION, 1000);
+        for position in (0..700).step_by(70) {
+            assert_eq!(append(&mut caches, position, 70), (0..position + 70).collect::<Vec<_>>());
+        }
+        assert!(held(&caches) <= 1000);
+        assert_eq!(caches.first_position(SESSION), 0);
+    }
+
+    #[test]
+    fn a_windowed_cache_holds_its_window_and_shows_all_of_it() {
+        let (window, chunk) = (100, 30);
+        let mut caches = caches(Some(window), chunk);
+        caches.open(SESSION, 5000);
+        let mut position = 0;
+        for tokens in [30usize, 7, 1, 30].into_iter().cycle().take(300) {
+            let seen = append(&mut caches, position, tokens);
+            let first = (position + 1usize).saturating_sub(window);
+            assert_eq!(seen, (first..position + tokens).collect::<Vec<_>>());
+            position += tokens;
+            assert!(held(&caches) <= window + 64, "{}", held(&caches));
+        }
+        assert!(position > 4000);
+    }
+
+    #[test]
+    fn a_windowed_cache_goes_on_from_where_its_window_is_still_held() {
+        let mut caches = caches(Some(10), 8);
+        caches.open(SESSION, 500);
+        append(&mut caches, 0, 8);
+        assert_eq!(caches.first_position(SESSION), 0);
+        for position in 8..300 {
+            append(&mut caches, position, 1);
+        }
+        let first = caches.first_position(SESSION);
+        assert!((300 - 64..300).contains(&first), "{first}");
+        // From there on every token sees what it saw before.
+        assert_eq!(append(&mut caches, first, 8), (first - 9..first + 8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_a_dropped_step_wrote_is_written_over() {
+        let mut caches = caches(Some(4), 8);
+        caches.open(SESSION, 300);
+        for position in (0..200).step_by(8) {
+            let expected = (position + 1usize).saturating_sub(4)..position + 8;
+            for _ in 0..3 {
+                assert_eq!(append(&mut caches, position, 8), expected.clone().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn states_that_are_no_caches_are_refused() {
+        let shape = CacheShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
+        let recurrent = LayerState::Recurrent { tail: 8, matrix: 64 };
+        let error = Caches::new(shape, SequenceSizes::new([recurrent], FloatType::F32, 8)).unwrap_err().to_string();
+        assert!(error.contains("caches alone"), "{error}");
+    }
+}

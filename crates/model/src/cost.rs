@@ -1,0 +1,157 @@
+//! What one layer takes on any back end: parameters, bytes and operations. The manifest, the planner and the pacer count
+//! with these figures.
+
+use crate::tensors::{self, Matrix};
+use crate::{FloatType, ModelConfig, WeightType};
+
+/// What one layer of a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerCost {
+    /// Elements of the matrices q, k, v and o.
+    pub attention: u64,
+    /// Elements of the feed-forward network's first matrices, gate and up.
+    pub gate_up: u64,
+    /// Elements of its last matrix.
+    pub down: u64,
+    /// Elements of norms and biases.
+    pub vectors: u64,
+    /// Multiplications for each token that a token sees: its scores and its share in the weighted sum.
+    pub per_seen: u64,
+    /// Elements of a token's keys and values.
+    pub kv: u64,
+    /// The most tokens that a token sees, itself included; `None`: all before it.
+    pub window: Option<usize>,
+}
+
+impl LayerCost {
+    /// What a layer of the model takes.
+    ///
+    /// # Panics
+    /// When the model has no such layer.
+    pub fn of(config: &ModelConfig, layer: usize) -> Self {
+        let (mut attention, mut gate_up, mut down) = (0, 0, 0);
+        let mut vectors = tensors::norms(config).iter().map(|(_, size)| *size as u64).sum();
+        for Matrix { part, rows, columns, bias } in tensors::matrices(config, layer) {
+            let elements = rows as u64 * columns as u64;
+            match part {
+                "mlp.gate_proj" | "mlp.up_proj" => gate_up += elements,
+                "mlp.down_proj" => down += elements,
+                _ => attention += elements,
+            }
+            vectors += if bias { rows as u64 } else { 0 };
+        }
+        LayerCost {
+            attention,
+            gate_up,
+            down,
+            vectors,
+            per_seen: 2 * config.q_width() as u64,
+            kv: 2 * config.kv_width() as u64,
+            window: config.layers[layer].attention.window(),
+        }
+    }
+
+    /// Elements of all matrices: what a token is multiplied with.
+    pub fn matrices(&self) -> u64 {
+        self.attention + self.gate_up + self.down
+    }
+
+    /// Elements of all tensors.
+    pub fn parameters(&self) -> u64 {
+        self.matrices() + self.vectors
+    }
+
+    /// Bytes of the weights with matrices of one type, whose rows are whole blocks, and norms and biases of another.
+    pub fn bytes(&self, matrices: WeightType, vectors: FloatType) -> u64 {
+        let blocks = self.matrices().div_ceil(matrices.block_elements() as u64);
+        blocks * matrices.block_bytes() as u64 + self.vectors * vectors.bytes() as u64
+    }
+
+    /// Tokens of a context that a token sees.
+    pub fn seen(&self, context: f64) -> f64 {
+        self.window.map_or(context, |window| context.min(window as f64))
+    }
+
+    /// Floating-point operations for one token behind a context of this many tokens, itself included: a multiplication
+    /// and an addition for each element of a matrix, and for each product with keys and values.
+    pub fn flops(&self, context: f64) -> f64 {
+        2.0 * (self.matrices() as f64 + self.per_seen as f64 * self.seen(context))
+    }
+}
+
+impl ModelConfig {
+    /// What a layer takes.
+    ///
+    /// # Panics
+    /// When the model has no such layer.
+    pub fn layer_cost(&self, layer: usize) -> LayerCost {
+        LayerCost::of(self, layer)
+    }
+
+    /// What each layer takes.
+    pub fn layer_costs(&self) -> impl Iterator<Item = LayerCost> {
+        (0..self.layers.len()).map(|layer| self.layer_cost(layer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LayerAttention, Layers};
+
+    /// Llama 3.1 8B.
+    fn llama() -> ModelConfig {
+        let config = serde_json::json!({
+            "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
+            "max_position_embeddings": 8192, "rms_norm_eps": 1e-5,
+        });
+        ModelConfig::from_hf(&config, None).unwrap()
+    }
+
+    #[test]
+    fn a_layer_of_llama_8b_is_as_counted_by_hand() {
+        let cost = llama().layer_cost(0);
+        // q and o of 4096 × 4096, k and v of 1024 × 4096; three matrices of 14336 × 4096; two norms of 4096.
+        assert_eq!(cost.attention, 41_943_040);
+        assert_eq!((cost.gate_up, cost.down), (117_440_512, 58_720_256));
+        assert_eq!((cost.vectors, cost.kv), (8_192, 2_048));
+        assert_eq!(cost.parameters(), 218_112_000);
+        // 34 bytes for each 32 elements, and norms of 4 bytes.
+        assert_eq!(cost.bytes(WeightType::Q8_0, FloatType::F32), 218_103_808 / 32 * 34 + 8_192 * 4);
+        assert_eq!(cost.bytes(WeightType::Bf16, FloatType::Bf16), 2 * 218_112_000);
+        // Scores and sums: 2 × 4096 multiplications for each token that is seen.
+        assert_eq!(cost.flops(0.0), 436_207_616.0);
+        assert_eq!(cost.flops(1000.0), 436_207_616.0 + 2.0 * 8_192.0 * 1000.0);
+        // The whole model, with table, head and the last norm, is the 8.03 billion of its name.
+        let layers: u64 = llama().layer_costs().map(|cost| cost.parameters()).sum();
+        assert_eq!(layers + 2 * 128_256 * 4096 + 4096, 8_030_261_248);
+    }
+
+    #[test]
+    fn biases_and_head_norms_count_and_a_window_bounds_the_operations() {
+        let config = serde_json::json!({
+            "architectures": ["Qwen2ForCausalLM"], "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "num_key_value_heads": 1, "intermediate_size": 12, "vocab_size": 20, "max_position_embeddings": 64,
+        });
+        let mut config = ModelConfig::from_hf(&config, None).unwrap();
+        config.qk_norm = true;
+        config.layers[1].attention = LayerAttention::Window(10);
+        // Norms of 2 × 8 and of 2 × 4 for heads; biases of q (8), k and v (4 each).
+        assert_eq!(config.layer_cost(0).vectors, 16 + 8 + 16);
+        let [full, windowed] = [0, 1].map(|layer| config.layer_cost(layer));
+        assert_eq!(full.flops(10.0), windowed.flops(10.0));
+        assert_eq!(full.flops(50.0) - windowed.flops(50.0), 2.0 * 2.0 * 8.0 * 40.0);
+    }
+
+    #[test]
+    fn a_manifest_lists_what_is_counted() {
+        for (layer, cost) in llama().layer_costs().enumerate() {
+            let listed = tensors::of_stage(&llama(), Layers::new(layer, layer + 1));
+            let elements = |tensor: &tensors::Expected| tensor.shape.iter().product::<usize>() as u64;
+            let ends = |tensor: &&tensors::Expected| !tensor.name.starts_with("model.layers.");
+            let at_ends: u64 = listed.iter().filter(ends).map(elements).sum();
+            assert_eq!(listed.iter().map(elements).sum::<u64>() - at_ends, cost.parameters());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a layer keeps of a sequence between two steps: keys and values in a cache, or the state of a recurrence.
+
+use crate::{FloatType, LayerAttention, ModelConfig};
+
+/// A windowed cache holds at least this many tokens beside its window: a decoding sequence copies its window to the
+/// front of the buffer once in as many steps.
+const WINDOW_SLACK: usize = 64;
+
+/// What a layer keeps of each sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerState {
+    /// Keys and values of every token. The sequence can be cut back to any position.
+    Cache {
+        /// Elements of a token's keys and values.
+        elements: usize,
+    },
+    /// Keys and values of the last tokens alone. The sequence can be cut back as far as the window before the wanted
+    /// position is still held.
+    WindowedCache {
+        /// Elements of a token's keys and values.
+        elements: usize,
+        /// Tokens that a token sees, itself included.
+        window: usize,
+    },
+    /// The cache of an earlier layer of the same stage: nothing of its own.
+    SharedCache {
+        /// That layer.
+        with: usize,
+    },
+    /// The state of a recurrence. It cannot be cut back: the sequence goes on from its end, or from a position where a
+    /// snapshot was taken.
+    Recurrent {
+        /// Elements of the convolution's last inputs.
+        tail: usize,
+        /// Elements of the matrix that sums the tokens up.
+        matrix: usize,
+    },
+}
+
+impl LayerState {
+    /// What a layer of the model keeps.
+    ///
+    /// # Panics
+    /// When the model has no such layer.
+    pub fn of(config: &ModelConfig, layer: usize) -> Self {
+        let elements = 2 * config.kv_width();
+        match config.layers[layer].attention {
+            LayerAttention::Full => LayerState::Cache { elements },
+            LayerAttention::Window(window) => LayerState::WindowedCache { elements, window },
+        }
+    }
+
+    /// Tokens that a cache of this kind holds of a sequence of up to `capacity` tokens, whose steps have at most `chunk`;
+    /// `None` where no tokens are held.
+    pub fn held_tokens(self, capacity: usize, chunk: usize) -> Option<usize> {
+        match self {
+            LayerState::Cache { .. } => Some(capacity),
+            LayerState::WindowedCache { window, .. } => {
+                Some(capacity.min(window.saturating_add(chunk.max(WINDOW_SLACK))))
+            }
+            LayerState::SharedCache { .. } | LayerState::Recurrent { .. } => None,
+        }
+    }
+
+    /// Elements that a sequence takes.
+    fn elements(self, capacity: usize, chunk: usize) -> u64 {
+        match self {
+            LayerState::Cache { elements } | LayerState::WindowedCache { elements, .. } => {
+                let tokens = self.held_tokens(capacity, chunk).unwrap_or_default();
+                (elements as u64).saturating_mul(tokens as u64)
+            }
+            LayerState::SharedCache { .. } => 0,
+            LayerState::Recurrent { tail, matrix } => tail as u64 + matrix as u64,
+        }
+    }
+}
+
+/// What sequences take in one stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceSizes {
+    states: Vec<LayerState>,
+    dtype: FloatType,
+    chunk: usize,
+}
+
+impl SequenceSizes {
+    /// Of a stage whose layers keep these states in that type, and whose steps have at most `chunk` tokens of a sequence.
+    pub fn new(states: impl IntoIterator<Item = LayerState>, dtype: FloatType, chunk: usize) -> Self {
+        SequenceSizes { states: states.into_iter().collect(), dtype, chunk }
+    }
+
+    /// What each layer keeps.
+    pub fn states(&self) -> &[LayerState] {
+        &self.states
+    }
+
+    /// The most tokens of a sequence in one step; `None` where any number will do.
+    pub fn chunk(&self) -> Option<usize> {
+        let windowed = self.states.iter().any(|state| matches!(state, LayerState::WindowedCache { .. }));
+        windowed.then_some(self.chunk)
+    }
+
+    /// Tokens that a layer's cache holds of a sequence of up to `capacity` tokens; `None` where it holds none.
+    ///
+    /// # Panics
+    /// When the stage has no such layer.
+    pub fn held_tokens(&self, index: usize, capacity: usize) -> Option<usize> {
+        self.states[index].held_tokens(capacity, self.chunk)
+    }
+
+    /// Bytes that a sequence of up to `capacity` tokens takes.
+    pub fn bytes(&self, capacity: usize) -> u64 {
+        let elements = self.states.iter().map(|state| state.elements(capacity, self.chunk));
+        elements.fold(0, u64::saturating_add).saturating_mul(self.dtype.bytes() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: LayerState = LayerState::Cache { elements: 512 };
+    const WINDOWED: LayerState = LayerState::WindowedCache { elements: 512, window: 1000 };
+
+    #[test]
+    fn a_windowed_cache_takes_its_window_and_a_chunk() {
+        let sizes = |chunk| SequenceSizes::new([FULL, WINDOWED, WINDOWED], FloatType::F16, chunk);
+        let token = 512 * 2;
+        assert_eq!(sizes(200).bytes(100), 3 * token * 100);
+        assert_eq!(sizes(200).bytes(10_000), token * (10_000 + 2 * 1200));
+        assert_eq!(sizes(1).bytes(10_000), token * (10_000 + 2 * 1064));
+        assert_eq!(sizes(200).chunk(), Some(200));
+        assert_eq!(SequenceSizes::new([FULL], FloatType::F16, 200).chunk(), None);
+    }
+
+    #[test]
+    fn a_recurrence_takes_the_same_for_every_length_and_a_shared_cache_nothing() {
+        let recurrent = LayerState::Recurrent { tail: 100, matrix: 4000 };
+        let sizes = SequenceSizes::new([recurrent, LayerState::SharedCache { with: 0 }], FloatType::F32, 8);
+        assert_eq!((sizes.bytes(1), sizes.bytes(1 << 20)), (16_400, 16_400));
+    }
+}
