@@ -1,4 +1,4 @@
-//! What the demo model must say: the reference's greedy answers.
+//! The demo model's expected answers: the reference's greedy ones.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,11 +11,11 @@ pub(crate) struct Reference {
     pub(crate) prompt: String,
     pub(crate) prompt_tokens: usize,
     pub(crate) answer: String,
-    /// Tokens of the answer, the end of the turn included.
+    /// Tokens of the answer, including the end of the turn.
     pub(crate) answer_tokens: usize,
 }
 
-/// The questions whose answers have one right form: they survive quantization.
+/// Questions with a single right answer, which survives quantization.
 pub(crate) const EXACT: [&str; 5] = [
     "What is 47 + 38?",
     "What is the capital of Japan?",
@@ -24,7 +24,7 @@ pub(crate) const EXACT: [&str; 5] = [
     "Count from 12 to 20.",
 ];
 
-/// All eight.
+/// All eight questions.
 pub(crate) fn references() -> Result<Vec<Reference>> {
     let all: Vec<Value> = serde_json::from_str(include_str!("../data/demo-model.json"))?;
     let text = |entry: &Value, field: &str| entry[field].as_str().map(ToOwned::to_owned);

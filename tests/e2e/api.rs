@@ -1,4 +1,4 @@
-//! Promises of the API that need the whole way from the client to the stages and back.
+//! Behavior of the API that involves every part from the client to the stages.
 
 use crate::answers::references;
 use anyhow::{Context, Result};
@@ -23,7 +23,7 @@ async fn a_full_queue_answers_429_and_says_when_to_retry() -> Result<()> {
     let seconds: u64 = reply.retry_after.as_deref().context("429 comes with Retry-After")?.parse()?;
     assert!(seconds >= 1, "{seconds}");
 
-    // The one that waited gets its turn.
+    // The queued request is served.
     drop(running);
     assert_eq!(content(&waiting.await??), "47 + 38 = 85");
     Ok(())
@@ -107,7 +107,7 @@ async fn the_chat_command_answers_lines_of_its_input() -> Result<()> {
     Ok(())
 }
 
-/// One request at a time, and one that waits.
+/// One request at a time and one in the queue.
 async fn crowded() -> Result<Cluster> {
     cluster().workers(2).setting("max_sessions = 1").setting("queue_capacity = 1").start().await
 }

@@ -1,4 +1,4 @@
-//! Commands that are wrong: a code that is not 0, and a message that names what is wrong.
+//! Wrong commands: each exits with a code other than 0 and a message that names the problem.
 
 use anyhow::{Result, ensure};
 use gogrid_testkit::{Host, cluster, demo_model, run_gogrid};

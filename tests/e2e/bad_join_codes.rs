@@ -1,4 +1,4 @@
-//! Join codes that open no door: the worker says why and ends.
+//! Invalid join codes: the worker says why and ends.
 
 use anyhow::{Result, ensure};
 use gogrid_testkit::{Cluster, Host, SOON, cluster, run_gogrid, wait_until};
@@ -38,7 +38,7 @@ async fn a_code_of_another_coordinator_does_not_reach_this_one() -> Result<()> {
     let (here, there) = (cluster().start_coordinator().await?, cluster().start_coordinator().await?);
     let mut code: JoinCode = here.invite(&[]).await?.parse()?;
     let other: JoinCode = there.invite(&[]).await?.parse()?;
-    // The other one's key at this one's address: nobody can pose as a coordinator.
+    // Another coordinator's key at this one's address: an impostor is detected.
     code.coordinator.id = other.coordinator.id;
     ensure!(code.coordinator.id != PeerId([0; 32]), "a coordinator has a key");
     refused(&here, &code.to_string(), "").await
@@ -52,7 +52,7 @@ async fn a_text_that_is_no_code_is_refused_as_such() -> Result<()> {
     refused(&cluster, &code[..code.len() - 4], "join code").await
 }
 
-/// A new worker with this code ends with a message that has the word, and no machine more is a member.
+/// A new worker with this code ends with a message that contains the word, and no machine was added.
 async fn refused(cluster: &Cluster, code: &str, word: &str) -> Result<()> {
     let before = members(&cluster.status().await?);
     let data = tempfile::tempdir_in(cluster.scratch())?;

@@ -1,4 +1,4 @@
-//! Folders and files that are no models: `gogrid model add` refuses each by name, and nobody else notices.
+//! Folders and files that are not models: `gogrid model add` refuses each by name, and running requests are not affected.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{MODEL, cluster, demo_model, long_story};
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Enough for the answer to be on its way while everything here is refused.
+/// Long enough that the answer is still running while everything here is refused.
 const LONG: usize = 900;
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn bad_models_are_refused_by_name_while_an_answer_goes_on() -> Result<()> 
     Ok(())
 }
 
-/// Makes a bad model in a folder, and says what to add.
+/// Makes a bad model in a folder and returns the path to add.
 type Make = fn(&Path) -> Result<PathBuf>;
 
 /// A name, how to make it, and what the message must name.
@@ -78,7 +78,7 @@ fn changed_config(place: &Path, field: &str, value: Value) -> Result<PathBuf> {
     Ok(place.to_owned())
 }
 
-/// An index that names two files, of which one is there.
+/// An index that names two files, one of which is missing.
 fn missing_shard(place: &Path) -> Result<PathBuf> {
     copy(place)?;
     let weights = place.join("model.safetensors");
@@ -117,7 +117,7 @@ fn no_tokenizer(place: &Path) -> Result<PathBuf> {
     Ok(place.to_owned())
 }
 
-/// The right magic and version, then counts that no file could hold.
+/// The right magic and version, then impossible counts.
 fn corrupt_gguf(place: &Path) -> Result<PathBuf> {
     gguf(place, "corrupt.gguf", &[0xFF; 64])
 }

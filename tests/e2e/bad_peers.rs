@@ -1,4 +1,4 @@
-//! Peers that speak wrongly, or that nobody invited: each gets its refusal, and an answer on its way goes on.
+//! Peers that violate the protocol or were not invited: each is refused, and a running answer continues.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_link::{Identity, IrohTransport, Link, Protocol, Transport, install_crypto};
@@ -11,7 +11,7 @@ use gogrid_wire::{
 };
 use std::time::Duration;
 
-/// Enough for the answer to be on its way while everything here is refused.
+/// Long enough that the answer is still running while everything here is refused.
 const LONG: usize = 900;
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_member_cannot_enter_an_epoch_that_is_over_or_not_its_own() -> Result<
 
     let intruder = Intruder::new(&cluster).await?;
     let code: JoinCode = cluster.invite(&[]).await?.parse()?;
-    // It lends nothing, so that no stage comes its way.
+    // It lends nothing, so that it gets no stage.
     let (_member, welcome) = intruder.introduce(VERSION, Some(code.token)).await?;
     ensure!(matches!(welcome, ToWorker::Welcome(_)), "a member is let in: {welcome:?}");
     for role in [Role::Sender, Role::Receiver] {
@@ -55,7 +55,7 @@ async fn a_member_cannot_enter_an_epoch_that_is_over_or_not_its_own() -> Result<
     Ok(())
 }
 
-/// Bytes that are no message: the coordinator says so, or hangs up on what it cannot even wait for.
+/// Bytes that are not a message: the coordinator answers with an error, or closes the link if it cannot wait for the rest.
 async fn unreadable_first_messages(intruder: &Intruder) -> Result<()> {
     let oversized_header = [(Bounds::CONTROL.header + 1).to_le_bytes(), [0; 4]].concat();
     let oversized_body = [[1, 0, 0, 0], (Bounds::CONTROL.body + 1).to_le_bytes()].concat();
@@ -80,7 +80,7 @@ async fn unreadable_first_messages(intruder: &Intruder) -> Result<()> {
     Ok(())
 }
 
-/// Messages that are understood, from a machine that may not enter.
+/// Valid messages from a machine that is not a member.
 async fn wrong_first_messages(intruder: &Intruder) -> Result<()> {
     let too_new = control::Refusal::Version { worker: VERSION + 1, coordinator: VERSION };
     for (version, token, refusal) in [
@@ -109,7 +109,7 @@ async fn stage_links(intruder: &Intruder, epoch: Epoch) -> Result<()> {
     Ok(())
 }
 
-/// A machine with a key of its own that knows where the coordinator is.
+/// A machine with its own key that knows the coordinator's address.
 struct Intruder {
     transport: IrohTransport,
     coordinator: PeerAddr,
@@ -133,7 +133,7 @@ impl Intruder {
         ToCoordinator::Hello(control::Hello { version, token, name, device, memory: 0, addrs })
     }
 
-    /// Says hello, and gives the link with the answer.
+    /// Says hello and returns the link with the answer.
     async fn introduce(&self, version: u16, token: Option<InviteToken>) -> Result<(Link, ToWorker)> {
         let mut link = self.dial(Protocol::Control).await?;
         link.sender.send(&self.hello(version, token).await, &[]).await?;
@@ -141,7 +141,7 @@ impl Intruder {
         Ok((link, answer))
     }
 
-    /// Tries to become a neighbour of the coordinator in a pipeline.
+    /// Tries to open a stage link to the coordinator.
     async fn enter(&self, version: u16, epoch: Epoch, role: Role) -> Result<Reply> {
         let mut link = self.dial(Protocol::Stage).await?;
         link.sender.send(&stage::Hello { version, epoch, role }, &[]).await?;

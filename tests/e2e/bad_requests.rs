@@ -1,4 +1,4 @@
-//! Requests that are wrong: each gets OpenAI's kind of error, and an answer that is on its way goes on.
+//! Wrong requests: each gets an error in OpenAI's form, and a running answer continues.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{ask, cluster, long_story};
@@ -35,7 +35,7 @@ async fn bad_requests_are_refused_by_field_while_an_answer_goes_on() -> Result<(
         let reply = api.post("/v1/chat/completions", &body).await?;
         let message = reply.error(400).with_context(|| format!("{field}: {value}"))?;
         let named = message.contains(field) || reply.body["error"]["param"].as_str().is_some_and(|p| p.contains(field));
-        // A token id that does not exist is named itself.
+        // The message names the unknown token id.
         ensure!(named || message.contains("99999999"), "{field} = {value}: {message}");
     }
     for text in ["", "{", "[1, 2]", "\"a text\"", "{\"model\": \"demo\"}"] {

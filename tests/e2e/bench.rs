@@ -1,4 +1,4 @@
-//! `gogrid bench`: that it measures and judges; the figures themselves are in docs/PERFORMANCE.md.
+//! `gogrid bench` measures and gives its verdicts. The figures themselves are in docs/PERFORMANCE.md.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{Host, run_gogrid};
@@ -42,7 +42,7 @@ async fn pipelines_are_timed_beside_a_process_without_links() -> Result<()> {
     let table = run_gogrid(&Host::Local, ["bench", "pipeline"].iter().chain(&args)).await?.success()?;
     for setup in ["one process, no links", "1 worker ", "2 workers"] {
         let row = table.lines().find(|line| line.starts_with(setup)).with_context(|| table.clone())?;
-        ensure!(row.contains("MiB"), "the peak memory is told: {table}");
+        ensure!(row.contains("MiB"), "the peak memory is shown: {table}");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Machines die, freeze, leave and lose their network all the time, and no client notices.
+//! Machines die, freeze, leave and lose their network all the time, and no client gets an error.
 //!
 //! `GOGRID_CHAOS_SECONDS=180 cargo nextest run -p gogrid-tests chaos` is the long version; `GOGRID_CHAOS_SEED` picks
-//! which machines fall when. A run that fails prints its seed.
+//! the faults. A run that fails prints its seed.
 
 use crate::answers::{Reference, references};
 use anyhow::{Context, Result, ensure};
@@ -16,27 +16,27 @@ use tokio::task::JoinSet;
 const WORKERS: usize = 6;
 const STAGES: usize = 3;
 const CLIENTS: usize = 64;
-/// A machine falls this often.
+/// How often a fault hits a machine.
 const FALL: Duration = Duration::from_secs(2);
-/// A frozen machine goes on after this long: it is given up by then.
+/// How long a machine stays frozen: longer than the coordinator waits for it.
 const FROZEN: Duration = Duration::from_secs(5);
-/// Every eighth answer is a story of this many tokens, longer than machines stand.
+/// Every eighth answer has this many tokens and takes longer than the time between two faults.
 const STORY: usize = 300;
 
-/// What befalls a machine.
+/// A fault of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fall {
-    /// A power cut; it is switched on again at once.
+    /// A power cut; the machine restarts at once.
     Kill,
     /// The machine sleeps for [`FROZEN`].
     Freeze,
-    /// Its user quits; the worker is started again when it has ended.
+    /// Its user quits; the worker restarts when it has ended.
     Quit,
-    /// Its network is gone for [`FROZEN`], where machines have networks of their own.
+    /// Its network is down for [`FROZEN`]; only if machines have networks of their own.
     CutOff,
 }
 
-/// How a machine stands.
+/// State of a machine.
 enum State {
     Up,
     Frozen { until: Instant },
@@ -59,7 +59,7 @@ async fn sixty_four_clients_get_their_answers_while_machines_fall() -> Result<()
             network.inside(0, async || chaos(seed, lasts, Some(&network)).await).with_context(again)
         }
         Some(reason) => {
-            println!("nobody's network is cut off: {reason}");
+            println!("no network is cut off: {reason}");
             chaos(seed, lasts, None).await.with_context(again)
         }
     }
@@ -120,7 +120,7 @@ async fn nothing_is_left(cluster: &mut Cluster) -> Result<()> {
     Ok(())
 }
 
-/// One of many; it asks one question after the other.
+/// One of many clients; it asks one question after another.
 struct Client {
     number: usize,
     api: Api,
@@ -129,7 +129,7 @@ struct Client {
 }
 
 impl Client {
-    /// Asks until the time is over, once at least, and returns how many answers it got, all of them right.
+    /// Asks until the time is over, at least once, and returns the number of answers, all of them right.
     async fn ask_until(self, end: Instant) -> Result<usize> {
         let mut answers = 0;
         while answers == 0 || Instant::now() < end {
@@ -155,7 +155,7 @@ impl Client {
     }
 }
 
-/// The machines, and what befell them.
+/// The machines and their faults.
 struct Machines<'a> {
     random: StdRng,
     network: Option<&'a Network>,
@@ -173,7 +173,7 @@ impl<'a> Machines<'a> {
         }
     }
 
-    /// One machine that is up falls; none if the one that was drawn is down already.
+    /// Injects a fault into a random machine, unless that machine is down already.
     fn fall(&mut self, cluster: &mut Cluster) -> Result<()> {
         let index = self.random.random_range(0..WORKERS);
         let falls = [Fall::Kill, Fall::Freeze, Fall::Quit, Fall::CutOff];
@@ -204,7 +204,7 @@ impl<'a> Machines<'a> {
         Ok(())
     }
 
-    /// What has slept long enough goes on, and what has ended is started again.
+    /// Wakes machines that have slept long enough and restarts those that have ended.
     fn rise(&mut self, cluster: &mut Cluster) -> Result<()> {
         let now = Instant::now();
         for index in 0..WORKERS {

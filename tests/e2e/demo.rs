@@ -1,4 +1,4 @@
-//! `gogrid demo`: the whole grid on one machine, and nothing of it afterwards.
+//! `gogrid demo`: a whole grid on one machine, which leaves nothing behind.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{Host, Program, SOON, Signal, wait_until};
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// From the start to the answer, in a build that is not optimized and on a machine that is busy.
+/// From the start to the answer, for an unoptimized build on a busy machine.
 const DEMO: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -25,8 +25,8 @@ async fn the_demo_answers_a_prompt_and_leaves_no_process_behind() -> Result<()> 
     Ok(())
 }
 
-/// What a user waits for, program start included. The fastest of a few: the claim is about the demo, not about what
-/// else this machine does.
+/// The time that a user waits, program start included. The fastest of a few runs, to measure the demo and not other load
+/// on this machine.
 #[tokio::test]
 async fn the_first_token_comes_within_three_seconds() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -102,7 +102,7 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// The command that starts with `curl`, with the lines that it goes on for.
+/// The command that starts with `curl`, with its continuation lines.
 fn curl_line(printed: &str) -> Option<String> {
     let lines: Vec<&str> = printed.lines().skip_while(|line| !line.trim_start().starts_with("curl ")).collect();
     let more = lines.iter().take_while(|line| line.trim_end().ends_with('\\')).count();

@@ -1,4 +1,4 @@
-//! The demo model answers as the reference does, however it is cut.
+//! The demo model gives the reference's answers for every way of cutting its layers.
 
 use crate::answers::{EXACT, references};
 use anyhow::{Context, Result};
@@ -54,7 +54,7 @@ async fn answers_exactly(workers: usize) -> Result<()> {
     Ok(())
 }
 
-/// The stages cover the layers one after another, each on a machine of its own that holds nothing else.
+/// The stages cover the layers in order, each on a machine of its own that holds nothing else.
 async fn every_worker_holds_its_own_layers(cluster: &Cluster, workers: usize) -> Result<()> {
     let status = cluster.status().await?;
     let stages = status["models"][0]["stages"].as_array().context("the model has stages")?;

@@ -1,4 +1,4 @@
-//! Programs come and go: what they knew, they still know, and what was under way ends well.
+//! Programs stop and restart: they keep their state, and running answers complete.
 
 use anyhow::{Result, ensure};
 use gogrid_testkit::{Cluster, MODEL, SOON, ask, cluster, content, long_story};
@@ -58,7 +58,7 @@ async fn a_coordinator_that_is_asked_to_end_finishes_its_answers_first() -> Resu
     assert_eq!(answer, whole);
     let status = cluster.coordinator().exit(SOON).await?;
     assert!(status.success(), "{status}");
-    // Workers outlive their coordinator, and end as politely.
+    // Workers outlive their coordinator, and stop cleanly without it.
     for worker in cluster.workers() {
         worker.expect_running()?;
         worker.terminate(SOON).await?;

@@ -1,4 +1,4 @@
-//! The donor's limits hold while answers are under way, and nothing of an answer is lost to them.
+//! The donor's limits apply while answers are running, and no answer loses a token because of them.
 
 use crate::answers::{EXACT, references};
 use anyhow::{Context, Result, ensure};
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Tokens that a paused worker must not bring: more than may wait in links and queues.
+/// Tokens that a paused worker must not produce: more than links and queues can hold.
 const MANY: usize = 400;
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_cpu_limit_holds_while_it_works_and_is_lifted_without_a_restart() -> R
     stream.first_pieces(1).await?;
     cluster.worker_gogrid(0, &["limits", "set", "cpu=10"]).await?.success()?;
     let share = cpu_share(&mut cluster).await?;
-    // Its accuracy is a matter for the bench; a limit that does not hold at all takes half of a two-core machine.
+    // The bench measures the accuracy; without any limit the worker takes half of a two-core machine.
     assert!(share < 0.16, "{share}");
     cluster.worker_gogrid(0, &["limits", "set", "cpu=default"]).await?.success()?;
     assert_eq!(stream.answer().await?.finish_reason.as_deref(), Some("length"));
@@ -134,8 +134,8 @@ async fn limits_are_shown_kept_and_checked() -> Result<()> {
         let refusal = cluster.worker_gogrid(0, &["limits", "set", "gpu=50", change]).await?.refusal()?;
         assert!(refusal.contains(named), "{change}: {refusal}");
     }
-    let kept = fs::read_to_string(cluster.worker_data(0).join("limits.toml"))?;
-    assert!(kept.contains("cpu = 40") && !kept.contains("gpu = 50"), "all or none: {kept}");
+    let file = fs::read_to_string(cluster.worker_data(0).join("limits.toml"))?;
+    assert!(file.contains("cpu = 40") && !file.contains("gpu = 50"), "all or none: {file}");
 
     cluster.worker(0).terminate(SOON).await?;
     cluster.restart_worker(0)?;

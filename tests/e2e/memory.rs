@@ -1,10 +1,10 @@
-//! A worker holds its layers and its sessions, and little else.
+//! A worker's memory is that of its layers and sessions, and little more.
 
 use anyhow::{Context, Result};
 use gogrid_testkit::{cluster, long_story};
 use serde_json::Value;
 
-/// What a worker may take beside weights and KV: the program, its links, buffers.
+/// Bytes that a worker may use besides weights and KV: the program, its links, buffers.
 const PROGRAM: u64 = 60 << 20;
 
 /// Tokens of the one session of this test, prompt and answer.

@@ -1,4 +1,4 @@
-//! The `openai` package from PyPI, unmodified: whatever it can do elsewhere, it can do here.
+//! The unmodified `openai` package from PyPI works against this API.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{SOON, ask, cluster, long_story};

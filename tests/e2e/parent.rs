@@ -1,4 +1,4 @@
-//! A worker that a program on the donor's desk starts as its child.
+//! A worker that the desktop app starts as its child process.
 
 use anyhow::{Context, Result};
 use gogrid_testkit::{Cluster, MODEL, Resident, SOON, ask, cluster, content, demo_model, long_story, wait_until};
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// A worker whose parent is gone ends within this time.
 const ORPHAN_ENDS_WITHIN: Duration = Duration::from_secs(2);
 
-/// The demo model on a coordinator, and nobody to run it.
+/// The demo model on a coordinator without workers.
 async fn coordinator() -> Result<Cluster> {
     let cluster = cluster().setting("name = \"Example Grid\"").start_coordinator().await?;
     cluster.add_model(&demo_model(), MODEL, &["--quant", "none"]).await?.success()?;
@@ -141,7 +141,7 @@ async fn the_self_test_works_under_the_limit_and_stops() -> Result<()> {
     let result = worker.get(&json!({ "request": "self_test" })).await?;
     let figure = |name: &str| result[name].as_f64().with_context(|| format!("{name} in {result}"));
     assert!((figure("cpu_allowed")? - 0.2).abs() < 1e-6, "{result}");
-    // How exactly is a matter for the bench.
+    // The bench measures how exactly.
     assert!((0.1..0.3).contains(&figure("cpu_taken")?), "{result}");
     assert!(figure("stopped_after_ms")? < 500.0, "{result}");
     let status = worker.status().await?;

@@ -1,4 +1,4 @@
-//! Whoever manages a machine bounds what is lent, and a donor may be stricter.
+//! A machine's administrator bounds what is lent, and the donor may be stricter.
 
 use anyhow::{Context, Result};
 use gogrid_testkit::{Network, Resident};
@@ -38,9 +38,9 @@ async fn a_policy_that_is_not_understood_lends_nothing() -> Result<()> {
     Ok(())
 }
 
-/// The limit of CPU time that holds, and its bound.
+/// The CPU limit in effect, and its bound.
 fn cpu(status: &Value) -> Result<(&Value, &Value)> {
     let settings = status["limits"].as_array().context("limits")?;
-    let cpu = settings.iter().find(|setting| setting["key"] == "cpu").context("every key is told")?;
+    let cpu = settings.iter().find(|setting| setting["key"] == "cpu").context("every key is listed")?;
     Ok((&cpu["value"], &cpu["managed"]["bound"]))
 }

@@ -1,18 +1,18 @@
-//! Machines go away in the middle of an answer, and the answer goes on over a replica, or with a spare machine in the
-//! place of the one that is gone: with real processes, once for each way to go. What depends on the exact moment is tried in the coordinator's own tests.
+//! Machines leave in the middle of an answer, and the answer continues on a replica or with a spare machine in place of the
+//! lost one: with real processes, once for each way to leave. The coordinator's own tests cover exact moments.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{Answer, Cluster, EventStream, Logind, MODEL, SOON, Signal, cluster, long_story, wait_until};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Long enough that an answer does not end before its machines are gone.
+/// Long enough that an answer does not end before its machines leave.
 const LONG: usize = 800;
 
-/// A machine that is gone is gone from the status within this time.
+/// A lost machine disappears from the status within this time.
 const GHOST_GONE: Duration = Duration::from_secs(10);
 
-/// Pipelines of two machines, an answer as it should be, and the same under way.
+/// Pipelines of two machines, an expected answer, and the same answer running.
 struct Story {
     cluster: Cluster,
     whole: Answer,
@@ -27,7 +27,7 @@ impl Story {
         Self::of(cluster).await
     }
 
-    /// One pipeline, and a third machine that keeps one of its stages warm: which, by its layers.
+    /// One pipeline and a third machine that keeps one of its stages warm, with the layers of that stage.
     async fn with_spare() -> Result<(Self, Value)> {
         let mut cluster = cluster().workers(3).stages(2).start().await?;
         let warm = |status: &Value| {
@@ -60,7 +60,7 @@ impl Story {
         anyhow::bail!("no worker is {id}")
     }
 
-    /// Reads the answer to its end: it must be the one that it should be.
+    /// Reads the answer to its end and compares it with the expected one.
     async fn end(mut self) -> Result<Cluster> {
         while let Some(event) = self.stream.next().await? {
             self.answer.add(&event)?;
@@ -159,7 +159,7 @@ async fn a_spare_takes_the_place_of_a_lost_machine_and_the_one_that_is_left_comp
         }
         let cluster = story.end().await?;
         let after = computed(&cluster, left).await? - before;
-        // What was delivered when the machine went was on its way a little longer.
+        // Frames that were under way when the machine left arrive a little later.
         ensure!(after <= LONG as u64, "{after} rows were computed for the rest of {LONG} tokens");
         ensure!(cluster.status().await?["models"][0]["ready"] == true, "the spare serves");
     }

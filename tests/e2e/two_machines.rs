@@ -1,4 +1,4 @@
-//! Machines with addresses of their own: the links and the weights really travel.
+//! Machines with addresses of their own: links and weights cross a network.
 
 use anyhow::Result;
 use gogrid_testkit::{Api, Network, ask, cluster, content};

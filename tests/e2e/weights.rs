@@ -1,4 +1,4 @@
-//! Weights that models or layers have in common: a worker fetches each once, whoever asks for it.
+//! Weights that models or layers share: a worker fetches each once.
 
 use anyhow::{Context, Result, ensure};
 use gogrid_testkit::{ask, cluster, content, demo_model};

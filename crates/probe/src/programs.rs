@@ -26,21 +26,23 @@ impl ProgramFinder {
             self.wanted = wanted.to_vec();
             self.running.invalidate();
         }
-        self.running.get(now, || {
-            let plain: Vec<_> = wanted.iter().map(|name| plain(name)).collect();
-            let mut found = vec![false; wanted.len()];
-            let names = self.processes.each_name(|name| {
-                let name = self::plain(name);
-                plain.iter().zip(&mut found).for_each(|(wanted, found)| *found |= is(&name, wanted));
-            });
-            match names {
-                Ok(()) => Signal::Known(
-                    wanted.iter().zip(found).filter(|(_, found)| *found).map(|(name, _)| name.clone()).collect(),
-                ),
-                Err(reason) => Signal::Unknown(reason),
-            }
-        })
+        let processes = &mut self.processes;
+        self.running.get(now, || find(processes, wanted).map_or_else(Signal::Unknown, Signal::Known))
     }
+}
+
+/// The wanted programs that run, named as they were asked for.
+fn find(processes: &mut Processes, wanted: &[String]) -> Result<Vec<String>, String> {
+    let plain_names: Vec<_> = wanted.iter().map(|name| plain(name)).collect();
+    let mut found = vec![false; wanted.len()];
+    processes.each_name(|name| {
+        let name = plain(name);
+        for (wanted, found) in plain_names.iter().zip(&mut found) {
+            *found |= is(&name, wanted);
+        }
+    })?;
+    let running = wanted.iter().zip(found).filter(|(_, found)| *found);
+    Ok(running.map(|(name, _)| name.clone()).collect())
 }
 
 /// Linux keeps this many bytes of a process's name.

@@ -21,16 +21,9 @@ impl Thermometer {
 
     /// The hottest CPU sensor, in °C.
     pub(crate) fn cpu(&mut self, now: Instant) -> Signal<f32> {
-        self.hottest.get(now, || match &mut self.sensors {
-            Ok((sensors, best)) => {
-                let of_the_cpu = sensors.iter_mut().filter(|sensor| Kind::of(sensor.label()) == Some(*best));
-                let temperatures = of_the_cpu.filter_map(|sensor| {
-                    sensor.refresh();
-                    sensor.temperature().filter(|celsius| CREDIBLE_CELSIUS.contains(celsius))
-                });
-                let hottest = temperatures.max_by(f32::total_cmp);
-                hottest.map_or_else(|| Signal::unknown("no CPU sensor answers"), Signal::Known)
-            }
+        let sensors = &mut self.sensors;
+        self.hottest.get(now, || match sensors {
+            Ok((sensors, best)) => hottest(sensors, *best),
             Err(reason) => Signal::Unknown(reason.clone()),
         })
     }
@@ -61,6 +54,17 @@ fn find() -> Result<(Components, Kind), String> {
         None if all.is_empty() => Err("the machine shows no temperature sensor".into()),
         None => Err(format!("none of the {} temperature sensors is the CPU's", all.len())),
     }
+}
+
+/// The hottest sensor of this kind, in °C.
+fn hottest(sensors: &mut Components, kind: Kind) -> Signal<f32> {
+    let of_this_kind = sensors.iter_mut().filter(|sensor| Kind::of(sensor.label()) == Some(kind));
+    let temperatures = of_this_kind.filter_map(|sensor| {
+        sensor.refresh();
+        sensor.temperature().filter(|celsius| CREDIBLE_CELSIUS.contains(celsius))
+    });
+    let hottest = temperatures.max_by(f32::total_cmp);
+    hottest.map_or_else(|| Signal::unknown("no CPU sensor answers"), Signal::Known)
 }
 
 /// What a sensor measures, from bad to good.

@@ -1,11 +1,11 @@
-//! A plain client of the API: it sends what it is told, well formed or not, and hides nothing of the reply.
+//! A plain client of the API: it sends any body, well formed or not, and returns the whole reply.
 
 use crate::{EventStream, MODEL};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Nothing that the API sends may take longer than this, not even the first token of a request that waits its turn.
+/// The longest silence: even the first token of a queued request comes sooner.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client of one coordinator.
@@ -15,7 +15,7 @@ pub struct Api {
     client: reqwest::Client,
 }
 
-/// A reply as it came.
+/// A reply, unchanged.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The status code.
@@ -116,7 +116,7 @@ pub fn ask(question: &str) -> Value {
     json!({ "model": MODEL, "messages": [{ "role": "user", "content": question }], "temperature": 0 })
 }
 
-/// The body of a greedy request that goes on for exactly this many tokens: its end-of-sequence token is ruled out.
+/// The body of a greedy request for exactly this many tokens: its end-of-sequence tokens are ruled out.
 pub fn long_story(tokens: usize) -> Value {
     let mut body = ask("Tell me a story about Mia and a lantern.");
     body["max_tokens"] = json!(tokens);

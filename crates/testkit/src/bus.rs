@@ -1,10 +1,10 @@
-//! A message bus that only one test sees.
+//! A message bus private to one test.
 
 use crate::{Program, SOON};
 use anyhow::{Context, Result};
 use std::{fs, path::Path, process::Command};
 
-/// A bus that starts no service by itself: a key store or a notification daemon is there only if a test put it there.
+/// A bus that starts no services: a test adds the key store or notification daemon that it needs.
 const CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>

@@ -1,11 +1,13 @@
 //! A grid of real processes: one coordinator, its workers, and the demo model on them.
 
-use crate::{Api, CommandOutput, Host, Program, command::demo_model, run_gogrid, wait_until};
+mod builder;
+
+pub use builder::{ClusterBuilder, cluster};
+
+use crate::{Api, CommandOutput, Host, Program, run_gogrid, wait_until};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::{
-    fs,
-    net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,143 +16,18 @@ use tempfile::TempDir;
 /// The name under which [`ClusterBuilder::start`] adds the demo model.
 pub const MODEL: &str = "demo";
 
-/// From a process's start to its ready line; opening a store and two sockets is a matter of milliseconds.
+/// From a process's start to its ready line. Opening a store and two sockets takes milliseconds.
 const READY_LINE: Duration = Duration::from_secs(20);
 
-/// From a model's adding to the moment that every layer is on a machine.
+/// From adding a model until every layer is on a machine.
 const MODEL_READY: Duration = Duration::from_secs(60);
 
-/// What the children find in their environment, so that many of them share a small machine: one compute thread each.
+/// Environment of the children: one compute thread each, so that many can share a small machine.
 pub(crate) const ENVIRONMENT: [(&str, &str); 2] = [("CANDLE_NUM_THREADS", "1"), ("RAYON_NUM_THREADS", "1")];
 
-/// A cluster to be started; the defaults are one worker and the unquantized demo model.
-pub fn cluster() -> ClusterBuilder {
-    ClusterBuilder {
-        workers: 1,
-        stages: None,
-        quant: "none".to_owned(),
-        settings: String::new(),
-        worker_args: Vec::new(),
-        worker_environment: Vec::new(),
-        hosts: vec![Host::Local],
-        fixed_ports: false,
-    }
-}
-
-/// See [`cluster`].
-#[derive(Debug, Clone)]
-pub struct ClusterBuilder {
-    workers: usize,
-    stages: Option<usize>,
-    quant: String,
-    settings: String,
-    worker_args: Vec<String>,
-    worker_environment: Vec<(String, String)>,
-    hosts: Vec<Host>,
-    fixed_ports: bool,
-}
-
-impl ClusterBuilder {
-    /// How many workers; the model is cut into as many stages, unless [`stages`](Self::stages) says otherwise.
-    #[must_use]
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers;
-        self
-    }
-
-    /// Into how many stages the model is cut. With more workers than that, it has replicas.
-    #[must_use]
-    pub fn stages(mut self, stages: usize) -> Self {
-        self.stages = Some(stages);
-        self
-    }
-
-    /// The weight type, as `gogrid model add --quant` takes it.
-    #[must_use]
-    pub fn quant(mut self, quant: &str) -> Self {
-        self.quant = quant.to_owned();
-        self
-    }
-
-    /// A line of coordinator.toml.
-    #[must_use]
-    pub fn setting(mut self, line: &str) -> Self {
-        self.settings = format!("{}{line}\n", self.settings);
-        self
-    }
-
-    /// More arguments for every `gogrid worker`.
-    #[must_use]
-    pub fn worker_args(mut self, args: &[&str]) -> Self {
-        self.worker_args.extend(args.iter().map(ToString::to_string));
-        self
-    }
-
-    /// One more variable in every worker's environment.
-    #[must_use]
-    pub fn worker_env(mut self, name: &str, value: &str) -> Self {
-        self.worker_environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The coordinator runs on the first host, the workers on the others in turn.
-    #[must_use]
-    pub fn hosts(mut self, hosts: &[Host]) -> Self {
-        self.hosts = hosts.to_vec();
-        self
-    }
-
-    /// The coordinator listens on ports that stay the same when it restarts, as an operator's does.
-    #[must_use]
-    pub fn fixed_ports(mut self) -> Self {
-        self.fixed_ports = true;
-        self
-    }
-
-    /// Starts everything and waits until the model is ready.
-    ///
-    /// # Errors
-    /// When a process ends, a command refuses or the model is not ready in time.
-    pub async fn start(self) -> Result<Cluster> {
-        let (workers, quant) = (self.workers, self.quant.clone());
-        let stages = self.stages.unwrap_or(workers).to_string();
-        let mut cluster = self.start_coordinator().await?;
-        let args = ["--stages", &stages, "--quant", &quant];
-        cluster.add_model(&demo_model(), MODEL, &args).await?.success().context("adding the demo model")?;
-        let code = cluster.invite(&["--uses", &workers.to_string()]).await?;
-        for _ in 0..workers {
-            cluster.join_worker(&code)?;
-        }
-        cluster.ready(MODEL).await?;
-        Ok(cluster)
-    }
-
-    /// Starts the coordinator alone.
-    ///
-    /// # Errors
-    /// When it ends or says nothing.
-    pub async fn start_coordinator(self) -> Result<Cluster> {
-        let folder = tempfile::Builder::new().prefix("gogrid-test-").tempdir()?;
-        let host = self.hosts.first().context("a cluster has a host")?.clone();
-        let data = folder.path().join("coordinator");
-        fs::create_dir_all(&data)?;
-        let port = || if self.fixed_ports { free_port(host.address()) } else { Ok(0) };
-        let (address, listen) = (host.address(), format!("{}:{}", host.address(), port()?));
-        let settings = format!(
-            "link_listen = \"{address}:{}\"\nweights_listen = \"{address}:{}\"\n{}",
-            port()?,
-            port()?,
-            self.settings
-        );
-        fs::write(data.join("coordinator.toml"), settings)?;
-        let (coordinator, url) = start_coordinator(&host, &listen, &data, folder.path()).await?;
-        Ok(Cluster { workers: Vec::new(), coordinator, url, listen, builder: self, host, folder })
-    }
-}
-
-/// Running processes; all of them end with this value.
+/// Running processes. All of them end when this is dropped.
 pub struct Cluster {
-    // In this order they end: workers, coordinator, and then the folder that they write to goes.
+    // Dropped in this order: workers, coordinator, and last the folder that they write to.
     workers: Vec<Program>,
     coordinator: Program,
     url: String,
@@ -161,7 +38,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Where the API is, `http://ADDRESS:PORT`.
+    /// The API's URL, `http://ADDRESS:PORT`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -187,7 +64,7 @@ impl Cluster {
     /// Runs `gogrid ARGS… --data DIR` for one worker.
     ///
     /// # Errors
-    /// When it cannot start or does not end; how it ended is the caller's to judge.
+    /// If it cannot start or does not end. The caller judges its exit code.
     pub async fn worker_gogrid(&self, index: usize, args: &[&str]) -> Result<CommandOutput> {
         let data = self.worker_data(index);
         let data = data.to_str().context("the folder's name is UTF-8")?;
@@ -203,7 +80,7 @@ impl Cluster {
         serde_json::from_str(&printed).with_context(|| format!("`gogrid status --json` printed {printed:?}"))
     }
 
-    /// A folder for the test's own files, gone with the cluster.
+    /// A folder for the test's own files, deleted with the cluster.
     pub fn scratch(&self) -> &Path {
         self.folder.path()
     }
@@ -226,7 +103,7 @@ impl Cluster {
     /// Runs `gogrid ARGS… --data DIR` on the coordinator's machine.
     ///
     /// # Errors
-    /// When it cannot start or does not end; how it ended is the caller's to judge.
+    /// If it cannot start or does not end. The caller judges its exit code.
     pub async fn gogrid(&self, args: &[&str]) -> Result<CommandOutput> {
         let data = self.data();
         let data = data.to_str().context("the folder's name is UTF-8")?;
@@ -253,7 +130,7 @@ impl Cluster {
         Ok(code.to_owned())
     }
 
-    /// Starts one more worker, with a data folder of its own, and gives it the code on its standard input.
+    /// Starts one more worker, with its own data folder, and passes it the code on standard input.
     ///
     /// # Errors
     /// When it cannot start.
@@ -264,7 +141,7 @@ impl Cluster {
         Ok(index)
     }
 
-    /// Starts a worker again that has ended: it must know from its data folder where it belongs.
+    /// Restarts a worker that has ended. It knows its grid from its data folder.
     ///
     /// # Errors
     /// When it cannot start.
@@ -273,7 +150,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts the coordinator again after it has ended, on its old data.
+    /// Restarts the coordinator after it has ended, on its old data.
     ///
     /// # Errors
     /// When it ends or says nothing.
@@ -293,7 +170,7 @@ impl Cluster {
         serde_json::from_str(&printed).with_context(|| format!("`gogrid status --json` printed {printed:?}"))
     }
 
-    /// Waits until a look at the status yields a value; it names what it waits for and shows the last status if not.
+    /// Waits until `check` finds a value in the status. On failure the error names `what` and shows the last status.
     ///
     /// # Errors
     /// When the deadline passes or the coordinator ends.
@@ -301,13 +178,13 @@ impl Cluster {
         &mut self,
         what: &str,
         deadline: Duration,
-        look: impl Fn(&Value) -> Option<T>,
+        check: impl Fn(&Value) -> Option<T>,
     ) -> Result<T> {
         let mut last = Value::Null;
         let outcome = wait_until(what, deadline, async || {
             self.coordinator.expect_running()?;
             last = self.status().await?;
-            Ok(look(&last))
+            Ok(check(&last))
         });
         let outcome = outcome.await;
         outcome.with_context(|| format!("the last status: {last:#}"))
@@ -374,13 +251,4 @@ async fn start_coordinator(host: &Host, listen: &str, data: &Path, folder: &Path
         bail!("the ready line's URL is {url:?}");
     }
     Ok((program, url))
-}
-
-/// A port that nobody uses now, for TCP and UDP alike. Another program could take it before the coordinator does:
-/// only for tests in which the port must be known beforehand.
-fn free_port(address: &str) -> Result<u16> {
-    let tcp = TcpListener::bind((address, 0)).with_context(|| format!("no free port on {address}"))?;
-    let port = tcp.local_addr()?.port();
-    UdpSocket::bind((address, port)).with_context(|| format!("port {port} is free for TCP only"))?;
-    Ok(port)
 }

@@ -9,8 +9,8 @@
 //! # }
 //! ```
 //!
-//! Nothing sleeps to wait: [`wait_until`] is the one place that polls, always with a deadline. Every process ends with
-//! the value that holds it, and then prints the end of its log, which a test runner shows when the test failed.
+//! Nothing sleeps to wait: only [`wait_until`] polls, always with a deadline. Every process ends when its value is dropped
+//! and then prints the end of its log, which a test runner shows if the test failed.
 
 #![cfg(target_os = "linux")]
 

@@ -1,5 +1,4 @@
-//! systemd's login manager as far as programs that are to notice sleep need it: they take a lock, are told, and give
-//! the lock back.
+//! The part of systemd's login manager that announces sleep: programs take a lock, get the signal and release the lock.
 
 use crate::bus::Bus;
 use anyhow::{Context, Result};
@@ -24,10 +23,10 @@ const MANAGER: &str = "org.freedesktop.login1.Manager";
 /// A session as `ListSessions` has it: id, user, name, seat and object.
 type Listed = (String, u32, String, String, OwnedObjectPath);
 
-/// Who took a lock, and our end of it: at its end once theirs is closed.
+/// The owner of each lock and our end of it, which reads as closed once theirs is.
 type Locks = Arc<Mutex<Vec<(UniqueName<'static>, UnixStream)>>>;
 
-/// A system bus of its own with a login manager, at which nobody is logged in.
+/// A private system bus with a login manager and no sessions.
 pub struct Logind {
     connection: Connection,
     locks: Locks,
@@ -66,11 +65,11 @@ impl Logind {
     pub async fn is_held_up_by(&self, pid: u32) -> Result<bool> {
         let Some(holder) = self.holder(pid).await? else { return Ok(false) };
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody writes to it: what can be read is its end.
+        // Nothing is written to it: a successful read is its end.
         Ok(locks.iter_mut().any(|(name, ours)| *name == holder && ours.read(&mut [0]).is_err()))
     }
 
-    /// Tells one process that the system is about to sleep, or is back.
+    /// Signals one process that the system is about to sleep, or is awake again.
     ///
     /// # Errors
     /// When the process never took a lock, or the bus refuses.
@@ -87,7 +86,7 @@ impl Logind {
             locks.iter().map(|(name, _)| name.clone()).collect()
         };
         for name in names {
-            // One that has left has no process.
+            // A name that has left the bus has no process.
             if bus.get_connection_unix_process_id(BusName::from(name.clone())).await.ok() == Some(pid) {
                 return Ok(Some(name));
             }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{fs::File, os::fd::AsFd as _, process::Command};
 
-/// Network namespaces that see each other and nothing else; they are removed with this value.
+/// Network namespaces that reach each other and nothing else. They are removed when this is dropped.
 pub struct Network {
     hosts: Vec<Host>,
     namespaces: Vec<String>,
@@ -21,7 +21,7 @@ impl Network {
         match silent(Command::new("ip").args(["netns", "add", &probe])).status() {
             Err(error) => return Some(format!("no `ip` command (Debian: iproute2): {error}")),
             Ok(status) if !status.success() => {
-                return Some("this system lets nobody make network namespaces".to_owned());
+                return Some("this system does not allow network namespaces".to_owned());
             }
             Ok(_) => {}
         }
@@ -75,7 +75,7 @@ impl Network {
         })
     }
 
-    /// Pulls a machine's cable out, or plugs it in again.
+    /// Disconnects a machine's cable, or connects it again.
     ///
     /// # Errors
     /// When the system refuses.

@@ -1,4 +1,4 @@
-//! A program that runs in the background of a test: its output goes to files, and it ends with its value.
+//! A program in the background of a test. Its output goes to files, and it ends when its value is dropped.
 
 use crate::wait_until;
 use anyhow::{Context, Result, bail};
@@ -13,13 +13,13 @@ use std::{
 
 pub use rustix::process::Signal;
 
-/// How much of its log a program shows when it ends: enough for a panic and what led to it.
+/// Lines of its log that a program prints when it ends: enough for a panic and its cause.
 const SHOWN_LINES: usize = 60;
 
 /// A running child process.
 ///
-/// It stays in the test's own process group, so that a runner that gives up on the test reaches it too;
-/// [`spawn_group`](Self::spawn_group) is for programs that start others.
+/// It stays in the test's process group, so that a runner that kills the test kills it as well. For programs that start
+/// others, use [`spawn_group`](Self::spawn_group).
 pub struct Program {
     name: String,
     child: Child,
@@ -38,7 +38,7 @@ impl Program {
     }
 
     /// As [`spawn`](Self::spawn), at the head of a process group of its own: what it started ends with it, and
-    /// [`group_is_empty`](Self::group_is_empty) tells whether it left anything behind.
+    /// [`group_is_empty`](Self::group_is_empty) says whether it left anything behind.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -81,7 +81,7 @@ impl Program {
         wait_until(&what, deadline, async || {
             let ended = self.child.try_wait()?;
             let text = self.stdout();
-            // Only whole lines: the last one may still be on its way.
+            // Only whole lines: the last one may be incomplete.
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
             match (whole.lines().find_map(|line| line.strip_prefix(prefix)), ended) {
                 (Some(rest), _) => Ok(Some(rest.trim().to_owned())),
@@ -119,7 +119,7 @@ impl Program {
         kill_process(self.id(), signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
-    /// Sends a signal to the process and whatever it started, as a terminal does at Ctrl-C.
+    /// Sends a signal to the process and its children, as a terminal does at Ctrl-C.
     ///
     /// # Errors
     /// When all of them have ended already.
@@ -185,7 +185,7 @@ impl Program {
         let path = format!("/proc/{}/task", self.pid());
         let mut nanos = 0;
         for task in fs::read_dir(&path).with_context(|| format!("{} has ended: no {path}", self.name))? {
-            // A thread may end meanwhile.
+            // A thread may have ended.
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
             nanos += text.split_whitespace().next().and_then(|run| run.parse::<u64>().ok()).unwrap_or(0);
         }

@@ -1,4 +1,4 @@
-//! A worker as the desktop app starts it: a child with its key on standard input, steered over its control socket.
+//! A worker as the desktop app starts it: a child with its key on standard input, controlled over its socket.
 
 use crate::{cluster::ENVIRONMENT, command::gogrid_path, wait_until};
 use anyhow::{Context, Result, bail, ensure};
@@ -15,14 +15,14 @@ use tokio::{
     process::{Child, ChildStdin, Command},
 };
 
-/// The worker's socket is there within this time.
+/// The worker opens its socket within this time.
 const UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// In a mount namespace: a program with an `/etc` of its own, in which there is a policy.
 const OWN_ETC: &str = "mount -t tmpfs none /mnt && cp -a /etc/. /mnt && mkdir -p -m 755 /mnt/gogrid && \
     printf %s \"$1\" >/mnt/gogrid/policy.toml && mount --bind /mnt /etc && shift && exec \"$@\"";
 
-/// A worker that stays while the machine is a member of no grid. Dropping it kills it.
+/// A worker that keeps running without a grid. Dropping it kills it.
 pub struct Resident {
     child: Child,
     input: Option<ChildStdin>,
@@ -39,7 +39,7 @@ impl Resident {
         Self::start_in(folder, Command::new(gogrid_path()), first_line).await
     }
 
-    /// Starts it on a machine whose administrator has written this policy. Needs root, for an `/etc` of its own.
+    /// Starts it on a machine with this administrator's policy. Needs root for an `/etc` of its own.
     ///
     /// # Errors
     /// When it does not come up.
@@ -50,7 +50,7 @@ impl Resident {
         Self::start_in(folder, command, first_line).await
     }
 
-    /// Ends it as its parent does, and starts it again on the same data.
+    /// Ends it as its parent would and starts it again on the same data.
     ///
     /// # Errors
     /// When it does not end, or does not come up.

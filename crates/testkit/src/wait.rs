@@ -3,16 +3,16 @@
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
-/// Between two looks at a condition: short beside what is waited for, long beside the cost of a look.
+/// Between two checks of a condition: short compared to the wait, long compared to a check.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A deadline for what should take a second or two, with room for a machine that is busy.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// Looks again and again until the condition yields a value; an error from it ends the wait at once.
+/// Checks the condition until it yields a value. An error from it ends the wait at once.
 ///
 /// # Errors
-/// The condition's error, or one that names what was waited for when the deadline has passed.
+/// The condition's error, or after the deadline one that names `what`.
 pub async fn wait_until<T>(
     what: &str,
     deadline: Duration,

@@ -83,15 +83,7 @@ pub fn plan_shrink<P: Clone, S: Clone>(over: u64, holdings: &[Holding<P, S>]) ->
     let stages = fewest(rest.saturating_sub(kv), &serving, |holding| u128::from(holding.bytes), lost);
     let rest = rest.saturating_sub(stages.iter().map(|holding| holding.total()).sum());
     let staying = serving.iter().filter(|holding| !stages.iter().any(|stage| std::ptr::eq(*stage, **holding)));
-    let mut sessions: Vec<_> =
-        staying.flat_map(|holding| holding.sessions.iter().map(|session| (&holding.stage, session))).collect();
-    sessions.sort_by_key(|(_, session)| (session.tokens, Reverse(session.kv_bytes)));
-    let mut freed = 0;
-    let sessions = sessions.into_iter().take_while(|(_, session)| {
-        let wanted = freed < rest;
-        freed += u128::from(session.kv_bytes);
-        wanted
-    });
+    let sessions = shortest_sessions(rest, staying.copied());
 
     let whole = |holding: &Holding<P, S>| Choice {
         bytes: holding.total(),
@@ -101,8 +93,28 @@ pub fn plan_shrink<P: Clone, S: Clone>(over: u64, holdings: &[Holding<P, S>]) ->
         bytes: u128::from(session.kv_bytes),
         release: Release::Session { stage: stage.clone(), session: session.id.clone() },
     };
-    let choices = parked.into_iter().map(whole).chain(sessions.map(session)).chain(stages.iter().copied().map(whole));
+    let choices =
+        parked.into_iter().map(whole).chain(sessions.into_iter().map(session)).chain(stages.iter().copied().map(whole));
     without_needless(over, choices.collect())
+}
+
+/// Sessions with their stages that add up to `need`, those with the fewest tokens first.
+fn shortest_sessions<'a, P, S>(
+    need: u128,
+    stages: impl Iterator<Item = &'a Holding<P, S>>,
+) -> Vec<(&'a P, &'a HeldSession<S>)> {
+    let mut sessions: Vec<_> =
+        stages.flat_map(|holding| holding.sessions.iter().map(|session| (&holding.stage, session))).collect();
+    sessions.sort_by_key(|(_, session)| (session.tokens, Reverse(session.kv_bytes)));
+    let (mut freed, mut chosen) = (0, Vec::new());
+    for (stage, session) in sessions {
+        if freed >= need {
+            break;
+        }
+        freed += u128::from(session.kv_bytes);
+        chosen.push((stage, session));
+    }
+    chosen
 }
 
 /// As few as possible that add up to `need`: the largest first; the last one is the cheapest that is enough.
