@@ -39,10 +39,10 @@ fn manifest(matrices: WeightType) -> Manifest {
     Manifest { config, tensors }
 }
 
-/// Bytes of this process that are in memory.
+/// Bytes that this process allocated and that are in memory.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("readable");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("there is one");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("there is one");
     let kilobytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).expect("a number");
     kilobytes * 1024
 }

@@ -91,6 +91,8 @@ pub(crate) enum Action {
     /// Every model's route. This is the whole of it, not a change.
     Publish(Vec<ModelRoute>),
     Record(Record),
+    /// Take a worker that resigned off the allow list.
+    RemoveMember(PeerId),
     /// Reserve epochs in the registry; answered by [`Event::EpochsReserved`].
     ReserveEpochs(usize),
     /// Read the registry's models; answered by [`Event::ModelsRead`].
@@ -118,6 +120,4 @@ pub(crate) enum Record {
     Pipelines(BTreeMap<String, Vec<Stages>>),
     /// How reliable a machine has been until now.
     Reliability { peer: PeerId, seen: Reliability },
-    /// The machine is no member any more.
-    Resigned(PeerId),
 }

@@ -5,7 +5,7 @@ use super::{
     returning::{Restored, Stages},
 };
 use crate::registry::{Member, ModelRecord, RegistryError, RegistryHandle, Write, unix_now};
-use gogrid_wire::Epoch;
+use gogrid_wire::{Epoch, PeerId};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Where the registry keeps the pipelines that served.
@@ -36,25 +36,24 @@ impl Store {
     }
 
     /// Hands a record to the registry's thread. A failure is logged: serving goes on without it.
-    pub(super) async fn record(&self, record: Record) {
-        let (what, result) = match record {
+    pub(super) fn record(&self, record: Record) {
+        let write = match record {
             Record::Pipelines(pipelines) => {
                 let value = serde_json::to_string(&pipelines).unwrap_or_default();
-                ("the pipelines that serve", self.0.submit(Write::Metadata { key: PIPELINES, value }))
+                Write::Metadata { key: PIPELINES, value }
             }
-            Record::Reliability { peer, seen } => {
-                ("a machine's reliability", self.0.submit(Write::Reliability { peer, seen, at: unix_now() }))
-            }
-            Record::Resigned(peer) => {
-                let removed = self.0.remove(peer).await;
-                if removed.is_ok() {
-                    tracing::info!(peer = %peer.short(), "worker resigned");
-                }
-                ("that a worker resigned", removed)
-            }
+            Record::Reliability { peer, seen } => Write::Reliability { peer, seen, at: unix_now() },
         };
-        if let Err(error) = result {
-            tracing::error!(%error, "the registry does not record {what}");
+        if let Err(error) = self.0.submit(write) {
+            tracing::error!(%error, "what the next coordinator is to know is not recorded");
+        }
+    }
+
+    /// Takes a worker that resigned off the allow list.
+    pub(super) async fn remove(&self, peer: PeerId) {
+        match self.0.remove(peer).await {
+            Ok(()) => tracing::info!(peer = %peer.short(), "worker resigned"),
+            Err(error) => tracing::error!(%error, "a worker that resigned is still a member"),
         }
     }
 

@@ -73,8 +73,8 @@ pub(crate) struct FleetTask {
     workers: BTreeMap<PeerId, mpsc::Sender<ToPeer>>,
     pipelines: BTreeMap<Epoch, OpenPipeline>,
     planner: Planner,
-    /// Plans, models and epochs on their way: one plan, and each model once.
-    jobs: JoinSet<Event>,
+    /// One plan, each model's files once, epochs, and workers that resigned. Not all have a result that matters.
+    jobs: JoinSet<Option<Event>>,
 }
 
 impl FleetTask {
@@ -122,14 +122,14 @@ impl FleetTask {
             tracing::error!(%error, "what the previous coordinator recorded cannot be read");
             Restored::default()
         });
-        self.take(Event::Restored(restored), None).await;
-        self.take(Event::Reload, None).await;
+        self.take(Event::Restored(restored), None);
+        self.take(Event::Reload, None);
         // Requests wait until the models are open: before that there is nothing to say about them.
         while !self.jobs.is_empty() {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Some(done) = self.jobs.join_next() => self.job_done(done).await,
+                Some(done) = self.jobs.join_next() => self.job_done(done),
             }
         }
         let mut tick = tokio::time::interval(self.core.tick_interval());
@@ -141,28 +141,29 @@ impl FleetTask {
                 // Rare, so that it takes nothing from the requests; behind them it might never have its turn.
                 _ = tick.tick() => {
                     let empty = self.empty();
-                    self.take(Event::Tick { empty }, None).await;
+                    self.take(Event::Tick { empty }, None);
                 }
-                Some(done) = self.jobs.join_next() => self.job_done(done).await,
+                Some(done) = self.jobs.join_next() => self.job_done(done),
                 request = self.requests.recv() => match request {
-                    Some(request) => self.answer(request).await,
+                    Some(request) => self.answer(request),
                     None => break,
                 },
             }
         }
-        self.take(Event::Stopping, None).await;
+        self.take(Event::Stopping, None);
     }
 
-    async fn job_done(&mut self, done: Result<Event, JoinError>) {
+    fn job_done(&mut self, done: Result<Option<Event>, JoinError>) {
         match done {
-            Ok(event) => self.take(event, None).await,
+            Ok(Some(event)) => self.take(event, None),
+            Ok(None) => {}
             Err(error) => tracing::error!(%error, "a job of the fleet ended without a result"),
         }
     }
 
-    async fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: Request) {
         match request {
-            Request::Event(event) => self.take(event, None).await,
+            Request::Event(event) => self.take(event, None),
             Request::Connected { worker, reply } => {
                 let Connected { id: peer, hello, capabilities, device, to_worker } = worker;
                 let Capabilities { program, backend, .. } = &capabilities;
@@ -171,10 +172,10 @@ impl FleetTask {
                     "worker connected"
                 );
                 let reply = Reply::Connection { to_worker, reply };
-                self.take(Event::Connected { peer, hello, device }, Some(reply)).await;
+                self.take(Event::Connected { peer, hello, device }, Some(reply));
             }
             Request::Attach { peer, epoch, role, reply } => {
-                self.take(Event::Attach { peer, epoch, role }, Some(Reply::End(reply))).await;
+                self.take(Event::Attach { peer, epoch, role }, Some(Reply::End(reply)));
             }
             Request::Status { members, reply } => {
                 let sessions = self.pipelines.iter().map(|(epoch, open)| (*epoch, open.pipeline.sessions()));
@@ -184,12 +185,11 @@ impl FleetTask {
     }
 
     /// Lets the core take in an event, and carries out what it decides.
-    async fn take(&mut self, event: Event, mut reply: Option<Reply>) {
+    fn take(&mut self, event: Event, mut reply: Option<Reply>) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             for action in self.core.step(event, Instant::now()) {
                 match action {
-                    Action::Record(record) => self.store.record(record).await,
                     Action::Accept { peer, connection } => next = self.accept(peer, connection, reply.take()),
                     Action::Attach(attached) => self.attach(attached, reply.take()),
                     Action::Tick => next = Some(Event::Tick { empty: self.empty() }),
@@ -230,19 +230,29 @@ impl FleetTask {
             Action::Publish(routes) => self.publish(routes),
             Action::ReserveEpochs(asked) => {
                 let store = self.store.clone();
-                self.jobs
-                    .spawn(async move { Event::EpochsReserved { asked, epochs: store.reserve_epochs(asked).await } });
+                self.jobs.spawn(async move {
+                    let epochs = store.reserve_epochs(asked).await;
+                    Some(Event::EpochsReserved { asked, epochs })
+                });
             }
             Action::ReadModels => {
                 let store = self.store.clone();
-                self.jobs.spawn(async move { read_models(&store).await });
+                self.jobs.spawn(async move { Some(read_models(&store).await) });
             }
             Action::OpenModel(record) => {
                 let index = self.index.clone();
-                self.jobs.spawn(open_model(record, index));
+                self.jobs.spawn(async move { Some(open_model(record, index).await) });
             }
             Action::Plan(request) => self.plan(request),
-            Action::Record(_) | Action::Accept { .. } | Action::Attach(_) | Action::Tick => {}
+            Action::Record(record) => self.store.record(record),
+            Action::RemoveMember(peer) => {
+                let store = self.store.clone();
+                self.jobs.spawn(async move {
+                    store.remove(peer).await;
+                    None
+                });
+            }
+            Action::Accept { .. } | Action::Attach(_) | Action::Tick => {}
         }
     }
 
@@ -293,12 +303,12 @@ impl FleetTask {
                     tracing::error!(%error, "the planner failed");
                     Outcome::Nothing { reason: Some("the planner failed".into()) }
                 };
-                Event::Planned { job, outcome: outcome.unwrap_or_else(failed) }
+                Some(Event::Planned { job, outcome: outcome.unwrap_or_else(failed) })
             }),
             #[cfg(test)]
             Planner::Virtual(time) => self.jobs.spawn(async move {
                 tokio::time::sleep(time).await;
-                Event::Planned { job, outcome: request.run() }
+                Some(Event::Planned { job, outcome: request.run() })
             }),
         };
     }

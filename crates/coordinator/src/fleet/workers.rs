@@ -1,11 +1,6 @@
 //! What workers do: they connect, report, lend more or less, leave, and are lost.
 
-use super::{
-    ModelId,
-    core::Core,
-    event::{Action, Record},
-    state::Worker,
-};
+use super::{ModelId, core::Core, event::Action, state::Worker};
 use crate::planner::Measured;
 use gogrid_model::DeviceSpec;
 use gogrid_wire::{
@@ -71,7 +66,7 @@ impl Core {
                 }
             }
             ToCoordinator::Draining => self.drain(peer),
-            ToCoordinator::Resign => self.actions.push(Action::Record(Record::Resigned(peer))),
+            ToCoordinator::Resign => self.actions.push(Action::RemoveMember(peer)),
             ToCoordinator::Hello(_) => tracing::warn!(peer = %peer.short(), "a second hello; ignored"),
         }
     }
