@@ -5,9 +5,9 @@ mod tests;
 
 use crate::{
     executor::{self, Installed, StageGauge},
-    lender::{Lent, StageView, View, lent},
-    links::{self, Inbound, Lost},
+    links::{self, Inbound, LinkLost},
     load::{Loader, StageLoadError},
+    resources::{Lent, StageView, View, lent},
     slices::Speed,
     weights::Mirrors,
 };
@@ -16,7 +16,7 @@ use gogrid_link::{DialError, FrameSender, Link, LinkError, Protocol, Received, T
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
     control::{
-        Beat, Hello, RetainedSession, Lends, Peer, Refusal, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
+        Beat, Hello, Lends, Peer, Refusal, RetainedSession, StageBeat, StageSpec, StageSpeed, ToCoordinator, ToWorker,
         Welcome,
     },
     stage::Role,
@@ -87,19 +87,19 @@ impl Joined {
 }
 
 /// How the worker is asked to leave.
-pub(crate) struct Parting {
+pub(crate) struct LeaveRequest {
     asked: CancellationToken,
     for_good: AtomicBool,
 }
 
-impl Parting {
+impl LeaveRequest {
     /// Asked when `stop` is, too.
     pub(crate) fn under(stop: &CancellationToken) -> Self {
         Self { asked: stop.child_token(), for_good: AtomicBool::new(false) }
     }
 
     /// Leave; for good: the machine is to be a member no longer.
-    pub(crate) fn part(&self, for_good: bool) {
+    pub(crate) fn ask(&self, for_good: bool) {
         self.for_good.store(for_good, Ordering::Relaxed);
         self.asked.cancel();
     }
@@ -161,7 +161,7 @@ pub(crate) struct Control {
     view: Arc<View>,
     held: HashMap<Epoch, Held>,
     tasks: JoinSet<()>,
-    lost: mpsc::Sender<Lost>,
+    lost: mpsc::Sender<LinkLost>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -178,8 +178,8 @@ impl Control {
         coordinator: PeerAddr,
         Joined { link, welcome }: Joined,
         Shared { loader, inbound, view }: Shared,
-        failures: &mut mpsc::Receiver<executor::Lost>,
-        parting: &Parting,
+        failures: &mut mpsc::Receiver<executor::Failure>,
+        leave: &LeaveRequest,
     ) -> Ended {
         let (lost, mut losses) = mpsc::channel(QUEUE);
         let (reports, mut reported) = mpsc::channel(QUEUE);
@@ -203,13 +203,13 @@ impl Control {
         let beat = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(beat);
         // The first beat of work does not wait for the next one of rest.
-        let mut arrivals = this.loader.executor.work().arrivals();
+        let mut arrivals = this.loader.executor.gauge().arrivals();
         let mut leaving = false;
         let deadline = tokio::time::sleep(Duration::MAX);
         tokio::pin!(deadline);
         let ended = loop {
             let message = tokio::select! {
-                () = parting.asked.cancelled(), if !leaving => {
+                () = leave.asked.cancelled(), if !leaving => {
                     leaving = true;
                     // What does not compute will not end its sessions; they go on elsewhere when it is gone.
                     let within = if this.loader.paced.is_stopped() { Duration::ZERO } else { DRAIN_WITHIN };
@@ -237,7 +237,7 @@ impl Control {
                     let now = lent.borrow_and_update().clone();
                     now.map(|Lent { memory, stopped, computes }| ToCoordinator::Lends(Lends { memory, stopped, computes }))
                 }
-                Some(Lost { epoch, message }) = losses.recv() => {
+                Some(LinkLost { epoch, message }) = losses.recv() => {
                     let known = this.held.contains_key(&epoch);
                     known.then_some(ToCoordinator::LinkLost { epoch, message })
                 }
@@ -249,7 +249,7 @@ impl Control {
                 break if leaving { Ended::Left } else { Ended::Lost };
             }
         };
-        if ended == Ended::Left && parting.for_good.load(Ordering::Relaxed) {
+        if ended == Ended::Left && leave.for_good.load(Ordering::Relaxed) {
             resign(&mut sender, &mut incoming).await;
         }
         let epochs: Vec<Epoch> = this.held.keys().copied().collect();
@@ -320,8 +320,8 @@ impl Control {
                 Ok((link, first)) => {
                     let (out, outgoing) = mpsc::channel(links::OUT_QUEUE);
                     executor.connect(epoch, out).await;
-                    let kept = executor.kept(epoch).await.ok_or_else(|| "the stage is not here".into());
-                    drop(reports.send(Report::Linked(epoch, kept)).await);
+                    let retained = executor.retained(epoch).await.ok_or_else(|| "the stage is not here".into());
+                    drop(reports.send(Report::Linked(epoch, retained)).await);
                     let transmit = links::transmit(epoch, link, outgoing, lost.clone());
                     match first {
                         Some(first) => {
@@ -348,12 +348,12 @@ impl Control {
     }
 
     /// What the executor had to give up.
-    fn given_up(&mut self, given_up: executor::Lost) -> Option<ToCoordinator> {
+    fn given_up(&mut self, given_up: executor::Failure) -> Option<ToCoordinator> {
         match given_up {
-            executor::Lost::Session { epoch, session, error } => {
+            executor::Failure::Session { epoch, session, error } => {
                 Some(ToCoordinator::SessionFailed { epoch, session, error })
             }
-            executor::Lost::Stage { epoch, message } => {
+            executor::Failure::Stage { epoch, message } => {
                 self.inbound.forget(epoch);
                 let held = self.held.remove(&epoch)?;
                 held.tasks.iter().for_each(AbortHandle::abort);

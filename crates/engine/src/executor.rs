@@ -7,13 +7,13 @@
 mod convert;
 mod gather;
 mod gauge;
-mod outputs;
 #[cfg(test)]
-mod resume_tests;
+mod kv_reuse_tests;
+mod retained_outputs;
 mod slot;
 
+pub(crate) use gauge::ExecutorGauge;
 pub use gauge::StageGauge;
-pub(crate) use gauge::Work;
 
 use crate::{
     pace::{Kind, Pace, Paced, Start},
@@ -28,7 +28,7 @@ use gogrid_wire::{
     control::{RetainedSession, SessionError, StageSpec},
     stage::StageFrame,
 };
-use slot::{Failed, Slot};
+use slot::{SessionFailures, Slot};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -58,14 +58,14 @@ pub(crate) struct StageKey {
 
 /// How a stage serves an epoch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct ServeOptions {
     /// The most prompt tokens in one step.
     pub(crate) prefill_chunk: u32,
     /// Whether it keeps its sessions' outputs.
     pub(crate) keep_outputs: bool,
 }
 
-impl From<&StageSpec> for Terms {
+impl From<&StageSpec> for ServeOptions {
     fn from(spec: &StageSpec) -> Self {
         Self { prefill_chunk: spec.prefill_chunk, keep_outputs: spec.keep_outputs }
     }
@@ -80,7 +80,7 @@ pub(crate) struct Outgoing {
 
 /// What the executor gave up.
 #[derive(Debug)]
-pub(crate) enum Lost {
+pub(crate) enum Failure {
     /// A session.
     Session { epoch: Epoch, session: SessionId, error: SessionError },
     /// A whole stage.
@@ -107,21 +107,49 @@ pub(crate) struct Loaded {
 }
 
 enum Command {
-    Reuse { key: StageKey, epoch: Epoch, terms: Terms, reply: oneshot::Sender<Option<Installed>> },
-    Install { key: StageKey, epoch: Epoch, terms: Terms, loaded: Box<Loaded>, reply: oneshot::Sender<Installed> },
-    Connect { epoch: Epoch, out: mpsc::Sender<Outgoing> },
-    Frame { frame: StageFrame, body: Vec<u8> },
-    Kept { epoch: Epoch, reply: oneshot::Sender<Option<Vec<RetainedSession>>> },
-    Park { epoch: Epoch, keep: bool },
-    Shrink { why: String, done: SyncSender<()> },
-    Release { why: String },
+    Reuse {
+        key: StageKey,
+        epoch: Epoch,
+        options: ServeOptions,
+        reply: oneshot::Sender<Option<Installed>>,
+    },
+    Install {
+        key: StageKey,
+        epoch: Epoch,
+        options: ServeOptions,
+        loaded: Box<Loaded>,
+        reply: oneshot::Sender<Installed>,
+    },
+    Connect {
+        epoch: Epoch,
+        out: mpsc::Sender<Outgoing>,
+    },
+    Frame {
+        frame: StageFrame,
+        body: Vec<u8>,
+    },
+    Retained {
+        epoch: Epoch,
+        reply: oneshot::Sender<Option<Vec<RetainedSession>>>,
+    },
+    Park {
+        epoch: Epoch,
+        keep: bool,
+    },
+    Shrink {
+        why: String,
+        done: SyncSender<()>,
+    },
+    Release {
+        why: String,
+    },
 }
 
 /// A handle on the executor's thread, which ends when the last handle is gone.
 #[derive(Clone)]
 pub struct Executor {
     inbox: mpsc::Sender<Command>,
-    work: Arc<Work>,
+    gauge: Arc<ExecutorGauge>,
     // Dropped after the inbox, so that the thread wakes up to find it closed.
     thread: Waker,
 }
@@ -137,45 +165,51 @@ impl Drop for Waker {
 }
 
 impl Executor {
-    /// Starts the thread. What it has to give up is told through `lost`.
+    /// Starts the thread. What it has to give up is told through `failures`.
     pub(crate) fn start(
         name: &str,
         planned: Plan,
         paced: Paced,
         ledger: Ledger,
-        lost: mpsc::Sender<Lost>,
+        failures: mpsc::Sender<Failure>,
     ) -> std::io::Result<Self> {
         let (inbox, commands) = mpsc::channel(INBOX);
-        let work = Arc::new(Work::new(paced.uncut_count().clone()));
-        let shared = work.clone();
+        let gauge = Arc::new(ExecutorGauge::new(paced.non_preemptible_count().clone()));
+        let shared = gauge.clone();
         let body = move || {
             shared.set_levers(gogrid_probe::background_thread());
             let pace = Pace::new(paced);
-            let (stages, heirs, parked, last) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), None);
-            Core { stages, heirs, parked, last, planned, lost, pace, ledger, work: shared }.run(commands);
+            let (stages, handovers, parked, last) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), None);
+            Core { stages, handovers, parked, last, planned, failures, pace, ledger, gauge: shared }.run(commands);
         };
         let thread = thread::Builder::new().name(format!("executor {name}")).spawn(body)?;
-        Ok(Self { inbox, work, thread: Waker(thread.thread().clone()) })
+        Ok(Self { inbox, gauge, thread: Waker(thread.thread().clone()) })
     }
 
     /// What it is doing.
-    pub(crate) fn work(&self) -> &Arc<Work> {
-        &self.work
+    pub(crate) fn gauge(&self) -> &Arc<ExecutorGauge> {
+        &self.gauge
     }
 
     /// Takes a parked stage back into service under a new epoch; or one that serves, as soon as it is parked. Without a
     /// match, parked stages are freed.
-    pub(crate) async fn reuse(&self, key: StageKey, epoch: Epoch, terms: Terms) -> Option<Installed> {
+    pub(crate) async fn reuse(&self, key: StageKey, epoch: Epoch, options: ServeOptions) -> Option<Installed> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Reuse { key, epoch, terms, reply }).await;
+        self.send(Command::Reuse { key, epoch, options, reply }).await;
         answer.await.ok().flatten()
     }
 
     /// Puts a loaded stage into service.
-    pub(crate) async fn install(&self, key: StageKey, epoch: Epoch, terms: Terms, loaded: Loaded) -> Option<Installed> {
+    pub(crate) async fn install(
+        &self,
+        key: StageKey,
+        epoch: Epoch,
+        options: ServeOptions,
+        loaded: Loaded,
+    ) -> Option<Installed> {
         let (reply, answer) = oneshot::channel();
         let loaded = Box::new(loaded);
-        self.send(Command::Install { key, epoch, terms, loaded, reply }).await;
+        self.send(Command::Install { key, epoch, options, loaded, reply }).await;
         answer.await.ok()
     }
 
@@ -190,9 +224,9 @@ impl Executor {
     }
 
     /// The sessions of earlier epochs that a stage has; `None` where there is no such stage.
-    pub(crate) async fn kept(&self, epoch: Epoch) -> Option<Vec<RetainedSession>> {
+    pub(crate) async fn retained(&self, epoch: Epoch) -> Option<Vec<RetainedSession>> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Kept { epoch, reply }).await;
+        self.send(Command::Retained { epoch, reply }).await;
         answer.await.ok().flatten()
     }
 
@@ -242,7 +276,7 @@ impl Executor {
 
 /// Whose turn it is.
 #[derive(Clone, Copy)]
-enum Turn {
+enum NextSlice {
     Of(Epoch),
     /// Somebody's, soon.
     In(Duration),
@@ -252,15 +286,15 @@ enum Turn {
 struct Core {
     stages: BTreeMap<Epoch, Slot>,
     /// Epochs that take over a stage that still serves an earlier one.
-    heirs: BTreeMap<Epoch, (Epoch, Terms)>,
+    handovers: BTreeMap<Epoch, (Epoch, ServeOptions)>,
     parked: Vec<Slot>,
     /// The stage that computed the last slice: the next in line comes after it.
     last: Option<Epoch>,
     planned: Plan,
-    lost: mpsc::Sender<Lost>,
+    failures: mpsc::Sender<Failure>,
     pace: Pace,
     ledger: Ledger,
-    work: Arc<Work>,
+    gauge: Arc<ExecutorGauge>,
 }
 
 impl Core {
@@ -273,29 +307,29 @@ impl Core {
                     Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
             }
-            let let_go = self.let_go(Instant::now());
-            let epoch = match self.turn() {
-                Turn::Of(epoch) => epoch,
-                Turn::In(wait) => {
+            let expiry = self.expire_retained(Instant::now());
+            let epoch = match self.next_slice() {
+                NextSlice::Of(epoch) => epoch,
+                NextSlice::In(wait) => {
                     thread::park_timeout(wait);
                     continue;
                 }
-                Turn::Nobody => {
+                NextSlice::Nobody => {
                     self.pace.rest();
-                    self.work.set_resting();
-                    rest(let_go);
+                    self.gauge.set_resting();
+                    rest(expiry);
                     continue;
                 }
             };
             if self.pace.wake() {
-                self.work.set_waiting();
+                self.gauge.set_waiting();
             }
             let planned = self.planned();
             let Some(slot) = self.stages.get_mut(&epoch) else { continue };
             slot.plan(planned);
             let threads = self.pace.paced().threads();
             match self.pace.claim(slot.expected(threads), threads) {
-                Start::Stopped => rest(let_go),
+                Start::Stopped => rest(expiry),
                 Start::In(wait) => thread::park_timeout(wait),
                 Start::Now => self.slice(epoch),
             }
@@ -303,12 +337,12 @@ impl Core {
     }
 
     /// Lets sessions of earlier epochs go whose time is over, and says when to look again.
-    fn let_go(&mut self, now: Instant) -> Option<Duration> {
+    fn expire_retained(&mut self, now: Instant) -> Option<Duration> {
         let slots = self.stages.values_mut().chain(&mut self.parked);
         let waits = slots.filter_map(|slot| {
-            let wait = slot.kept_until()?.saturating_duration_since(now);
+            let wait = slot.retained_until()?.saturating_duration_since(now);
             if wait.is_zero() {
-                slot.forget_kept();
+                slot.forget_retained();
                 return None;
             }
             Some(wait)
@@ -325,16 +359,16 @@ impl Core {
     }
 
     /// Whose turn it is: of the stages that have work, the one after the last.
-    fn turn(&self) -> Turn {
+    fn next_slice(&self) -> NextSlice {
         let now = Instant::now();
         let after_last = |(epoch, _): &(&Epoch, _)| self.last.is_none_or(|last| **epoch > last);
         let (after, before): (Vec<_>, Vec<_>) = self.stages.iter().partition(after_last);
-        let mut turn = Turn::Nobody;
+        let mut turn = NextSlice::Nobody;
         for (epoch, slot) in after.into_iter().chain(before) {
             match (slot.work(now), turn) {
-                (Ready::Now, _) => return Turn::Of(*epoch),
-                (Ready::In(wait), Turn::In(other)) => turn = Turn::In(wait.min(other)),
-                (Ready::In(wait), _) => turn = Turn::In(wait),
+                (Ready::Now, _) => return NextSlice::Of(*epoch),
+                (Ready::In(wait), NextSlice::In(other)) => turn = NextSlice::In(wait.min(other)),
+                (Ready::In(wait), _) => turn = NextSlice::In(wait),
                 (Ready::Nothing, _) => {}
             }
         }
@@ -343,9 +377,9 @@ impl Core {
 
     fn slice(&mut self, epoch: Epoch) {
         // Whoever stops the pacers then waits for `computing` to end: it must not be read before it is set.
-        self.work.set_computing(true);
+        self.gauge.set_computing(true);
         let Some(slot) = self.stages.get_mut(&epoch).filter(|_| !self.pace.paced().is_stopped()) else {
-            return self.work.set_computing(false);
+            return self.gauge.set_computing(false);
         };
         let threads = self.pace.paced().threads();
         self.pace.begin();
@@ -353,19 +387,19 @@ impl Core {
         let took = self.pace.end(threads, Kind::new(epoch, done.rows, done.sessions), done.weight);
         slot.observe(threads, &done, took.device);
         let slice = Slice { took: took.device, units: done.units.len() };
-        self.work.count(slice, done.tokens);
-        self.work.set_computing(false);
+        self.gauge.count(slice, done.tokens);
+        self.gauge.set_computing(false);
         self.last = Some(epoch);
-        tell(&self.lost, epoch, done.failed);
+        report(&self.failures, epoch, done.failed);
     }
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Reuse { key, epoch, terms, reply } => {
-                drop(reply.send(self.reuse(&key, epoch, terms)));
+            Command::Reuse { key, epoch, options, reply } => {
+                drop(reply.send(self.reuse(&key, epoch, options)));
             }
-            Command::Install { key, epoch, terms, loaded, reply } => {
-                let slot = Slot::new(key, *loaded, terms, self.planned, self.ledger.clone());
+            Command::Install { key, epoch, options, loaded, reply } => {
+                let slot = Slot::new(key, *loaded, options, self.planned, self.ledger.clone());
                 drop(reply.send(slot.installed()));
                 self.stages.insert(epoch, slot);
             }
@@ -374,15 +408,15 @@ impl Core {
                     slot.out = Some(out);
                 }
             }
-            Command::Kept { epoch, reply } => {
-                drop(reply.send(self.stages.get_mut(&epoch).map(Slot::kept)));
+            Command::Retained { epoch, reply } => {
+                drop(reply.send(self.stages.get_mut(&epoch).map(Slot::retained)));
             }
             Command::Park { epoch, keep } => self.park(epoch, keep),
             Command::Frame { frame, body } => {
                 let epoch = frame.epoch();
                 if let Some(slot) = self.stages.get_mut(&epoch) {
                     let failed = slot.receive(frame, &body);
-                    tell(&self.lost, epoch, failed);
+                    report(&self.failures, epoch, failed);
                 }
             }
             Command::Shrink { why, done } => {
@@ -397,33 +431,37 @@ impl Core {
         }
     }
 
-    fn reuse(&mut self, key: &StageKey, epoch: Epoch, terms: Terms) -> Option<Installed> {
+    fn reuse(&mut self, key: &StageKey, epoch: Epoch, options: ServeOptions) -> Option<Installed> {
         if let Some((serving, slot)) = self.stages.iter().find(|(_, slot)| slot.key == *key) {
-            self.heirs.insert(epoch, (*serving, terms));
+            self.handovers.insert(epoch, (*serving, options));
             return Some(slot.installed());
         }
         let found = self.parked.iter().position(|slot| slot.key == *key).map(|at| self.parked.swap_remove(at));
         // What does not fit the new plan must not hold memory beside it.
         self.parked.clear();
         let mut slot = found?;
-        slot.begin(terms);
+        slot.begin(options);
         let installed = slot.installed();
         self.stages.insert(epoch, slot);
         Some(installed)
     }
 
     fn park(&mut self, epoch: Epoch, keep: bool) {
-        self.heirs.remove(&epoch);
+        self.handovers.remove(&epoch);
         let Some(mut slot) = self.stages.remove(&epoch) else { return };
         slot.end(keep);
-        let heir = self.heirs.iter().find(|(_, (of, _))| *of == epoch).map(|(heir, (_, terms))| (*heir, *terms));
-        match heir {
-            Some((heir, terms)) => {
-                self.heirs.remove(&heir);
+        let successor = self
+            .handovers
+            .iter()
+            .find(|(_, (of, _))| *of == epoch)
+            .map(|(successor, (_, options))| (*successor, *options));
+        match successor {
+            Some((successor, options)) => {
+                self.handovers.remove(&successor);
                 // Who waits behind it waits for it now.
-                self.heirs.values_mut().filter(|(of, _)| *of == epoch).for_each(|(of, _)| *of = heir);
-                slot.begin(terms);
-                self.stages.insert(heir, slot);
+                self.handovers.values_mut().filter(|(of, _)| *of == epoch).for_each(|(of, _)| *of = successor);
+                slot.begin(options);
+                self.stages.insert(successor, slot);
             }
             None => self.parked.push(slot),
         }
@@ -434,10 +472,10 @@ impl Core {
         if self.stages.remove(&epoch).is_none() {
             return;
         }
-        let heirs = self.heirs.extract_if(.., |_, (of, _)| *of == epoch).map(|(heir, _)| heir);
-        for epoch in heirs.chain([epoch]) {
+        let handovers = self.handovers.extract_if(.., |_, (of, _)| *of == epoch).map(|(successor, _)| successor);
+        for epoch in handovers.chain([epoch]) {
             tracing::warn!(%epoch, why, "stage given up");
-            drop(self.lost.try_send(Lost::Stage { epoch, message: why.to_owned() }));
+            drop(self.failures.try_send(Failure::Stage { epoch, message: why.to_owned() }));
         }
     }
 
@@ -451,22 +489,22 @@ impl Core {
         if over == 0 {
             return;
         }
-        let parked = self.parked.iter().enumerate().map(|(at, slot)| slot.holding(Place::Parked(at)));
-        let serving = self.stages.iter().map(|(epoch, slot)| slot.holding(Place::Serving(*epoch)));
+        let parked = self.parked.iter().enumerate().map(|(at, slot)| slot.holding(StageLocation::Parked(at)));
+        let serving = self.stages.iter().map(|(epoch, slot)| slot.holding(StageLocation::Serving(*epoch)));
         let holdings: Vec<_> = parked.chain(serving).collect();
         let mut parked = Vec::new();
         for release in plan_shrink(over, &holdings) {
             match release {
-                Release::Session { stage: Place::Serving(epoch), session } => {
+                Release::Session { stage: StageLocation::Serving(epoch), session } => {
                     if let Some(slot) = self.stages.get_mut(&epoch) {
-                        tell(&self.lost, epoch, slot.hand_back(session));
+                        report(&self.failures, epoch, slot.hand_back(session));
                     }
                 }
-                Release::Stage { stage: Place::Serving(epoch) } => {
+                Release::Stage { stage: StageLocation::Serving(epoch) } => {
                     self.give_up(epoch, why);
                 }
-                Release::Stage { stage: Place::Parked(at) } => parked.push(at),
-                Release::Session { stage: Place::Parked(_), .. } => {}
+                Release::Stage { stage: StageLocation::Parked(at) } => parked.push(at),
+                Release::Session { stage: StageLocation::Parked(_), .. } => {}
             }
         }
         parked.sort_unstable();
@@ -478,16 +516,16 @@ impl Core {
 
 /// Where a stage is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum StageLocation {
     Parked(usize),
     Serving(Epoch),
 }
 
-fn tell(lost: &mpsc::Sender<Lost>, epoch: Epoch, failed: Failed) {
+fn report(failures: &mpsc::Sender<Failure>, epoch: Epoch, failed: SessionFailures) {
     for (session, error) in failed {
         tracing::warn!(%epoch, %session, %error, "session given up");
         // The queue holds more than a stage has sessions; were it full, the coordinator's deadline ends the session.
-        drop(lost.try_send(Lost::Session { epoch, session, error }));
+        drop(failures.try_send(Failure::Session { epoch, session, error }));
     }
 }
 
@@ -507,8 +545,8 @@ pub(crate) struct Detached(mpsc::Receiver<Command>);
 impl Detached {
     pub(crate) fn new() -> (Executor, Self) {
         let (inbox, commands) = mpsc::channel(INBOX);
-        let work = Arc::new(Work::new(crate::pace::UncutCount::default()));
-        (Executor { inbox, work, thread: Waker(thread::current()) }, Self(commands))
+        let gauge = Arc::new(ExecutorGauge::new(crate::pace::NonPreemptibleCount::default()));
+        (Executor { inbox, gauge, thread: Waker(thread::current()) }, Self(commands))
     }
 
     /// Waits for the next order to free memory, and obeys: whether it is to give up everything.
@@ -553,13 +591,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_matrix_that_is_being_made_is_waited_for_like_a_slice() {
-        let (paced, (lost, _failures)) = (Paced::new(false), mpsc::channel(1));
-        let executor = Executor::start("test", PLANNED, paced.clone(), Ledger::new(0), lost).expect("a thread");
+        let (paced, (failures, _failures)) = (Paced::new(false), mpsc::channel(1));
+        let executor = Executor::start("test", PLANNED, paced.clone(), Ledger::new(0), failures).expect("a thread");
         paced.lend(Share::FULL);
-        let matrix = paced.uncut(|| false).expect("allowed");
+        let matrix = paced.non_preemptible(|| false).expect("allowed");
         paced.lend(Share::ZERO);
-        assert!(executor.work().quiet().now_or_never().is_none(), "it is being made");
+        assert!(executor.gauge().quiet().now_or_never().is_none(), "it is being made");
         drop(matrix);
-        executor.work().quiet().await;
+        executor.gauge().quiet().await;
     }
 }

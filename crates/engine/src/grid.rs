@@ -9,8 +9,8 @@
 //! who watches it ([`WorkerOptions::resident`](crate::WorkerOptions)) waits outside; any other ends there.
 
 use crate::{
-    control::{self, Control, ControlError, Ended, Introduction, Parting, Shared},
-    executor::Lost,
+    control::{self, Control, ControlError, Ended, Introduction, LeaveRequest, Shared},
+    executor::Failure,
     membership::Membership,
     worker::{WorkerError, WorkerState},
 };
@@ -31,35 +31,35 @@ const JOIN_WITHIN: Duration = Duration::from_secs(8);
 /// The longest pause between two tries: a coordinator that returns has its fleet back within this time.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Orders that may wait: people give them one by one.
-const ORDERS: usize = 4;
+const COMMANDS: usize = 4;
 
 /// What the donor asks for, and where to say that it is done.
-pub(crate) struct Order {
-    pub(crate) wish: Wish,
+pub(crate) struct PendingCommand {
+    pub(crate) command: MembershipCommand,
     pub(crate) done: oneshot::Sender<Result<(), RequestError>>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Wish {
+pub(crate) enum MembershipCommand {
     Join(Box<JoinCode>),
     Leave,
 }
 
-/// A handle for orders.
+/// A handle for commands.
 #[derive(Clone)]
-pub(crate) struct Gate(mpsc::Sender<Order>);
+pub(crate) struct MembershipCommands(mpsc::Sender<PendingCommand>);
 
-impl Gate {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
-        let (orders, received) = mpsc::channel(ORDERS);
-        (Self(orders), received)
+impl MembershipCommands {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<PendingCommand>) {
+        let (commands, received) = mpsc::channel(COMMANDS);
+        (Self(commands), received)
     }
 
-    /// Gives an order and waits until it is carried out.
-    pub(crate) async fn order(&self, wish: Wish) -> Result<(), RequestError> {
+    /// Sends a command and waits until it is carried out.
+    pub(crate) async fn send(&self, command: MembershipCommand) -> Result<(), RequestError> {
         let ending = || RequestError::new(None, "the worker is ending");
         let (done, answer) = oneshot::channel();
-        self.0.send(Order { wish, done }).await.map_err(|_| ending())?;
+        self.0.send(PendingCommand { command, done }).await.map_err(|_| ending())?;
         answer.await.unwrap_or_else(|_| Err(ending()))
     }
 }
@@ -78,7 +78,7 @@ struct Asked {
     before: Option<Membership>,
 }
 
-enum Place {
+enum MembershipState {
     Outside,
     Away(Goal),
     Inside(Box<Inside>),
@@ -98,8 +98,8 @@ pub(crate) struct Grid {
     pub(crate) data: PathBuf,
     pub(crate) introduction: Introduction,
     pub(crate) shared: Shared,
-    pub(crate) failures: mpsc::Receiver<Lost>,
-    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) failures: mpsc::Receiver<Failure>,
+    pub(crate) commands: mpsc::Receiver<PendingCommand>,
     pub(crate) state: watch::Sender<WorkerState>,
     /// Whether it waits outside, or ends there.
     pub(crate) resident: bool,
@@ -112,35 +112,37 @@ impl Grid {
     /// When the machine is a member of no grid and does not wait for a code, or the membership cannot be kept.
     pub(crate) async fn run(mut self, join: Option<JoinCode>, stop: &CancellationToken) -> Result<(), WorkerError> {
         // A join code names the coordinator, a new one too; without one the membership does.
-        let mut place = match (join, Membership::load(&self.data)?) {
-            (Some(code), _) => Place::Away(Goal::with(code)),
-            (None, Some(member)) => Place::Away(Goal { member, token: None, asked: None }),
-            (None, None) if self.resident => Place::Outside,
+        let mut state = match (join, Membership::load(&self.data)?) {
+            (Some(code), _) => MembershipState::Away(Goal::with(code)),
+            (None, Some(member)) => MembershipState::Away(Goal { member, token: None, asked: None }),
+            (None, None) if self.resident => MembershipState::Outside,
             (None, None) => return Err(WorkerError::NotJoined),
         };
         loop {
-            place = match place {
-                Place::Outside => self.outside(stop).await,
-                Place::Away(goal) => self.away(goal, stop).await?,
-                Place::Inside(inside) => self.inside(*inside, stop).await?,
-                Place::Over => return Ok(()),
+            state = match state {
+                MembershipState::Outside => self.outside(stop).await,
+                MembershipState::Away(goal) => self.away(goal, stop).await?,
+                MembershipState::Inside(inside) => self.inside(*inside, stop).await?,
+                MembershipState::Over => return Ok(()),
             };
         }
     }
 
     /// Waits for a code.
-    async fn outside(&mut self, stop: &CancellationToken) -> Place {
+    async fn outside(&mut self, stop: &CancellationToken) -> MembershipState {
         self.state.send_replace(WorkerState::Outside);
-        self.shared.view.set_place(None);
+        self.shared.view.set_connection(None);
         loop {
-            let order = tokio::select! {
-                order = self.orders.recv() => order,
+            let pending = tokio::select! {
+                pending = self.commands.recv() => pending,
                 () = stop.cancelled() => None,
             };
-            match order {
-                None => return Place::Over,
-                Some(Order { wish: Wish::Join(code), done }) => return Place::Away(Goal::asked(*code, done, None)),
-                Some(Order { wish: Wish::Leave, done }) => {
+            match pending {
+                None => return MembershipState::Over,
+                Some(PendingCommand { command: MembershipCommand::Join(code), done }) => {
+                    return MembershipState::Away(Goal::asked(*code, done, None));
+                }
+                Some(PendingCommand { command: MembershipCommand::Leave, done }) => {
                     drop(done.send(Err(RequestError::new(None, "this machine is a member of no grid"))));
                 }
             }
@@ -148,15 +150,15 @@ impl Grid {
     }
 
     /// Tries to reach the coordinator and to be let in.
-    async fn away(&mut self, goal: Goal, stop: &CancellationToken) -> Result<Place, WorkerError> {
+    async fn away(&mut self, goal: Goal, stop: &CancellationToken) -> Result<MembershipState, WorkerError> {
         self.state.send_replace(WorkerState::Connecting);
-        self.shared.view.set_place(Some(goal.place(None)));
+        self.shared.view.set_connection(Some(goal.connection(None)));
         let (mut pauses, started) = (pauses(), Instant::now());
         loop {
             let tried = tokio::select! {
                 tried = control::join(&*self.transport, &goal.member.coordinator, &self.introduction, goal.token) => tried,
-                order = self.orders.recv() => return self.redirected(goal, order),
-                () = stop.cancelled() => return Ok(Place::Over),
+                pending = self.commands.recv() => return self.redirected(goal, pending),
+                () = stop.cancelled() => return Ok(MembershipState::Over),
             };
             let pause = match tried {
                 Ok(joined) => return self.let_in(goal, joined),
@@ -172,45 +174,45 @@ impl Grid {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot reach the coordinator yet");
-                    self.shared.view.set_place(Some(goal.place(Some(error.to_string()))));
+                    self.shared.view.set_connection(Some(goal.connection(Some(error.to_string()))));
                     pauses.next().unwrap_or(MAX_PAUSE)
                 }
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                order = self.orders.recv() => return self.redirected(goal, order),
-                () = stop.cancelled() => return Ok(Place::Over),
+                pending = self.commands.recv() => return self.redirected(goal, pending),
+                () = stop.cancelled() => return Ok(MembershipState::Over),
             }
         }
     }
 
     /// The donor has changed their mind on the way.
-    fn redirected(&mut self, goal: Goal, order: Option<Order>) -> Result<Place, WorkerError> {
-        let Some(order) = order else { return Ok(Place::Over) };
+    fn redirected(&mut self, goal: Goal, pending: Option<PendingCommand>) -> Result<MembershipState, WorkerError> {
+        let Some(pending) = pending else { return Ok(MembershipState::Over) };
         if let Some(asked) = goal.asked {
-            drop(asked.done.send(Err(RequestError::new(None, "another order came while the machine was joining"))));
+            drop(asked.done.send(Err(RequestError::new(None, "another command came while the machine was joining"))));
         }
         let member = goal.token.is_none().then_some(goal.member);
-        match order.wish {
-            Wish::Join(code) => Ok(Place::Away(Goal::asked(*code, order.done, member))),
-            Wish::Leave => {
+        match pending.command {
+            MembershipCommand::Join(code) => Ok(MembershipState::Away(Goal::asked(*code, pending.done, member))),
+            MembershipCommand::Leave => {
                 // The coordinator is not there to be told: its allow list keeps the key.
                 let left = self.forget(Happening::Left);
-                drop(order.done.send(Ok(())));
+                drop(pending.done.send(Ok(())));
                 left
             }
         }
     }
 
-    fn let_in(&mut self, goal: Goal, joined: control::Joined) -> Result<Place, WorkerError> {
+    fn let_in(&mut self, goal: Goal, joined: control::Joined) -> Result<MembershipState, WorkerError> {
         if goal.token.is_some() {
             self.shared.view.happened(Happening::Joined);
         }
         let asked = goal.asked.map(|asked| asked.done);
-        Ok(Place::Inside(Box::new(Inside { coordinator: goal.member.coordinator, joined, asked })))
+        Ok(MembershipState::Inside(Box::new(Inside { coordinator: goal.member.coordinator, joined, asked })))
     }
 
-    fn refused(&mut self, goal: Goal, refusal: &Refusal) -> Result<Place, WorkerError> {
+    fn refused(&mut self, goal: Goal, refusal: &Refusal) -> Result<MembershipState, WorkerError> {
         tracing::warn!(%refusal, "the coordinator does not let this machine in");
         if !self.resident {
             return Err(WorkerError::Refused(refusal.to_string()));
@@ -221,7 +223,7 @@ impl Grid {
         Ok(goal.turned_back(RequestError::new(Some("code"), refusal.to_string())))
     }
 
-    fn no_answer(&mut self, goal: Goal, error: &ControlError) -> Result<Place, WorkerError> {
+    fn no_answer(&mut self, goal: Goal, error: &ControlError) -> Result<MembershipState, WorkerError> {
         if !self.resident {
             return Err(WorkerError::NoAnswer(error.to_string()));
         }
@@ -229,37 +231,39 @@ impl Grid {
     }
 
     /// A member no longer.
-    fn forget(&mut self, why: Happening) -> Result<Place, WorkerError> {
+    fn forget(&mut self, why: Happening) -> Result<MembershipState, WorkerError> {
         Membership::forget(&self.data)?;
         self.shared.view.happened(why);
-        Ok(Place::Outside)
+        Ok(MembershipState::Outside)
     }
 
-    /// Serves the coordinator until the link breaks, the donor orders something else, or `stop` is cancelled.
-    async fn inside(&mut self, inside: Inside, stop: &CancellationToken) -> Result<Place, WorkerError> {
+    /// Serves the coordinator until the link breaks, the donor commands something else, or `stop` is cancelled.
+    async fn inside(&mut self, inside: Inside, stop: &CancellationToken) -> Result<MembershipState, WorkerError> {
         let Inside { coordinator, joined, asked } = inside;
         tracing::info!(coordinator = %coordinator.id.short(), "connected");
         self.state.send_replace(WorkerState::Ready);
         let member = Membership { coordinator: coordinator.clone(), grid: joined.grid().to_owned() };
         // With the name that the grid has now.
         member.save(&self.data)?;
-        self.shared.view.set_place(Some(Connection { connected: true, ..connection(&member, None) }));
+        self.shared.view.set_connection(Some(Connection { connected: true, ..connection(&member, None) }));
         if let Some(asked) = asked {
             drop(asked.send(Ok(())));
         }
-        let parting = Parting::under(stop);
-        let (ended, order) = self.serve(joined, coordinator, &parting).await;
-        match order {
-            Some(Order { wish: Wish::Join(code), done }) => Ok(Place::Away(Goal::asked(*code, done, Some(member)))),
-            Some(Order { wish: Wish::Leave, done }) => {
+        let leave = LeaveRequest::under(stop);
+        let (ended, pending) = self.serve(joined, coordinator, &leave).await;
+        match pending {
+            Some(PendingCommand { command: MembershipCommand::Join(code), done }) => {
+                Ok(MembershipState::Away(Goal::asked(*code, done, Some(member))))
+            }
+            Some(PendingCommand { command: MembershipCommand::Leave, done }) => {
                 let left = self.forget(Happening::Left);
                 drop(done.send(Ok(())));
                 left
             }
-            None if ended == Ended::Left => Ok(Place::Over),
+            None if ended == Ended::Left => Ok(MembershipState::Over),
             None => {
                 tracing::warn!("the coordinator is gone; trying to reach it again");
-                Ok(Place::Away(Goal { member, token: None, asked: None }))
+                Ok(MembershipState::Away(Goal { member, token: None, asked: None }))
             }
         }
     }
@@ -271,18 +275,18 @@ impl Grid {
         &mut self,
         joined: control::Joined,
         coordinator: PeerAddr,
-        parting: &Parting,
-    ) -> (Ended, Option<Order>) {
+        leave: &LeaveRequest,
+    ) -> (Ended, Option<PendingCommand>) {
         let (transport, shared) = (self.transport.clone(), self.shared.clone());
-        let serve = Control::serve(transport, coordinator, joined, shared, &mut self.failures, parting);
+        let serve = Control::serve(transport, coordinator, joined, shared, &mut self.failures, leave);
         tokio::pin!(serve);
-        let mut order = None;
+        let mut pending = None;
         loop {
             tokio::select! {
-                ended = &mut serve => return (ended, order),
-                Some(asked) = self.orders.recv(), if order.is_none() => {
-                    parting.part(matches!(asked.wish, Wish::Leave));
-                    order = Some(asked);
+                ended = &mut serve => return (ended, pending),
+                Some(asked) = self.commands.recv(), if pending.is_none() => {
+                    leave.ask(matches!(asked.command, MembershipCommand::Leave));
+                    pending = Some(asked);
                 }
             }
         }
@@ -300,17 +304,18 @@ impl Goal {
         Self { asked: Some(Asked { done, before }), ..Self::with(code) }
     }
 
-    fn place(&self, problem: Option<String>) -> Connection {
+    fn connection(&self, problem: Option<String>) -> Connection {
         connection(&self.member, problem)
     }
 
     /// Not let in with a code: back to where the machine was before.
-    fn turned_back(self, why: RequestError) -> Place {
+    fn turned_back(self, why: RequestError) -> MembershipState {
         let before = self.asked.and_then(|Asked { done, before }| {
             drop(done.send(Err(why)));
             before
         });
-        before.map_or(Place::Outside, |member| Place::Away(Self { member, token: None, asked: None }))
+        before
+            .map_or(MembershipState::Outside, |member| MembershipState::Away(Self { member, token: None, asked: None }))
     }
 }
 

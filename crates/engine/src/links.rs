@@ -36,14 +36,14 @@ pub(crate) enum ConnectError {
 
 /// What broke, for the coordinator.
 #[derive(Debug)]
-pub(crate) struct Lost {
+pub(crate) struct LinkLost {
     pub(crate) epoch: Epoch,
     pub(crate) message: String,
 }
 
 struct Expected {
     peer: PeerId,
-    lost: mpsc::Sender<Lost>,
+    lost: mpsc::Sender<LinkLost>,
 }
 
 /// Which peers may send to which epochs.
@@ -51,7 +51,7 @@ struct Expected {
 pub(crate) struct Inbound(Arc<Mutex<HashMap<Epoch, Expected>>>);
 
 impl Inbound {
-    pub(crate) fn expect(&self, epoch: Epoch, peer: PeerId, lost: mpsc::Sender<Lost>) {
+    pub(crate) fn expect(&self, epoch: Epoch, peer: PeerId, lost: mpsc::Sender<LinkLost>) {
         self.lock().insert(epoch, Expected { peer, lost });
     }
 
@@ -59,7 +59,7 @@ impl Inbound {
         self.lock().remove(&epoch);
     }
 
-    fn admit(&self, peer: PeerId, hello: &Hello) -> Result<mpsc::Sender<Lost>, Refusal> {
+    fn admit(&self, peer: PeerId, hello: &Hello) -> Result<mpsc::Sender<LinkLost>, Refusal> {
         if hello.version != VERSION {
             return Err(Refusal::Version { theirs: hello.version, ours: VERSION });
         }
@@ -114,7 +114,12 @@ pub(crate) async fn dial(
 }
 
 /// Hands frames to the executor until the link ends.
-pub(crate) async fn receive(epoch: Epoch, mut receiver: FrameReceiver, executor: &Executor, lost: &mpsc::Sender<Lost>) {
+pub(crate) async fn receive(
+    epoch: Epoch,
+    mut receiver: FrameReceiver,
+    executor: &Executor,
+    lost: &mpsc::Sender<LinkLost>,
+) {
     let error = loop {
         match receiver.recv::<StageFrame>().await {
             Ok(frame) if frame.message.epoch() == epoch => executor.frame(frame.message, frame.body).await,
@@ -122,12 +127,17 @@ pub(crate) async fn receive(epoch: Epoch, mut receiver: FrameReceiver, executor:
             Err(error) => break error,
         }
     };
-    drop(lost.send(Lost { epoch, message: format!("the link from the earlier stage: {error}") }).await);
+    drop(lost.send(LinkLost { epoch, message: format!("the link from the earlier stage: {error}") }).await);
 }
 
 /// Sends the executor's output until the link or the epoch ends. The later stage sends nothing, so that whatever its
 /// half brings is the link's end.
-pub(crate) async fn transmit(epoch: Epoch, link: Link, mut out: mpsc::Receiver<Outgoing>, lost: mpsc::Sender<Lost>) {
+pub(crate) async fn transmit(
+    epoch: Epoch,
+    link: Link,
+    mut out: mpsc::Receiver<Outgoing>,
+    lost: mpsc::Sender<LinkLost>,
+) {
     let Link { mut sender, mut receiver, .. } = link;
     let ended = receiver.recv::<Reply>();
     tokio::pin!(ended);
@@ -144,7 +154,7 @@ pub(crate) async fn transmit(epoch: Epoch, link: Link, mut out: mpsc::Receiver<O
             end = &mut ended => break end.err().map_or("it sent something unexpected".into(), |error| error.to_string()),
         }
     };
-    drop(lost.send(Lost { epoch, message: format!("the link to the later stage: {error}") }).await);
+    drop(lost.send(LinkLost { epoch, message: format!("the link to the later stage: {error}") }).await);
 }
 
 #[cfg(test)]
@@ -184,7 +194,7 @@ mod tests {
         dialer: Arc<dyn Transport>,
         worker: PeerAddr,
         frames: Detached,
-        losses: mpsc::Receiver<Lost>,
+        losses: mpsc::Receiver<LinkLost>,
         _serving: tokio::task::JoinSet<()>,
     }
 

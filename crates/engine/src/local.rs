@@ -1,8 +1,8 @@
 //! The worker's control socket: what the panel and the command line talk to.
 //!
 //! ```text
-//! client ──one request a line──▶ connection ──Status, Follow──▶ Desk (reads)
-//!        ◀──one response a line──            ──everything else▶ Desk (orders)
+//! client ──one request a line──▶ connection ──Status, Follow──▶ Handler (reads)
+//!        ◀──one response a line──            ──everything else▶ Handler (orders)
 //! ```
 //! The socket lies in the data folder and is the owner's alone from its first moment on. What a client does stays its
 //! own matter: each has a task of its own, there are at most [`MAX_CLIENTS`] of them, a request has a longest length
@@ -33,13 +33,13 @@ use tokio::{sync::watch, task::JoinSet};
 /// Clients served at once: a panel, a few terminals and scripts, with room to spare.
 const MAX_CLIENTS: usize = 32;
 /// How long clients may take.
-const PATIENCE: Patience = Patience { line: Duration::from_secs(10), answer: Duration::from_secs(5) };
+const TIMEOUTS: Timeouts = Timeouts { line: Duration::from_secs(10), answer: Duration::from_secs(5) };
 /// The pause after a client could not be accepted: whatever the system is short of, a loop without one takes more.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
-struct Patience {
+struct Timeouts {
     /// To end a line that it has begun: programs write it in one go, and a person who types has JSON to paste.
     line: Duration,
     /// To take an answer. It has buffers of its own, so that only one that does not read at all needs longer.
@@ -47,7 +47,7 @@ struct Patience {
 }
 
 /// The worker behind the socket.
-pub(crate) trait Desk: Clone + Send + Sync + 'static {
+pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// The state, now.
     fn status(&self) -> Status;
 
@@ -56,7 +56,7 @@ pub(crate) trait Desk: Clone + Send + Sync + 'static {
 
     /// Does what is asked: everything but `Status` and `Follow`. It is always carried to its end, though the client
     /// may be gone by then.
-    fn order(&self, request: Request) -> impl Future<Output = Response> + Send;
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
 }
 
 /// Why nobody can be listened to.
@@ -101,7 +101,7 @@ impl Local {
     }
 
     /// Serves clients until it is dropped, and their connections with it.
-    pub(crate) async fn serve(mut self, desk: impl Desk) {
+    pub(crate) async fn serve(mut self, handler: impl Handler) {
         let mut clients = JoinSet::new();
         loop {
             tokio::select! {
@@ -114,7 +114,7 @@ impl Local {
                 },
                 accepted = self.listener.accept() => match accepted {
                     Ok(stream) if clients.len() < MAX_CLIENTS => {
-                        clients.spawn(connection::serve(stream, desk.clone(), PATIENCE));
+                        clients.spawn(connection::serve(stream, handler.clone(), TIMEOUTS));
                     }
                     // A new connection's buffer is empty and takes the answer at once, or the client goes without one.
                     Ok(stream) => drop(connection::turn_away(stream).now_or_never()),

@@ -4,11 +4,11 @@
 //! GPU's time where the stage computes there, in which a slice counts as the device's driver would count it
 //! ([`occupancy`]), at most from its first launch until the device has finished it. Whoever changes the allowance calls [`Paced::allow`]; the executor sees it before its next slice.
 
+mod non_preemptible;
 mod occupancy;
-mod uncut;
 
+pub(crate) use non_preemptible::{NonPreemptible, NonPreemptibleCount};
 pub(crate) use occupancy::{Kind, Weight};
-pub(crate) use uncut::{Uncut, UncutCount};
 
 use gogrid_limits::{Allowance, Grant, Pacer, PacerStats, Sample, Share, Signal};
 use gogrid_model::Threads;
@@ -51,7 +51,7 @@ pub(crate) struct Paced {
     /// Whether the donor lends one thread.
     alone: Arc<AtomicBool>,
     /// Work under way that cannot be cut.
-    uncut: UncutCount,
+    non_preemptible: NonPreemptibleCount,
 }
 
 /// A GPU's time.
@@ -103,7 +103,7 @@ impl Paced {
             gpu: gpu.then(|| Arc::new(GpuTime::new())),
             settled,
             alone: Arc::default(),
-            uncut: UncutCount::default(),
+            non_preemptible: NonPreemptibleCount::default(),
         }
     }
 
@@ -136,10 +136,10 @@ impl Paced {
     }
 
     /// Takes in what the machine showed.
-    pub(crate) fn saw(&self, sample: &Sample) {
+    pub(crate) fn observe(&self, sample: &Sample) {
         if let Some(gpu) = &self.gpu {
             let seen = sample.gpu.as_ref().and_then(Signal::known);
-            gpu.occupancy().look(seen.and_then(|gpu| gpu.load.known().copied()), self.now());
+            gpu.occupancy().observe(seen.and_then(|gpu| gpu.load.known().copied()), self.now());
             let shared = seen.is_some_and(|gpu| gpu.shared == Some(true));
             gpu.pacer.set_tolerance(if shared { CATCH_UP_BESIDE } else { CATCH_UP });
             gpu.shared.store(shared, Ordering::Relaxed);
@@ -369,10 +369,10 @@ mod tests {
         let paced = Paced::new(true);
         paced.lend(Share::from_percent(50));
         for (shared, beside) in [(Some(true), true), (Some(false), false), (Some(true), true), (None, false)] {
-            paced.saw(&sample(shared));
+            paced.observe(&sample(shared));
             assert_eq!(paced.is_beside_others(), beside, "{shared:?}");
         }
-        paced.saw(&sample(Some(true)));
+        paced.observe(&sample(Some(true)));
         paced.lend(Share::FULL);
         assert!(!paced.is_beside_others());
         assert!(!Paced::new(false).is_beside_others());

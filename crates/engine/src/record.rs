@@ -1,13 +1,13 @@
 //! What the worker remembers for its donor: charts, the timeline of reasons, and the work of each day.
 //!
-//! The lender's thread writes, under a lock that nobody holds for longer than a copy. Days and the longest chart are
+//! The resource controller's thread writes, under a lock that nobody holds for longer than a copy. Days and the longest chart are
 //! kept in [`FILE`], whole or not at all, every few minutes and at the end, by a task of its own: a slow disk keeps
 //! nobody waiting.
 
 mod days;
 mod history;
 
-pub(crate) use days::Work;
+pub(crate) use days::WorkDelta;
 
 use days::Calendar;
 use gogrid_panel_api::{Day, Days, Event, Happening, History, Point, Range};
@@ -76,7 +76,7 @@ impl Record {
     }
 
     /// Takes in a look at the machine, on this day of the donor's calendar.
-    pub(crate) fn saw(&self, look: &Point, date: &str, work: &Work) {
+    pub(crate) fn observe(&self, look: &Point, date: &str, work: &WorkDelta) {
         let mut book = self.lock();
         let Book { minute, ten_minutes, day, calendar, .. } = &mut *book;
         [minute, ten_minutes, day].into_iter().for_each(|series| series.add(look));
@@ -166,9 +166,9 @@ mod tests {
     fn it_goes_on_after_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
         let record = Record::open(folder.path());
-        let work = Work { elapsed: Duration::from_secs(5), tokens: 7, busy: true, ..Work::default() };
+        let work = WorkDelta { elapsed: Duration::from_secs(5), tokens: 7, busy: true, ..WorkDelta::default() };
         for at in (0..=70).map(|step| step * 5_000) {
-            record.saw(&Point { at_ms: at, cpu: Some(0.5), ..Point::default() }, "2026-11-25", &work);
+            record.observe(&Point { at_ms: at, cpu: Some(0.5), ..Point::default() }, "2026-11-25", &work);
         }
         record.happened(Happening::Connected);
         record.save();

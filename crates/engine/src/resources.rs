@@ -1,15 +1,15 @@
-//! The lender: a named thread that looks at the machine, lets the governor decide, and makes the allowance hold.
+//! The resource controller: a named thread that looks at the machine, lets the governor decide, and makes the allowance hold.
 //!
 //! ```text
 //! probe ──Sample──▶ governor ──Allowance──▶ pacers, ledger ──▶ executor (before its next slice, its next allocation)
-//! orders (limits, pause, resume) ──▶ governor            └──▶ coordinator (`Lends`), panel (`View`)
+//! commands (limits, pause, resume) ──▶ governor            └──▶ coordinator (`Lends`), panel (`View`)
 //! ```
 //! It is a thread of its own so that an order holds at once, whatever the links or the executor are doing. It looks
 //! often while there is work, seldom while there is none, and at once when work arrives.
 
-mod net;
 mod settings;
 mod sleep;
+mod system_caps;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -22,7 +22,7 @@ pub(crate) use view::{Lent, StageView, State, View};
 use crate::{
     executor::Executor,
     pace::Paced,
-    record::{self, Record, Work},
+    record::{self, Record, WorkDelta},
     weights::WeightCache,
 };
 use gogrid_limits::{
@@ -30,29 +30,29 @@ use gogrid_limits::{
 };
 use gogrid_panel_api::{PauseRequest, Point, RequestError};
 use gogrid_probe::{Probe, Source, Watch};
-use net::Net;
 use std::{
     io,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
+use system_caps::SystemCaps;
 use tokio::sync::oneshot;
 use view::Rates;
 
 /// How often the machine is looked at while there is work: input is answered within a tenth of a second.
-const LOOK_WORKING: Duration = Duration::from_millis(50);
+const SAMPLE_BUSY: Duration = Duration::from_millis(50);
 /// And while there is none: the governor takes a gap of ten seconds for a sleep, and an idle worker costs nothing.
-const LOOK_IDLE: Duration = Duration::from_secs(2);
+const SAMPLE_IDLE: Duration = Duration::from_secs(2);
 /// Orders that may wait: people give them one by one.
-const ORDERS: usize = 16;
+const COMMANDS: usize = 16;
 /// After a pause of this length memory is given back. Before that, resuming needs no reload.
 pub(crate) const LONG_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The longest pause with an end: a year. What is meant to last longer has no end.
 const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// What the lender is told.
-pub(crate) enum Order {
+/// What the resource controller is told.
+pub(crate) enum ResourceCommand {
     /// New values of limits; all are taken or none.
     Set(Vec<(String, String)>),
     /// Another preset.
@@ -66,21 +66,21 @@ pub(crate) enum Order {
     /// Compute nothing and tell the coordinator, since the system goes to sleep; or go on, since it is awake.
     Sleep(bool),
     /// Look at the machine now: there is work.
-    Look,
+    Sample,
     /// Tell where each signal comes from.
     Sources(oneshot::Sender<Vec<Source>>),
 }
 
 type Reply = oneshot::Sender<Result<(), RequestError>>;
 
-/// A handle on the lender's thread, which ends when the last handle is gone.
+/// A handle on the controller's thread, which ends when the last handle is gone.
 #[derive(Clone)]
-pub(crate) struct Lender {
-    orders: mpsc::SyncSender<(Order, Option<Reply>)>,
+pub(crate) struct ResourceController {
+    commands: mpsc::SyncSender<(ResourceCommand, Option<Reply>)>,
     view: Arc<View>,
 }
 
-/// What a lender is made of.
+/// What a resource controller is made of.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) machine: Machine,
@@ -95,15 +95,15 @@ pub(crate) struct Parts {
     pub(crate) long_pause: Duration,
 }
 
-impl Lender {
+impl ResourceController {
     /// Starts the thread. It has looked at the machine once when this returns.
     pub(crate) fn start(parts: Parts) -> io::Result<Self> {
-        let (orders, received) = mpsc::sync_channel(ORDERS);
+        let (commands, received) = mpsc::sync_channel(COMMANDS);
         let (ready, looked) = mpsc::sync_channel(1);
         let Parts { settings, machine, probe, paced, ledger, executor, weights, record, gpu, long_pause } = parts;
         let governor = Governor::new(settings.in_force(), machine);
         let view = Arc::new(View::new(governor.allowance().clone(), settings.clone(), record, gpu));
-        let mut desk = Desk {
+        let mut control_loop = ControlLoop {
             settings,
             governor,
             probe,
@@ -115,9 +115,9 @@ impl Lender {
             long_pause,
             machine,
             view: view.clone(),
-            net: Net::new(),
+            caps: SystemCaps::new(),
             rates: Rates::default(),
-            looked: Instant::now(),
+            sampled: Instant::now(),
             finishing: None,
             held: false,
             asleep: false,
@@ -126,14 +126,14 @@ impl Lender {
             released: false,
         };
         let body = move || {
-            desk.look();
+            control_loop.sample();
             // Whoever started it waits.
             let _ = ready.send(());
-            desk.run(&received);
+            control_loop.run(&received);
         };
-        thread::Builder::new().name("lender".into()).spawn(body)?;
+        thread::Builder::new().name("resources".into()).spawn(body)?;
         looked.recv().map_err(io::Error::other)?;
-        Ok(Self { orders, view })
+        Ok(Self { commands, view })
     }
 
     /// What it last saw and decided.
@@ -142,10 +142,13 @@ impl Lender {
     }
 
     /// Gives an order and waits until it holds.
-    pub(crate) async fn order(&self, order: Order) -> Result<(), RequestError> {
+    pub(crate) async fn command(&self, command: ResourceCommand) -> Result<(), RequestError> {
         let (reply, answer) = oneshot::channel();
-        if self.orders.try_send((order, Some(reply))).is_err() {
-            return Err(RequestError::new(None, "the worker has too many orders to carry out, or is ending; try again"));
+        if self.commands.try_send((command, Some(reply))).is_err() {
+            return Err(RequestError::new(
+                None,
+                "the worker has too many commands to carry out, or is ending; try again",
+            ));
         }
         answer.await.unwrap_or_else(|_| Err(RequestError::new(None, "the worker is ending")))
     }
@@ -153,18 +156,18 @@ impl Lender {
     /// Where each signal comes from on this machine.
     pub(crate) async fn sources(&self) -> Result<Vec<Source>, RequestError> {
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Sources(reply)).await?;
+        self.command(ResourceCommand::Sources(reply)).await?;
         answer.await.map_err(|_| RequestError::new(None, "the worker is ending"))
     }
 
     /// There is work: look at the machine now.
-    pub(crate) fn look(&self) {
+    pub(crate) fn sample_now(&self) {
         // When it is full, the thread is about to look anyway.
-        drop(self.orders.try_send((Order::Look, None)));
+        drop(self.commands.try_send((ResourceCommand::Sample, None)));
     }
 }
 
-struct Desk {
+struct ControlLoop {
     settings: Settings,
     governor: Governor,
     probe: Box<dyn Probe>,
@@ -176,10 +179,10 @@ struct Desk {
     long_pause: Duration,
     machine: Machine,
     view: Arc<View>,
-    net: Net,
+    caps: SystemCaps,
     rates: Rates,
     /// When the machine was last looked at.
-    looked: Instant,
+    sampled: Instant,
     /// A pause that begins when the last session is over.
     finishing: Option<PauseRequest>,
     /// Whether the self-test has stopped everything.
@@ -193,20 +196,20 @@ struct Desk {
     released: bool,
 }
 
-impl Desk {
-    fn run(mut self, orders: &mpsc::Receiver<(Order, Option<Reply>)>) {
+impl ControlLoop {
+    fn run(mut self, commands: &mpsc::Receiver<(ResourceCommand, Option<Reply>)>) {
         loop {
-            let busy = self.executor.work().is_busy() || self.finishing.is_some();
-            let every = if busy { LOOK_WORKING } else { LOOK_IDLE };
+            let busy = self.executor.gauge().is_busy() || self.finishing.is_some();
+            let every = if busy { SAMPLE_BUSY } else { SAMPLE_IDLE };
             // Orders that come one after another do not keep it from looking.
-            let wait = every.saturating_sub(self.looked.elapsed());
+            let wait = every.saturating_sub(self.sampled.elapsed());
             if wait.is_zero() {
-                self.look();
+                self.sample();
                 continue;
             }
-            match orders.recv_timeout(wait) {
-                Ok((order, reply)) => {
-                    let result = self.carry_out(order);
+            match commands.recv_timeout(wait) {
+                Ok((command, reply)) => {
+                    let result = self.carry_out(command);
                     if let Some(reply) = reply {
                         drop(reply.send(result));
                     }
@@ -221,20 +224,20 @@ impl Desk {
         Now::new(gogrid_probe::since_boot(), &jiff::Zoned::now())
     }
 
-    fn look(&mut self) {
-        let elapsed = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
+    fn sample(&mut self) {
+        let elapsed = std::mem::replace(&mut self.sampled, Instant::now()).elapsed();
         let watch = Watch {
             programs: self.governor.limits().stop_for.clone(),
             gpu: self.gpu,
             own_gpu_busy: self.gpu.then(|| self.rates.gpu_since_last(&self.paced)),
         };
         let sample = self.probe.sample(&watch);
-        self.paced.saw(&sample);
+        self.paced.observe(&sample);
         let now = self.now();
         self.governor.update(&sample, now);
-        self.rates.turn(&sample, &self.paced, self.executor.work().tokens());
+        self.rates.turn(&sample, &self.paced, self.executor.gauge().tokens());
         self.note(&sample, elapsed);
-        self.view.saw(sample, self.rates.now());
+        self.view.observe(sample, self.rates.now());
         let over = self.view.sessions() == 0;
         match self.finishing.take_if(|_| over) {
             Some(request) => {
@@ -275,17 +278,17 @@ impl Desk {
             memory_limit: (memory_limit < u64::MAX).then_some(memory_limit),
             tokens_per_second: rates.tokens,
         };
-        let tokens = self.executor.work().tokens();
-        let work = Work {
+        let tokens = self.executor.gauge().tokens();
+        let work = WorkDelta {
             elapsed,
             tokens: tokens - std::mem::replace(&mut self.tokens, tokens),
-            busy: self.executor.work().is_busy() && !self.paced.is_stopped(),
+            busy: self.executor.gauge().is_busy() && !self.paced.is_stopped(),
             cpu: look.cpu.unwrap_or_default(),
             cores: self.machine.cores,
             gpu_watts: device.and_then(|gpu| gpu.watts.known().copied()),
             gpu: load.map_or(0.0, |load| if load.total > 0.0 { (load.own / load.total).min(1.0) } else { 0.0 }),
         };
-        self.view.record().saw(&look, &jiff::Zoned::now().date().to_string(), &work);
+        self.view.record().observe(&look, &jiff::Zoned::now().date().to_string(), &work);
     }
 
     /// Makes the allowance hold.
@@ -303,8 +306,8 @@ impl Desk {
             self.executor.shrink(format!("less memory is lent now: {}", allowance.reason));
         }
         let limits = self.governor.limits();
-        self.net.span(limits.cpu, (!self.gpu).then(|| limits.memory.resolve(self.machine.memory)));
-        self.view.set_caps(self.net.levers());
+        self.caps.apply(limits.cpu, (!self.gpu).then(|| limits.memory.resolve(self.machine.memory)));
+        self.view.set_caps(self.caps.levers());
         // Where the disk's size is not known, a part of it bounds nothing.
         let disk = limits.disk.resolve(gogrid_probe::disk_size(self.weights.folder()).unwrap_or(u64::MAX));
         self.weights.bounds().set(disk, limits.network);
@@ -334,32 +337,32 @@ impl Desk {
         }
     }
 
-    fn carry_out(&mut self, order: Order) -> Result<(), RequestError> {
-        match order {
-            Order::Look => {
-                self.look();
+    fn carry_out(&mut self, command: ResourceCommand) -> Result<(), RequestError> {
+        match command {
+            ResourceCommand::Sample => {
+                self.sample();
                 Ok(())
             }
-            Order::Sources(reply) => {
+            ResourceCommand::Sources(reply) => {
                 // Whoever asked may be gone.
                 drop(reply.send(self.probe.sources()));
                 Ok(())
             }
-            Order::Hold(held) => {
+            ResourceCommand::Hold(held) => {
                 self.held = held;
                 self.hold();
                 Ok(())
             }
-            Order::Sleep(asleep) => {
+            ResourceCommand::Sleep(asleep) => {
                 self.asleep = asleep;
                 self.hold();
                 Ok(())
             }
-            Order::Set(changes) => {
+            ResourceCommand::Set(changes) => {
                 let limits = self.settings.with(&changes).map_err(|error| refused(&error))?;
                 self.take(limits)
             }
-            Order::Preset(name) => {
+            ResourceCommand::Preset(name) => {
                 let preset: Preset = name.parse().map_err(|_| RequestError {
                     field: Some("preset".into()),
                     message: format!("preset = {name} is none of quiet, balanced and full"),
@@ -368,13 +371,13 @@ impl Desk {
                 limits.choose(preset);
                 self.take(limits)
             }
-            Order::Pause(request) if request.after_answers && self.view.sessions() > 0 => {
+            ResourceCommand::Pause(request) if request.after_answers && self.view.sessions() > 0 => {
                 self.finishing = Some(request);
                 self.hold();
                 Ok(())
             }
-            Order::Pause(request) => self.pause(request),
-            Order::Resume => {
+            ResourceCommand::Pause(request) => self.pause(request),
+            ResourceCommand::Resume => {
                 self.finishing = None;
                 self.take(Limits { pause: None, ..self.settings.chosen().clone() })
             }

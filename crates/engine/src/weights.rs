@@ -3,7 +3,7 @@
 //! A tensor's name is its BLAKE3 hash, which the manifest brought over the authenticated link; what arrives is hashed
 //! before it is used, so that any mirror will do. A broken download goes on where it stopped.
 
-mod room;
+mod eviction;
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -212,7 +212,7 @@ impl WeightCache {
         }
         if !missing.is_empty() {
             let keep = manifest.tensors.iter().map(|entry| entry.hash.to_string()).collect();
-            room::make_room(&self.folder, bytes, self.bounds.disk.load(Ordering::Relaxed), &keep)?;
+            eviction::make_space(&self.folder, bytes, self.bounds.disk.load(Ordering::Relaxed), &keep)?;
         }
         // Boxed one by one: the compiler cannot see that a stream of borrowing futures may be sent to another thread.
         let fetches: Vec<_> = missing.into_iter().map(|entry| self.fetch_tensor(entry, mirrors).boxed()).collect();

@@ -1,15 +1,15 @@
 use crate::{
+    api::{Identity, WorkerApi},
     control::{Introduction, Shared},
-    desk::{Desk, Who},
-    executor::{Executor, Lost},
-    grid::{Gate, Grid},
-    lender::{LONG_PAUSE, Lender, Parts, Settings, SettingsError, follow_sleep},
+    executor::{Executor, Failure},
+    grid::{Grid, MembershipCommands},
     links::{self, Inbound},
     load::Loader,
     local::{Local, LocalError},
     membership::MembershipError,
     pace::Paced,
     record::Record,
+    resources::{LONG_PAUSE, Parts, ResourceController, Settings, SettingsError, follow_sleep},
     slices::{PLANNED, WHOLE},
     weights::WeightCache,
 };
@@ -143,32 +143,32 @@ impl Worker {
         options.device.check_built()?;
         let (lost, failures) = mpsc::channel(FAILURES);
         let record = Record::open(&options.data);
-        let LentDevice { lender, loader, machine } = lend(&options, probe, lost, record.clone())?;
+        let LentDevice { resources, loader, machine } = lend(&options, probe, lost, record.clone())?;
         let inbound = Inbound::default();
-        let (gate, orders) = Gate::new();
-        let who = Who {
+        let (membership, commands) = MembershipCommands::new();
+        let identity = Identity {
             id: transport.id().to_string(),
             name: options.name.clone(),
             device: options.device.to_string(),
             gpu: is_gpu(options.device),
             machine,
         };
-        let desk = Desk {
-            who: Arc::new(who),
-            lender: lender.clone(),
+        let api = WorkerApi {
+            identity: Arc::new(identity),
+            resources: resources.clone(),
             executor: loader.executor.clone(),
             paced: loader.paced.clone(),
             ledger: loader.ledger.clone(),
-            gate,
+            membership,
             testing: Arc::default(),
         };
-        let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: lender.view().clone() };
+        let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: resources.view().clone() };
         let mut tasks = JoinSet::new();
-        tasks.spawn(Local::bind(&options.data)?.serve(desk));
+        tasks.spawn(Local::bind(&options.data)?.serve(api));
         tasks.spawn(accept(transport.clone(), inbound, loader.executor.clone()));
-        tasks.spawn(look_at_arrivals(loader.executor.work().arrivals(), lender.clone()));
+        tasks.spawn(sample_on_arrivals(loader.executor.gauge().arrivals(), resources.clone()));
         tasks.spawn(record.clone().keep());
-        tasks.spawn(follow_sleep(lender.clone()));
+        tasks.spawn(follow_sleep(resources.clone()));
 
         let executor = loader.executor.clone();
         let grid = Grid {
@@ -181,7 +181,7 @@ impl Worker {
             data: options.data,
             shared,
             failures,
-            orders,
+            commands,
             state,
             resident: options.resident,
         };
@@ -199,7 +199,7 @@ impl Worker {
 
 /// The device with everything that stands between it and who wants to use it.
 struct LentDevice {
-    lender: Lender,
+    resources: ResourceController,
     loader: Loader,
     machine: gogrid_panel_api::Machine,
 }
@@ -211,7 +211,7 @@ fn is_gpu(device: DeviceSpec) -> bool {
 fn lend(
     options: &WorkerOptions,
     mut probe: Box<dyn Probe>,
-    lost: mpsc::Sender<Lost>,
+    lost: mpsc::Sender<Failure>,
     record: Record,
 ) -> Result<LentDevice, WorkerError> {
     let (device, gpu) = (options.device, is_gpu(options.device));
@@ -251,7 +251,7 @@ fn lend(
         gpu,
         long_pause: LONG_PAUSE,
     };
-    let lender = Lender::start(parts)?;
+    let resources = ResourceController::start(parts)?;
     let runtime = if gpu { Some(ledger.reserve(Account::Runtime, GPU_RUNTIME)?) } else { None };
     let loader = Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(runtime) };
     let machine = gogrid_panel_api::Machine {
@@ -261,7 +261,7 @@ fn lend(
         gpu_memory: totals.gpu_memory,
         disk: totals.disk,
     };
-    Ok(LentDevice { lender, loader, machine })
+    Ok(LentDevice { resources, loader, machine })
 }
 
 fn name_of(device: DeviceSpec) -> Option<String> {
@@ -286,9 +286,9 @@ fn machine(sample: &Sample, gpu: bool, memory_given: bool) -> Result<Machine, Wo
 }
 
 /// The machine is looked at as soon as there is work after a rest: what was seen last may be seconds old.
-async fn look_at_arrivals(mut arrivals: watch::Receiver<u64>, lender: Lender) {
+async fn sample_on_arrivals(mut arrivals: watch::Receiver<u64>, resources: ResourceController) {
     while arrivals.changed().await.is_ok() {
-        lender.look();
+        resources.sample_now();
     }
 }
 

@@ -1,21 +1,21 @@
 //! What is found on the machine, for whoever asks: slow to find out, so away from the threads that work.
 
-use super::Who;
-use crate::lender::Lender;
+use super::Identity;
+use crate::resources::ResourceController;
 use gogrid_limits::{Blind, Limits};
 use gogrid_panel_api::{Device, Diagnosis, RequestError, SignalSource};
 use gogrid_probe::{FoundDevice, Source};
 use tokio::task::spawn_blocking;
 
-pub(super) async fn found(lender: &Lender, who: &Who) -> Result<Diagnosis, RequestError> {
-    let sources = lender.sources().await?;
-    let limits = lender.view().state().settings.in_force();
+pub(super) async fn diagnose(resources: &ResourceController, identity: &Identity) -> Result<Diagnosis, RequestError> {
+    let sources = resources.sources().await?;
+    let limits = resources.view().state().settings.in_force();
     let devices = blocking(gogrid_probe::devices).await?;
     Ok(Diagnosis {
         version: env!("CARGO_PKG_VERSION").into(),
         system: gogrid_probe::system_name(),
-        devices: devices.into_iter().map(|found| device(found, &who.device)).collect(),
-        signals: sources.into_iter().map(|source| signal(source, &limits, who.gpu)).collect(),
+        devices: devices.into_iter().map(|found| device(found, &identity.device)).collect(),
+        signals: sources.into_iter().map(|source| signal(source, &limits, identity.gpu)).collect(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Numbers that anybody may read at any time.
 
-use crate::{pace::UncutCount, slices::Speed};
+use crate::{pace::NonPreemptibleCount, slices::Speed};
 use gogrid_probe::LeverReport;
 use std::{
     collections::VecDeque,
@@ -43,10 +43,10 @@ impl StageGauge {
 
 /// What the executor does.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct ExecutorGauge {
     computing: watch::Sender<bool>,
     /// What other threads compute.
-    uncut: UncutCount,
+    non_preemptible: NonPreemptibleCount,
     waiting: AtomicBool,
     tokens: AtomicU64,
     /// Slices since the start.
@@ -77,11 +77,11 @@ pub(crate) struct SliceTimes {
     pub(crate) p99_of_several: Duration,
 }
 
-impl Work {
-    pub(super) fn new(uncut: UncutCount) -> Self {
+impl ExecutorGauge {
+    pub(super) fn new(non_preemptible: NonPreemptibleCount) -> Self {
         Self {
             computing: watch::Sender::new(false),
-            uncut,
+            non_preemptible,
             waiting: AtomicBool::new(false),
             tokens: AtomicU64::new(0),
             counted: AtomicU64::new(0),
@@ -96,7 +96,7 @@ impl Work {
     pub(crate) async fn quiet(&self) {
         // The sender is part of self.
         drop(self.computing.subscribe().wait_for(|computing| !computing).await);
-        self.uncut.none().await;
+        self.non_preemptible.none().await;
     }
 
     /// Whether there is work, or was a moment ago: between two tokens of an answer there is none.

@@ -13,7 +13,7 @@ const ENDS: [Layers; 3] = [Layers { start: 0, end: 3 }, Layers { start: 3, end: 
 const OLD: Epoch = Epoch(1);
 const NEW: Epoch = Epoch(2);
 const CAPACITY: u32 = 64;
-const TERMS: Terms = Terms { prefill_chunk: 8, keep_outputs: true };
+const OPTIONS: ServeOptions = ServeOptions { prefill_chunk: 8, keep_outputs: true };
 /// Longer than a prompt's step here, so that it comes in pieces.
 const PROMPT: [u32; 21] = [1, 300, 41, 7, 99, 512, 6, 230, 77, 12, 3, 40, 1000, 8, 9, 11, 500, 2, 5, 60, 33];
 
@@ -24,7 +24,7 @@ struct Ring {
     epoch: Epoch,
     /// Rows that each stage has computed.
     computed: Vec<usize>,
-    failed: Failed,
+    failed: SessionFailures,
 }
 
 fn slot(layers: Layers) -> Slot {
@@ -36,7 +36,7 @@ fn slot(layers: Layers) -> Slot {
     let stage = Stage::load(&manifest, layers, &source, &options).expect("loaded");
     let key = StageKey { manifest: TensorHash::of(&[]), layers, quant, kv_budget: 1 << 24 };
     let loaded = Loaded { stage, memory: Vec::new(), rows: 64, books_outputs: true };
-    Slot::new(key, loaded, TERMS, PLANNED, Ledger::new(1 << 30))
+    Slot::new(key, loaded, OPTIONS, PLANNED, Ledger::new(1 << 30))
 }
 
 impl Ring {
@@ -57,7 +57,7 @@ impl Ring {
         for slot in &mut self.slots {
             let (out, outs) = mpsc::channel(64);
             slot.out = Some(out);
-            slot.begin(TERMS);
+            slot.begin(OPTIONS);
             self.outs.push(outs);
         }
     }
@@ -73,12 +73,12 @@ impl Ring {
         self.epoch = NEW;
         self.computed = vec![0; 3];
         self.link_up();
-        self.slots.iter_mut().map(Slot::kept).collect()
+        self.slots.iter_mut().map(Slot::retained).collect()
     }
 
-    fn open(&mut self, session: u64, resume: Vec<KvReuse>) {
+    fn open(&mut self, session: u64, reuse: Vec<KvReuse>) {
         let (epoch, session) = (self.epoch, SessionId(session));
-        self.give(0, StageFrame::Open { epoch, session, capacity: CAPACITY, reuse: resume }, &[]);
+        self.give(0, StageFrame::Open { epoch, session, capacity: CAPACITY, reuse }, &[]);
     }
 
     fn give(&mut self, stage: usize, frame: StageFrame, body: &[u8]) {
@@ -142,7 +142,7 @@ fn assert_same(found: &[CandidateRow], expected: &[CandidateRow]) {
     }
 }
 
-fn resume(keep: u32, emit: u32) -> KvReuse {
+fn reuse(keep: u32, emit: u32) -> KvReuse {
     KvReuse { from: SessionId(1), keep, emit }
 }
 
@@ -152,7 +152,7 @@ fn with_loss(lost: usize, plan: impl Fn(u32) -> [KvReuse; 3]) -> (Vec<CandidateR
     let mut tokens = PROMPT.to_vec();
     ring.open(1, Vec::new());
     let mut answers = ring.go_on(1, &mut tokens, 0, 5);
-    let kept = ring.lose(&[lost]);
+    let retained = ring.lose(&[lost]);
     let last = tokens.len() as u32 - 1;
     for (at, kept) in kept.iter().enumerate() {
         let expected = RetainedSession { session: SessionId(1), tokens: last, outputs: at < 2 };
@@ -168,13 +168,13 @@ fn with_loss(lost: usize, plan: impl Fn(u32) -> [KvReuse; 3]) -> (Vec<CandidateR
 fn a_stage_that_is_replaced_gets_the_outputs_that_were_kept() {
     let expected = undisturbed(8);
     let prompt = PROMPT.len() + 4;
-    let (answers, ring) = with_loss(1, |last| [resume(last, 0), resume(0, last), resume(last, last)]);
+    let (answers, ring) = with_loss(1, |last| [reuse(last, 0), reuse(0, last), reuse(last, last)]);
     assert_same(&answers, &expected);
     assert_eq!(ring.computed, [3, prompt + 3, 3], "the new stage alone computes what was there");
-    let (answers, ring) = with_loss(0, |last| [resume(0, last), resume(last, last), resume(last, last)]);
+    let (answers, ring) = with_loss(0, |last| [reuse(0, last), reuse(last, last), reuse(last, last)]);
     assert_same(&answers, &expected);
     assert_eq!(ring.computed, [prompt + 3, 3, 3]);
-    let (answers, ring) = with_loss(2, |last| [resume(last, last), resume(last, 0), resume(0, last)]);
+    let (answers, ring) = with_loss(2, |last| [reuse(last, last), reuse(last, 0), reuse(0, last)]);
     assert_same(&answers, &expected);
     assert_eq!(ring.computed, [3, 3, prompt + 3]);
 }
@@ -190,14 +190,14 @@ fn what_is_not_kept_is_refused_and_can_begin_anew() {
     ring.open(1, Vec::new());
     let mut answers = ring.go_on(1, &mut tokens, 0, 5);
     // It serves still: nobody else takes it over.
-    refused(&mut ring, 2, [resume(1, 1); 3]);
+    refused(&mut ring, 2, [reuse(1, 1); 3]);
     ring.lose(&[1]);
     let last = tokens.len() as u32 - 1;
-    refused(&mut ring, 3, [resume(last + 1, 0), resume(0, last), resume(last, last)]);
+    refused(&mut ring, 3, [reuse(last + 1, 0), reuse(0, last), reuse(last, last)]);
     ring.slots[0].forget_outputs();
-    refused(&mut ring, 4, [resume(last, 0), resume(0, last), resume(last, last)]);
-    assert!(ring.slots[0].forget_kept());
-    refused(&mut ring, 5, [resume(last, last), resume(0, last), resume(last, last)]);
+    refused(&mut ring, 4, [reuse(last, 0), reuse(0, last), reuse(last, last)]);
+    assert!(ring.slots[0].forget_retained());
+    refused(&mut ring, 5, [reuse(last, last), reuse(0, last), reuse(last, last)]);
     ring.open(6, Vec::new());
     answers.extend(ring.go_on(6, &mut tokens, 0, 3));
     assert_same(&answers, &undisturbed(8));
@@ -211,7 +211,7 @@ fn sessions_that_nobody_asks_for_make_room_for_new_ones() {
     ring.lose(&[]);
     let stage = &mut ring.slots[0];
     let budget = stage.key.kv_budget;
-    let whole = (budget / (stage.holding(Place::Parked(0)).sessions[0].kv_bytes / u64::from(CAPACITY))) as u32;
+    let whole = (budget / (stage.holding(StageLocation::Parked(0)).sessions[0].kv_bytes / u64::from(CAPACITY))) as u32;
     // The model's context is shorter than the whole pool: fill it with several.
     let mut left = whole;
     let mut number = 10;
@@ -221,5 +221,5 @@ fn sessions_that_nobody_asks_for_make_room_for_new_ones() {
         assert_eq!(stage.receive(open, &[]), [], "{left} of {whole} tokens are left");
         (left, number) = (left - capacity, number + 1);
     }
-    assert!(!stage.forget_kept(), "the kept session went first");
+    assert!(!stage.forget_retained(), "the kept session went first");
 }

@@ -13,16 +13,16 @@ const BLOCK_ROWS: usize = 64;
 
 /// The outputs of a stage's sessions. Those of a session are there from its first position on, or not at all: where
 /// there is no more memory, the session's are given up, and it is replayed whole.
-pub(super) struct Outputs {
+pub(super) struct RetainedOutputs {
     /// What books them; `None` where they are not in the memory that it counts.
     ledger: Option<Ledger>,
-    sessions: HashMap<SessionId, Kept>,
+    sessions: HashMap<SessionId, SessionOutputs>,
     wanted: bool,
     /// Bytes taken for all sessions.
     bytes: usize,
 }
 
-struct Kept {
+struct SessionOutputs {
     rows: Rows,
     data: Vec<u8>,
     /// Bytes taken.
@@ -30,13 +30,13 @@ struct Kept {
     booked: Option<Reservation>,
 }
 
-impl Kept {
+impl SessionOutputs {
     fn count(&self) -> usize {
         self.data.len() / self.rows.bytes()
     }
 }
 
-impl Outputs {
+impl RetainedOutputs {
     pub(super) fn new(ledger: Option<Ledger>) -> Self {
         Self { ledger, sessions: HashMap::new(), wanted: true, bytes: 0 }
     }
@@ -50,7 +50,7 @@ impl Outputs {
     pub(super) fn append(&mut self, session: SessionId, position: usize, rows: Rows, data: &[u8]) {
         if position == 0 && self.wanted {
             self.forget(session);
-            self.sessions.insert(session, Kept { rows, data: Vec::new(), taken: 0, booked: None });
+            self.sessions.insert(session, SessionOutputs { rows, data: Vec::new(), taken: 0, booked: None });
         }
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         if kept.rows != rows || kept.count() != position {
@@ -84,7 +84,7 @@ impl Outputs {
     }
 
     /// Goes on with the first `keep` rows of session `from` as session `to`, if they are there.
-    pub(super) fn resume(&mut self, from: SessionId, to: SessionId, keep: usize) {
+    pub(super) fn carry_over(&mut self, from: SessionId, to: SessionId, keep: usize) {
         if !self.has(from, keep) {
             return self.forget(from);
         }
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn rows_come_back_in_pieces_as_they_went_out() {
-        let mut outputs = Outputs::new(None);
+        let mut outputs = RetainedOutputs::new(None);
         outputs.append(SESSION, 0, ROWS, &rows(0..100));
         outputs.append(SESSION, 100, ROWS, &rows(100..101));
         assert!(outputs.has(SESSION, 101) && !outputs.has(SESSION, 102));
@@ -136,20 +136,20 @@ mod tests {
         assert_eq!(pieces.iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [10, 74]);
         assert_eq!(pieces.iter().flat_map(|(_, _, data)| data.to_vec()).collect::<Vec<_>>(), rows(10..101));
         assert!(outputs.pieces(SESSION, 10, 102).is_empty());
-        outputs.resume(SESSION, SessionId(2), 50);
+        outputs.carry_over(SESSION, SessionId(2), 50);
         assert!(outputs.has(SessionId(2), 50) && !outputs.has(SessionId(2), 51) && !outputs.has(SESSION, 0));
     }
 
     #[test]
     fn what_is_not_whole_is_not_kept() {
-        let mut outputs = Outputs::new(None);
+        let mut outputs = RetainedOutputs::new(None);
         outputs.append(SESSION, 3, ROWS, &rows(3..5));
         assert!(!outputs.has(SESSION, 0), "its beginning is missing");
         outputs.append(SESSION, 0, ROWS, &rows(0..5));
         outputs.append(SESSION, 6, ROWS, &rows(6..7));
         assert!(!outputs.has(SESSION, 0), "a row is missing");
         outputs.append(SESSION, 0, ROWS, &rows(0..5));
-        outputs.resume(SESSION, SessionId(2), 6);
+        outputs.carry_over(SESSION, SessionId(2), 6);
         assert!(!outputs.has(SessionId(2), 0) && outputs.bytes == 0, "fewer rows than are to be kept");
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn memory_is_bounded_booked_and_given_back() {
         let block = (BLOCK_ROWS * 4) as u64;
         let ledger = Ledger::new(2 * block);
-        let mut outputs = Outputs::new(Some(ledger.clone()));
+        let mut outputs = RetainedOutputs::new(Some(ledger.clone()));
         outputs.append(SESSION, 0, ROWS, &rows(0..65));
         assert_eq!(ledger.usage().kv, 2 * block);
         outputs.append(SessionId(2), 0, ROWS, &rows(0..1));
@@ -165,7 +165,7 @@ mod tests {
         outputs.forget(SESSION);
         assert_eq!((ledger.usage().kv, outputs.bytes), (0, 0));
 
-        let mut outputs = Outputs::new(None);
+        let mut outputs = RetainedOutputs::new(None);
         let wide = Rows::Hidden { dtype: TensorType::F32, width: 1 << 20 };
         outputs.append(SESSION, 0, wide, &vec![0; wide.bytes()]);
         assert!(!outputs.has(SESSION, 1), "a block of it passes the bound");

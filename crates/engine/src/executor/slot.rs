@@ -1,12 +1,12 @@
 //! One stage in service: what waits for it, what it computes next, and where its output goes.
 
-mod kept;
+mod retained;
 
 use super::{
-    Installed, Loaded, Outgoing, Place, StageGauge, StageKey, Terms,
+    Installed, Loaded, Outgoing, ServeOptions, StageGauge, StageKey, StageLocation,
     convert::{begin, candidates, session_error, to_wire},
     gather::{Gather, Ready},
-    outputs::Outputs,
+    retained_outputs::RetainedOutputs,
 };
 use crate::{
     pace::Weight,
@@ -28,7 +28,7 @@ use std::{
 use tokio::sync::mpsc;
 
 /// Sessions that the stage gave up, with the reasons.
-pub(super) type Failed = Vec<(SessionId, SessionError)>;
+pub(super) type SessionFailures = Vec<(SessionId, SessionError)>;
 
 /// A stage with its lines of work.
 pub(super) struct Slot {
@@ -57,9 +57,9 @@ pub(super) struct Slot {
     /// Of weights and workspace.
     memory: Vec<Reservation>,
     sessions: HashMap<SessionId, Session>,
-    outputs: Outputs,
+    outputs: RetainedOutputs,
     /// How long sessions of earlier epochs are kept.
-    kept_until: Option<Instant>,
+    retained_until: Option<Instant>,
 }
 
 struct Session {
@@ -67,7 +67,7 @@ struct Session {
     /// The first position that the next stage needs.
     emit: u32,
     /// Its epoch is over; it may go on in a later one.
-    kept: bool,
+    retained: bool,
 }
 
 struct Running {
@@ -85,13 +85,13 @@ pub(super) struct Done {
     pub(super) sessions: usize,
     /// Rows whose batch is complete with it.
     pub(super) tokens: u64,
-    pub(super) failed: Failed,
+    pub(super) failed: SessionFailures,
 }
 
 impl Slot {
-    pub(super) fn new(key: StageKey, loaded: Loaded, terms: Terms, planned: Plan, ledger: Ledger) -> Self {
+    pub(super) fn new(key: StageKey, loaded: Loaded, options: ServeOptions, planned: Plan, ledger: Ledger) -> Self {
         let Loaded { stage, memory, rows, books_outputs } = loaded;
-        let outputs = Outputs::new(books_outputs.then(|| ledger.clone()));
+        let outputs = RetainedOutputs::new(books_outputs.then(|| ledger.clone()));
         let mut this = Self {
             key,
             weight: Weight::of(stage.config(), stage.layers()),
@@ -111,14 +111,14 @@ impl Slot {
             memory,
             sessions: HashMap::new(),
             outputs,
-            kept_until: None,
+            retained_until: None,
         };
-        this.begin(terms);
+        this.begin(options);
         this
     }
 
     /// Serves an epoch from now on.
-    pub(super) fn begin(&mut self, Terms { prefill_chunk, keep_outputs }: Terms) {
+    pub(super) fn begin(&mut self, ServeOptions { prefill_chunk, keep_outputs }: ServeOptions) {
         self.scheduler = Scheduler::new(prefill_chunk);
         self.outputs.set_wanted(keep_outputs && !self.stage.has_head());
     }
@@ -138,13 +138,13 @@ impl Slot {
         self.scheduler = Scheduler::new(1);
         self.out = None;
         if keep {
-            self.sessions.values_mut().for_each(|session| session.kept = true);
-            self.keep(kept::KEPT_FOR);
+            self.sessions.values_mut().for_each(|session| session.retained = true);
+            self.retain(retained::RETAIN_FOR);
         } else {
             self.stage.close_all();
             self.sessions.clear();
             self.outputs.clear();
-            self.kept_until = None;
+            self.retained_until = None;
         }
         self.measure();
     }
@@ -158,22 +158,22 @@ impl Slot {
     }
 
     /// What it holds, for whoever has to decide what goes.
-    pub(super) fn holding(&self, place: Place) -> Holding<Place, SessionId> {
+    pub(super) fn holding(&self, location: StageLocation) -> Holding<StageLocation, SessionId> {
         let session = |(id, session): (&SessionId, &Session)| HeldSession {
             id: *id,
             kv_bytes: session.kv.bytes(),
             tokens: self.stage.cached(SessionKey(id.0)).unwrap_or_default() as u64,
         };
         Holding {
-            stage: place,
+            stage: location,
             bytes: self.memory.iter().map(Reservation::bytes).sum(),
-            parked: matches!(place, Place::Parked(_)),
+            parked: matches!(location, StageLocation::Parked(_)),
             sessions: self.sessions.iter().map(session).collect(),
         }
     }
 
     /// Gives a session up for its memory; the coordinator goes on with it later or elsewhere.
-    pub(super) fn hand_back(&mut self, session: SessionId) -> Failed {
+    pub(super) fn hand_back(&mut self, session: SessionId) -> SessionFailures {
         let Some(held) = self.sessions.get(&session) else { return Vec::new() };
         let (needed, usage) = (held.kv.bytes(), self.ledger.usage());
         // A batch that it is part of is computed anew without it.
@@ -195,7 +195,7 @@ impl Slot {
     }
 
     /// Takes in one frame. Frames keep their order: what is forwarded at once follows what was sent before.
-    pub(super) fn receive(&mut self, frame: StageFrame, body: &[u8]) -> Failed {
+    pub(super) fn receive(&mut self, frame: StageFrame, body: &[u8]) -> SessionFailures {
         match frame {
             StageFrame::Open { epoch, session, capacity, reuse: mut resume } => {
                 let own = if resume.is_empty() { None } else { Some(resume.remove(0)) };
@@ -204,7 +204,7 @@ impl Slot {
                 }
                 self.forward(StageFrame::Open { epoch, session, capacity, reuse: resume });
                 if let Some(KvReuse { keep, emit, .. }) = own {
-                    self.send_kept(epoch, session, emit, keep);
+                    self.send_retained(epoch, session, emit, keep);
                 }
                 Vec::new()
             }
@@ -234,7 +234,7 @@ impl Slot {
         self.measure();
     }
 
-    fn queue(&mut self, step: &Step, body: &[u8]) -> Failed {
+    fn queue(&mut self, step: &Step, body: &[u8]) -> SessionFailures {
         if let Err(error) = step.check_body(body) {
             return step.spans.iter().map(|s| (s.session, SessionError::BadInput(error.to_string()))).collect();
         }
@@ -329,7 +329,7 @@ impl Slot {
     }
 
     /// A batch failed. A session that was alone is given up; others are tried one by one.
-    fn fail(&mut self, mut batch: Vec<Work>, error: &ForwardError) -> Failed {
+    fn fail(&mut self, mut batch: Vec<Work>, error: &ForwardError) -> SessionFailures {
         for session in std::mem::take(&mut self.closing) {
             batch.retain(|work| work.session != session);
             self.close(session);

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! executor: a slice of so many units took so long ──▶ charge: units × device time of a unit, at most its length
-//! lender:   the driver's figure, 20 times a second ──▶ look: device time of a unit ≤ what the driver saw / units
+//! resource controller: the driver's figure, 20 times a second ──▶ observe: device time of a unit ≤ what the driver saw / units
 //! ```
 //! The donor's limit must not be passed while this is learned, and not when the work changes:
 //!
@@ -50,7 +50,7 @@ const STRETCH: f64 = 0.25;
 const WINDOWS: [usize; 2] = [8, 24];
 /// Stretches by which the driver's figures lag at most.
 const LAG: usize = 4;
-/// The machine is looked at every 50 ms while there is work. Over a longer gap nothing is known.
+/// The machine is sampled every 50 ms while there is work. Over a longer gap nothing is known.
 const GAP: Duration = Duration::from_millis(500);
 /// Step towards what windows show, each stretch: a tenth of the way is left after three to six seconds.
 const STEP: f64 = 0.1;
@@ -102,7 +102,7 @@ pub(super) struct Occupancy {
     stretches: VecDeque<Stretch>,
     /// The one that is not over yet.
     now: Stretch,
-    looked: Option<Duration>,
+    observed: Option<Duration>,
 }
 
 impl Occupancy {
@@ -128,8 +128,8 @@ impl Occupancy {
     }
 
     /// Takes in the device's load since the look before, as the driver tells it.
-    pub(super) fn look(&mut self, load: Option<Load>, now: Duration) {
-        let since = self.looked.replace(now).map(|before| now.saturating_sub(before));
+    pub(super) fn observe(&mut self, load: Option<Load>, now: Duration) {
+        let since = self.observed.replace(now).map(|before| now.saturating_sub(before));
         let Some(load) = load.filter(|load| load.total.is_finite()) else {
             self.known.clear();
             return self.begin_anew();

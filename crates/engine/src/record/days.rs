@@ -15,7 +15,7 @@ const METHOD: &str = "An estimate. Each core that GoGrid keeps busy counts as 5 
 
 /// What happened between two looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Work {
+pub(crate) struct WorkDelta {
     pub(crate) elapsed: Duration,
     /// Rows computed.
     pub(crate) tokens: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Work {
     pub(crate) gpu: f32,
 }
 
-impl Work {
+impl WorkDelta {
     fn watt_hours(&self) -> f64 {
         let cpu = f64::from(self.cpu) * f64::from(self.cores) * WATTS_PER_CORE;
         let gpu = f64::from(self.gpu_watts.unwrap_or_default()) * f64::from(self.gpu);
@@ -49,7 +49,7 @@ impl Calendar {
     }
 
     /// Adds work to a day (`2026-11-25`), which is the last one unless the clock was set back.
-    pub(crate) fn add(&mut self, date: &str, work: &Work) {
+    pub(crate) fn add(&mut self, date: &str, work: &WorkDelta) {
         if work.tokens == 0 && !work.busy {
             return;
         }
@@ -77,7 +77,7 @@ impl Calendar {
 mod tests {
     use super::*;
 
-    const HOUR: Work = Work {
+    const HOUR: WorkDelta = WorkDelta {
         elapsed: Duration::from_secs(3600),
         tokens: 100,
         busy: true,
@@ -91,7 +91,7 @@ mod tests {
     fn an_hour_of_half_the_cores_and_a_quarter_of_the_gpu() {
         let mut calendar = Calendar::default();
         calendar.add("2026-11-25", &HOUR);
-        calendar.add("2026-11-25", &Work { gpu_watts: None, ..HOUR });
+        calendar.add("2026-11-25", &WorkDelta { gpu_watts: None, ..HOUR });
         let day = Day { date: "2026-11-25".into(), tokens: 200, active_seconds: 7200.0, energy_wh: 70.0 + 20.0 };
         assert_eq!(calendar.days().days, [day]);
     }
@@ -102,7 +102,7 @@ mod tests {
         for date in ["2026-11-25", "2026-11-26", "2026-11-24", "2026-11-26"] {
             calendar.add(date, &HOUR);
         }
-        calendar.add("2026-11-27", &Work { tokens: 0, busy: false, ..HOUR });
+        calendar.add("2026-11-27", &WorkDelta { tokens: 0, busy: false, ..HOUR });
         let days = calendar.days().days;
         let seen: Vec<_> = days.iter().map(|day| (day.date.as_str(), day.tokens)).collect();
         assert_eq!(seen, [("2026-11-24", 100), ("2026-11-25", 100), ("2026-11-26", 200)]);

@@ -3,7 +3,7 @@
 use gogrid_panel_api::{History, Point, Range};
 use std::collections::VecDeque;
 
-/// A machine that was not looked at for so long was asleep or busy: charts show a gap. The lender looks every 2 s at
+/// A machine that was not looked at for so long was asleep or busy: charts show a gap. The resource controller samples every 2 s at
 /// least.
 const GAP_MS: u64 = 15_000;
 

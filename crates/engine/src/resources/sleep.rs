@@ -1,6 +1,6 @@
 //! Before the system sleeps, the answers under way move to other machines, and it waits for that a moment.
 
-use super::{Lender, Order};
+use super::{ResourceCommand, ResourceController};
 use gogrid_probe::{Turn, watch_sleep};
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use std::time::Duration;
 /// whoever has closed the lid would wonder.
 const MOVED_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether they have; the coordinator is told before the first look.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(50);
 /// Turns that may wait: they come one by one.
 const TURNS: usize = 4;
 
 /// Stops the work while the system sleeps.
-pub(crate) async fn follow(lender: Lender) {
+pub(crate) async fn follow(resources: ResourceController) {
     let (turns, mut told) = tokio::sync::mpsc::channel(TURNS);
     let tell = move |turn| {
         // Nothing is sent: it is dropped when the system may go on.
@@ -29,19 +29,19 @@ pub(crate) async fn follow(lender: Lender) {
     while let Some((turn, done)) = told.recv().await {
         let sleeps = turn == Turn::Sleeps;
         tracing::info!(sleeps, "the system turns");
-        if lender.order(Order::Sleep(sleeps)).await.is_ok() && sleeps {
+        if resources.command(ResourceCommand::Sleep(sleeps)).await.is_ok() && sleeps {
             // Those that have nowhere to go do not keep the system awake.
-            let _ = tokio::time::timeout(MOVED_WITHIN, moved(&lender)).await;
+            let _ = tokio::time::timeout(MOVED_WITHIN, moved(&resources)).await;
         }
         drop(done);
     }
 }
 
 /// Waits until no stage has a session.
-async fn moved(lender: &Lender) {
+async fn moved(resources: &ResourceController) {
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        if lender.view().sessions() == 0 {
+        tokio::time::sleep(POLL_EVERY).await;
+        if resources.view().sessions() == 0 {
             return;
         }
     }

@@ -10,7 +10,7 @@ const CPU_MARGIN: u16 = 100;
 /// Memory beyond the ledger's limit: the program, its links, and files on their way into memory.
 const MEMORY_MARGIN: u64 = 1 << 30;
 
-pub(super) struct Net {
+pub(super) struct SystemCaps {
     cap: Result<HardCap, CapError>,
     /// What is set now.
     held: Option<(Share, Option<u64>)>,
@@ -19,13 +19,13 @@ pub(super) struct Net {
     levers: Vec<Lever>,
 }
 
-impl Net {
+impl SystemCaps {
     pub(super) fn new() -> Self {
         Self { cap: HardCap::new(), held: None, background: background_process().levers, levers: Vec::new() }
     }
 
     /// Spans the net below these limits; memory is that of the process, where the ledger keeps count of it.
-    pub(super) fn span(&mut self, cpu: Share, memory: Option<u64>) {
+    pub(super) fn apply(&mut self, cpu: Share, memory: Option<u64>) {
         if self.held.replace((cpu, memory)) == Some((cpu, memory)) {
             return;
         }
@@ -61,11 +61,11 @@ mod tests {
 
     #[test]
     fn it_says_what_holds_and_is_not_spanned_twice() {
-        let mut net = Net::new();
-        net.span(Share::FULL, Some(1 << 40));
-        let first = net.levers().to_vec();
+        let mut caps = SystemCaps::new();
+        caps.apply(Share::FULL, Some(1 << 40));
+        let first = caps.levers().to_vec();
         assert!(!first.is_empty());
-        net.span(Share::FULL, Some(1 << 40));
-        assert_eq!(net.levers(), first);
+        caps.apply(Share::FULL, Some(1 << 40));
+        assert_eq!(caps.levers(), first);
     }
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 const GIB: u64 = 1 << 30;
 
 struct Bench {
-    lender: Lender,
+    resources: ResourceController,
     paced: Paced,
     ledger: Ledger,
     executor: Detached,
@@ -38,46 +38,46 @@ fn under(policy: Policy, preset: Preset, long_pause: Duration) -> Bench {
         gpu: false,
         long_pause,
     };
-    let lender = Lender::start(parts).expect("a thread");
-    Bench { lender, paced, ledger, executor: detached, machine, folder }
+    let resources = ResourceController::start(parts).expect("a thread");
+    Bench { resources, paced, ledger, executor: detached, machine, folder }
 }
 
-fn stopped(lender: &Lender) -> Option<String> {
-    lender.view().lent().borrow().clone().and_then(|lent| lent.stopped)
+fn stopped(resources: &ResourceController) -> Option<String> {
+    resources.view().lent().borrow().clone().and_then(|lent| lent.stopped)
 }
 
 #[tokio::test]
 async fn an_order_holds_when_it_is_answered() {
     let bench = bench(Preset::Full, LONG_PAUSE);
     assert!(!bench.paced.is_stopped());
-    assert_eq!((stopped(&bench.lender), bench.ledger.usage().limit), (None, 4 * GIB));
+    assert_eq!((stopped(&bench.resources), bench.ledger.usage().limit), (None, 4 * GIB));
 
-    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
+    bench.resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
     assert!(bench.paced.is_stopped());
-    assert!(stopped(&bench.lender).is_some_and(|reason| reason.starts_with("Paused")));
+    assert!(stopped(&bench.resources).is_some_and(|reason| reason.starts_with("Paused")));
     let kept = std::fs::read_to_string(bench.folder.path().join("limits.toml")).expect("kept");
     assert!(kept.contains("pause"), "a pause outlives a restart: {kept}");
 
-    bench.lender.order(Order::Resume).await.expect("resumed");
+    bench.resources.command(ResourceCommand::Resume).await.expect("resumed");
     assert!(!bench.paced.is_stopped());
     let changes = [("cpu", "25"), ("memory", "1GiB")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    bench.lender.order(Order::Set(changes.into())).await.expect("in range");
-    assert_eq!(bench.lender.view().state().allowance.cpu.per_mille(), 250);
+    bench.resources.command(ResourceCommand::Set(changes.into())).await.expect("in range");
+    assert_eq!(bench.resources.view().state().allowance.cpu.per_mille(), 250);
     assert_eq!(bench.ledger.usage().limit, GIB);
 }
 
 #[tokio::test]
 async fn nothing_is_computed_while_the_system_sleeps_and_what_was_paused_stays_so() {
     let bench = bench(Preset::Full, LONG_PAUSE);
-    let sleeps = |sleeps| bench.lender.order(Order::Sleep(sleeps));
+    let sleeps = |sleeps| bench.resources.command(ResourceCommand::Sleep(sleeps));
     sleeps(true).await.expect("stopped");
-    let lent = bench.lender.view().lent().borrow().clone().expect("decided");
+    let lent = bench.resources.view().lent().borrow().clone().expect("decided");
     assert!(bench.paced.is_stopped() && !lent.computes && lent.stopped.is_some());
     sleeps(false).await.expect("goes on");
     assert!(!bench.paced.is_stopped());
-    assert_eq!(stopped(&bench.lender), None);
+    assert_eq!(stopped(&bench.resources), None);
 
-    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
+    bench.resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
     sleeps(true).await.expect("stopped");
     sleeps(false).await.expect("awake");
     assert!(bench.paced.is_stopped(), "sleep ends no pause");
@@ -86,18 +86,18 @@ async fn nothing_is_computed_while_the_system_sleeps_and_what_was_paused_stays_s
 #[tokio::test]
 async fn a_wrong_order_changes_nothing_and_names_the_field() {
     let bench = bench(Preset::Full, LONG_PAUSE);
-    let before = bench.lender.view().state().settings.shown();
+    let before = bench.resources.view().state().settings.shown();
     let changes = [("cpu", "25"), ("gpu", "700")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let refused = bench.lender.order(Order::Set(changes.into())).await.expect_err("out of range");
+    let refused = bench.resources.command(ResourceCommand::Set(changes.into())).await.expect_err("out of range");
     assert_eq!(refused.field.as_deref(), Some("gpu"));
-    for (order, field) in [
-        (Order::Preset("loud".into()), "preset"),
-        (Order::Pause(PauseRequest { seconds: Some(0), after_answers: false }), "seconds"),
-        (Order::Pause(PauseRequest { seconds: Some(u64::MAX), after_answers: false }), "seconds"),
+    for (command, field) in [
+        (ResourceCommand::Preset("loud".into()), "preset"),
+        (ResourceCommand::Pause(PauseRequest { seconds: Some(0), after_answers: false }), "seconds"),
+        (ResourceCommand::Pause(PauseRequest { seconds: Some(u64::MAX), after_answers: false }), "seconds"),
     ] {
-        assert_eq!(bench.lender.order(order).await.expect_err("wrong").field.as_deref(), Some(field));
+        assert_eq!(bench.resources.command(command).await.expect_err("wrong").field.as_deref(), Some(field));
     }
-    assert_eq!(bench.lender.view().state().settings.shown(), before);
+    assert_eq!(bench.resources.view().state().settings.shown(), before);
     assert!(!bench.paced.is_stopped());
 }
 
@@ -105,12 +105,12 @@ async fn a_wrong_order_changes_nothing_and_names_the_field() {
 async fn memory_that_is_taken_back_is_freed_before_the_order_is_answered() {
     let mut bench = bench(Preset::Full, LONG_PAUSE);
     let held = bench.ledger.reserve(Account::Weights, 2 * GIB).expect("there is room");
-    let order = bench.lender.order(Order::Set(vec![("memory".into(), "1GiB".into())]));
+    let command = bench.resources.command(ResourceCommand::Set(vec![("memory".into(), "1GiB".into())]));
     let freed = async {
         assert_eq!(bench.executor.freed_all().await, Some(false));
         drop(held);
     };
-    let (done, ()) = tokio::join!(order, freed);
+    let (done, ()) = tokio::join!(command, freed);
     done.expect("done");
     assert_eq!(bench.ledger.over(), 0);
 }
@@ -118,14 +118,14 @@ async fn memory_that_is_taken_back_is_freed_before_the_order_is_answered() {
 #[tokio::test]
 async fn a_long_pause_gives_everything_back_once_and_a_short_one_nothing() {
     let mut bench = bench(Preset::Full, Duration::from_millis(1));
-    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
-    bench.lender.look();
+    bench.resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
+    bench.resources.sample_now();
     assert_eq!(bench.executor.freed_all().await, Some(true));
     let looks = bench.machine.looks();
     while bench.machine.looks() < looks + 3 {
-        bench.lender.order(Order::Look).await.expect("looked");
+        bench.resources.command(ResourceCommand::Sample).await.expect("looked");
     }
-    drop(bench.lender);
+    drop(bench.resources);
     assert_eq!(bench.executor.freed_all().await, None, "nothing more before the thread ends");
 }
 
@@ -133,13 +133,13 @@ async fn a_long_pause_gives_everything_back_once_and_a_short_one_nothing() {
 async fn the_machine_is_obeyed_at_the_next_look() {
     let bench = bench(Preset::Full, LONG_PAUSE);
     let changes = [("cpu-in-use", "10"), ("full-screen", "stop")].map(|(key, value)| (key.into(), value.into()));
-    bench.lender.order(Order::Set(changes.into())).await.expect("in range");
-    assert_eq!(bench.lender.view().state().allowance.cpu.per_mille(), 1000);
+    bench.resources.command(ResourceCommand::Set(changes.into())).await.expect("in range");
+    assert_eq!(bench.resources.view().state().allowance.cpu.per_mille(), 1000);
     bench.machine.change(|sample| sample.user_idle = Signal::Known(Duration::ZERO));
-    bench.lender.order(Order::Look).await.expect("looked");
-    assert_eq!(bench.lender.view().state().allowance.cpu.per_mille(), 100);
+    bench.resources.command(ResourceCommand::Sample).await.expect("looked");
+    assert_eq!(bench.resources.view().state().allowance.cpu.per_mille(), 100);
     bench.machine.change(|sample| sample.full_screen = Signal::Known(true));
-    bench.lender.order(Order::Look).await.expect("looked");
+    bench.resources.command(ResourceCommand::Sample).await.expect("looked");
     assert!(bench.paced.is_stopped());
 }
 
@@ -147,16 +147,16 @@ async fn the_machine_is_obeyed_at_the_next_look() {
 async fn a_policy_bounds_what_holds_and_never_what_the_donor_may_take_back() {
     let policy = Policy::from_toml("managed-by = \"IT\"\n[limits]\ncpu = { most = 30 }\n").expect("a policy");
     let bench = under(policy, Preset::Full, LONG_PAUSE);
-    let cpu = |bench: &Bench| bench.lender.view().state().allowance.cpu.per_mille();
-    let set = |value: &str| Order::Set(vec![("cpu".into(), value.into())]);
+    let cpu = |bench: &Bench| bench.resources.view().state().allowance.cpu.per_mille();
+    let set = |value: &str| ResourceCommand::Set(vec![("cpu".into(), value.into())]);
     assert_eq!(cpu(&bench), 300);
-    let refused = bench.lender.order(set("60")).await.expect_err("beyond the policy");
+    let refused = bench.resources.command(set("60")).await.expect_err("beyond the policy");
     assert_eq!((refused.field.as_deref(), cpu(&bench)), (Some("cpu"), 300));
-    bench.lender.order(set("20")).await.expect("the donor may be stricter");
+    bench.resources.command(set("20")).await.expect("the donor may be stricter");
     assert_eq!(cpu(&bench), 200);
-    bench.lender.order(Order::Pause(PauseRequest::default())).await.expect("the donor may always pause");
-    bench.lender.order(Order::Preset("full".into())).await.expect("a preset is clamped, not refused");
-    bench.lender.order(Order::Resume).await.expect("resumed");
+    bench.resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("the donor may always pause");
+    bench.resources.command(ResourceCommand::Preset("full".into())).await.expect("a preset is clamped, not refused");
+    bench.resources.command(ResourceCommand::Resume).await.expect("resumed");
     assert_eq!(cpu(&bench), 300);
     let kept = std::fs::read_to_string(bench.folder.path().join("limits.toml")).expect("kept");
     assert!(!kept.contains("cpu"), "a policy that is lifted leaves no trace: {kept}");

@@ -1,4 +1,4 @@
-//! What the lender last saw and decided, for everybody who wants to know.
+//! What the resource controller last saw and decided, for everybody who wants to know.
 
 use super::Settings;
 use crate::{executor::StageGauge, pace::Paced, record::Record};
@@ -37,7 +37,7 @@ pub(crate) struct StageView {
     pub(crate) loaded: Option<(u64, Arc<StageGauge>)>,
 }
 
-/// Shared by the lender, the control link and the local socket.
+/// Shared by the resource controller, the control link and the local socket.
 pub(crate) struct View {
     state: Mutex<State>,
     lent: watch::Sender<Option<Lent>>,
@@ -55,7 +55,7 @@ pub(crate) struct State {
     pub(crate) rates: Rate,
     pub(crate) finishing: bool,
     /// The machine's place in a grid, where it has one.
-    pub(crate) place: Option<Connection>,
+    pub(crate) connection: Option<Connection>,
     /// Why it has none any more, where the coordinator took it.
     pub(crate) revoked: Option<String>,
     /// The system's caps of the process, or why there are none.
@@ -78,7 +78,7 @@ pub(crate) struct Rate {
 impl State {
     /// Whether the coordinator is reached.
     pub(crate) fn is_connected(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| place.connected)
+        self.connection.as_ref().is_some_and(|connection| connection.connected)
     }
 }
 
@@ -90,7 +90,7 @@ impl View {
             sample: None,
             rates: Rate::default(),
             finishing: false,
-            place: None,
+            connection: None,
             revoked: None,
             caps: Vec::new(),
             stages: BTreeMap::new(),
@@ -123,7 +123,7 @@ impl View {
         self.lock().stages.values().map(loaded).sum()
     }
 
-    pub(super) fn saw(&self, sample: Sample, rates: Rate) {
+    pub(super) fn observe(&self, sample: Sample, rates: Rate) {
         let mut state = self.lock();
         (state.sample, state.rates) = (Some(sample), rates);
     }
@@ -179,17 +179,18 @@ impl View {
         }
     }
 
-    pub(crate) fn set_place(&self, place: Option<Connection>) {
+    pub(crate) fn set_connection(&self, connection: Option<Connection>) {
         let mut state = self.lock();
-        if state.place == place {
+        if state.connection == connection {
             return;
         }
-        let connected = |place: &Option<Connection>| place.as_ref().is_some_and(|place| place.connected);
-        let (before, now) = (connected(&state.place), connected(&place));
-        if place.is_some() {
+        let connected =
+            |connection: &Option<Connection>| connection.as_ref().is_some_and(|connection| connection.connected);
+        let (before, now) = (connected(&state.connection), connected(&connection));
+        if connection.is_some() {
             state.revoked = None;
         }
-        state.place = place;
+        state.connection = connection;
         drop(state);
         match (before, now) {
             (false, true) => self.happened(Happening::Connected),

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// One file of the cache.
-struct Kept {
+struct CachedFile {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
@@ -20,8 +20,8 @@ struct Kept {
 ///
 /// # Errors
 /// When it does not fit even then; nothing is deleted in that case.
-pub(super) fn make_room(folder: &Path, needed: u64, limit: u64, keep: &HashSet<String>) -> Result<(), FetchError> {
-    let mut files: Vec<Kept> = Vec::new();
+pub(super) fn make_space(folder: &Path, needed: u64, limit: u64, keep: &HashSet<String>) -> Result<(), FetchError> {
+    let mut files: Vec<CachedFile> = Vec::new();
     let mut held = 0u64;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(found) = entry.metadata() else { continue };
@@ -31,7 +31,7 @@ pub(super) fn make_room(folder: &Path, needed: u64, limit: u64, keep: &HashSet<S
         let stem = Path::new(&name).file_stem().unwrap_or(&name).to_string_lossy().into_owned();
         if found.is_file() && !keep.contains(&stem) {
             let used = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            files.push(Kept { path: entry.path(), bytes: found.len(), used });
+            files.push(CachedFile { path: entry.path(), bytes: found.len(), used });
         }
     }
     let mut over = held.saturating_add(needed).saturating_sub(limit);
@@ -79,9 +79,9 @@ mod tests {
     fn what_was_used_longest_ago_goes_first_and_no_more_than_needed() {
         let folder = folder(&[("old", 100, 300), ("older", 100, 400), ("new", 100, 1), ("wanted", 100, 999)]);
         let keep = HashSet::from(["wanted".to_owned()]);
-        make_room(folder.path(), 50, 500, &keep).expect("there is room");
+        make_space(folder.path(), 50, 500, &keep).expect("there is room");
         assert_eq!(names(&folder), ["new", "old", "older", "wanted"]);
-        make_room(folder.path(), 150, 400, &keep).expect("two go");
+        make_space(folder.path(), 150, 400, &keep).expect("two go");
         assert_eq!(names(&folder), ["new", "wanted"]);
     }
 
@@ -89,7 +89,7 @@ mod tests {
     fn what_cannot_fit_is_refused_and_nothing_is_deleted() {
         let folder = folder(&[("old", 100, 300), ("wanted.part", 100, 999)]);
         let keep = HashSet::from(["wanted".to_owned()]);
-        let error = make_room(folder.path(), 301, 400, &keep).expect_err("too much");
+        let error = make_space(folder.path(), 301, 400, &keep).expect_err("too much");
         assert!(matches!(error, FetchError::DiskLimit { needed: 401, limit: 400 }), "{error}");
         assert_eq!(names(&folder), ["old", "wanted.part"]);
     }

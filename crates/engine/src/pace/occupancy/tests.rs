@@ -32,7 +32,7 @@ struct World {
     occupancy: Occupancy,
     pacer: Pacer,
     now: f64,
-    looked: f64,
+    observed: f64,
     /// The driver's figures are means over so long, and older than now by so long.
     period: f64,
     lag: f64,
@@ -57,7 +57,7 @@ impl World {
             occupancy: Occupancy::default(),
             pacer: Pacer::new(Share::from_per_mille(share), CATCH_UP),
             now: 0.0,
-            looked: 0.0,
+            observed: 0.0,
             period: 0.2,
             lag: 0.3,
             others: 0.0,
@@ -77,14 +77,14 @@ impl World {
 
     /// Lets time pass, with looks on the way.
     fn pass(&mut self, until: f64) {
-        while self.looked + LOOK <= until {
-            self.looked += LOOK;
-            let shown = ((self.looked - self.lag) / self.period).floor() * self.period;
+        while self.observed + LOOK <= until {
+            self.observed += LOOK;
+            let shown = ((self.observed - self.lag) / self.period).floor() * self.period;
             let own = if shown < self.period { 0.0 } else { self.busy(shown - self.period, shown) };
             // In whole points, as drivers tell it.
             let total = ((own + self.others).min(1.0) * 100.0).round() as f32 / 100.0;
             let own = if self.apart { own as f32 } else { total };
-            self.occupancy.look(self.tells.then_some(Load { total, own }), seconds(self.looked));
+            self.occupancy.observe(self.tells.then_some(Load { total, own }), seconds(self.observed));
         }
         self.now = until;
     }
