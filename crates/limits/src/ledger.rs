@@ -26,6 +26,8 @@ pub enum Account {
     Workspace,
     /// What the device's runtime takes for itself: context, kernels, libraries.
     Runtime,
+    /// Frames that wait between links and stages.
+    Frames,
 }
 
 impl fmt::Display for Account {
@@ -35,6 +37,7 @@ impl fmt::Display for Account {
             Self::Kv => "KV caches",
             Self::Workspace => "workspace",
             Self::Runtime => "the runtime",
+            Self::Frames => "frames that wait",
         })
     }
 }
@@ -50,6 +53,8 @@ pub struct Usage {
     pub workspace: u64,
     /// Bytes of the device's runtime.
     pub runtime: u64,
+    /// Bytes of frames that wait, and of the room that is kept for them.
+    pub frames: u64,
     /// Bytes that all accounts may have together.
     pub limit: u64,
 }
@@ -58,7 +63,8 @@ impl Usage {
     /// Bytes of all accounts.
     pub const fn total(&self) -> u64 {
         // The sum was within a limit when its last part was reserved: it fits.
-        self.weights.saturating_add(self.kv).saturating_add(self.workspace).saturating_add(self.runtime)
+        let computed = self.weights.saturating_add(self.kv).saturating_add(self.workspace);
+        computed.saturating_add(self.runtime).saturating_add(self.frames)
     }
 
     /// Bytes that can still be reserved.
@@ -77,6 +83,7 @@ impl Usage {
             Account::Kv => &mut self.kv,
             Account::Workspace => &mut self.workspace,
             Account::Runtime => &mut self.runtime,
+            Account::Frames => &mut self.frames,
         }
     }
 }
@@ -217,7 +224,7 @@ mod tests {
         let weights = another_handle.reserve(Account::Weights, 60).unwrap();
         let mut kv = ledger.reserve(Account::Kv, 10).unwrap();
         kv.grow(20).unwrap();
-        assert_eq!(ledger.usage(), Usage { weights: 60, kv: 30, workspace: 0, runtime: 0, limit: 100 });
+        assert_eq!(ledger.usage(), Usage { weights: 60, kv: 30, limit: 100, ..Usage::default() });
         let refused = OverLimit { account: Account::Kv, needed: 11, free: 10, limit: 100 };
         assert_eq!(kv.grow(11), Err(refused));
         assert_eq!(refused.to_string(), "11 bytes for KV caches do not fit: 10 of 100 bytes are free");
@@ -281,7 +288,7 @@ mod tests {
         let bytes = || prop_oneof![8 => 0u64..1000, 1 => Just(u64::MAX), 1 => any::<u64>()];
         let which = any::<prop::sample::Index>;
         prop_oneof![
-            4 => (0u8..4, bytes()).prop_map(|(account, bytes)| Event::Reserve(account, bytes)),
+            4 => (0u8..5, bytes()).prop_map(|(account, bytes)| Event::Reserve(account, bytes)),
             2 => (which(), bytes()).prop_map(|(which, bytes)| Event::Grow(which, bytes)),
             2 => (which(), bytes()).prop_map(|(which, bytes)| Event::Shrink(which, bytes)),
             2 => which().prop_map(Event::Drop),
@@ -303,7 +310,8 @@ mod tests {
                 let fits = |bytes: u64| before <= u128::from(limit) && before + u128::from(bytes) <= u128::from(limit);
                 match event {
                     Event::Reserve(account, bytes) => {
-                        let accounts = [Account::Weights, Account::Kv, Account::Workspace, Account::Runtime];
+                        let accounts =
+                            [Account::Weights, Account::Kv, Account::Workspace, Account::Runtime, Account::Frames];
                         let reserved = ledger.reserve(accounts[usize::from(account)], bytes);
                         prop_assert_eq!(reserved.is_ok(), fits(bytes));
                         held.extend(reserved);
@@ -331,6 +339,7 @@ mod tests {
                 prop_assert_eq!(usage.kv, of(Account::Kv));
                 prop_assert_eq!(usage.workspace, of(Account::Workspace));
                 prop_assert_eq!(usage.runtime, of(Account::Runtime));
+                prop_assert_eq!(usage.frames, of(Account::Frames));
                 prop_assert_eq!(u128::from(usage.total()), sum(&held));
                 prop_assert_eq!(u128::from(ledger.over()), sum(&held).saturating_sub(u128::from(limit)));
                 peak = peak.max(usage.total());
