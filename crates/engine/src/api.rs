@@ -1,4 +1,4 @@
-//! The worker as its local socket sees it: the state in one piece, and orders.
+//! What the local socket serves: the worker's state in one piece, and commands.
 
 mod diagnosis;
 
@@ -19,10 +19,10 @@ use std::{
 };
 use tokio::sync::{Mutex, watch};
 
-/// A slice ends within this time, unless its output finds no way out.
+/// Slices are cut for 8 ms, and a single unit takes far less than this.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
-/// What never changes while the worker runs.
+/// What stays the same while the worker runs.
 #[derive(Debug)]
 pub(crate) struct Identity {
     /// Its key in hexadecimal.
@@ -160,7 +160,7 @@ impl WorkerApi {
             ledger_bytes: ledger.total(),
             weights_bytes: ledger.weights,
             kv_bytes: ledger.kv,
-            workspace_bytes: ledger.workspace.saturating_add(ledger.runtime),
+            workspace_bytes: ledger.workspace.saturating_add(ledger.runtime).saturating_add(ledger.frames),
             limit_bytes: ledger.limit,
             tokens_per_second: state.rates.tokens,
         }
@@ -204,5 +204,6 @@ fn panel_stage(epoch: u64, stage: &StageView) -> Stage {
         weights_bytes,
         kv_bytes: gauge.map_or(0, |gauge| gauge.kv_used.load(Ordering::Relaxed)),
         sessions: gauge.map_or(0, |gauge| gauge.sessions.load(Ordering::Relaxed)),
+        blocked: gauge.is_some_and(|gauge| gauge.blocked.load(Ordering::Relaxed)),
     }
 }

@@ -7,17 +7,21 @@
 //!                └──▶ record (charts, events, days)
 //! panel, command line ──▶ local ──▶ api ──▶ resources
 //! ```
-//! The executor is one named thread that owns every stage of the device. Everything else is small async tasks around
-//! it that end when their epoch does.
+//! The executor is one named thread that owns every stage of the device, the resource controller another. Everything else
+//! is small async tasks around them that end with their epoch.
 
 mod api;
 mod control;
+mod error;
 mod executor;
+mod frame_budget;
 mod grid;
+mod ledgers;
 mod links;
 mod load;
 mod local;
 mod membership;
+mod options;
 mod pace;
 mod record;
 mod resources;
@@ -27,9 +31,10 @@ mod slices;
 mod weights;
 mod worker;
 
-pub use executor::{Executor, StageGauge};
+pub use error::WorkerError;
 pub use local::LocalError;
 pub use membership::{Membership, MembershipError};
+pub use options::{WorkerOptions, WorkerState};
 pub use resources::{SettingsError, compute_threads, system_policy};
 pub use weights::{FetchError, WeightCache};
-pub use worker::{Worker, WorkerError, WorkerOptions, WorkerState};
+pub use worker::Worker;

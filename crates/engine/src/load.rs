@@ -8,8 +8,8 @@ use crate::{
 };
 use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
 use gogrid_model::{
-    DeviceKind, DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, ModelConfig, Quant, QuantError,
-    Stage, StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
+    DeviceSpec, FloatType, Layers, LoadError, Manifest, ManifestError, ModelConfig, Quant, QuantError, Stage,
+    StageOptions, TensorEntry, TensorError, TensorHash, TensorSource,
 };
 use gogrid_wire::control::StageSpec;
 use std::{borrow::Cow, cell::RefCell, io, sync::Arc, thread};
@@ -95,9 +95,9 @@ impl Loader {
             Stage::load(&manifest, layers, &source, &options)
         })
         .await?;
-        let books_outputs = self.device.kind() == DeviceKind::Cpu;
-        let loaded = Loaded { stage, memory: vec![weights, workspace], rows, books_outputs };
-        self.executor.install(key, spec.epoch, ServeOptions::from(spec), loaded).await.ok_or(StageLoadError::Executor)
+        let loaded = Loaded { stage, memory: vec![weights, workspace], rows };
+        let installed = self.executor.install(key, spec.epoch, ServeOptions::from(spec), loaded).await;
+        Ok(installed.ok_or(StageLoadError::Executor)??)
     }
 
     /// Memory for the intermediate results of a step, and the rows that it is enough for: as many as are asked for and

@@ -1,5 +1,5 @@
-//! The donor's self-test: a few seconds of work under the allowance of now, counted by the system, and a stop by the
-//! way that a pause takes.
+//! The donor's self-test: a few seconds of work under the present allowance, as the system counts it, and then a stop as
+//! by a pause.
 
 use crate::{
     executor::Executor,
@@ -18,19 +18,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The pacer has found its rhythm after so long.
+/// The pacer is steady after this time.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// As long as the longest window in which limits are promised to hold, and again.
+/// Twice the longest window in which limits are promised to hold.
 const MEASURED: Duration = Duration::from_secs(2);
-/// After a stop, work that is under way ends well within this time.
+/// Work under way ends well within this time after a stop.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
-/// One unit of work: hashing so many bytes takes about a millisecond.
+/// One unit of work: hashing these bytes takes about a millisecond.
 const UNIT_BYTES: usize = 2 << 20;
 
-/// Runs the test. Nobody but this worker notices: the coordinator is not told of the stop.
+/// Runs the test. The coordinator is not told of the stop.
 ///
 /// # Errors
-/// When the machine is stopped, or a model computes: then the figures would be of something else.
+/// When the machine is stopped, or a model computes: the figures would measure something else.
 pub(crate) async fn run(
     resources: &ResourceController,
     executor: &Executor,
@@ -72,7 +72,7 @@ pub(crate) async fn run(
     })
 }
 
-/// Threads that work whenever the pacer lets them; they end when this is dropped.
+/// Threads that work whenever the pacer allows it; they end when this is dropped.
 struct SyntheticLoad {
     over: Arc<AtomicBool>,
     last_end: Arc<Mutex<Instant>>,

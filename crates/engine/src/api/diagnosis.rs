@@ -1,4 +1,4 @@
-//! What is found on the machine, for whoever asks: slow to find out, so away from the threads that work.
+//! What was found on the machine. Finding out is slow, so it runs on blocking threads.
 
 use super::Identity;
 use crate::resources::ResourceController;
@@ -24,8 +24,8 @@ pub(super) async fn programs() -> Result<Vec<String>, RequestError> {
     blocking(gogrid_probe::running_programs).await?.map_err(|why| RequestError::new(None, why))
 }
 
-async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Result<T, RequestError> {
-    spawn_blocking(look).await.map_err(|_| RequestError::new(None, "looking at the machine failed; the log says why"))
+async fn blocking<T: Send + 'static>(find: impl FnOnce() -> T + Send + 'static) -> Result<T, RequestError> {
+    spawn_blocking(find).await.map_err(|_| RequestError::new(None, "looking at the machine failed; the log says why"))
 }
 
 fn device(found: FoundDevice, lent: &str) -> Device {
@@ -41,7 +41,7 @@ fn signal(source: Source, limits: &Limits, gpu: bool) -> SignalSource {
         "temperature" => limits.needs(Blind::Temperature),
         "cpu" => limits.needs(Blind::CpuLoad),
         "gpu" => gpu && limits.needs(Blind::GpuLoad),
-        // Memory: no rule takes somebody for there because of it.
+        // Memory: no rule needs it to know whether a user is there.
         _ => false,
     };
     let signal = source.signal.to_owned();

@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
     executor::Detached,
+    ledgers::Ledgers,
+    links::Inbound,
+    load::Loader,
     pace::Paced,
     record::Record,
     resources::{LONG_PAUSE, Parts, ResourceCommand, ResourceController, Settings},
@@ -10,12 +13,17 @@ use gogrid_limits::{Machine, Policy, Preset, Totals};
 use gogrid_link::MemoryNet;
 use gogrid_panel_api::PauseRequest;
 use gogrid_probe::{FakeProbe, calm_sample};
-use gogrid_wire::PeerId;
-use std::path::Path;
+use gogrid_wire::{
+    PeerAddr, PeerId, VERSION,
+    control::{ToCoordinator, ToWorker, Welcome},
+};
+use std::{path::Path, sync::Arc};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 fn start_resources(folder: &Path) -> (ResourceController, Loader, Detached) {
     let (executor, detached) = Detached::new();
-    let (paced, ledger) = (Paced::new(false), Ledger::new(0));
+    let (paced, ledgers) = (Paced::new(false), Ledgers::new(false));
     let cache = WeightCache::open(folder).expect("a folder");
     let parts = Parts {
         settings: Settings::load(folder, None, Preset::Full, Policy::none(), Totals::default())
@@ -23,7 +31,7 @@ fn start_resources(folder: &Path) -> (ResourceController, Loader, Detached) {
         machine: Machine { cores: 4, memory: 8 << 30, gpu_memory: None },
         probe: Box::new(FakeProbe::new(calm_sample()).0),
         paced: paced.clone(),
-        ledger: ledger.clone(),
+        ledgers: ledgers.clone(),
         executor: executor.clone(),
         weights: cache.clone(),
         record: Record::open(folder),
@@ -32,7 +40,7 @@ fn start_resources(folder: &Path) -> (ResourceController, Loader, Detached) {
     };
     let resources = ResourceController::start(parts).expect("a thread");
     let device = "cpu".parse().expect("a device");
-    (resources, Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(None) }, detached)
+    (resources, Loader { executor, cache, device, ledger: ledgers.device, paced, _runtime: Arc::new(None) }, detached)
 }
 
 #[tokio::test]
@@ -51,7 +59,7 @@ async fn a_machine_that_was_paused_while_it_was_not_connected_says_so_when_it_is
         let joined = join(&*worker, &addr, &introduction, None).await.expect("let in");
         let (_lost, mut failures) = mpsc::channel(1);
         let leave = LeaveRequest::under(&CancellationToken::new());
-        Control::serve(worker, addr, joined, shared, &mut failures, &leave).await;
+        serve(worker, addr, joined, shared, &mut failures, &leave).await;
     });
 
     let mut link = coordinator.accept().await.expect("dialed");

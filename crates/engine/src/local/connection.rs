@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Serves one client until it goes, or has to.
+/// Serves one client until it goes or breaks a rule.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
     stream: S,
     handler: impl Handler,
@@ -50,7 +50,7 @@ pub(super) async fn turn_away<S: AsyncWrite + Unpin>(stream: S) -> io::Result<()
     ResponseWriter { writer: stream, within: TIMEOUTS.answer }.write(&Response::Refused(refused)).await
 }
 
-/// Tells the state again and again, until the client says something or goes; then what it said.
+/// Sends the state again and again until the client sends a line or goes; gives that line.
 async fn follow<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     lines: &mut Lines<R>,
     responses: &mut ResponseWriter<W>,
@@ -59,21 +59,21 @@ async fn follow<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
 ) -> io::Result<Option<Line>> {
     let mut changes = handler.changes();
     loop {
-        // Seen before it is told: a change in between is told once more, never missed.
+        // Marked before the state is read: a change in between is sent once more, never missed.
         changes.mark_unchanged();
         responses.write(&Response::Status(Box::new(handler.status()))).await?;
         tokio::select! {
             line = lines.next() => return line,
             () = tokio::time::sleep(every) => {}
             changed = changes.changed() => if changed.is_err() {
-                // Nobody is left who could change anything: the worker ends.
+                // The worker ends.
                 return Ok(None);
             },
         }
     }
 }
 
-/// The way back to the client.
+/// The writing half of a client's connection.
 struct ResponseWriter<W> {
     writer: W,
     /// The time within which an answer is taken.

@@ -1,5 +1,5 @@
-//! CPU work that cannot be cut, such as the making of a matrix. It waits for its time as a slice does, and whoever
-//! pauses the worker can wait until none is under way.
+//! CPU work that cannot be cut, such as making a matrix of a stage. It waits for its time as a slice does, and a pause can
+//! wait until none is under way.
 
 use super::Paced;
 use gogrid_limits::Grant;
@@ -13,10 +13,10 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How often a thread that waits looks whether the allowance has changed, and whether it is still wanted.
+/// How often a thread that waits checks whether the allowance has changed, and whether its work is still wanted.
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// Such work, under way until this is dropped. What the process used meanwhile is settled then.
+/// Such work, under way until this is dropped. The CPU time of the process is settled then.
 #[must_use = "the work is under way for as long as this is held"]
 pub(crate) struct NonPreemptible<'a> {
     paced: &'a Paced,
@@ -33,7 +33,7 @@ impl Drop for NonPreemptible<'_> {
 }
 
 impl Paced {
-    /// Begins such work when its time has come; `None` where `over` says so while it waits. For threads of their own.
+    /// Waits for the time of such work and begins it; `None` when `over` says that it is not wanted any longer. Blocks.
     pub(crate) fn non_preemptible(&self, over: impl Fn() -> bool) -> Option<NonPreemptible<'_>> {
         while !over() {
             if self.is_stopped() {
@@ -69,7 +69,7 @@ impl Paced {
 pub(crate) struct NonPreemptibleCount(Arc<watch::Sender<usize>>);
 
 impl NonPreemptibleCount {
-    /// Waits until none is. With the pacers stopped before, none will be. Cancel-safe.
+    /// Waits until none is. If the pacers were stopped before, none begins after it. Cancel-safe.
     pub(crate) async fn none(&self) {
         // The sender is part of self.
         drop(self.0.subscribe().wait_for(|under_way| *under_way == 0).await);
@@ -82,8 +82,8 @@ struct Counted<'a>(&'a NonPreemptibleCount);
 impl<'a> Counted<'a> {
     fn new(count: &'a NonPreemptibleCount) -> Self {
         count.0.send_modify(|under_way| *under_way += 1);
-        // Pairs with the stopped pacers: of who stops them and then looks at the count, and who counts and then looks at
-        // the shares, at least one sees the other.
+        // One thread stops the pacers and then reads the count, this one counts and then reads the shares: at least one of
+        // them sees the other.
         fence(Ordering::SeqCst);
         Self(count)
     }

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 /// Somewhat more than a year.
 const MOST_DAYS: usize = 400;
-/// What a busy core of a desktop or laptop takes beyond an idle one, in watts: 3 to 10 are measured on usual machines.
-/// Few systems let a program without rights read the processor's own meter.
+/// Power of a busy core of a desktop or laptop beyond that of an idle one, in watts: 3 to 10 are measured on usual
+/// machines. Few systems let an unprivileged program read the processor's own meter.
 const WATTS_PER_CORE: f64 = 5.0;
 /// Shown beside the figures.
 const METHOD: &str = "An estimate. Each core that GoGrid keeps busy counts as 5 W. The GPU counts with the power that \
                       its driver tells, times GoGrid's part of the GPU's load; a GPU that does not tell counts nothing. \
                       What the machine takes when idle is not counted.";
 
-/// What happened between two looks.
+/// The work between two samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct WorkDelta {
     pub(crate) elapsed: Duration,
@@ -24,7 +24,7 @@ pub(crate) struct WorkDelta {
     /// The worker's part of all cores' time.
     pub(crate) cpu: f32,
     pub(crate) cores: u32,
-    /// The GPU's power in watts, where one is lent and tells.
+    /// The power of the GPU that is lent, in watts; `None` without one, or where its driver does not tell.
     pub(crate) gpu_watts: Option<f32>,
     /// The worker's part of the GPU's load, between 0 and 1.
     pub(crate) gpu: f32,

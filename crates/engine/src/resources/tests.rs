@@ -1,9 +1,11 @@
-//! Orders and looks at a fake machine, against an executor that only takes notes.
+//! Commands and samples of a fake machine, with an executor that computes nothing.
 
 use super::*;
-use crate::executor::Detached;
-use gogrid_limits::{Account, Policy, Signal, Totals};
+use crate::{executor::Detached, ledgers::Ledgers, pace::Paced, record::Record, weights::WeightCache};
+use gogrid_limits::{Account, Ledger, Machine, Policy, Preset, Signal, Totals};
+use gogrid_panel_api::PauseRequest;
 use gogrid_probe::{FakeMachine, FakeProbe, calm_sample};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const GIB: u64 = 1 << 30;
@@ -25,13 +27,13 @@ fn under(policy: Policy, preset: Preset, long_pause: Duration) -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let (probe, machine) = FakeProbe::new(calm_sample());
     let (executor, detached) = Detached::new();
-    let (paced, ledger) = (Paced::new(false), Ledger::new(0));
+    let (paced, ledgers) = (Paced::new(false), Ledgers::new(false));
     let parts = Parts {
         settings: Settings::load(folder.path(), None, preset, policy, Totals::default()).expect("nothing is kept yet"),
         machine: Machine { cores: 4, memory: 8 * GIB, gpu_memory: None },
         probe: Box::new(probe),
         paced: paced.clone(),
-        ledger: ledger.clone(),
+        ledgers: ledgers.clone(),
         executor,
         weights: WeightCache::open(folder.path()).expect("a folder"),
         record: Record::open(folder.path()),
@@ -39,7 +41,7 @@ fn under(policy: Policy, preset: Preset, long_pause: Duration) -> Bench {
         long_pause,
     };
     let resources = ResourceController::start(parts).expect("a thread");
-    Bench { resources, paced, ledger, executor: detached, machine, folder }
+    Bench { resources, paced, ledger: ledgers.device, executor: detached, machine, folder }
 }
 
 fn stopped(resources: &ResourceController) -> Option<String> {
@@ -103,11 +105,11 @@ async fn a_wrong_order_changes_nothing_and_names_the_field() {
 
 #[tokio::test]
 async fn memory_that_is_taken_back_is_freed_before_the_order_is_answered() {
-    let mut bench = bench(Preset::Full, LONG_PAUSE);
+    let bench = bench(Preset::Full, LONG_PAUSE);
     let held = bench.ledger.reserve(Account::Weights, 2 * GIB).expect("there is room");
     let command = bench.resources.command(ResourceCommand::Set(vec![("memory".into(), "1GiB".into())]));
     let freed = async {
-        assert_eq!(bench.executor.freed_all().await, Some(false));
+        bench.executor.freed().await;
         drop(held);
     };
     let (done, ()) = tokio::join!(command, freed);
@@ -116,17 +118,30 @@ async fn memory_that_is_taken_back_is_freed_before_the_order_is_answered() {
 }
 
 #[tokio::test]
+async fn memory_that_cannot_be_freed_now_is_not_said_to_be_free() {
+    let bench = bench(Preset::Full, LONG_PAUSE);
+    let _held = bench.ledger.reserve(Account::Weights, 2 * GIB).expect("there is room");
+    // Nobody frees anything.
+    drop(bench.executor);
+    let set = |value: &str| ResourceCommand::Set(vec![("memory".into(), value.into())]);
+    let refused = bench.resources.command(set("1GiB")).await.expect_err("it is still in use");
+    assert!(refused.message.contains("memory over them is in use"), "{refused:?}");
+    assert_eq!(bench.ledger.usage().limit, GIB, "and the limit holds");
+    bench.resources.command(set("3GiB")).await.expect("nothing is over");
+}
+
+#[tokio::test]
 async fn a_long_pause_gives_everything_back_once_and_a_short_one_nothing() {
     let mut bench = bench(Preset::Full, Duration::from_millis(1));
     bench.resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
     bench.resources.sample_now();
-    assert_eq!(bench.executor.freed_all().await, Some(true));
+    assert_eq!(bench.executor.released().await, Some(()));
     let looks = bench.machine.looks();
     while bench.machine.looks() < looks + 3 {
         bench.resources.command(ResourceCommand::Sample).await.expect("looked");
     }
     drop(bench.resources);
-    assert_eq!(bench.executor.freed_all().await, None, "nothing more before the thread ends");
+    assert_eq!(bench.executor.released().await, None, "nothing more before the thread ends");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Room on the disk: the donor's limit for weights, and what goes when it is reached.
+//! Eviction from the weights' folder when the donor's limit is reached.
 
 use super::FetchError;
 use std::{
@@ -15,8 +15,8 @@ struct CachedFile {
     used: SystemTime,
 }
 
-/// Makes room for `needed` more bytes under a limit, by deleting what was used longest ago. What is in `keep` (file
-/// names) stays.
+/// Makes space for `needed` more bytes under a limit, by deleting the least recently used files. Those in `keep` (file
+/// names) stay.
 ///
 /// # Errors
 /// When it does not fit even then; nothing is deleted in that case.
@@ -27,7 +27,7 @@ pub(super) fn make_space(folder: &Path, needed: u64, limit: u64, keep: &HashSet<
         let Ok(found) = entry.metadata() else { continue };
         held = held.saturating_add(found.len());
         let name = entry.file_name();
-        // A part of a tensor that is wanted is gone on with.
+        // The part of a wanted tensor is continued.
         let stem = Path::new(&name).file_stem().unwrap_or(&name).to_string_lossy().into_owned();
         if found.is_file() && !keep.contains(&stem) {
             let used = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -44,7 +44,7 @@ pub(super) fn make_space(folder: &Path, needed: u64, limit: u64, keep: &HashSet<
         if over == 0 {
             break;
         }
-        tracing::info!(path = %file.path.display(), bytes = file.bytes, "weights dropped for others");
+        tracing::info!(path = %file.path.display(), bytes = file.bytes, "weights evicted for others");
         if fs::remove_file(&file.path).is_ok() {
             over = over.saturating_sub(file.bytes);
         }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_goes_first_and_no_more_than_needed() {
+    fn the_least_recently_used_go_first_and_no_more_than_needed() {
         let folder = folder(&[("old", 100, 300), ("older", 100, 400), ("new", 100, 1), ("wanted", 100, 999)]);
         let keep = HashSet::from(["wanted".to_owned()]);
         make_space(folder.path(), 50, 500, &keep).expect("there is room");

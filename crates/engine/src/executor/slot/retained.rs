@@ -1,18 +1,18 @@
-//! Sessions that begin, and those of earlier epochs that go on where they were.
+//! Sessions of earlier epochs that go on where they were.
 
-use super::{Session, Slot, session_error};
-use gogrid_limits::{Account, Reservation};
+use super::{Session, Slot};
+use gogrid_limits::Reservation;
 use gogrid_model::SessionKey;
 use gogrid_wire::{
-    Epoch, SessionId,
+    SessionId,
     control::{MAX_RETAINED, RetainedSession, SessionError},
-    stage::{KvReuse, Span, StageFrame, Step},
+    stage::KvReuse,
 };
 use std::time::{Duration, Instant};
 
-/// Sessions of an epoch that is over are kept for this long: requests wait half of it for a new pipeline.
+/// Sessions of an epoch that is over are retained for this long: requests wait half of it for a new pipeline.
 pub(super) const RETAIN_FOR: Duration = Duration::from_secs(60);
-/// And for so long once the coordinator was told of them: their requests wait for nothing but the other stages' links.
+/// And for this long once the coordinator was told of them: their requests wait for nothing but the other stages' links.
 const RETAIN_ONCE_REPORTED: Duration = Duration::from_secs(10);
 
 impl Slot {
@@ -21,20 +21,21 @@ impl Slot {
         self.retained_until = any.then(|| Instant::now() + time);
     }
 
-    /// Until when it has sessions of earlier epochs that must be let go then.
+    /// When its sessions of earlier epochs are to be freed; `None` where there are none.
     pub(in crate::executor) fn retained_until(&self) -> Option<Instant> {
         self.retained_until
     }
 
-    /// Lets the sessions of earlier epochs go; false if there were none.
+    /// Frees the sessions of earlier epochs; false if there were none.
     pub(in crate::executor) fn forget_retained(&mut self) -> bool {
         self.retained_until = None;
-        let kept: Vec<_> = self.sessions.iter().filter(|(_, session)| session.retained).map(|(id, _)| *id).collect();
-        kept.iter().for_each(|session| self.close(*session));
-        !kept.is_empty()
+        let retained = |(id, session): (&SessionId, &Session)| session.retained.then_some(*id);
+        let sessions: Vec<SessionId> = self.sessions.iter().filter_map(retained).collect();
+        sessions.iter().for_each(|session| self.close(*session));
+        !sessions.is_empty()
     }
 
-    /// Gives the outputs up that are there for a replay alone.
+    /// Frees the outputs that are there for a replay alone.
     pub(in crate::executor) fn forget_outputs(&mut self) {
         self.outputs.clear();
     }
@@ -42,61 +43,31 @@ impl Slot {
     /// The sessions of earlier epochs that may go on; the coordinator is about to be told.
     pub(in crate::executor) fn retained(&mut self) -> Vec<RetainedSession> {
         self.retain(RETAIN_ONCE_REPORTED);
-        let kept = self.sessions.iter().filter(|(_, session)| session.retained).filter_map(|(id, _)| {
-            let tokens = self.stage.cached(SessionKey(id.0))?;
+        let mut retained = Vec::new();
+        for (id, session) in &self.sessions {
+            let Some(tokens) = self.stage.cached(SessionKey(id.0)).filter(|_| session.retained) else { continue };
             let outputs = self.outputs.has(*id, tokens);
-            Some(RetainedSession { session: *id, tokens: tokens as u32, outputs })
-        });
-        kept.take(MAX_RETAINED).collect()
+            retained.push(RetainedSession { session: *id, tokens: tokens as u32, outputs });
+        }
+        retained.truncate(MAX_RETAINED);
+        retained
     }
 
-    pub(super) fn open(
+    /// Takes over the KV cache of an earlier session, and its outputs where the next stage needs them.
+    pub(super) fn reuse_kv(
         &mut self,
         session: SessionId,
-        capacity: usize,
-        resume: Option<KvReuse>,
-    ) -> Result<(), SessionError> {
-        let emit = resume.map_or(0, |resume| resume.emit);
-        let kv = match resume {
-            Some(resume) if resume.keep > 0 => self.reuse_kv(session, capacity, resume)?,
-            _ => match self.reserve(session, capacity) {
-                // Sessions that are here come before those that may never be asked for again.
-                Err(SessionError::OutOfMemory { .. }) if self.forget_retained() => self.reserve(session, capacity)?,
-                reserved => reserved?,
-            },
-        };
-        self.sessions.insert(session, Session { kv, emit, retained: false });
-        self.measure();
-        Ok(())
-    }
-
-    fn reserve(&mut self, session: SessionId, capacity: usize) -> Result<Reservation, SessionError> {
-        let key = SessionKey(session.0);
-        self.stage.open(key, capacity).map_err(|error| session_error(&error))?;
-        self.ledger.reserve(Account::Kv, self.stage.kv_bytes(capacity)).map_err(|over| {
-            self.stage.close(key);
-            SessionError::OutOfMemory { needed: over.needed, free: over.free, budget: over.limit }
-        })
-    }
-
-    /// Takes over what is kept of an earlier session.
-    fn reuse_kv(&mut self, session: SessionId, capacity: usize, resume: KvReuse) -> Result<Reservation, SessionError> {
-        let KvReuse { from, keep, emit } = resume;
+        capacity: u32,
+        reuse: KvReuse,
+    ) -> Result<Reservation, SessionError> {
+        let KvReuse { from, keep, emit } = reuse;
         let has_outputs = self.stage.has_head() || emit >= keep || self.outputs.has(from, keep as usize);
-        let kept = self.sessions.get(&from).is_some_and(|earlier| earlier.retained) && has_outputs;
-        if !kept || !self.stage.resume(SessionKey(from.0), SessionKey(session.0), capacity, keep as usize) {
+        let retained = self.sessions.get(&from).is_some_and(|earlier| earlier.retained);
+        let (old, new) = (SessionKey(from.0), SessionKey(session.0));
+        if !(retained && has_outputs && self.stage.resume(old, new, capacity as usize, keep as usize)) {
             return Err(SessionError::NotRetained);
         }
         self.outputs.carry_over(from, session, keep as usize);
         self.sessions.remove(&from).map(|earlier| earlier.kv).ok_or(SessionError::NotRetained)
-    }
-
-    /// Sends the next stage what it needs of the outputs that were kept.
-    pub(super) fn send_retained(&self, epoch: Epoch, session: SessionId, from: u32, to: u32) {
-        for (at, rows, data) in self.outputs.pieces(session, from as usize, to as usize) {
-            let tokens = (data.len() / rows.bytes()) as u32;
-            let span = Span { session, position: at as u32, tokens, want: None };
-            self.send(StageFrame::Step(Step { epoch, spans: vec![span], rows }), data.to_vec());
-        }
     }
 }

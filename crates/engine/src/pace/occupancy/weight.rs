@@ -1,24 +1,24 @@
-//! How much heavier attention is the further its rows look back.
+//! Attention is heavier the more positions its rows attend to.
 //!
-//! What a unit of a kind takes of a device is learned in seconds, while a prompt goes through in a tenth of one, each
-//! piece heavier than the one before. So units are weighed by the model's shape, and what was learned of one piece holds
-//! for the next: a unit without anything to look back on weighs 1.
+//! The device time of a unit of a kind is learned in seconds, but a prompt takes a tenth of one, each piece heavier than the
+//! one before. So units are weighted by the model's shape, and what was learned from one piece holds for the next. A unit
+//! with nothing to attend to weighs 1.
 
 use super::kind::FEW_ROWS;
 use gogrid_model::{Layers, ModelConfig, Unit};
 
-/// Products that a GPU computes in the time in which it moves a byte: 100 to 200 on those of the last years, from a
-/// laptop's to a data center's.
+/// Products that a GPU computes in the time in which it moves a byte: 100 to 200 on recent ones, from laptops to data
+/// centers.
 const PRODUCTS_A_BYTE: f64 = 100.0;
-/// Bytes that are moved for a score, of 16 bits: it is written, scaled, masked, made a weight, and read.
+/// Bytes that are moved for a score of 16 bits: it is written, scaled, masked, made a weight, and read.
 const BYTES_A_SCORE: f64 = 16.0;
 
 /// The weight of a stage's units.
 #[derive(Debug, Clone)]
 pub(crate) struct Weight {
-    /// What a token that is looked back on adds to a unit of attention.
+    /// What a token that is attended to adds to a unit of attention.
     each: f64,
-    /// Tokens that each layer looks back on at most.
+    /// The most tokens that each layer attends to.
     windows: Vec<usize>,
 }
 
@@ -33,8 +33,8 @@ impl Weight {
         Self { each: Unit::LAYER.len() as f64 * config.heads as f64 * score / matrices, windows }
     }
 
-    /// What these units weigh in a batch of so many rows that look back on so many tokens in the mean. Of few rows the
-    /// weights' way through memory takes most of the time, wherever the rows look.
+    /// What these units weigh in a batch of these rows, which attend to `context` tokens in the mean. With few rows most of
+    /// the time goes into reading weights, whatever the context.
     pub(crate) fn units(&self, units: &[Unit], rows: usize, context: f64) -> f64 {
         let attention = units.iter().filter(|unit| **unit == Unit::Attention).count();
         if attention == 0 || rows <= FEW_ROWS {
