@@ -59,7 +59,8 @@ pub(crate) fn status(state: State, reason: &str) -> Status {
 
 /// A stage that is loaded.
 pub(crate) fn stage(model: &str, layers: [u32; 2]) -> Stage {
-    Stage { model: model.into(), layers, epoch: 1, loaded: true, weights_bytes: 1, kv_bytes: 0, sessions: 1 }
+    let model = model.into();
+    Stage { model, layers, epoch: 1, loaded: true, weights_bytes: 1, kv_bytes: 0, sessions: 1, blocked: false }
 }
 
 /// The CPU build, running.

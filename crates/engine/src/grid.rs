@@ -1,93 +1,54 @@
-//! The machine's place in a grid: in none, on its way to a coordinator, or a member that is connected.
+//! The machine's membership: in no grid, connecting to a coordinator, or a member that is connected.
 //!
 //! ```text
-//!            join ─▶ ┌──────┐ ─ let in ─▶ ┌────────┐
-//! outside ◀─ refused ┤ away │             │ inside │ ─ leave, revoked ─▶ outside
-//!                    └──────┘ ◀─ link lost ┴────────┘
+//!               join ─▶ ┌────────────┐ ─ let in ─▶ ┌───────────┐
+//! no grid ◀── rejected ─┤ connecting │             │ connected │ ─ leave, revoked ─▶ no grid
+//!                       └────────────┘ ◀ link lost ┴───────────┘
 //! ```
-//! A member that loses its coordinator tries again for ever, with growing pauses. A worker that is started for somebody
-//! who watches it ([`WorkerOptions::resident`](crate::WorkerOptions)) waits outside; any other ends there.
+//! A member that loses its coordinator tries again for ever, with growing pauses. A resident worker
+//! ([`WorkerOptions::resident`](crate::WorkerOptions)) waits for a join code in no grid; any other ends there.
+
+mod commands;
+mod target;
+
+pub(crate) use commands::{MembershipCommand, MembershipCommands, PendingCommand};
 
 use crate::{
     backoff::Backoff,
-    control::{self, Control, ControlError, Ended, Introduction, Parting, Shared},
-    executor::Lost,
+    control::{self, ControlError, Ended, Introduction, LeaveRequest, Shared},
+    error::WorkerError,
+    executor::Failure,
     membership::Membership,
-    worker::{WorkerError, WorkerState},
+    options::WorkerState,
 };
+use commands::Done;
 use gogrid_link::Transport;
 use gogrid_panel_api::{Connection, EventKind, RequestError};
-use gogrid_wire::{InviteToken, JoinCode, PeerAddr, control::Refusal};
+use gogrid_wire::{JoinCode, PeerAddr, control::Refusal};
 use std::{
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use target::{Target, connection};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How long a machine that is no member yet tries: its owner is there and wants to know. A member tries for ever.
 const JOIN_WITHIN: Duration = Duration::from_secs(8);
-/// Orders that may wait: people give them one by one.
-const ORDERS: usize = 4;
 
-/// What the donor asks for, and where to say that it is done.
-pub(crate) struct Order {
-    pub(crate) wish: Wish,
-    pub(crate) done: oneshot::Sender<Result<(), RequestError>>,
+enum MembershipState {
+    NoGrid,
+    Connecting(Target),
+    Connected(Box<Connected>),
+    Ended,
 }
 
-#[derive(Debug)]
-pub(crate) enum Wish {
-    Join(Box<JoinCode>),
-    Leave,
-}
-
-/// A handle for orders.
-#[derive(Clone)]
-pub(crate) struct Gate(mpsc::Sender<Order>);
-
-impl Gate {
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
-        let (orders, received) = mpsc::channel(ORDERS);
-        (Self(orders), received)
-    }
-
-    /// Gives an order and waits until it is carried out.
-    pub(crate) async fn order(&self, wish: Wish) -> Result<(), RequestError> {
-        let ending = || RequestError::new(None, "the worker is ending");
-        let (done, answer) = oneshot::channel();
-        self.0.send(Order { wish, done }).await.map_err(|_| ending())?;
-        answer.await.unwrap_or_else(|_| Err(ending()))
-    }
-}
-
-/// Where a machine is on its way to.
-struct Goal {
-    member: Membership,
-    /// With a code it is not a member yet.
-    token: Option<InviteToken>,
-    /// Who waits for it to be let in, and where to go back to if it is not.
-    asked: Option<Asked>,
-}
-
-struct Asked {
-    done: oneshot::Sender<Result<(), RequestError>>,
-    before: Option<Membership>,
-}
-
-enum Place {
-    Outside,
-    Away(Goal),
-    Inside(Box<Inside>),
-    Over,
-}
-
-struct Inside {
+struct Connected {
     coordinator: PeerAddr,
     joined: control::Joined,
-    /// Who waits for the machine to be let in.
-    asked: Option<oneshot::Sender<Result<(), RequestError>>>,
+    /// A donor who waits for the machine to be let in.
+    asked: Option<Done>,
 }
 
 /// What runs the machine's membership.
@@ -96,10 +57,10 @@ pub(crate) struct Grid {
     pub(crate) data: PathBuf,
     pub(crate) introduction: Introduction,
     pub(crate) shared: Shared,
-    pub(crate) failures: mpsc::Receiver<Lost>,
-    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) failures: mpsc::Receiver<Failure>,
+    pub(crate) commands: mpsc::Receiver<PendingCommand>,
     pub(crate) state: watch::Sender<WorkerState>,
-    /// Whether it waits outside, or ends there.
+    /// Whether it waits for a code when it is a member of no grid, or ends.
     pub(crate) resident: bool,
 }
 
@@ -109,36 +70,38 @@ impl Grid {
     /// # Errors
     /// When the machine is a member of no grid and does not wait for a code, or the membership cannot be kept.
     pub(crate) async fn run(mut self, join: Option<JoinCode>, stop: &CancellationToken) -> Result<(), WorkerError> {
-        // A join code names the coordinator, a new one too; without one the membership does.
-        let mut place = match (join, Membership::load(&self.data)?) {
-            (Some(code), _) => Place::Away(Goal::with(code)),
-            (None, Some(member)) => Place::Away(Goal { member, token: None, asked: None }),
-            (None, None) if self.resident => Place::Outside,
+        // A join code names the coordinator, and wins over the membership.
+        let mut state = match (join, Membership::load(&self.data)?) {
+            (Some(code), _) => MembershipState::Connecting(Target::with(code)),
+            (None, Some(member)) => MembershipState::Connecting(Target::of(member)),
+            (None, None) if self.resident => MembershipState::NoGrid,
             (None, None) => return Err(WorkerError::NotJoined),
         };
         loop {
-            place = match place {
-                Place::Outside => self.outside(stop).await,
-                Place::Away(goal) => self.away(goal, stop).await?,
-                Place::Inside(inside) => self.inside(*inside, stop).await?,
-                Place::Over => return Ok(()),
+            state = match state {
+                MembershipState::NoGrid => self.no_grid(stop).await,
+                MembershipState::Connecting(target) => self.connecting(target, stop).await?,
+                MembershipState::Connected(connected) => self.connected(*connected, stop).await?,
+                MembershipState::Ended => return Ok(()),
             };
         }
     }
 
     /// Waits for a code.
-    async fn outside(&mut self, stop: &CancellationToken) -> Place {
-        self.state.send_replace(WorkerState::Outside);
-        self.shared.view.set_place(None);
+    async fn no_grid(&mut self, stop: &CancellationToken) -> MembershipState {
+        self.state.send_replace(WorkerState::NotJoined);
+        self.shared.view.set_connection(None);
         loop {
-            let order = tokio::select! {
-                order = self.orders.recv() => order,
+            let pending = tokio::select! {
+                pending = self.commands.recv() => pending,
                 () = stop.cancelled() => None,
             };
-            match order {
-                None => return Place::Over,
-                Some(Order { wish: Wish::Join(code), done }) => return Place::Away(Goal::asked(*code, done, None)),
-                Some(Order { wish: Wish::Leave, done }) => {
+            let Some(PendingCommand { command, done }) = pending else { return MembershipState::Ended };
+            match command {
+                MembershipCommand::Join(code) => {
+                    return MembershipState::Connecting(Target::asked(*code, done, None));
+                }
+                MembershipCommand::Leave => {
                     drop(done.send(Err(RequestError::new(None, "this machine is a member of no grid"))));
                 }
             }
@@ -146,168 +109,149 @@ impl Grid {
     }
 
     /// Tries to reach the coordinator and to be let in.
-    async fn away(&mut self, goal: Goal, stop: &CancellationToken) -> Result<Place, WorkerError> {
+    async fn connecting(&mut self, target: Target, stop: &CancellationToken) -> Result<MembershipState, WorkerError> {
         self.state.send_replace(WorkerState::Connecting);
-        self.shared.view.set_place(Some(goal.place(None)));
+        self.shared.view.set_connection(Some(target.connection(None)));
         let (mut backoff, started) = (Backoff::new(), Instant::now());
         loop {
+            let coordinator = &target.member.coordinator;
             let tried = tokio::select! {
-                tried = control::join(&*self.transport, &goal.member.coordinator, &self.introduction, goal.token) => tried,
-                order = self.orders.recv() => return self.redirected(goal, order),
-                () = stop.cancelled() => return Ok(Place::Over),
+                tried = control::join(&*self.transport, coordinator, &self.introduction, target.token) => tried,
+                pending = self.commands.recv() => return self.redirected(target, pending),
+                () = stop.cancelled() => return Ok(MembershipState::Ended),
             };
             let pause = match tried {
-                Ok(joined) => return self.let_in(goal, joined),
-                Err(ControlError::Refused(refusal)) if goal.token.is_some() || !refusal.may_pass() => {
-                    return self.refused(goal, &refusal);
+                Ok(joined) => return Ok(self.let_in(target, joined)),
+                Err(ControlError::Refused(refusal)) if target.token.is_some() || !refusal.may_pass() => {
+                    return self.refused(target, &refusal);
                 }
-                Err(error) if goal.token.is_some() && started.elapsed() > JOIN_WITHIN => {
-                    return self.no_answer(goal, &error);
+                Err(error) if target.token.is_some() && started.elapsed() > JOIN_WITHIN => {
+                    return self.no_answer(target, &error);
                 }
                 Err(error) => {
-                    self.shared.view.set_place(Some(goal.place(Some(error.to_string()))));
+                    self.shared.view.set_connection(Some(target.connection(Some(error.to_string()))));
                     backoff.after(&error)
                 }
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                order = self.orders.recv() => return self.redirected(goal, order),
-                () = stop.cancelled() => return Ok(Place::Over),
+                pending = self.commands.recv() => return self.redirected(target, pending),
+                () = stop.cancelled() => return Ok(MembershipState::Ended),
             }
         }
     }
 
-    /// The donor has changed their mind on the way.
-    fn redirected(&mut self, goal: Goal, order: Option<Order>) -> Result<Place, WorkerError> {
-        let Some(order) = order else { return Ok(Place::Over) };
-        if let Some(asked) = goal.asked {
-            drop(asked.done.send(Err(RequestError::new(None, "another order came while the machine was joining"))));
-        }
-        let member = goal.token.is_none().then_some(goal.member);
-        match order.wish {
-            Wish::Join(code) => Ok(Place::Away(Goal::asked(*code, order.done, member))),
-            Wish::Leave => {
-                // The coordinator is not there to be told: its allow list keeps the key.
+    /// A command came while the machine was connecting.
+    fn redirected(&mut self, target: Target, pending: Option<PendingCommand>) -> Result<MembershipState, WorkerError> {
+        let Some(PendingCommand { command, done }) = pending else { return Ok(MembershipState::Ended) };
+        let member = target.superseded();
+        match command {
+            MembershipCommand::Join(code) => Ok(MembershipState::Connecting(Target::asked(*code, done, member))),
+            MembershipCommand::Leave => {
+                // The coordinator cannot be told: its allow list keeps the key.
                 let left = self.forget(EventKind::Left);
-                drop(order.done.send(Ok(())));
+                drop(done.send(Ok(())));
                 left
             }
         }
     }
 
-    fn let_in(&mut self, goal: Goal, joined: control::Joined) -> Result<Place, WorkerError> {
-        if goal.token.is_some() {
+    fn let_in(&mut self, target: Target, joined: control::Joined) -> MembershipState {
+        if target.token.is_some() {
             self.shared.view.happened(EventKind::Joined);
         }
-        let asked = goal.asked.map(|asked| asked.done);
-        Ok(Place::Inside(Box::new(Inside { coordinator: goal.member.coordinator, joined, asked })))
+        let (member, asked) = target.reached();
+        MembershipState::Connected(Box::new(Connected { coordinator: member.coordinator, joined, asked }))
     }
 
-    fn refused(&mut self, goal: Goal, refusal: &Refusal) -> Result<Place, WorkerError> {
+    fn refused(&mut self, target: Target, refusal: &Refusal) -> Result<MembershipState, WorkerError> {
         tracing::warn!(%refusal, "the coordinator does not let this machine in");
         if !self.resident {
             return Err(WorkerError::Refused(refusal.to_string()));
         }
-        if goal.token.is_none() {
+        if target.token.is_none() {
             return self.forget(EventKind::Revoked { reason: refusal.to_string() });
         }
-        Ok(goal.turned_back(RequestError::new(Some("code"), refusal.to_string())))
+        Ok(rejected(target, RequestError::new(Some("code"), refusal.to_string())))
     }
 
-    fn no_answer(&mut self, goal: Goal, error: &ControlError) -> Result<Place, WorkerError> {
+    fn no_answer(&mut self, target: Target, error: &ControlError) -> Result<MembershipState, WorkerError> {
+        let error = WorkerError::NoAnswer(error.to_string());
         if !self.resident {
-            return Err(WorkerError::NoAnswer(error.to_string()));
+            return Err(error);
         }
-        Ok(goal.turned_back(RequestError::new(None, WorkerError::NoAnswer(error.to_string()).to_string())))
+        Ok(rejected(target, RequestError::new(None, error.to_string())))
     }
 
-    /// A member no longer.
-    fn forget(&mut self, why: EventKind) -> Result<Place, WorkerError> {
+    /// The machine is a member no longer.
+    fn forget(&mut self, why: EventKind) -> Result<MembershipState, WorkerError> {
         Membership::forget(&self.data)?;
         self.shared.view.happened(why);
-        Ok(Place::Outside)
+        Ok(MembershipState::NoGrid)
     }
 
-    /// Serves the coordinator until the link breaks, the donor orders something else, or `stop` is cancelled.
-    async fn inside(&mut self, inside: Inside, stop: &CancellationToken) -> Result<Place, WorkerError> {
-        let Inside { coordinator, joined, asked } = inside;
+    /// Serves the coordinator until the link breaks, the donor gives a command, or `stop` is cancelled.
+    async fn connected(
+        &mut self,
+        connected: Connected,
+        stop: &CancellationToken,
+    ) -> Result<MembershipState, WorkerError> {
+        let Connected { coordinator, joined, asked } = connected;
         tracing::info!(coordinator = %coordinator.id.short(), "connected");
         self.state.send_replace(WorkerState::Ready);
         let member = Membership { coordinator: coordinator.clone(), grid: joined.grid().to_owned() };
         // With the name that the grid has now.
         member.save(&self.data)?;
-        self.shared.view.set_place(Some(Connection { connected: true, ..connection(&member, None) }));
+        self.shared.view.set_connection(Some(Connection { connected: true, ..connection(&member, None) }));
         if let Some(asked) = asked {
             drop(asked.send(Ok(())));
         }
-        let parting = Parting::under(stop);
-        let (ended, order) = self.serve(joined, coordinator, &parting).await;
-        match order {
-            Some(Order { wish: Wish::Join(code), done }) => Ok(Place::Away(Goal::asked(*code, done, Some(member)))),
-            Some(Order { wish: Wish::Leave, done }) => {
+        let leave = LeaveRequest::under(stop);
+        let (ended, pending) = self.serve(joined, coordinator, &leave).await;
+        match pending {
+            Some(PendingCommand { command: MembershipCommand::Join(code), done }) => {
+                Ok(MembershipState::Connecting(Target::asked(*code, done, Some(member))))
+            }
+            Some(PendingCommand { command: MembershipCommand::Leave, done }) => {
                 let left = self.forget(EventKind::Left);
                 drop(done.send(Ok(())));
                 left
             }
-            None if ended == Ended::Left => Ok(Place::Over),
+            None if ended == Ended::Left => Ok(MembershipState::Ended),
             None => {
                 tracing::warn!("the coordinator is gone; trying to reach it again");
-                Ok(Place::Away(Goal { member, token: None, asked: None }))
+                Ok(MembershipState::Connecting(Target::of(member)))
             }
         }
     }
-}
 
-impl Grid {
-    /// Until the link ends, and what the donor asked for meanwhile.
+    /// Serves until the link ends; also gives the command that ended it, if one did.
     async fn serve(
         &mut self,
         joined: control::Joined,
         coordinator: PeerAddr,
-        parting: &Parting,
-    ) -> (Ended, Option<Order>) {
+        leave: &LeaveRequest,
+    ) -> (Ended, Option<PendingCommand>) {
         let (transport, shared) = (self.transport.clone(), self.shared.clone());
-        let serve = Control::serve(transport, coordinator, joined, shared, &mut self.failures, parting);
+        let serve = control::serve(transport, coordinator, joined, shared, &mut self.failures, leave);
         tokio::pin!(serve);
-        let mut order = None;
+        let mut pending = None;
         loop {
             tokio::select! {
-                ended = &mut serve => return (ended, order),
-                Some(asked) = self.orders.recv(), if order.is_none() => {
-                    parting.part(matches!(asked.wish, Wish::Leave));
-                    order = Some(asked);
+                ended = &mut serve => return (ended, pending),
+                Some(given) = self.commands.recv(), if pending.is_none() => {
+                    leave.ask(matches!(given.command, MembershipCommand::Leave));
+                    pending = Some(given);
                 }
             }
         }
     }
 }
 
-impl Goal {
-    /// With a code, for nobody who waits.
-    fn with(code: JoinCode) -> Self {
-        let member = Membership { coordinator: code.coordinator, grid: String::new() };
-        Self { member, token: Some(code.token), asked: None }
+/// A join code did not let the machine in: back to the grid that it was in before.
+fn rejected(target: Target, why: RequestError) -> MembershipState {
+    match target.rejected(why) {
+        Some(member) => MembershipState::Connecting(Target::of(member)),
+        None => MembershipState::NoGrid,
     }
-
-    fn asked(code: JoinCode, done: oneshot::Sender<Result<(), RequestError>>, before: Option<Membership>) -> Self {
-        Self { asked: Some(Asked { done, before }), ..Self::with(code) }
-    }
-
-    fn place(&self, problem: Option<String>) -> Connection {
-        connection(&self.member, problem)
-    }
-
-    /// Not let in with a code: back to where the machine was before.
-    fn turned_back(self, why: RequestError) -> Place {
-        let before = self.asked.and_then(|Asked { done, before }| {
-            drop(done.send(Err(why)));
-            before
-        });
-        before.map_or(Place::Outside, |member| Place::Away(Self { member, token: None, asked: None }))
-    }
-}
-
-/// How the panel is told of a grid that is not reached.
-fn connection(member: &Membership, problem: Option<String>) -> Connection {
-    Connection { coordinator: member.coordinator.id.to_string(), grid: member.grid.clone(), connected: false, problem }
 }

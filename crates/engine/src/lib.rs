@@ -3,34 +3,39 @@
 //! ```text
 //! coordinator ──control──▶ grid (member or not) ──▶ control ──Load──▶ load (fetch weights, build the stage) ──▶ executor
 //! earlier stage ──stage link──▶ links ──frames──▶ executor ──▶ links ──stage link──▶ later stage
-//! probe ──▶ lender (limits, governor) ──▶ pace, ledger ──▶ executor
+//! probe ──▶ resources (limits, governor) ──▶ pace, ledger ──▶ executor
 //!                └──▶ record (charts, events, days)
-//! panel, command line ──▶ local ──▶ desk ──▶ lender
+//! panel, command line ──▶ local ──▶ api ──▶ resources
 //! ```
-//! The executor is one named thread that owns every stage of the device. Everything else is small async tasks around
-//! it that end when their epoch does.
+//! The executor is one named thread that owns every stage of the device, the resource controller another. Everything else
+//! is small async tasks around them that end with their epoch.
 
+mod api;
 mod backoff;
 mod control;
-mod desk;
+mod error;
 mod executor;
+mod frame_budget;
 mod grid;
-mod lender;
+mod ledgers;
 mod links;
 mod load;
 mod local;
 mod membership;
+mod options;
 mod pace;
 mod record;
+mod resources;
 mod scheduler;
 mod self_test;
 mod slices;
 mod weights;
 mod worker;
 
-pub use executor::{Executor, StageGauge};
-pub use lender::{SettingsError, compute_threads, system_policy};
+pub use error::WorkerError;
 pub use local::LocalError;
 pub use membership::{Membership, MembershipError};
+pub use options::{WorkerOptions, WorkerState};
+pub use resources::{SettingsError, compute_threads, system_policy};
 pub use weights::{FetchError, WeightCache};
-pub use worker::{Worker, WorkerError, WorkerOptions, WorkerState};
+pub use worker::Worker;

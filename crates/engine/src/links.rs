@@ -1,10 +1,13 @@
 //! A stage's two links: frames come in from the earlier stage and go out to the later one.
 //!
 //! The earlier stage dials the later one; both ends of the ring at the coordinator are dialed by the worker. Who may
-//! dial in is written down when a stage is loaded ([`Inbound`]), before any machine is told to link up.
+//! dial in is noted when a stage is loaded ([`Inbound`]), before any machine is told to link up.
 
-use crate::executor::{Executor, Outgoing};
-use gogrid_link::{DialError, FrameReceiver, Link, LinkError, Protocol, Transport};
+use crate::{
+    executor::{Executor, Outgoing},
+    frame_budget::{FrameBudget, NotAdmitted},
+};
+use gogrid_link::{DialError, FrameReceiver, Link, LinkError, Protocol, Received, Transport};
 use gogrid_wire::{
     Epoch, PeerAddr, PeerId, VERSION,
     stage::{Hello, Refusal, Reply, Role, StageFrame},
@@ -16,8 +19,8 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Frames between executor and link: a stalled peer stops the executor after this many, and a step makes one.
-pub(crate) const OUT_QUEUE: usize = 64;
+/// Bytes that a frame takes in memory beside those on the link, about: its decoded message, and its entries in queues.
+const FRAME_BYTES: u64 = 512;
 /// A peer that dialed says who it is within this time.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
@@ -34,16 +37,16 @@ pub(crate) enum ConnectError {
     Timeout,
 }
 
-/// What broke, for the coordinator.
+/// A link that broke, for the coordinator.
 #[derive(Debug)]
-pub(crate) struct Lost {
+pub(crate) struct LinkLost {
     pub(crate) epoch: Epoch,
     pub(crate) message: String,
 }
 
 struct Expected {
     peer: PeerId,
-    lost: mpsc::Sender<Lost>,
+    lost: mpsc::Sender<LinkLost>,
 }
 
 /// Which peers may send to which epochs.
@@ -51,7 +54,7 @@ struct Expected {
 pub(crate) struct Inbound(Arc<Mutex<HashMap<Epoch, Expected>>>);
 
 impl Inbound {
-    pub(crate) fn expect(&self, epoch: Epoch, peer: PeerId, lost: mpsc::Sender<Lost>) {
+    pub(crate) fn expect(&self, epoch: Epoch, peer: PeerId, lost: mpsc::Sender<LinkLost>) {
         self.lock().insert(epoch, Expected { peer, lost });
     }
 
@@ -59,7 +62,12 @@ impl Inbound {
         self.lock().remove(&epoch);
     }
 
-    fn admit(&self, peer: PeerId, hello: &Hello) -> Result<mpsc::Sender<Lost>, Refusal> {
+    /// Whether any stage takes frames from this peer.
+    pub(crate) fn expects(&self, peer: PeerId) -> bool {
+        self.lock().values().any(|expected| expected.peer == peer)
+    }
+
+    fn admit(&self, peer: PeerId, hello: &Hello) -> Result<mpsc::Sender<LinkLost>, Refusal> {
         match self.lock().get(&hello.epoch) {
             None => Err(Refusal::UnknownEpoch(hello.epoch)),
             Some(expected) if expected.peer != peer || hello.role != Role::Sender => {
@@ -122,29 +130,79 @@ async fn introduce(transport: &dyn Transport, peer: &PeerAddr, hello: Hello) -> 
     }
 }
 
-/// Hands frames to the executor until the link ends.
-pub(crate) async fn receive(epoch: Epoch, mut receiver: FrameReceiver, executor: &Executor, lost: &mpsc::Sender<Lost>) {
+/// Hands frames to the executor until the link ends. A frame is read once its stage has room for it: until then it stays
+/// in the transport, which slows the sender down.
+pub(crate) async fn receive(
+    epoch: Epoch,
+    mut receiver: FrameReceiver,
+    executor: &Executor,
+    lost: &mpsc::Sender<LinkLost>,
+) {
+    let mut inlet = None;
     let error = loop {
-        match receiver.recv::<StageFrame>().await {
-            Ok(frame) if frame.message.epoch() == epoch => executor.frame(frame.message, frame.body).await,
-            Ok(frame) => tracing::warn!(%epoch, got = %frame.message.epoch(), "frame of another epoch refused"),
-            Err(error) => break error,
+        if let Err(error) = receive_frame(epoch, &mut receiver, executor, &mut inlet).await {
+            break error;
         }
     };
-    drop(lost.send(Lost { epoch, message: format!("the link from the earlier stage: {error}") }).await);
+    drop(lost.send(LinkLost { epoch, message: format!("the link from the earlier stage: {error}") }).await);
 }
 
-/// Sends the executor's output until the link or the epoch ends. The later stage sends nothing, so that whatever its
-/// half brings is the link's end.
-pub(crate) async fn transmit(epoch: Epoch, link: Link, mut out: mpsc::Receiver<Outgoing>, lost: mpsc::Sender<Lost>) {
+/// Receives one frame. `inlet` is the stage's, once it was found.
+async fn receive_frame(
+    epoch: Epoch,
+    receiver: &mut FrameReceiver,
+    executor: &Executor,
+    inlet: &mut Option<FrameBudget>,
+) -> Result<(), LinkError> {
+    let bytes = receiver.next_bytes().await? as u64 + FRAME_BYTES;
+    if inlet.is_none() {
+        *inlet = executor.inlet(epoch).await;
+    }
+    let admitted = match inlet {
+        Some(inlet) => inlet.admit(bytes).await,
+        None => Err(NotAdmitted::Closed),
+    };
+    match admitted {
+        Ok(permit) => {
+            let Received { message, body } = receiver.recv::<StageFrame>().await?;
+            if message.epoch() == epoch {
+                executor.frame(message, body, permit).await;
+            } else {
+                tracing::warn!(%epoch, got = %message.epoch(), "frame of another epoch refused");
+            }
+        }
+        Err(NotAdmitted::OverLimit(error)) => {
+            let message = receiver.recv_without_body::<StageFrame>().await?;
+            if message.epoch() == epoch {
+                executor.refuse(message, error).await;
+            }
+        }
+        Err(NotAdmitted::Closed) => {
+            // The stage was stopped, or is not here yet.
+            receiver.recv_without_body::<StageFrame>().await?;
+            *inlet = None;
+        }
+    }
+    Ok(())
+}
+
+/// Sends the executor's output until the link or the epoch ends. The later stage sends nothing: anything that comes from
+/// it ends the link.
+pub(crate) async fn transmit(
+    epoch: Epoch,
+    link: Link,
+    mut out: mpsc::Receiver<Outgoing>,
+    lost: mpsc::Sender<LinkLost>,
+) {
     let Link { mut sender, mut receiver, .. } = link;
     let ended = receiver.recv::<Reply>();
     tokio::pin!(ended);
     let error = loop {
         tokio::select! {
             next = out.recv() => match next {
-                Some(Outgoing { frame, body }) => {
-                    if let Err(error) = sender.send(&frame, &body).await {
+                // It is held until it is sent, and booked for as long.
+                Some(outgoing) => {
+                    if let Err(error) = sender.send(&outgoing.frame, &outgoing.body).await {
                         break error.to_string();
                     }
                 }
@@ -153,7 +211,7 @@ pub(crate) async fn transmit(epoch: Epoch, link: Link, mut out: mpsc::Receiver<O
             end = &mut ended => break end.err().map_or("it sent something unexpected".into(), |error| error.to_string()),
         }
     };
-    drop(lost.send(Lost { epoch, message: format!("the link to the later stage: {error}") }).await);
+    drop(lost.send(LinkLost { epoch, message: format!("the link to the later stage: {error}") }).await);
 }
 
 #[cfg(test)]
@@ -170,6 +228,7 @@ mod tests {
         let hello = |epoch, role| Hello { version: VERSION, epoch: Epoch(epoch), role };
         let admit = |peer, hello| inbound.admit(PeerId([peer; 32]), &hello).map(drop);
 
+        assert!(inbound.expects(PeerId([1; 32])) && !inbound.expects(PeerId([2; 32])));
         assert_eq!(admit(1, hello(7, Role::Sender)), Ok(()));
         assert_eq!(admit(2, hello(7, Role::Sender)), Err(Refusal::WrongPeer(Epoch(7))));
         assert_eq!(admit(1, hello(7, Role::Receiver)), Err(Refusal::WrongPeer(Epoch(7))));
@@ -190,7 +249,7 @@ mod tests {
         dialer: Arc<dyn Transport>,
         worker: PeerAddr,
         frames: Detached,
-        losses: mpsc::Receiver<Lost>,
+        losses: mpsc::Receiver<LinkLost>,
         _serving: tokio::task::JoinSet<()>,
     }
 
@@ -286,7 +345,10 @@ mod tests {
             let mut link = worker.dial(EPOCH).await.expect("admitted");
             link.sender.send_raw(&bytes).await.expect("sent");
             link.sender.finish().await.expect("finished");
-            let lost = worker.losses.recv().await.expect("told");
+            let lost = tokio::select! {
+                lost = worker.losses.recv() => lost.expect("told"),
+                frame = worker.frames.frame() => panic!("no frame: {frame:?}"),
+            };
             assert_eq!(lost.epoch, EPOCH);
             assert!(lost.message.contains("the link from the earlier stage"), "{}", lost.message);
         }

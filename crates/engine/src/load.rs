@@ -1,16 +1,16 @@
 //! From a stage's specification to weights in memory: check, reuse or fetch, build on a thread of its own.
 
 use crate::{
-    executor::{Executor, Installed, Loaded, StageKey, Terms},
-    lender::lent,
-    pace::{Paced, Uncut},
+    executor::{Executor, Installed, Loaded, ServeOptions, StageKey},
+    pace::{NonPreemptible, Paced},
+    resources::lent,
     weights::{FetchError, Mirrors, WeightCache},
 };
 use gogrid_compute::{LoadError, Runtime, Stage, StageOptions, footprint};
 use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
 use gogrid_model::{
-    DeviceKind, DeviceSpec, FloatType, Footprint, Layers, Manifest, ManifestError, ModelConfig, Quant, QuantError,
-    TensorEntry, TensorError, TensorHash, TensorSource,
+    DeviceSpec, FloatType, Footprint, Layers, Manifest, ManifestError, ModelConfig, Quant, QuantError, TensorEntry,
+    TensorError, TensorHash, TensorSource,
 };
 use gogrid_wire::control::StageSpec;
 use std::{borrow::Cow, cell::RefCell, io, sync::Arc, thread};
@@ -78,7 +78,7 @@ impl Loader {
             return Err(StageLoadError::Memory { needed, weights, kv: spec.kv_budget, lent });
         }
         let key = StageKey { manifest: hash, layers, quant, kv_budget: spec.kv_budget };
-        if let Some(installed) = self.executor.reuse(key.clone(), spec.epoch, Terms::from(spec)).await {
+        if let Some(installed) = self.executor.reuse(key.clone(), spec.epoch, ServeOptions::from(spec)).await {
             tracing::info!(epoch = %spec.epoch, model = spec.model, "weights were still here");
             return Ok(installed);
         }
@@ -94,9 +94,9 @@ impl Loader {
             Stage::load(&manifest, layers, &source, &options)
         })
         .await?;
-        let books_outputs = self.device.kind() == DeviceKind::Cpu;
-        let loaded = Loaded { stage, memory: vec![weights, workspace], rows, books_outputs };
-        self.executor.install(key, spec.epoch, Terms::from(spec), loaded).await.ok_or(StageLoadError::Executor)
+        let loaded = Loaded { stage, memory: vec![weights, workspace], rows };
+        let installed = self.executor.install(key, spec.epoch, ServeOptions::from(spec), loaded).await;
+        Ok(installed.ok_or(StageLoadError::Executor)??)
     }
 
     /// Memory for the intermediate results of a step, and the rows that it is enough for: as many as are asked for and
@@ -125,14 +125,14 @@ struct PacedSource<'a> {
     /// Whether nobody waits for the stage any more.
     over: &'a (dyn Fn() -> bool + Sync),
     /// What is made of the last tensor: until the next one is asked for, or the stage is whole.
-    making: RefCell<Option<Uncut<'a>>>,
+    making: RefCell<Option<NonPreemptible<'a>>>,
 }
 
 impl TensorSource for PacedSource<'_> {
     fn tensor(&self, entry: &TensorEntry) -> Result<Cow<'_, [u8]>, TensorError> {
         drop(self.making.take());
         let given_up = || TensorError::new(&entry.name, io::Error::other("the load was given up"));
-        self.making.replace(Some(self.paced.uncut(self.over).ok_or_else(given_up)?));
+        self.making.replace(Some(self.paced.non_preemptible(self.over).ok_or_else(given_up)?));
         self.source.tensor(entry)
     }
 }
@@ -177,7 +177,7 @@ mod tests {
         };
         let (paced, over) = (Paced::new(false), AtomicBool::new(false));
         let (over_now, quiet) =
-            (|| over.load(Ordering::Relaxed), || paced.uncut_count().none().now_or_never().is_some());
+            (|| over.load(Ordering::Relaxed), || paced.non_preemptible_count().none().now_or_never().is_some());
         let source = PacedSource { source: &tensors, paced: &paced, over: &over_now, making: RefCell::default() };
         paced.lend(Share::FULL);
         source.tensor(&entry("a")).expect("it is there");

@@ -1,12 +1,12 @@
 //! The worker's control socket: what the panel and the command line talk to.
 //!
 //! ```text
-//! client ──one request a line──▶ connection ──Status, Follow──▶ Desk (reads)
-//!        ◀──one response a line──            ──everything else▶ Desk (orders)
+//! client ──one request a line──▶ connection ──Status, Follow──▶ Handler::status, Handler::changes
+//!        ◀──one response a line──            ──everything else▶ Handler::handle
 //! ```
-//! The socket lies in the data folder and is the owner's alone from its first moment on. What a client does stays its
-//! own matter: each has a task of its own, there are at most [`MAX_CLIENTS`] of them, a request has a longest length
-//! and a time within which its line ends, and who does not read its answers is dropped.
+//! The socket lies in the data folder, and only its owner can open it from its first moment on. A client cannot disturb
+//! others: each has a task of its own, there are at most [`MAX_CLIENTS`], a request has a longest length and a time within
+//! which its line ends, and a client that does not read its answers is dropped.
 
 mod connection;
 mod lines;
@@ -33,33 +33,32 @@ use tokio::{sync::watch, task::JoinSet};
 /// Clients served at once: a panel, a few terminals and scripts, with room to spare.
 const MAX_CLIENTS: usize = 32;
 /// How long clients may take.
-const PATIENCE: Patience = Patience { line: Duration::from_secs(10), answer: Duration::from_secs(5) };
-/// The pause after a client could not be accepted: whatever the system is short of, a loop without one takes more.
+const TIMEOUTS: Timeouts = Timeouts { line: Duration::from_secs(10), answer: Duration::from_secs(5) };
+/// The pause after a client could not be accepted: a loop without one would use more of what the system is short of.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
-struct Patience {
-    /// To end a line that it has begun: programs write it in one go, and a person who types has JSON to paste.
+struct Timeouts {
+    /// To end a line that it has begun: programs write it in one go, and people paste it.
     line: Duration,
-    /// To take an answer. It has buffers of its own, so that only one that does not read at all needs longer.
+    /// To take an answer. Sockets are buffered, so that only a client that does not read needs longer.
     answer: Duration,
 }
 
 /// The worker behind the socket.
-pub(crate) trait Desk: Clone + Send + Sync + 'static {
+pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// The state, now.
     fn status(&self) -> Status;
 
-    /// Changes whenever clients that follow should hear of it at once: the allowance or the connection is another.
+    /// Changes whenever clients that follow have to be told at once: of another allowance or connection.
     fn changes(&self) -> watch::Receiver<u64>;
 
-    /// Does what is asked: everything but `Status` and `Follow`. It is always carried to its end, though the client
-    /// may be gone by then.
-    fn order(&self, request: Request) -> impl Future<Output = Response> + Send;
+    /// Handles every request but `Status` and `Follow`. It is carried out to its end even if the client has gone.
+    fn handle(&self, request: Request) -> impl Future<Output = Response> + Send;
 }
 
-/// Why nobody can be listened to.
+/// Why the socket cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// Sockets have short names.
@@ -91,8 +90,8 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Listens in this data folder. The caller holds the folder's lock, so that a socket that lies there is a dead
-    /// worker's and is replaced. Needs a runtime.
+    /// Listens in this data folder. The caller holds the folder's lock, so that a socket found there belongs to a dead worker
+    /// and is replaced. Needs a runtime.
     ///
     /// # Errors
     /// When the path is too long, or the system does not let us.
@@ -101,11 +100,11 @@ impl Local {
     }
 
     /// Serves clients until it is dropped, and their connections with it.
-    pub(crate) async fn serve(mut self, desk: impl Desk) {
+    pub(crate) async fn serve(mut self, handler: impl Handler) {
         let mut clients = JoinSet::new();
         loop {
             tokio::select! {
-                // Those that went make room before another comes.
+                // Clients that have gone make room before the next is accepted.
                 biased;
                 Some(ended) = clients.join_next() => match ended {
                     Ok(Ok(())) => {}
@@ -114,9 +113,9 @@ impl Local {
                 },
                 accepted = self.listener.accept() => match accepted {
                     Ok(stream) if clients.len() < MAX_CLIENTS => {
-                        clients.spawn(connection::serve(stream, desk.clone(), PATIENCE));
+                        clients.spawn(connection::serve(stream, handler.clone(), TIMEOUTS));
                     }
-                    // A new connection's buffer is empty and takes the answer at once, or the client goes without one.
+                    // A new connection's buffer is empty and takes the answer at once; if not, there is no answer.
                     Ok(stream) => drop(connection::turn_away(stream).now_or_never()),
                     Err(error) => {
                         tracing::warn!(%error, "a client of the control socket cannot be accepted");

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which coordinator this machine belongs to; kept in `membership.json`, so that the join code is needed once.
+/// Which coordinator this machine belongs to. It is saved in `membership.json`, so that the join code is needed once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
     /// The coordinator.
@@ -15,7 +15,7 @@ pub struct Membership {
     pub grid: String,
 }
 
-/// Why the membership cannot be read or kept.
+/// Why the membership cannot be read or saved.
 #[derive(Debug, thiserror::Error)]
 pub enum MembershipError {
     /// The file system said no.

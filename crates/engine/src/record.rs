@@ -1,13 +1,12 @@
 //! What the worker remembers for its donor: charts, the timeline of reasons, and the work of each day.
 //!
-//! The lender's thread writes, under a lock that nobody holds for longer than a copy. Days and the longest chart are
-//! kept in [`FILE`], whole or not at all, every few minutes and at the end, by a task of its own: a slow disk keeps
-//! nobody waiting.
+//! The resource controller's thread writes, under a lock that is held for a copy at most. A task of its own saves days and
+//! the longest chart in [`FILE`], whole or not at all, every few minutes and at the end: a slow disk delays nothing else.
 
 mod days;
 mod history;
 
-pub(crate) use days::Work;
+pub(crate) use days::WorkDelta;
 
 use days::Calendar;
 use gogrid_panel_api::{Day, Days, Event, EventKind, History, Point, Range};
@@ -24,7 +23,7 @@ use std::{
 
 /// The file's name in the worker's data folder.
 const FILE: &str = "record.json";
-/// A crash or a power cut loses at most so much of the record.
+/// A crash or a power cut loses at most this much of the record.
 const KEEP_EVERY: Duration = Duration::from_secs(300);
 /// Events that are remembered: a day or two of an ordinary desk.
 const EVENTS: usize = 200;
@@ -44,7 +43,7 @@ struct Book {
     calendar: Calendar,
 }
 
-/// What is kept.
+/// What is saved.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -54,7 +53,7 @@ struct File {
 }
 
 impl Record {
-    /// What was kept in this data folder. A file that cannot be read is set aside, and the record begins anew.
+    /// Loads the record of this data folder. A file that cannot be read is set aside, and the record begins anew.
     pub(crate) fn open(data: &Path) -> Self {
         let path = data.join(FILE);
         let File { days, points } = read(&path).unwrap_or_else(|error| {
@@ -75,11 +74,11 @@ impl Record {
         Self { book: Arc::new(Mutex::new(book)), path: Arc::new(path) }
     }
 
-    /// Takes in a look at the machine, on this day of the donor's calendar.
-    pub(crate) fn saw(&self, look: &Point, date: &str, work: &Work) {
+    /// Takes in a sample of the machine, on this day of the donor's calendar.
+    pub(crate) fn observe(&self, sample: &Point, date: &str, work: &WorkDelta) {
         let mut book = self.lock();
         let Book { minute, ten_minutes, day, calendar, .. } = &mut *book;
-        [minute, ten_minutes, day].into_iter().for_each(|series| series.add(look));
+        [minute, ten_minutes, day].into_iter().for_each(|series| series.add(sample));
         calendar.add(date, work);
     }
 
@@ -110,7 +109,7 @@ impl Record {
         self.lock().calendar.days()
     }
 
-    /// Keeps the record every few minutes, for ever.
+    /// Saves the record every few minutes, for ever.
     pub(crate) async fn keep(self) {
         let mut clock = tokio::time::interval(KEEP_EVERY);
         clock.tick().await;
@@ -121,14 +120,14 @@ impl Record {
         }
     }
 
-    /// Keeps the record, now.
+    /// Saves the record now.
     pub(crate) fn save(&self) {
         let file = {
             let book = self.lock();
             File { days: book.calendar.days().days, points: book.day.points().iter().cloned().collect() }
         };
         if let Err(error) = write(&self.path, &file) {
-            tracing::warn!(%error, file = %self.path.display(), "the record cannot be kept");
+            tracing::warn!(%error, file = %self.path.display(), "the record cannot be saved");
         }
     }
 
@@ -166,9 +165,9 @@ mod tests {
     fn it_goes_on_after_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
         let record = Record::open(folder.path());
-        let work = Work { elapsed: Duration::from_secs(5), tokens: 7, busy: true, ..Work::default() };
+        let work = WorkDelta { elapsed: Duration::from_secs(5), tokens: 7, busy: true, ..WorkDelta::default() };
         for at in (0..=70).map(|step| step * 5_000) {
-            record.saw(&Point { at_ms: at, cpu: Some(0.5), ..Point::default() }, "2026-11-25", &work);
+            record.observe(&Point { at_ms: at, cpu: Some(0.5), ..Point::default() }, "2026-11-25", &work);
         }
         record.happened(EventKind::Connected);
         record.save();

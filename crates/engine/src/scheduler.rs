@@ -1,20 +1,23 @@
 //! What a stage computes next. Pure: no clock, no I/O.
 //!
-//! Every session has a line of work in arrival order. A batch takes the front of each line: single rows (decode) of all
+//! Every session has a queue of work in arrival order. A batch takes the front of each queue: single rows (decode) of all
 //! sessions, and of longer spans (prefill) as many rows as one chunk allows, so that a long prompt never stalls the
-//! others by more than a chunk. Who was served goes behind who was not.
+//! others by more than a chunk. Sessions that were served go behind those that were not.
+//!
+//! The queues are bounded from outside: by the stage's frame budget in bytes, by the session's capacity in rows.
 
+use crate::frame_budget::FramePermit;
 use gogrid_wire::{
     SessionId,
     stage::{Rows, Want},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-/// The most sessions in one batch. Beyond this a CPU gains nothing more from sharing the weights' way through memory.
+/// The most sessions in one batch. Beyond this a CPU gains nothing more from reading the weights once for all.
 pub(crate) const MAX_BATCH: usize = 64;
 
 /// Consecutive rows of one session.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Work {
     pub(crate) session: SessionId,
     /// Position of the first row in the sequence.
@@ -27,10 +30,12 @@ pub(crate) struct Work {
     pub(crate) data: Vec<u8>,
     /// Candidates wanted after the last row.
     pub(crate) want: Option<Want>,
+    /// The part of the stage's budget that is taken by the frame that brought this work.
+    pub(crate) permit: Option<Arc<FramePermit>>,
 }
 
 impl Work {
-    /// Splits off the first `tokens` rows; what is left keeps the wish for candidates.
+    /// Splits off the first `tokens` rows; candidates are wanted after the rest.
     fn split_front(&mut self, tokens: u32) -> Self {
         let rest = self.data.split_off(tokens as usize * self.rows.bytes());
         let front = Self {
@@ -40,6 +45,7 @@ impl Work {
             rows: self.rows,
             data: std::mem::replace(&mut self.data, rest),
             want: None,
+            permit: self.permit.clone(),
         };
         self.position += tokens;
         self.tokens -= tokens;
@@ -47,77 +53,109 @@ impl Work {
     }
 }
 
-/// The lines of one stage.
+/// The work of one session, oldest first.
+#[derive(Debug)]
+struct Queue {
+    session: SessionId,
+    work: VecDeque<Work>,
+}
+
+/// The queues of one stage.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
-    lines: VecDeque<(SessionId, VecDeque<Work>)>,
+    queues: VecDeque<Queue>,
     prefill_chunk: u32,
 }
 
 impl Scheduler {
     /// `prefill_chunk`: the most prompt rows in one batch.
     pub(crate) fn new(prefill_chunk: u32) -> Self {
-        Self { lines: VecDeque::new(), prefill_chunk: prefill_chunk.max(1) }
+        Self { queues: VecDeque::new(), prefill_chunk: prefill_chunk.max(1) }
     }
 
     /// Sessions that have work waiting.
     pub(crate) fn waiting(&self) -> usize {
-        self.lines.len()
+        self.queues.len()
+    }
+
+    /// Rows that wait for a session.
+    pub(crate) fn rows(&self, session: SessionId) -> u64 {
+        let queue = self.queues.iter().find(|queue| queue.session == session);
+        queue.map_or(0, |queue| queue.work.iter().map(|work| u64::from(work.tokens)).sum())
     }
 
     pub(crate) fn push(&mut self, work: Work) {
         if work.tokens == 0 {
             return;
         }
-        match self.lines.iter_mut().find(|(session, _)| *session == work.session) {
-            Some((_, line)) => line.push_back(work),
-            None => self.lines.push_back((work.session, VecDeque::from([work]))),
+        match self.queues.iter_mut().find(|queue| queue.session == work.session) {
+            Some(queue) => queue.work.push_back(work),
+            None => self.queues.push_back(Queue { session: work.session, work: VecDeque::from([work]) }),
         }
     }
 
     /// Drops what waits for a session.
     pub(crate) fn forget(&mut self, session: SessionId) {
-        self.lines.retain(|(s, _)| *s != session);
+        self.queues.retain(|queue| queue.session != session);
     }
 
     /// The next batch: at most one piece of work per session, all of the same kind of rows, `most` rows at most. Empty
     /// when nothing waits.
     pub(crate) fn next(&mut self, most: usize) -> Vec<Work> {
-        let mut batch: Vec<Work> = Vec::new();
-        let mut room = u32::try_from(most.max(1)).unwrap_or(u32::MAX);
-        let mut budget = self.prefill_chunk;
-        let (mut waiting, mut served) = (VecDeque::new(), VecDeque::new());
-        for (session, mut line) in std::mem::take(&mut self.lines) {
-            let fits = |front: &Work| {
-                batch.len() < MAX_BATCH
-                    && room > 0
-                    && batch.first().is_none_or(|first| first.rows == front.rows)
-                    && (front.tokens == 1 || budget > 0)
-            };
-            match line.front_mut() {
-                Some(front) if fits(front) => {
-                    if front.tokens > 1 {
-                        let take = front.tokens.min(budget).min(room);
-                        budget -= take;
-                        room -= take;
-                        batch.push(if take < front.tokens {
-                            front.split_front(take)
-                        } else {
-                            line.pop_front().unwrap_or_else(|| unreachable!("the line has a front"))
-                        });
-                    } else {
-                        room -= 1;
-                        batch.extend(line.pop_front());
-                    }
-                    served.push_back((session, line));
-                }
-                Some(_) => waiting.push_back((session, line)),
-                None => {}
+        let mut batch = Batch::new(most, self.prefill_chunk);
+        let (mut skipped, mut served) = (VecDeque::new(), VecDeque::new());
+        for mut queue in std::mem::take(&mut self.queues) {
+            if !batch.take_from(&mut queue.work) {
+                skipped.push_back(queue);
+            } else if !queue.work.is_empty() {
+                served.push_back(queue);
             }
         }
-        waiting.extend(served.into_iter().filter(|(_, line)| !line.is_empty()));
-        self.lines = waiting;
-        batch
+        skipped.extend(served);
+        self.queues = skipped;
+        batch.work
+    }
+}
+
+/// A batch that is put together.
+struct Batch {
+    work: Vec<Work>,
+    /// Rows that still fit.
+    rows: u32,
+    /// Of those, prompt rows.
+    prefill: u32,
+}
+
+impl Batch {
+    fn new(most: usize, prefill: u32) -> Self {
+        Self { work: Vec::new(), rows: u32::try_from(most.max(1)).unwrap_or(u32::MAX), prefill }
+    }
+
+    /// Takes what fits of the front of a queue; false where nothing does.
+    fn take_from(&mut self, queue: &mut VecDeque<Work>) -> bool {
+        let Some(mut front) = queue.pop_front() else { return false };
+        if !self.fits(&front) {
+            queue.push_front(front);
+            return false;
+        }
+        let decode = front.tokens == 1;
+        let tokens = if decode { 1 } else { front.tokens.min(self.prefill).min(self.rows) };
+        self.rows -= tokens;
+        self.prefill -= if decode { 0 } else { tokens };
+        if tokens < front.tokens {
+            self.work.push(front.split_front(tokens));
+            queue.push_front(front);
+        } else {
+            self.work.push(front);
+        }
+        true
+    }
+
+    fn fits(&self, front: &Work) -> bool {
+        self.work.len() < MAX_BATCH
+            && self.rows > 0
+            && self.work.first().is_none_or(|first| first.rows == front.rows)
+            && (front.tokens == 1 || self.prefill > 0)
     }
 }
 
@@ -132,7 +170,7 @@ mod tests {
     fn work(session: u64, position: u32, tokens: u32) -> Work {
         let data = (position..position + tokens).flat_map(u32::to_le_bytes).collect();
         let want = Some(Want { top: 1, also: vec![] });
-        Work { session: SessionId(session), position, tokens, rows: Rows::Tokens, data, want }
+        Work { session: SessionId(session), position, tokens, rows: Rows::Tokens, data, want, permit: None }
     }
 
     fn shape(batch: &[Work]) -> Vec<(u64, u32, u32, bool)> {
@@ -183,7 +221,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes: every row is computed once and in order, no batch passes its bounds, nobody starves.
+        /// Every row is computed once and in order, no batch passes its bounds, no session starves.
         #[test]
         fn every_row_once_and_in_order(prompts in prop::collection::vec(1u32..40, 1..90), chunk in 1u32..16, most in 0usize..70) {
             let mut scheduler = Scheduler::new(chunk);

@@ -1,10 +1,10 @@
-//! The donor's self-test: a few seconds of work under the allowance of now, counted by the system, and a stop by the
-//! way that a pause takes.
+//! The donor's self-test: a few seconds of work under the present allowance, as the system counts it, and then a stop as
+//! by a pause.
 
 use crate::{
     executor::Executor,
-    lender::{Lender, Order},
     pace::Paced,
+    resources::{ResourceCommand, ResourceController},
 };
 use gogrid_panel_api::{RequestError, SelfTest};
 use gogrid_probe::{background_thread, logical_cores, process_cpu_time};
@@ -18,41 +18,45 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The pacer has found its rhythm after so long.
+/// The pacer is steady after this time.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// As long as the longest window in which limits are promised to hold, and again.
+/// Twice the longest window in which limits are promised to hold.
 const MEASURED: Duration = Duration::from_secs(2);
-/// After a stop, work that is under way ends well within this time.
+/// Work under way ends well within this time after a stop.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
-/// One unit of work: hashing so many bytes takes about a millisecond.
+/// One unit of work: hashing these bytes takes about a millisecond.
 const UNIT_BYTES: usize = 2 << 20;
 
-/// Runs the test. Nobody but this worker notices: the coordinator is not told of the stop.
+/// Runs the test. The coordinator is not told of the stop.
 ///
 /// # Errors
-/// When the machine is stopped, or a model computes: then the figures would be of something else.
-pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> Result<SelfTest, RequestError> {
+/// When the machine is stopped, or a model computes: the figures would measure something else.
+pub(crate) async fn run(
+    resources: &ResourceController,
+    executor: &Executor,
+    paced: &Paced,
+) -> Result<SelfTest, RequestError> {
     if paced.is_stopped() {
-        let reason = lender.view().state().allowance.reason;
+        let reason = resources.view().state().allowance.reason;
         return Err(RequestError::new(None, format!("nothing is computed now: {reason}")));
     }
-    if executor.work().is_busy() {
+    if executor.gauge().is_busy() {
         return Err(RequestError::new(None, "a model computes now: try again when there are no answers under way"));
     }
-    let load =
-        Load::start(paced).map_err(|error| RequestError::new(None, format!("no thread can be started: {error}")))?;
+    let load = SyntheticLoad::start(paced)
+        .map_err(|error| RequestError::new(None, format!("no thread can be started: {error}")))?;
     tokio::time::sleep(WARM_UP).await;
-    let allowed_before = lender.view().state().allowance.cpu;
+    let allowed_before = resources.view().state().allowance.cpu;
     let (began, used) = (Instant::now(), process_cpu_time());
     tokio::time::sleep(MEASURED).await;
     let (elapsed, used) = (began.elapsed(), process_cpu_time().saturating_sub(used));
-    let allowed = allowed_before.max(lender.view().state().allowance.cpu);
+    let allowed = allowed_before.max(resources.view().state().allowance.cpu);
 
     let ordered = Instant::now();
-    let stopped = lender.order(Order::Hold(true)).await;
-    let quiet = tokio::time::timeout(QUIET_WITHIN, paced.uncut_count().none()).await.is_ok();
+    let stopped = resources.command(ResourceCommand::Hold(true)).await;
+    let quiet = tokio::time::timeout(QUIET_WITHIN, paced.non_preemptible_count().none()).await.is_ok();
     let ended = load.last_end();
-    lender.order(Order::Hold(false)).await?;
+    resources.command(ResourceCommand::Hold(false)).await?;
     stopped?;
     if !quiet {
         return Err(RequestError::new(
@@ -68,13 +72,13 @@ pub(crate) async fn run(lender: &Lender, executor: &Executor, paced: &Paced) -> 
     })
 }
 
-/// Threads that work whenever the pacer lets them; they end when this is dropped.
-struct Load {
+/// Threads that work whenever the pacer allows it; they end when this is dropped.
+struct SyntheticLoad {
     over: Arc<AtomicBool>,
     last_end: Arc<Mutex<Instant>>,
 }
 
-impl Load {
+impl SyntheticLoad {
     fn start(paced: &Paced) -> io::Result<Self> {
         let load = Self { over: Arc::default(), last_end: Arc::new(Mutex::new(Instant::now())) };
         for _ in 0..logical_cores() {
@@ -82,7 +86,7 @@ impl Load {
             let body = move || {
                 background_thread();
                 let bytes = vec![0x5a; UNIT_BYTES];
-                while let Some(_under_way) = paced.uncut(|| over.load(Ordering::Relaxed)) {
+                while let Some(_under_way) = paced.non_preemptible(|| over.load(Ordering::Relaxed)) {
                     std::hint::black_box(blake3::hash(&bytes));
                     *last_end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 }
@@ -97,7 +101,7 @@ impl Load {
     }
 }
 
-impl Drop for Load {
+impl Drop for SyntheticLoad {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
     }

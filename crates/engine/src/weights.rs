@@ -1,9 +1,9 @@
 //! Weights come over HTTP, tensor by tensor, into a content-addressed folder on disk.
 //!
 //! A tensor's name is its BLAKE3 hash, which the manifest brought over the authenticated link; what arrives is hashed
-//! before it is used, so that any mirror will do. A broken download goes on where it stopped.
+//! before it is used, so that any mirror will do. A broken download continues where it stopped.
 
-mod room;
+mod eviction;
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -31,9 +31,9 @@ const NETWORK_TOLERANCE: Duration = Duration::from_millis(20);
 /// A mirror that sends nothing for this long is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Fewer bytes in one go say nothing of what the network can do.
+/// A download of fewer bytes says nothing about the network's bandwidth.
 const ENOUGH_TO_TELL: u64 = 8 << 20;
-/// Whoever comes this near to a limit is held by it.
+/// A rate this near to a limit is held down by the limit.
 const AT_THE_LIMIT: f64 = 0.8;
 
 /// Where tensors are fetched from.
@@ -96,22 +96,21 @@ pub enum FetchError {
 pub struct WeightCache {
     folder: PathBuf,
     client: reqwest::Client,
-    /// Held while fetching: stages may share tensors, and two downloads of one would pull its file away from under each
-    /// other.
+    /// Held while fetching: stages may share tensors, and two downloads of one tensor would use the same file.
     fetching: Arc<Mutex<()>>,
     bounds: Arc<Bounds>,
-    /// The fastest that weights came, in bytes a second; 0 until it is known. Slower ones say that others had the
-    /// server, too.
+    /// The highest rate of a download, in bytes a second; 0 until it is known. In slower ones others used the server,
+    /// too.
     fastest: Arc<AtomicU64>,
 }
 
-/// What the donor lends for weights. Changes hold for the next tensor, and for the next bytes of this one.
+/// What the donor lends for weights. Changes hold for the next tensor, and for the next bytes of the one under way.
 #[derive(Debug)]
 pub(crate) struct Bounds {
     clock: Instant,
     /// Bytes on disk.
     disk: AtomicU64,
-    /// Bytes per second, as a number and as what keeps to it.
+    /// Bytes per second, as a number and as the pacer of it.
     allowed: AtomicU64,
     network: RequestPacer,
 }
@@ -131,10 +130,10 @@ impl Bounds {
         self.network.set_requests(allowed);
     }
 
-    /// Waits until so many bytes more may be taken from the network.
+    /// Waits until these bytes may be taken from the network.
     async fn take(&self, bytes: usize) {
         let now = self.clock.elapsed();
-        // It is never set to nothing at all: stopping is the pacers' matter.
+        // The limit is never 0: a stop is the pacers' work.
         let turn = self.network.reserve_many(bytes as u64, now).unwrap_or(now);
         if turn > now {
             tokio::time::sleep(turn - now).await;
@@ -175,14 +174,14 @@ impl WeightCache {
         &self.folder
     }
 
-    /// Bytes a second at which weights came, at best; `None` until enough came to tell.
+    /// The best rate of a download, in bytes a second; `None` until a large one is done.
     pub(crate) fn bandwidth(&self) -> Option<u64> {
         Some(self.fastest.load(Ordering::Relaxed)).filter(|fastest| *fastest > 0)
     }
 
     fn note_rate(&self, bytes: u64, took: Duration) {
         let rate = bytes as f64 / took.as_secs_f64();
-        // At the donor's own limit, which is for weights alone, it says nothing of the network.
+        // At the donor's own limit, which is for weights alone, the rate says nothing about the network.
         let is_free = rate < AT_THE_LIMIT * self.bounds.allowed.load(Ordering::Relaxed) as f64;
         if bytes >= ENOUGH_TO_TELL && is_free {
             self.fastest.fetch_max(rate as u64, Ordering::Relaxed);
@@ -193,7 +192,7 @@ impl WeightCache {
         self.folder.join(entry.hash.to_string())
     }
 
-    /// Fetches what is missing of a manifest's tensors. Cancel-safe: what has arrived stays for the next time.
+    /// Fetches the missing tensors of a manifest. Cancel-safe: what has arrived stays for the next time.
     pub(crate) async fn fetch(&self, manifest: &Manifest, mirrors: &Mirrors) -> Result<(), FetchError> {
         let present =
             |entry: &TensorEntry| fs::metadata(self.path(entry)).is_ok_and(|found| found.len() == entry.bytes);
@@ -212,9 +211,9 @@ impl WeightCache {
         }
         if !missing.is_empty() {
             let keep = manifest.tensors.iter().map(|entry| entry.hash.to_string()).collect();
-            room::make_room(&self.folder, bytes, self.bounds.disk.load(Ordering::Relaxed), &keep)?;
+            eviction::make_space(&self.folder, bytes, self.bounds.disk.load(Ordering::Relaxed), &keep)?;
         }
-        // Boxed one by one: the compiler cannot see that a stream of borrowing futures may be sent to another thread.
+        // Boxed one by one: the compiler cannot see that a stream of borrowing futures is `Send`.
         let fetches: Vec<_> = missing.into_iter().map(|entry| self.fetch_tensor(entry, mirrors).boxed()).collect();
         let start = Instant::now();
         stream::iter(fetches).buffer_unordered(PARALLEL).try_collect::<()>().await?;
@@ -222,10 +221,10 @@ impl WeightCache {
         Ok(())
     }
 
-    /// Notes that a tensor was used now: what was used longest ago goes first when room is needed.
+    /// Notes that a tensor was used now: the least recently used ones are evicted first.
     fn touch(&self, entry: &TensorEntry) {
         let file = fs::File::options().write(true).open(self.path(entry));
-        // It is a hint; whoever cannot give it loses at most a download.
+        // It is a hint: without it, one more download may be needed.
         drop(file.and_then(|file| file.set_modified(SystemTime::now())));
     }
 
@@ -253,7 +252,7 @@ impl WeightCache {
         let request = self.client.get(&url).bearer_auth(token).header("range", format!("bytes={have}-"));
         if have < entry.bytes {
             let response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(http)?;
-            // A server that knows no ranges sends the whole.
+            // A server without ranges sends the whole tensor.
             let resumed = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
             let mut arrived = if resumed { have } else { 0 };
             let mut options = tokio::fs::OpenOptions::new();
@@ -271,7 +270,7 @@ impl WeightCache {
             }
             file.flush().await.map_err(disk)?;
             if arrived < entry.bytes {
-                // A connection that closed early: the next try goes on from here.
+                // The connection closed early: the next try continues from here.
                 return Err(FetchError::Mismatch { name: name(), url });
             }
         }

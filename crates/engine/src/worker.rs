@@ -1,25 +1,26 @@
 use crate::{
+    api::{Identity, WorkerApi},
     control::{Introduction, Shared},
-    desk::{Desk, Who},
-    executor::{Executor, Lost},
-    grid::{Gate, Grid},
-    lender::{LONG_PAUSE, Lender, Parts, Settings, SettingsError, follow_sleep},
+    error::WorkerError,
+    executor::{Executor, Failure},
+    grid::{Grid, MembershipCommands},
+    ledgers::Ledgers,
     links::{self, Inbound},
     load::Loader,
-    local::{Local, LocalError},
-    membership::MembershipError,
+    local::Local,
+    options::{WorkerOptions, WorkerState},
     pace::Paced,
     record::Record,
+    resources::{LONG_PAUSE, Parts, ResourceController, Settings, follow_sleep},
     slices::{PLANNED, WHOLE},
     weights::WeightCache,
 };
-use gogrid_compute::{DeviceError, Runtime, check_built};
-use gogrid_limits::{Account, Gpu, Ledger, LimitsError, Machine, OverLimit, Policy, Preset, Sample, Totals};
+use gogrid_compute::{Runtime, check_built};
+use gogrid_limits::{Account, Gpu, Machine, Sample, Totals};
 use gogrid_link::{Protocol, Transport};
 use gogrid_model::{DeviceKind, DeviceSpec};
 use gogrid_probe::{Probe, Watch};
-use gogrid_wire::JoinCode;
-use std::{io, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -28,92 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Session failures that may wait for the control link; more than a device has sessions.
 const FAILURES: usize = 1024;
-/// Stage links served at once; every epoch has one.
+/// Stage links served at once: every stage has one, and a worker has at most as many stages.
 const MAX_STAGE_LINKS: usize = 64;
+/// Links of peers that no stage expects, which are told so and closed: they must not keep expected ones waiting.
+const MAX_STRANGERS: usize = 8;
 
-/// What a worker is started with.
-#[derive(Debug, Clone)]
-pub struct WorkerOptions {
-    /// The folder of its identity, membership and weights.
-    pub data: PathBuf,
-    /// A join code, needed once.
-    pub join: Option<JoinCode>,
-    /// The machine's name, for people.
-    pub name: String,
-    /// What computes.
-    pub device: DeviceSpec,
-    /// The file of the limits; in the data folder when not given.
-    pub limits: Option<PathBuf>,
-    /// The limits where no file says otherwise.
-    pub preset: Preset,
-    /// What whoever manages the machine allows at most.
-    pub policy: Policy,
-    /// Memory of the device to lend, in bytes, in place of what the limits say.
-    pub memory: Option<u64>,
-    /// Whether it stays when the machine is a member of no grid, and waits to be told of one.
-    pub resident: bool,
-    /// Computes batches whole, in one slice each: to measure what slices are good for.
-    pub whole_batches: bool,
-}
-
-/// Why a worker cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// Neither a member nor a join code.
-    #[error(
-        "this machine has not joined a coordinator yet: start it once with --join CODE (`gogrid invite` makes one)"
-    )]
-    NotJoined,
-    /// The coordinator does not let this machine in.
-    #[error("{0}")]
-    Refused(String),
-    /// Nobody answers where the join code says.
-    #[error("the coordinator of this join code does not answer: {0}")]
-    NoAnswer(String),
-    /// The membership file.
-    #[error(transparent)]
-    Membership(#[from] MembershipError),
-    /// The limits.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The memory that was asked for is no limit.
-    #[error(transparent)]
-    Limits(#[from] LimitsError),
-    /// The machine's memory, of which a part is to be lent, is not known.
-    #[error("the device's memory is not known ({reason}): say with --memory how much to lend")]
-    UnknownMemory {
-        /// Why not.
-        reason: String,
-    },
-    /// Not even the device's runtime fits the limit.
-    #[error("the GPU cannot be used within its memory limit")]
-    TooLittle(#[from] OverLimit),
-    /// The socket for the panel and the command line.
-    #[error(transparent)]
-    Local(#[from] LocalError),
-    /// The device cannot be used.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// The thread that computes is gone, and with it every stage.
-    #[error("the computing thread panicked; what it said is in the log above")]
-    Executor,
-    /// The weights' folder or a thread cannot be made.
-    #[error("cannot set up the worker")]
-    Io(#[from] io::Error),
-}
-
-/// How the worker stands with its coordinator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WorkerState {
-    /// A member of no grid.
-    Outside,
-    /// On its way.
-    Connecting,
-    /// A member, ready for stages.
-    Ready,
-}
-
-/// What a GPU's driver and libraries take, in bytes, where the machine does not show it: a CUDA context with cuBLAS.
+/// What a GPU's driver and libraries take, in bytes, if the machine does not show it: a CUDA context with cuBLAS.
 const GPU_RUNTIME: u64 = 600 << 20;
 
 /// A worker, ready to run.
@@ -125,7 +46,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker on this transport, and what looks at the machine for it.
+    /// A worker on this transport, with a probe of its machine.
     pub fn new(transport: Arc<dyn Transport>, options: WorkerOptions, probe: Box<dyn Probe>) -> Self {
         Self { transport, options, probe, state: watch::Sender::new(WorkerState::Connecting) }
     }
@@ -142,34 +63,34 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let Self { transport, options, probe, state } = self;
         check_built(options.device)?;
-        let (lost, failures) = mpsc::channel(FAILURES);
+        let (failed, failures) = mpsc::channel(FAILURES);
         let record = Record::open(&options.data);
-        let LentDevice { lender, loader, machine } = lend(&options, probe, lost, record.clone())?;
+        let LentDevice { resources, loader, machine } = lend(&options, probe, failed, record.clone())?;
         let inbound = Inbound::default();
-        let (gate, orders) = Gate::new();
-        let who = Who {
+        let (membership, commands) = MembershipCommands::new();
+        let identity = Identity {
             id: transport.id().to_string(),
             name: options.name.clone(),
             device: options.device.to_string(),
             gpu: is_gpu(options.device),
             machine,
         };
-        let desk = Desk {
-            who: Arc::new(who),
-            lender: lender.clone(),
+        let api = WorkerApi {
+            identity: Arc::new(identity),
+            resources: resources.clone(),
             executor: loader.executor.clone(),
             paced: loader.paced.clone(),
             ledger: loader.ledger.clone(),
-            gate,
+            membership,
             testing: Arc::default(),
         };
-        let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: lender.view().clone() };
+        let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: resources.view().clone() };
         let mut tasks = JoinSet::new();
-        tasks.spawn(Local::bind(&options.data)?.serve(desk));
+        tasks.spawn(Local::bind(&options.data)?.serve(api));
         tasks.spawn(accept(transport.clone(), inbound, loader.executor.clone()));
-        tasks.spawn(look_at_arrivals(loader.executor.work().arrivals(), lender.clone()));
+        tasks.spawn(sample_on_arrivals(loader.executor.gauge().arrivals(), resources.clone()));
         tasks.spawn(record.clone().keep());
-        tasks.spawn(follow_sleep(lender.clone()));
+        tasks.spawn(follow_sleep(resources.clone()));
 
         let executor = loader.executor.clone();
         let grid = Grid {
@@ -182,14 +103,14 @@ impl Worker {
             data: options.data,
             shared,
             failures,
-            orders,
+            commands,
             state,
             resident: options.resident,
         };
         let result = tokio::select! {
             result = grid.run(options.join, &stop) => result,
-            // The coordinator and whoever started this program must notice at once: no request is to wait for a
-            // machine that will never answer.
+            // The program ends, so that the coordinator notices at once: no request waits for a machine that will never
+            // answer.
             () = executor.ended() => Err(WorkerError::Executor),
         };
         record.save();
@@ -198,9 +119,9 @@ impl Worker {
     }
 }
 
-/// The device with everything that stands between it and who wants to use it.
+/// The device, with what bounds its use.
 struct LentDevice {
-    lender: Lender,
+    resources: ResourceController,
     loader: Loader,
     machine: gogrid_panel_api::Machine,
 }
@@ -212,7 +133,7 @@ fn is_gpu(device: DeviceSpec) -> bool {
 fn lend(
     options: &WorkerOptions,
     mut probe: Box<dyn Probe>,
-    lost: mpsc::Sender<Lost>,
+    failures: mpsc::Sender<Failure>,
     record: Record,
 ) -> Result<LentDevice, WorkerError> {
     let (device, gpu) = (options.device, is_gpu(options.device));
@@ -224,41 +145,30 @@ fn lend(
         gpu_memory: machine.gpu_memory.and_then(known),
         disk: gogrid_probe::disk_size(&options.data).ok(),
     };
-    let policy = options.policy.clone();
-    let mut settings = match &options.limits {
-        None if options.resident => {
-            let (settings, event) = Settings::load_or_set_aside(&options.data, options.preset, policy, totals)?;
-            event.into_iter().for_each(|event| record.happened(event));
-            settings
-        }
-        file => Settings::load(&options.data, file.as_deref(), options.preset, policy, totals)?,
-    };
-    if let Some(bytes) = options.memory {
-        settings.set(if gpu { "gpu-memory" } else { "memory" }, &format!("{bytes}B"))?;
-    }
+    let settings = settings(options, totals, &record)?;
     let runtime = if gpu { Some(start_runtime(device, &sample, probe.as_mut())?) } else { None };
     let cache = WeightCache::open(&options.data.join("weights"))?;
-    let (paced, ledger) = (Paced::new(gpu), Ledger::new(0));
+    let (paced, ledgers) = (Paced::new(gpu), Ledgers::new(gpu));
     let planned = if options.whole_batches { WHOLE } else { PLANNED };
-    let executor = Executor::start(&device.to_string(), planned, paced.clone(), ledger.clone(), lost)?;
+    let executor = Executor::start(&device.to_string(), planned, paced.clone(), ledgers.clone(), failures)?;
     let parts = Parts {
         settings,
         machine,
         probe,
         paced: paced.clone(),
-        ledger: ledger.clone(),
+        ledgers: ledgers.clone(),
         executor: executor.clone(),
         weights: cache.clone(),
         record,
         gpu,
         long_pause: LONG_PAUSE,
     };
-    let lender = Lender::start(parts)?;
+    let resources = ResourceController::start(parts)?;
     let runtime = match runtime {
-        Some((runtime, bytes)) => Some((runtime, ledger.reserve(Account::Runtime, bytes)?)),
+        Some((runtime, bytes)) => Some((runtime, ledgers.device.reserve(Account::Runtime, bytes)?)),
         None => None,
     };
-    let loader = Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(runtime) };
+    let loader = Loader { executor, cache, device, ledger: ledgers.device, paced, _runtime: Arc::new(runtime) };
     let machine = gogrid_panel_api::Machine {
         cores: machine.cores,
         memory: totals.memory,
@@ -266,7 +176,26 @@ fn lend(
         gpu_memory: totals.gpu_memory,
         disk: totals.disk,
     };
-    Ok(LentDevice { lender, loader, machine })
+    Ok(LentDevice { resources, loader, machine })
+}
+
+/// The donor's limits: as they were saved, or as the options say.
+fn settings(options: &WorkerOptions, totals: Totals, record: &Record) -> Result<Settings, WorkerError> {
+    let WorkerOptions { data, limits, preset, policy, memory, .. } = options;
+    let mut settings = if limits.is_none() && options.resident {
+        let (settings, event) = Settings::load_or_set_aside(data, *preset, policy.clone(), totals)?;
+        if let Some(event) = event {
+            record.happened(event);
+        }
+        settings
+    } else {
+        Settings::load(data, limits.as_deref(), *preset, policy.clone(), totals)?
+    };
+    if let Some(bytes) = memory {
+        let key = if is_gpu(options.device) { "gpu-memory" } else { "memory" };
+        settings.set(key, &format!("{bytes}B"))?;
+    }
+    Ok(settings)
 }
 
 /// Starts a GPU's driver, and says what it and its libraries take of the memory before anything is loaded: what this
@@ -292,7 +221,7 @@ fn name_of(device: DeviceSpec) -> Option<String> {
     gogrid_probe::devices().into_iter().find(|found| found.device == device).map(|found| found.name)
 }
 
-/// The totals of which limits are parts. With the memory to lend in bytes, a total that is not known is not needed.
+/// The totals that limits in percent refer to. A total that is not known is not needed where `--memory` gives bytes.
 fn machine(sample: &Sample, gpu: bool, memory_given: bool) -> Result<Machine, WorkerError> {
     let total = |signal: Result<u64, String>, needed: bool| match signal {
         Ok(total) => Ok(total),
@@ -308,20 +237,24 @@ fn machine(sample: &Sample, gpu: bool, memory_given: bool) -> Result<Machine, Wo
     Ok(Machine { cores, memory, gpu_memory })
 }
 
-/// The machine is looked at as soon as there is work after a rest: what was seen last may be seconds old.
-async fn look_at_arrivals(mut arrivals: watch::Receiver<u64>, lender: Lender) {
+/// Has the machine sampled as soon as there is work after a rest: the last sample may be seconds old.
+async fn sample_on_arrivals(mut arrivals: watch::Receiver<u64>, resources: ResourceController) {
     while arrivals.changed().await.is_ok() {
-        lender.look();
+        resources.sample_now();
     }
 }
 
 /// Takes the links that earlier stages dial.
 async fn accept(transport: Arc<dyn Transport>, inbound: Inbound, executor: Executor) {
-    let mut links = JoinSet::new();
+    let (mut expected, mut strangers) = (JoinSet::new(), JoinSet::new());
     while let Some(link) = transport.accept().await {
+        let (links, most) = match inbound.expects(link.peer) {
+            true => (&mut expected, MAX_STAGE_LINKS),
+            false => (&mut strangers, MAX_STRANGERS),
+        };
         while links.try_join_next().is_some() {}
-        if link.protocol != Protocol::Stage || links.len() >= MAX_STAGE_LINKS {
-            tracing::warn!(peer = %link.peer.short(), "link refused: a worker takes stage links only, and so many");
+        if link.protocol != Protocol::Stage || links.len() >= most {
+            tracing::warn!(peer = %link.peer.short(), "link refused: not a stage link, or too many links");
             continue;
         }
         links.spawn(links::serve_inbound(link, inbound.clone(), executor.clone()));

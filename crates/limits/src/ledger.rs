@@ -28,8 +28,7 @@ pub enum Account {
     Kv,
     /// Activations of the step that is computed.
     Workspace,
-    /// Frames that were received and wait in a queue, in main memory. Booked when a frame is queued, given back when the
-    /// step that reads it begins. A frame that does not fit is not taken from the link: the sender waits.
+    /// Frames that wait in a stage's queues, in main memory, and the room that is kept for them: one step on each side.
     Frames,
     /// What the device's runtime takes for itself: context, kernels, libraries.
     Runtime,

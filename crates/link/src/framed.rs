@@ -2,7 +2,7 @@ use crate::transport::Connection;
 use gogrid_wire::frame::{self, Bounds, FrameError, PREFIX_BYTES};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{io, sync::Arc, time::Duration};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,8 @@ impl FrameSender {
 pub struct FrameReceiver {
     io: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
     bounds: Bounds,
+    /// Header and body of the next frame in bytes, once its prefix was read.
+    next: Option<(usize, usize)>,
     /// Keeps the connection open while this half lives.
     connection: Arc<dyn Connection>,
 }
@@ -91,7 +93,7 @@ impl FrameReceiver {
         connection: Arc<dyn Connection>,
     ) -> Self {
         // A decode step's frame (4 to 16 KB) fits the buffer, so it takes one read.
-        Self { io: BufReader::with_capacity(32 << 10, Box::new(io)), bounds, connection }
+        Self { io: BufReader::with_capacity(32 << 10, Box::new(io)), bounds, next: None, connection }
     }
 
     /// The round-trip time as the transport measures it; `None` if it does not.
@@ -113,13 +115,52 @@ impl FrameReceiver {
     /// # Errors
     /// When the link is closed, or a length is out of bounds.
     pub async fn recv_raw(&mut self) -> Result<Received<Vec<u8>>, LinkError> {
-        let mut prefix = [0; PREFIX_BYTES];
-        self.io.read_exact(&mut prefix).await?;
-        let (header_bytes, body_bytes) = frame::lengths(prefix, self.bounds)?;
+        let (header_bytes, body_bytes) = self.lengths().await?;
         let mut header = vec![0; header_bytes];
         self.io.read_exact(&mut header).await?;
         let mut body = vec![0; body_bytes];
         self.io.read_exact(&mut body).await?;
+        self.next = None;
         Ok(Received { message: header, body })
+    }
+
+    /// Bytes of the next frame's header and body, which then wait to be received: no memory is taken for them yet. Not
+    /// cancel-safe.
+    ///
+    /// # Errors
+    /// When the link is closed, or the frame is out of bounds.
+    pub async fn next_bytes(&mut self) -> Result<usize, LinkError> {
+        let (header, body) = self.lengths().await?;
+        Ok(header + body)
+    }
+
+    /// Receives one message and skips its body, which takes no memory. Not cancel-safe.
+    ///
+    /// # Errors
+    /// When the link is closed, or what comes is no frame of the protocol.
+    pub async fn recv_without_body<M: DeserializeOwned>(&mut self) -> Result<M, LinkError> {
+        let (header_bytes, body_bytes) = self.lengths().await?;
+        let mut header = vec![0; header_bytes];
+        self.io.read_exact(&mut header).await?;
+        let mut left = body_bytes;
+        while left > 0 {
+            let read = self.io.fill_buf().await?.len().min(left);
+            if read == 0 {
+                return Err(LinkError::Closed(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.io.consume(read);
+            left -= read;
+        }
+        self.next = None;
+        Ok(frame::header(&header)?)
+    }
+
+    async fn lengths(&mut self) -> Result<(usize, usize), LinkError> {
+        if let Some(next) = self.next {
+            return Ok(next);
+        }
+        let mut prefix = [0; PREFIX_BYTES];
+        self.io.read_exact(&mut prefix).await?;
+        Ok(*self.next.insert(frame::lengths(prefix, self.bounds)?))
     }
 }

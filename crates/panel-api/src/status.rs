@@ -118,7 +118,7 @@ pub struct Usage {
     /// Of those, KV caches.
     #[ts(type = "number")]
     pub kv_bytes: u64,
-    /// Of those, workspace and the device's runtime.
+    /// Of those, workspace, the device's runtime, and frames that wait between links and stages.
     #[ts(type = "number")]
     pub workspace_bytes: u64,
     /// The limit of the ledger, in bytes.
@@ -148,6 +148,8 @@ pub struct Stage {
     pub kv_bytes: u64,
     /// Sessions with a KV cache.
     pub sessions: u32,
+    /// Whether it waits for the machine that computes the next stage, which takes no frames now.
+    pub blocked: bool,
 }
 
 /// Work done since the worker was started.

@@ -317,7 +317,7 @@ weights_bytes: number,
  */
 kv_bytes: number, 
 /**
- * Of those, workspace and the device's runtime.
+ * Of those, workspace, the device's runtime, and frames that wait between links and stages.
  */
 workspace_bytes: number, 
 /**
@@ -360,7 +360,11 @@ kv_bytes: number,
 /**
  * Sessions with a KV cache.
  */
-sessions: number, };
+sessions: number, 
+/**
+ * Whether it waits for the machine that computes the next stage, which takes no frames now.
+ */
+blocked: boolean, };
 
 /**
  * Work done since the worker was started.

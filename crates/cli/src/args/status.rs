@@ -31,7 +31,8 @@ Fields of --json, of a worker (shares of a device are in thousandths, loads betw
                 cpu (total, own), memory (total, available, own, pressure), gpu (null, or load, memory_total,
                 memory_used, memory_own, celsius, watts), cpu_celsius, power (mains, or battery: charge),
                 user_idle (secs, nanos), full_screen, programs
-  stages        model, layers (the first, and the one after the last), epoch, loaded, weights_bytes, kv_bytes, sessions
+  stages        model, layers (the first, and the one after the last), epoch, loaded, weights_bytes, kv_bytes, sessions,
+                blocked (waits for the next stage's machine)
   sessions      sessions with a KV cache here
   contribution  since it was started: tokens, slices, throttled, busy_seconds, waited_seconds, and of the last minute
                 slice_p99_ms, divisible_slice_p99_ms (of slices that could have been cut), longest_slice_ms

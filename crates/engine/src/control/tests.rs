@@ -1,21 +1,29 @@
 use super::*;
 use crate::{
     executor::Detached,
-    lender::{LONG_PAUSE, Lender, Order, Parts, Settings},
+    ledgers::Ledgers,
+    links::Inbound,
+    load::Loader,
     pace::Paced,
     record::Record,
+    resources::{LONG_PAUSE, Parts, ResourceCommand, ResourceController, Settings},
     weights::WeightCache,
 };
 use gogrid_limits::{Machine, Policy, Preset, Totals};
 use gogrid_link::MemoryNet;
 use gogrid_panel_api::PauseRequest;
 use gogrid_probe::{FakeProbe, calm_sample};
-use gogrid_wire::PeerId;
-use std::path::Path;
+use gogrid_wire::{
+    PeerAddr, PeerId, VERSION,
+    control::{ToCoordinator, ToWorker, Welcome},
+};
+use std::{path::Path, sync::Arc};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
-fn lender(folder: &Path) -> (Lender, Loader, Detached) {
+fn start_resources(folder: &Path) -> (ResourceController, Loader, Detached) {
     let (executor, detached) = Detached::new();
-    let (paced, ledger) = (Paced::new(false), Ledger::new(0));
+    let (paced, ledgers) = (Paced::new(false), Ledgers::new(false));
     let cache = WeightCache::open(folder).expect("a folder");
     let parts = Parts {
         settings: Settings::load(folder, None, Preset::Full, Policy::none(), Totals::default())
@@ -23,35 +31,35 @@ fn lender(folder: &Path) -> (Lender, Loader, Detached) {
         machine: Machine { cores: 4, memory: 8 << 30, gpu_memory: None },
         probe: Box::new(FakeProbe::new(calm_sample()).0),
         paced: paced.clone(),
-        ledger: ledger.clone(),
+        ledgers: ledgers.clone(),
         executor: executor.clone(),
         weights: cache.clone(),
         record: Record::open(folder),
         gpu: false,
         long_pause: LONG_PAUSE,
     };
-    let lender = Lender::start(parts).expect("a thread");
+    let resources = ResourceController::start(parts).expect("a thread");
     let device = "cpu".parse().expect("a device");
-    (lender, Loader { executor, cache, device, ledger, paced, _runtime: Arc::new(None) }, detached)
+    (resources, Loader { executor, cache, device, ledger: ledgers.device, paced, _runtime: Arc::new(None) }, detached)
 }
 
 #[tokio::test]
 async fn a_machine_that_was_paused_while_it_was_not_connected_says_so_when_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (lender, loader, _executor) = lender(folder.path());
-    lender.order(Order::Pause(PauseRequest::default())).await.expect("paused");
+    let (resources, loader, _executor) = start_resources(folder.path());
+    resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
 
     let net = MemoryNet::default();
     let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
     let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
-    let shared = Shared { loader: loader.clone(), inbound: Inbound::default(), view: lender.view().clone() };
+    let shared = Shared { loader: loader.clone(), inbound: Inbound::default(), view: resources.view().clone() };
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         let introduction = Introduction { name: "anna".into(), device: "cpu".into(), ledger: loader.ledger };
         let joined = join(&*worker, &addr, &introduction, None).await.expect("let in");
         let (_lost, mut failures) = mpsc::channel(1);
-        let parting = Parting::under(&CancellationToken::new());
-        Control::serve(worker, addr, joined, shared, &mut failures, &parting).await;
+        let leave = LeaveRequest::under(&CancellationToken::new());
+        serve(worker, addr, joined, shared, &mut failures, &leave).await;
     });
 
     let mut link = coordinator.accept().await.expect("dialed");

@@ -1,13 +1,13 @@
 //! Whether a batch is worth a moment's wait. Pure: `now` is an argument.
 //!
 //! The sessions of a batch go out together and come back together, one frame after another. A stage that began with the
-//! first would compute in two batches what fits one, time after time.
+//! first frame would compute two batches instead of one, step after step.
 
 use std::time::{Duration, Instant};
 
-/// The most that is waited, as a part of what the last batch took: so much is lost where its sessions do not come back.
+/// The longest wait, as a part of the last batch's time: this much is lost if its sessions do not come back.
 const PART: f64 = 0.01;
-/// And at most so long: from the last stage to the coordinator and back takes less in an office.
+/// The longest wait in any case: in an office, a frame takes less from the last stage to the coordinator and back.
 const MOST: Duration = Duration::from_millis(2);
 
 /// When a stage has something to compute.
@@ -27,7 +27,7 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    /// A batch of so many sessions that took so long has gone out.
+    /// A batch has gone out, of this many sessions and after this time.
     pub(super) fn after(sessions: usize, took: Duration, now: Instant) -> Self {
         Self { sessions, until: Some(now + took.mul_f64(PART).min(MOST)) }
     }

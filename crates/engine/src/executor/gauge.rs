@@ -1,6 +1,6 @@
-//! Numbers that anybody may read at any time.
+//! Figures that any thread may read at any time.
 
-use crate::{pace::UncutCount, slices::Speed};
+use crate::{pace::NonPreemptibleCount, slices::Speed};
 use gogrid_probe::LeverReport;
 use std::{
     collections::VecDeque,
@@ -14,24 +14,26 @@ use tokio::sync::watch;
 
 /// Slices that are remembered: those of a minute, at one every 8 ms.
 const SLICES: usize = 8192;
-/// A worker is busy until it had no slice for so long.
+/// A worker is busy until it had no slice for this time.
 const BUSY_FOR: Duration = Duration::from_secs(1);
-/// How long a slice counts.
+/// How long a slice counts towards the figures.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What one stage holds.
 #[derive(Debug, Default)]
-pub struct StageGauge {
+pub(crate) struct StageGauge {
     /// Sessions with a KV cache.
-    pub sessions: AtomicU32,
+    pub(crate) sessions: AtomicU32,
     /// KV memory reserved for them, in bytes.
-    pub kv_used: AtomicU64,
-    /// What it takes on its device, once it was measured.
+    pub(crate) kv_used: AtomicU64,
+    /// Whether it waits for its outgoing link.
+    pub(crate) blocked: AtomicBool,
+    /// The time that it takes on its device, once measured.
     speed: Mutex<Option<Speed>>,
 }
 
 impl StageGauge {
-    /// What the stage takes on its device, limits aside; `None` before a token was decoded.
+    /// The time that the stage takes on its device, without limits; `None` before a token was decoded.
     pub(crate) fn speed(&self) -> Option<Speed> {
         *self.speed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,10 +45,10 @@ impl StageGauge {
 
 /// What the executor does.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct ExecutorGauge {
     computing: watch::Sender<bool>,
     /// What other threads compute.
-    uncut: UncutCount,
+    non_preemptible: NonPreemptibleCount,
     waiting: AtomicBool,
     tokens: AtomicU64,
     /// Slices since the start.
@@ -77,11 +79,11 @@ pub(crate) struct SliceTimes {
     pub(crate) p99_of_several: Duration,
 }
 
-impl Work {
-    pub(super) fn new(uncut: UncutCount) -> Self {
+impl ExecutorGauge {
+    pub(super) fn new(non_preemptible: NonPreemptibleCount) -> Self {
         Self {
             computing: watch::Sender::new(false),
-            uncut,
+            non_preemptible,
             waiting: AtomicBool::new(false),
             tokens: AtomicU64::new(0),
             counted: AtomicU64::new(0),
@@ -91,12 +93,12 @@ impl Work {
         }
     }
 
-    /// Waits until nothing is being computed: no slice, and no stage's matrix. With the pacers stopped before, nothing
-    /// will be. Cancel-safe.
+    /// Waits until nothing is being computed: no slice, and no stage's matrix. If the pacers were stopped before, nothing
+    /// begins after it. Cancel-safe.
     pub(crate) async fn quiet(&self) {
         // The sender is part of self.
         drop(self.computing.subscribe().wait_for(|computing| !computing).await);
-        self.uncut.none().await;
+        self.non_preemptible.none().await;
     }
 
     /// Whether there is work, or was a moment ago: between two tokens of an answer there is none.
@@ -148,11 +150,12 @@ impl Work {
 
     pub(super) fn set_computing(&self, computing: bool) {
         self.computing.send_replace(computing);
-        // Pairs with the stopped pacers: of the two sides at least one sees the other.
+        // One thread stops the pacers and reads `computing`, this one sets it and reads the pacers: at least one of them
+        // sees the other.
         std::sync::atomic::fence(Ordering::SeqCst);
     }
 
-    /// There is work; it says so to who looks at the machine, unless they look often anyway.
+    /// There is work. After a rest the resource controller is told; otherwise it samples often anyway.
     pub(super) fn set_waiting(&self) {
         if !self.is_busy() {
             self.arrived.send_modify(|arrivals| *arrivals += 1);

@@ -1,49 +1,97 @@
 //! One stage in service: what waits for it, what it computes next, and where its output goes.
 
-mod kept;
+mod batch;
+mod emit;
+mod intake;
+mod retained;
 
 use super::{
-    Installed, Loaded, Outgoing, Place, StageGauge, StageKey, Terms,
-    convert::{begin, candidates, reuse_error, session_error, to_wire},
-    gather::{Gather, Ready},
-    outputs::Outputs,
+    Installed, Loaded, Outgoing, ServeOptions, StageGauge, StageKey,
+    command::{Arrived, OUT_QUEUE},
+    gather::Gather,
+    retained_outputs::{BLOCK_ROWS, RetainedOutputs},
 };
 use crate::{
-    scheduler::{Scheduler, Work},
+    frame_budget::{FrameBounds, FrameBudget, FramePermit},
+    ledgers::Ledgers,
+    scheduler::{MAX_BATCH, Scheduler, Work},
     slices::{Plan, SLICE, UnitTimes},
 };
-use gogrid_compute::{ForwardError, Pass, Stage, Threads, Unit};
-use gogrid_limits::{HeldSession, Holding, Ledger, Reservation};
-use gogrid_model::{Output, SessionKey};
-use gogrid_wire::{
-    Epoch, SessionId,
-    control::SessionError,
-    stage::{KvReuse, Rows, Span, StageFrame, Step},
-};
+use batch::Running;
+use emit::Resend;
+use gogrid_compute::{Stage, Threads};
+use gogrid_limits::{HeldSession, Holding, Ledger, OverLimit, Reservation};
+use gogrid_model::{DeviceKind, FloatType, SessionKey};
+use gogrid_wire::{Epoch, SessionId, control::SessionError, frame::Bounds};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
+    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
-/// Sessions that the stage gave up, with the reasons.
-pub(super) type Failed = Vec<(SessionId, SessionError)>;
+/// Steps that may wait at each side of a stage: one to compute, one on its way, and as many again for jitter.
+const STEPS_WAITING: u64 = 4;
+/// Bytes that may wait for a first stage: prompts come to it whole, and those of many sessions must not keep the next
+/// token of an answer on the link.
+const PROMPT_BYTES: u64 = 16 << 20;
+/// Bytes that are booked beside a step for what has no rows: `Open`, `Close`, headers.
+const HEADERS: u64 = 64 << 10;
+/// Bytes of a step's candidates: 1,024 ids with their logits for each session of a full batch. A step with more is sent
+/// if memory for it is free.
+const CANDIDATE_BYTES: u64 = MAX_BATCH as u64 * 1024 * 8;
+/// Frames that may wait for a stage: opening, closing and one step of as many sessions as it can have.
+const FRAMES_IN: usize = 3 * MAX_SESSIONS;
+/// The most sessions of a stage: as many as it can report at once to go on in a later epoch.
+pub(super) const MAX_SESSIONS: usize = gogrid_wire::control::MAX_RETAINED;
 
-/// A stage with its lines of work.
+/// Sessions that the stage gave up, with the reasons.
+pub(super) type SessionFailures = Vec<(SessionId, SessionError)>;
+
+/// Where a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StageLocation {
+    Parked(usize),
+    Serving(Epoch),
+}
+
+/// A stage with its queues.
 pub(super) struct Slot {
     pub(super) key: StageKey,
     stage: Stage,
-    scheduler: Scheduler,
     gauge: Arc<StageGauge>,
-    /// Where its output goes, once it is linked up.
-    pub(super) out: Option<mpsc::Sender<Outgoing>>,
-    /// The batch that is being computed.
-    running: Option<Running>,
+    ledger: Ledger,
+    /// Whether frames and retained outputs are in the device's memory, too.
+    one_ledger: bool,
+    /// Of weights and workspace.
+    memory: Vec<Reservation>,
+    sessions: HashMap<SessionId, Session>,
+    /// Until when sessions of earlier epochs are retained.
+    retained_until: Option<Instant>,
+    outputs: RetainedOutputs,
+
+    /// Bounds what waits for the stage.
+    inlet: FrameBudget,
+    /// Frames that wait until the outgoing link has room for what they make the stage send.
+    arrived: VecDeque<Arrived>,
+    scheduler: Scheduler,
     /// Pieces of a batch that failed: each goes alone, since one bad session must not take the others with it.
     alone: VecDeque<Work>,
+    /// The batch that is being computed.
+    running: Option<Running>,
     /// Sessions that are over and still part of the running batch.
     closing: Vec<SessionId>,
+
+    /// Bounds what waits for the outgoing link.
+    outlet: FrameBudget,
+    /// Where its output goes, once it is linked up.
+    out: Option<mpsc::Sender<Outgoing>>,
+    /// Retained outputs that the next stage still has to get.
+    resends: VecDeque<Resend>,
+    /// For the output of the next batch.
+    output_permit: Option<FramePermit>,
+
     /// What units take, on one thread and on all.
     times: [UnitTimes; 2],
     last_slice: Duration,
@@ -52,139 +100,134 @@ pub(super) struct Slot {
     gather: Gather,
     /// The most rows of a batch.
     rows: usize,
-    ledger: Ledger,
-    /// Of weights and workspace.
-    memory: Vec<Reservation>,
-    sessions: HashMap<SessionId, Session>,
-    outputs: Outputs,
-    /// How long sessions of earlier epochs are kept.
-    kept_until: Option<Instant>,
 }
 
 struct Session {
     kv: Reservation,
+    /// The most positions.
+    capacity: u32,
     /// The first position that the next stage needs.
     emit: u32,
     /// Its epoch is over; it may go on in a later one.
-    kept: bool,
-}
-
-struct Running {
-    pass: Pass,
-    batch: Vec<Work>,
-}
-
-/// What a slice did.
-pub(super) struct Done {
-    pub(super) units: Vec<Unit>,
-    /// What the back end expected of them.
-    pub(super) weight: f64,
-    /// Rows and sessions of its batch.
-    pub(super) rows: usize,
-    pub(super) sessions: usize,
-    /// Rows whose batch is complete with it.
-    pub(super) tokens: u64,
-    pub(super) failed: Failed,
+    retained: bool,
 }
 
 impl Slot {
-    pub(super) fn new(key: StageKey, loaded: Loaded, terms: Terms, planned: Plan, ledger: Ledger) -> Self {
-        let Loaded { stage, memory, rows, books_outputs } = loaded;
-        let outputs = Outputs::new(books_outputs.then(|| ledger.clone()));
+    /// Puts a stage into service. To be called on the executor's thread, which is woken when its outgoing link has room
+    /// again.
+    ///
+    /// # Errors
+    /// When there is no memory for its queues.
+    pub(super) fn new(
+        key: StageKey,
+        loaded: Loaded,
+        options: ServeOptions,
+        planned: Plan,
+        ledgers: &Ledgers,
+    ) -> Result<Self, OverLimit> {
+        let Loaded { stage, memory, rows } = loaded;
+        let inlet = FrameBudget::new(&ledgers.host, in_bounds(&key, &stage, rows), None)?;
+        let outlet = FrameBudget::new(&ledgers.host, out_bounds(&key, &stage, rows), Some(thread::current()))?;
         let times = UnitTimes::new(planned, stage.unit_kinds(), stage.layers().len());
         let mut this = Self {
             key,
-            times: [times.clone(), times],
             stage,
-            scheduler: Scheduler::new(1),
             gauge: Arc::default(),
-            out: None,
-            running: None,
+            ledger: ledgers.device.clone(),
+            one_ledger: ledgers.are_one(),
+            memory,
+            sessions: HashMap::new(),
+            retained_until: None,
+            outputs: RetainedOutputs::new(ledgers.host.clone()),
+            inlet,
+            arrived: VecDeque::new(),
+            scheduler: Scheduler::new(1),
             alone: VecDeque::new(),
+            running: None,
             closing: Vec::new(),
+            outlet,
+            out: None,
+            resends: VecDeque::new(),
+            output_permit: None,
+            times: [times.clone(), times],
             last_slice: SLICE,
             batch_took: Duration::ZERO,
             gather: Gather::default(),
             rows,
-            ledger,
-            memory,
-            sessions: HashMap::new(),
-            outputs,
-            kept_until: None,
         };
-        this.begin(terms);
-        this
+        this.begin(options);
+        Ok(this)
     }
 
     /// Serves an epoch from now on.
-    pub(super) fn begin(&mut self, Terms { prefill_chunk, keep_outputs }: Terms) {
+    pub(super) fn begin(&mut self, ServeOptions { prefill_chunk, keep_outputs }: ServeOptions) {
         let most = self.stage.max_span().and_then(|most| u32::try_from(most).ok());
         self.scheduler = Scheduler::new(most.map_or(prefill_chunk, |most| most.min(prefill_chunk)));
         self.outputs.set_wanted(keep_outputs && !self.stage.has_head());
+    }
+
+    /// Links up: from now on output goes here.
+    pub(super) fn connect(&mut self, out: mpsc::Sender<Outgoing>) {
+        self.out = Some(out);
+    }
+
+    /// What bounds the frames that come for it.
+    pub(super) fn inlet(&self) -> FrameBudget {
+        self.inlet.clone()
     }
 
     pub(super) fn installed(&self) -> Installed {
         Installed { weight_bytes: self.stage.weight_bytes(), quant: self.key.quant, gauge: self.gauge.clone() }
     }
 
-    /// The epoch is over: ends what is computed, and every session that is not to be kept for a later one.
+    /// The epoch is over: ends what is computed and what waits, and every session that is not to be kept for a later
+    /// epoch.
     pub(super) fn end(&mut self, keep: bool) {
         self.running = None;
+        self.output_permit = None;
         self.alone.clear();
+        self.arrived.clear();
+        self.resends.clear();
         for session in std::mem::take(&mut self.closing) {
             self.close(session);
         }
         self.gather = Gather::default();
         self.scheduler = Scheduler::new(1);
         self.out = None;
+        self.gauge.blocked.store(false, Ordering::Relaxed);
         if keep {
-            self.sessions.values_mut().for_each(|session| session.kept = true);
-            self.keep(kept::KEPT_FOR);
+            self.sessions.values_mut().for_each(|session| session.retained = true);
+            self.retain(retained::RETAIN_FOR);
         } else {
             self.stage.close_all();
             self.sessions.clear();
             self.outputs.clear();
-            self.kept_until = None;
+            self.retained_until = None;
         }
         self.measure();
     }
 
-    /// Whether there is something to compute now, or in a moment.
-    pub(super) fn work(&self, now: Instant) -> Ready {
-        if self.running.is_some() || !self.alone.is_empty() {
-            return Ready::Now;
-        }
-        self.gather.ready(self.scheduler.waiting(), now)
-    }
-
-    /// What it holds, for whoever has to decide what goes.
-    pub(super) fn holding(&self, place: Place) -> Holding<Place, SessionId> {
+    /// What it holds of the device's memory, to decide what is freed.
+    pub(super) fn holding(&self, location: StageLocation) -> Holding<StageLocation, SessionId> {
         let session = |(id, session): (&SessionId, &Session)| HeldSession {
             id: *id,
             kv_bytes: session.kv.bytes(),
             tokens: self.stage.cached(SessionKey(id.0)).unwrap_or_default() as u64,
         };
+        let queues = if self.one_ledger { self.inlet.booked() + self.outlet.booked() } else { 0 };
         Holding {
-            stage: place,
-            bytes: self.memory.iter().map(Reservation::bytes).sum(),
-            parked: matches!(place, Place::Parked(_)),
+            stage: location,
+            bytes: self.memory.iter().map(Reservation::bytes).sum::<u64>() + queues,
+            parked: matches!(location, StageLocation::Parked(_)),
             sessions: self.sessions.iter().map(session).collect(),
         }
     }
 
     /// Gives a session up for its memory; the coordinator goes on with it later or elsewhere.
-    pub(super) fn hand_back(&mut self, session: SessionId) -> Failed {
+    pub(super) fn hand_back(&mut self, session: SessionId) -> SessionFailures {
         let Some(held) = self.sessions.get(&session) else { return Vec::new() };
         let (needed, usage) = (held.kv.bytes(), self.ledger.usage());
-        // A batch that it is part of is computed anew without it.
-        if let Some(Running { batch, .. }) = self.running.take_if(|running| running.has(session)) {
-            let others =
-                batch.into_iter().filter(|work| work.session != session && !self.closing.contains(&work.session));
-            self.alone.extend(others.collect::<Vec<_>>());
-            for closed in std::mem::take(&mut self.closing) {
-                self.close(closed);
-            }
-        }
+        self.drop_from_batch(session);
         self.close(session);
         vec![(session, SessionError::OutOfMemory { needed, free: 0, budget: usage.limit })]
     }
@@ -194,67 +237,15 @@ impl Slot {
         self.gauge.kv_used.store(self.stage.kv_used(), Ordering::Relaxed);
     }
 
-    /// Takes in one frame. Frames keep their order: what is forwarded at once follows what was sent before.
-    pub(super) fn receive(&mut self, frame: StageFrame, body: &[u8]) -> Failed {
-        match frame {
-            StageFrame::Open { epoch, session, capacity, reuse: mut resume } => {
-                let own = if resume.is_empty() { None } else { Some(resume.remove(0)) };
-                if let Err(error) = self.open(session, capacity as usize, own) {
-                    return vec![(session, error)];
-                }
-                self.forward(StageFrame::Open { epoch, session, capacity, reuse: resume });
-                if let Some(KvReuse { keep, emit, .. }) = own {
-                    self.send_kept(epoch, session, emit, keep);
-                }
-                Vec::new()
-            }
-            StageFrame::Close { session, .. } => {
-                match &self.running {
-                    Some(running) if running.has(session) => self.closing.push(session),
-                    _ => self.close(session),
-                }
-                self.forward(frame);
-                Vec::new()
-            }
-            StageFrame::Step(step) => self.queue(&step, body),
-            StageFrame::Candidates { .. } => {
-                tracing::warn!("a stage received candidates; ignored");
-                Vec::new()
-            }
-        }
-    }
-
     /// Frees what a session holds.
     fn close(&mut self, session: SessionId) {
         self.scheduler.forget(session);
         self.alone.retain(|work| work.session != session);
+        self.resends.retain(|resend| resend.session != session);
         self.stage.close(SessionKey(session.0));
         self.outputs.forget(session);
         self.sessions.remove(&session);
         self.measure();
-    }
-
-    fn queue(&mut self, step: &Step, body: &[u8]) -> Failed {
-        if let Err(error) = step.check_body(body) {
-            return step.spans.iter().map(|s| (s.session, SessionError::BadInput(error.to_string()))).collect();
-        }
-        let mut at = 0;
-        for span in &step.spans {
-            let bytes = span.tokens as usize * step.rows.bytes();
-            // A session that is unknown here failed or was closed before; its rows are of no use.
-            if self.stage.cached(SessionKey(span.session.0)).is_some() {
-                self.scheduler.push(Work {
-                    session: span.session,
-                    position: span.position,
-                    tokens: span.tokens,
-                    rows: step.rows,
-                    data: body[at..at + bytes].to_vec(),
-                    want: span.want.clone(),
-                });
-            }
-            at += bytes;
-        }
-        Vec::new()
     }
 
     /// From now on this is planned.
@@ -262,154 +253,48 @@ impl Slot {
         self.times.iter_mut().for_each(|times| times.plan(planned));
     }
 
-    /// What the next slice is expected to take on these threads.
-    pub(super) fn expected(&self, threads: Threads) -> Duration {
-        let known = self.running.as_ref().and_then(|Running { pass, .. }| {
-            let times = self.times(threads);
-            times.expected(pass.rows(), &pass.units()[..times.next(pass.rows(), pass.units())])
-        });
-        known.unwrap_or(self.last_slice)
-    }
-
     fn times(&self, threads: Threads) -> &UnitTimes {
         &self.times[usize::from(threads == Threads::All)]
     }
+}
 
-    /// Takes in what a slice took.
-    pub(super) fn observe(&mut self, threads: Threads, done: &Done, took: Duration) {
-        self.last_slice = took;
-        self.batch_took += took;
-        if done.tokens > 0 {
-            self.gather = Gather::after(done.sessions, std::mem::take(&mut self.batch_took), Instant::now());
-            if let Some(speed) = self.times(threads).speed() {
-                self.gauge.set_speed(speed);
-            }
-        }
-        if !done.units.is_empty() {
-            self.times[usize::from(threads == Threads::All)].observe(done.rows, &done.units, took);
-        }
-    }
-
-    /// Computes a slice of the batch that is under way, or of the next one; the batch's output is sent on with its last
-    /// slice.
-    pub(super) fn slice(&mut self, epoch: Epoch, threads: Threads) -> Done {
-        let mut done = Done { units: Vec::new(), weight: 0.0, rows: 0, sessions: 0, tokens: 0, failed: Vec::new() };
-        let mut running = match self.running.take() {
-            Some(running) => running,
-            None => {
-                let rows = self.times(threads).rows().min(self.rows);
-                let batch = self.alone.pop_front().map_or_else(|| self.scheduler.next(rows), |work| vec![work]);
-                if batch.is_empty() {
-                    return done;
-                }
-                match begin(&self.stage, &batch) {
-                    Ok(pass) => Running { pass, batch },
-                    Err(error) => {
-                        done.failed = self.fail(batch, &error);
-                        return done;
-                    }
-                }
-            }
-        };
-        (done.rows, done.sessions) = (running.pass.rows(), running.batch.len());
-        let units = self.times(threads).next(done.rows, running.pass.units());
-        done.units = running.pass.units()[..units].to_vec();
-        done.weight = done.units.iter().map(|unit| unit.cost).sum();
-        match self.stage.advance(&mut running.pass, units, threads) {
-            Ok(None) => self.running = Some(running),
-            Ok(Some(output)) => {
-                done.tokens = done.rows as u64;
-                let closed = std::mem::take(&mut self.closing);
-                self.emit(epoch, &running.batch, output);
-                closed.into_iter().for_each(|session| self.close(session));
-            }
-            Err(error) => done.failed = self.fail(running.batch, &error),
-        }
-        done
-    }
-
-    /// A batch failed. A session that was alone is given up; others are tried one by one.
-    fn fail(&mut self, mut batch: Vec<Work>, error: &ForwardError) -> Failed {
-        for session in std::mem::take(&mut self.closing) {
-            batch.retain(|work| work.session != session);
-            self.close(session);
-        }
-        if batch.len() > 1 {
-            self.alone.extend(batch);
-            return Vec::new();
-        }
-        let Some(work) = batch.pop() else { return Vec::new() };
-        self.close(work.session);
-        let error = match error.is_input() {
-            true => SessionError::BadInput(error.to_string()),
-            false => SessionError::Compute(error.to_string()),
-        };
-        vec![(work.session, error)]
-    }
-
-    /// Sends a batch's output on.
-    fn emit(&mut self, epoch: Epoch, batch: &[Work], output: Output) {
-        match output {
-            Output::Hidden(out) => {
-                let rows = Rows::Hidden { dtype: to_wire(out.dtype), width: out.width as u32 };
-                let mut at = 0;
-                for work in batch {
-                    let end = at + work.tokens as usize * rows.bytes();
-                    self.outputs.append(work.session, work.position as usize, rows, &out.data[at..end]);
-                    at = end;
-                }
-                let (spans, body) = self.needed(batch, rows, out.data);
-                if !spans.is_empty() {
-                    self.send(StageFrame::Step(Step { epoch, spans, rows }), body);
-                }
-            }
-            Output::Candidates(found) => {
-                let wanted = batch.iter().filter(|work| work.want.is_some());
-                let rows: Vec<_> = wanted.zip(found).map(|(work, found)| candidates(work, found)).collect();
-                if !rows.is_empty() {
-                    self.send(StageFrame::Candidates { epoch, rows }, Vec::new());
-                }
-            }
-        }
-    }
-
-    /// The spans of a batch without the rows that the next stage has already.
-    fn needed(&self, batch: &[Work], rows: Rows, data: Vec<u8>) -> (Vec<Span>, Vec<u8>) {
-        let emit = |work: &Work| self.sessions.get(&work.session).map_or(0, |session| session.emit);
-        if batch.iter().all(|work| work.position >= emit(work)) {
-            return (batch.iter().map(Work::span).collect(), data);
-        }
-        let (mut spans, mut body, mut at) = (Vec::new(), Vec::new(), 0);
-        for work in batch {
-            let end = at + work.tokens as usize * rows.bytes();
-            let known = emit(work).saturating_sub(work.position).min(work.tokens);
-            if known < work.tokens {
-                let span = work.span();
-                spans.push(Span { position: span.position + known, tokens: span.tokens - known, ..span });
-                body.extend_from_slice(&data[at + known as usize * rows.bytes()..end]);
-            }
-            at = end;
-        }
-        (spans, body)
-    }
-
-    /// Sends the next stage what is for all of them.
-    fn forward(&self, frame: StageFrame) {
-        if !self.stage.has_head() {
-            self.send(frame, Vec::new());
-        }
-    }
-
-    fn send(&self, frame: StageFrame, body: Vec<u8>) {
-        // A link that broke has told the coordinator; the epoch is about to end.
-        if let Some(out) = &self.out {
-            drop(out.blocking_send(Outgoing { frame, body }));
-        }
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.inlet.close();
+        self.outlet.close();
     }
 }
 
-impl Running {
-    fn has(&self, session: SessionId) -> bool {
-        self.batch.iter().any(|work| work.session == session)
+/// Bytes of a row of activations on a link.
+fn hidden_bytes(key: &StageKey, stage: &Stage) -> u64 {
+    // A CPU's activations are the widest of each weight type; a neighbour may be one.
+    let element = FloatType::of_activations(key.quant, DeviceKind::Cpu).bytes();
+    (stage.config().hidden_size * element) as u64
+}
+
+/// Bytes of the largest step of a neighbour, taken to be cut as this stage's are.
+fn step_bytes(row: u64, rows: usize) -> u64 {
+    (rows.max(BLOCK_ROWS) as u64 * row).min(u64::from(Bounds::STAGE.body)) + HEADERS
+}
+
+fn in_bounds(key: &StageKey, stage: &Stage, rows: usize) -> FrameBounds {
+    if stage.layers().start == 0 {
+        return FrameBounds {
+            floor: step_bytes(size_of::<u32>() as u64, rows),
+            bytes: PROMPT_BYTES,
+            frames: FRAMES_IN,
+        };
     }
+    let floor = step_bytes(hidden_bytes(key, stage), rows);
+    FrameBounds { floor, bytes: STEPS_WAITING * floor, frames: FRAMES_IN }
+}
+
+fn out_bounds(key: &StageKey, stage: &Stage, rows: usize) -> FrameBounds {
+    let floor = out_step_bytes(key, stage, rows) + HEADERS;
+    FrameBounds { floor, bytes: STEPS_WAITING * floor, frames: OUT_QUEUE }
+}
+
+/// Bytes of a step's output, at most.
+fn out_step_bytes(key: &StageKey, stage: &Stage, rows: usize) -> u64 {
+    if stage.has_head() { CANDIDATE_BYTES } else { step_bytes(hidden_bytes(key, stage), rows) }
 }

@@ -1,5 +1,5 @@
 use super::{
-    Desk, MAX_CLIENTS, PATIENCE, Patience,
+    Handler, MAX_CLIENTS, TIMEOUTS, Timeouts,
     lines::{Line, Lines},
 };
 use gogrid_panel_api::{MAX_REQUEST, Request, RequestError, Response};
@@ -9,32 +9,36 @@ use tokio::{
     time::timeout,
 };
 
-/// Serves one client until it goes, or has to.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, desk: impl Desk, patience: Patience) -> io::Result<()> {
+/// Serves one client until it goes or breaks a rule.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    handler: impl Handler,
+    timeouts: Timeouts,
+) -> io::Result<()> {
     let (reader, writer) = io::split(stream);
-    let mut lines = Lines::new(reader, patience.line);
-    let mut answers = Answers { writer, within: patience.answer };
+    let mut lines = Lines::new(reader, timeouts.line);
+    let mut responses = ResponseWriter { writer, within: timeouts.answer };
     let mut next = lines.next().await?;
     while let Some(line) = next {
         let request = match line {
             Line::Whole(line) => Request::from_line(&line),
             Line::TooLong => Err(RequestError::new(None, format!("a request has at most {MAX_REQUEST} bytes"))),
             Line::Unfinished => {
-                let within = patience.line.as_secs();
+                let within = timeouts.line.as_secs();
                 let refused = RequestError::new(None, format!("the request did not end within {within} s"));
-                return answers.write(&Response::Refused(refused)).await;
+                return responses.write(&Response::Refused(refused)).await;
             }
         };
         let response = match request {
             Ok(Request::Follow { every_ms }) => {
-                next = follow(&mut lines, &mut answers, &desk, Duration::from_millis(every_ms.into())).await?;
+                next = follow(&mut lines, &mut responses, &handler, Duration::from_millis(every_ms.into())).await?;
                 continue;
             }
-            Ok(Request::Status) => Response::Status(Box::new(desk.status())),
-            Ok(order) => desk.order(order).await,
+            Ok(Request::Status) => Response::Status(Box::new(handler.status())),
+            Ok(request) => handler.handle(request).await,
             Err(refused) => Response::Refused(refused),
         };
-        answers.write(&response).await?;
+        responses.write(&response).await?;
         next = lines.next().await?;
     }
     Ok(())
@@ -43,40 +47,40 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite>(stream: S, desk: impl Desk,
 /// One client too many.
 pub(super) async fn turn_away<S: AsyncWrite + Unpin>(stream: S) -> io::Result<()> {
     let refused = RequestError::new(None, format!("{MAX_CLIENTS} clients are connected already"));
-    Answers { writer: stream, within: PATIENCE.answer }.write(&Response::Refused(refused)).await
+    ResponseWriter { writer: stream, within: TIMEOUTS.answer }.write(&Response::Refused(refused)).await
 }
 
-/// Tells the state again and again, until the client says something or goes; then what it said.
+/// Sends the state again and again until the client sends a line or goes; gives that line.
 async fn follow<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     lines: &mut Lines<R>,
-    answers: &mut Answers<W>,
-    desk: &impl Desk,
+    responses: &mut ResponseWriter<W>,
+    handler: &impl Handler,
     every: Duration,
 ) -> io::Result<Option<Line>> {
-    let mut changes = desk.changes();
+    let mut changes = handler.changes();
     loop {
-        // Seen before it is told: a change in between is told once more, never missed.
+        // Marked before the state is read: a change in between is sent once more, never missed.
         changes.mark_unchanged();
-        answers.write(&Response::Status(Box::new(desk.status()))).await?;
+        responses.write(&Response::Status(Box::new(handler.status()))).await?;
         tokio::select! {
             line = lines.next() => return line,
             () = tokio::time::sleep(every) => {}
             changed = changes.changed() => if changed.is_err() {
-                // Nobody is left who could change anything: the worker ends.
+                // The worker ends.
                 return Ok(None);
             },
         }
     }
 }
 
-/// The way back to the client.
-struct Answers<W> {
+/// The writing half of a client's connection.
+struct ResponseWriter<W> {
     writer: W,
     /// The time within which an answer is taken.
     within: Duration,
 }
 
-impl<W: AsyncWrite + Unpin> Answers<W> {
+impl<W: AsyncWrite + Unpin> ResponseWriter<W> {
     async fn write(&mut self, response: &Response) -> io::Result<()> {
         let mut line = serde_json::to_vec(response)?;
         line.push(b'\n');

@@ -12,11 +12,11 @@ pub(super) enum Line {
     Whole(Vec<u8>),
     /// The line has more bytes than a request has; the rest of it is skipped.
     TooLong,
-    /// The line was begun and not ended in time: what follows has no beginning.
+    /// The line was begun and not ended in time: what follows is no whole line.
     Unfinished,
 }
 
-/// Lines of a client, none longer in memory than a request may be.
+/// Lines of a client. No more of a line is in memory than a request may have.
 pub(super) struct Lines<R> {
     reader: BufReader<R>,
     /// The time that a line has.
@@ -31,7 +31,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Self { reader: BufReader::new(reader), within, line: Vec::new(), begun: None, skipping: false }
     }
 
-    /// The next line; `None` when the client is gone, with or without having ended its last line. Cancel-safe.
+    /// The next line; `None` when the client has gone, even in the middle of a line. Cancel-safe.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let chunk = match self.begun {

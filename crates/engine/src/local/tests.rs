@@ -18,13 +18,13 @@ use tokio::{
 const SOON: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
-struct FakeDesk {
+struct FakeApi {
     status: Arc<Mutex<Status>>,
     changes: watch::Sender<u64>,
     orders: Arc<Mutex<Vec<Request>>>,
 }
 
-impl Desk for FakeDesk {
+impl Handler for FakeApi {
     fn status(&self) -> Status {
         self.status.lock().unwrap().clone()
     }
@@ -33,14 +33,14 @@ impl Desk for FakeDesk {
         self.changes.subscribe()
     }
 
-    async fn order(&self, request: Request) -> Response {
-        assert_ne!(request, Request::Preset { name: "panic".into() }, "a desk that fails");
+    async fn handle(&self, request: Request) -> Response {
+        assert_ne!(request, Request::Preset { name: "panic".into() }, "a handler that panics");
         self.orders.lock().unwrap().push(request);
         Response::Done
     }
 }
 
-impl FakeDesk {
+impl FakeApi {
     fn new() -> Self {
         let status = serde_json::from_str(include_str!("../../../panel-api/tests/status.json")).unwrap();
         Self { status: Arc::new(Mutex::new(status)), changes: watch::Sender::new(0), orders: Arc::default() }
@@ -55,16 +55,16 @@ impl FakeDesk {
 /// A worker that has nothing but its socket.
 struct Served {
     data: TempDir,
-    desk: FakeDesk,
+    api: FakeApi,
     task: JoinHandle<()>,
 }
 
 impl Served {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let desk = FakeDesk::new();
-        let task = tokio::spawn(Local::bind(data.path()).unwrap().serve(desk.clone()));
-        Self { data, desk, task }
+        let api = FakeApi::new();
+        let task = tokio::spawn(Local::bind(data.path()).unwrap().serve(api.clone()));
+        Self { data, api, task }
     }
 
     async fn client(&self) -> Client {
@@ -115,14 +115,14 @@ const FOLLOW: &str = "{\"request\":\"follow\",\"every_ms\":60000}\n";
 async fn it_tells_the_state_and_passes_orders_on() {
     let served = Served::start();
     let mut client = served.client().await;
-    assert_eq!(client.ask(STATUS).await, Response::Status(Box::new(served.desk.status())));
+    assert_eq!(client.ask(STATUS).await, Response::Status(Box::new(served.api.status())));
     assert_eq!(client.ask(r#"{"request":"pause","seconds":900}"#).await, Response::Done);
     assert_eq!(client.ask(r#"{"request":"set","changes":[["cpu","25"]]}"#).await, Response::Done);
     let orders = [
         Request::Pause(PauseRequest { seconds: Some(900), after_answers: false }),
         Request::Set { changes: vec![("cpu".into(), "25".into())] },
     ];
-    assert_eq!(*served.desk.orders.lock().unwrap(), orders);
+    assert_eq!(*served.api.orders.lock().unwrap(), orders);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn who_follows_hears_at_once_and_after_every_change() {
     client.send(FOLLOW).await;
     assert_eq!(client.next_status().await.reason, "You are using the computer");
     for reason in ["On battery, 62 % left", "Nobody needs the computer"] {
-        served.desk.change(reason);
+        served.api.change(reason);
         assert_eq!(client.next_status().await.reason, reason);
     }
 }
@@ -197,9 +197,9 @@ async fn half_a_line_is_no_request_and_who_is_gone_leaves_the_others_alone() {
     follower.send(FOLLOW).await;
     follower.next_status().await;
     drop(follower);
-    served.desk.change("changed");
+    served.api.change("changed");
     assert_eq!(stays.ask(r#"{"request":"limits"}"#).await, Response::Done);
-    assert_eq!(*served.desk.orders.lock().unwrap(), [Request::Limits]);
+    assert_eq!(*served.api.orders.lock().unwrap(), [Request::Limits]);
 }
 
 #[tokio::test]
@@ -241,8 +241,8 @@ async fn there_is_room_for_so_many_clients_and_again_when_one_goes() {
 #[tokio::test]
 async fn who_does_not_read_is_dropped() {
     let (mut client, worker) = tokio::io::duplex(64);
-    let patience = Patience { answer: Duration::from_millis(50), ..PATIENCE };
-    let task = tokio::spawn(connection::serve(worker, FakeDesk::new(), patience));
+    let timeouts = Timeouts { answer: Duration::from_millis(50), ..TIMEOUTS };
+    let task = tokio::spawn(connection::serve(worker, FakeApi::new(), timeouts));
     client.write_all(FOLLOW.as_bytes()).await.unwrap();
     let error = timeout(SOON, task).await.expect("it ends").unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -251,8 +251,8 @@ async fn who_does_not_read_is_dropped() {
 #[tokio::test]
 async fn a_request_that_does_not_end_is_refused_and_the_connection_ends() {
     let (client, worker) = tokio::io::duplex(1024);
-    let patience = Patience { line: Duration::ZERO, ..PATIENCE };
-    let task = tokio::spawn(connection::serve(worker, FakeDesk::new(), patience));
+    let timeouts = Timeouts { line: Duration::ZERO, ..TIMEOUTS };
+    let task = tokio::spawn(connection::serve(worker, FakeApi::new(), timeouts));
     let mut client = BufReader::new(client);
     client.write_all(b"{\"request\":").await.unwrap();
     let mut answer = String::new();
@@ -288,9 +288,9 @@ async fn what_a_dead_worker_left_is_replaced() {
     drop(std::os::unix::net::UnixListener::bind(data.path().join("ctl.new/s")).unwrap());
     assert_eq!(UnixStream::connect(&path).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 
-    let desk = FakeDesk::new();
-    let task = tokio::spawn(Local::bind(data.path()).unwrap().serve(desk.clone()));
-    let served = Served { data, desk, task };
+    let api = FakeApi::new();
+    let task = tokio::spawn(Local::bind(data.path()).unwrap().serve(api.clone()));
+    let served = Served { data, api, task };
     assert_eq!(served.client().await.ask(r#"{"request":"resume"}"#).await, Response::Done);
 }
 

@@ -9,11 +9,11 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// The longest path of a socket, in bytes: `sockaddr_un` has 108 with the final zero, 104 on BSDs and macOS.
 pub(super) const MAX_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
-/// A folder that only we can enter, in which the socket is made. With the socket's name in it, its path is no longer
-/// than the final one.
+/// A folder that only this user can enter, in which the socket is made. The path of a socket in it is no longer than the
+/// final one.
 const NEW: &str = "ctl.new";
 const SOCKET_IN_NEW: &str = "s";
-/// Always welcome: root can do all that a client can, and more.
+/// Root is always accepted: it can do more than a client anyway.
 const ROOT: u32 = 0;
 
 /// A Unix socket that only its owner can open.
@@ -36,11 +36,11 @@ impl Listener {
         }
     }
 
-    /// The next client of ours. Cancel-safe.
+    /// The next client of this user. Cancel-safe.
     pub(super) async fn accept(&mut self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept().await?;
-            // The socket's mode keeps others out where the file system has modes; this does everywhere.
+            // The socket's mode keeps others out on file systems with modes; this works everywhere.
             let user = stream.peer_cred()?.uid();
             if user == self.owner || user == ROOT {
                 return Ok(stream);
@@ -56,8 +56,8 @@ impl Drop for Listener {
     }
 }
 
-/// A socket has the mode that the umask leaves when it is bound, and a stranger may be quicker than a change of it.
-/// So it is bound in a folder that nobody else can enter, and moved when it is ready, over one that a dead worker left.
+/// A new socket has the mode that the umask leaves, and another user may open it before the mode is changed. So it is
+/// bound in a folder that no other user can enter, and moved when it is ready, over the socket of a dead worker.
 fn listen(data: &Path, path: &Path) -> io::Result<(UnixListener, u32)> {
     let folder = data.join(NEW);
     clear(&folder)?;
@@ -67,12 +67,12 @@ fn listen(data: &Path, path: &Path) -> io::Result<(UnixListener, u32)> {
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
     fs::rename(&new, path)?;
     fs::remove_dir(&folder)?;
-    // Both ends are this process: the kernel says who we are.
+    // Both ends are this process: the kernel tells its user.
     let owner = UnixStream::pair()?.0.peer_cred()?.uid();
     Ok((listener, owner))
 }
 
-/// Removes what a worker left that died while it was listening for the first time.
+/// Removes what is left of a worker that died before its socket was ready.
 fn clear(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

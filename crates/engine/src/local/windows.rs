@@ -13,7 +13,7 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn bind(data: &Path) -> Result<Self, LocalError> {
         let name = pipe_name(data).map_err(|source| LocalError::Io { path: data.into(), source })?;
-        // The first instance or none: nobody can have made a pipe of this name before us, and listen in our place.
+        // The first instance or none: another program that made a pipe of this name before would get our clients.
         let first = ServerOptions::new().reject_remote_clients(true).first_pipe_instance(true).create(&name);
         match first {
             Ok(first) => Ok(Self { name, next: Some(first) }),

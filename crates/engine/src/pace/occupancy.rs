@@ -1,32 +1,31 @@
-//! What a slice costs of a GPU's time: what the device's driver makes of it.
+//! What a slice costs of a GPU's time, as the device's driver would count it.
 //!
-//! To the driver a device is busy while a kernel runs. A slice lasts longer: kernels are launched one by one from the
-//! host, and with a small model the device stands still for half of the time in between. Charged with its length, a slice
-//! costs more than the donor would find on looking, and half of what is lent is never used.
+//! To the driver a device is busy while a kernel runs. A slice lasts longer: the host launches kernels one by one, and with
+//! a small model the device is idle for half of the time in between. If a slice cost its length, the donor would see less
+//! use than is allowed, and half of what is lent would never be used.
 //!
 //! ```text
-//! executor: a slice of so many units took so long ──▶ charge: units × device time of a unit, at most its length
-//! lender:   the driver's figure, 20 times a second ──▶ look: device time of a unit ≤ what the driver saw / units
+//! executor: a slice of some units took some time ──▶ charge: units × device time of a unit, at most its length
+//! resources: the driver's figure, 20 times a second ──▶ observe: device time of a unit ≤ what the driver saw / units
 //! ```
-//! The donor's limit must not be passed while this is learned, and not when the work changes:
+//! The donor's limit must hold while this is learned, and when the work changes:
 //!
-//! - Learned is the device time of a unit, not a part of the length: kernels stay the same when the host that launches
-//!   them, busy until now, gets faster. (On an H100 the part went from 0.40 to 0.67 within two minutes, while a unit took
-//!   474 to 488 µs.)
-//! - A prompt's later pieces look back on more than its first. Units are weighed by what the back end
+//! - The device time of a unit is learned, not a part of the length: kernels stay the same when the host that launches them
+//!   gets faster. (On an H100 the part rose from 0.40 to 0.67 within two minutes, while a unit took 474 to 488 µs.)
+//! - The later pieces of a prompt attend to more positions than its first. Their units weigh more, by what the back end
 //!   expects of them.
-//! - Kinds of work are told apart. What is not known yet costs its whole length, unless more rows and sessions are known
-//!   to cost less.
-//! - Each kind answers for all that the driver saw, that of other programs included, but for what other kinds took at
-//!   least. So what is learned is never too little, and close to the truth once a kind was nearly alone.
-//! - The driver's figures are up to a second old. A kind answers with the fewest units of any time that they may be of,
-//!   so that work that has just begun does not look light.
-//! - Down it goes in small steps, and up as soon as the driver sees more than was charged.
-//! - Beside other programs on the device a slice lasts as long as they let it: everything costs its length. So it does
-//!   where the driver tells nothing, or less than can be.
+//! - Kinds of work are told apart. A kind that is not known yet costs its whole length, unless a kind with more rows and
+//!   sessions is known to cost less.
+//! - Each kind is charged with all that the driver saw, other programs' use included, except for what other kinds took at
+//!   least. So the estimate is never too low, and close to the truth once a kind was nearly alone.
+//! - The driver's figures are up to a second old. A kind is charged with the fewest units of any period that they may be
+//!   of, so that work that has just begun does not seem light.
+//! - The estimate falls in small steps, and rises as soon as the driver sees more than was charged.
+//! - With other programs on the device a slice lasts as long as they let it: everything costs its length. The same holds
+//!   where the driver tells nothing, or less than can be true.
 //!
-//! What is left: work that is cut up so finely that no kind is ever nearly alone costs up to its length, and a kind that
-//! becomes heavier by itself (the GPU's clock falls) may pass the limit for some two seconds.
+//! Two errors remain. Work that is mixed so finely that no kind is ever nearly alone costs up to its length. A kind that
+//! becomes heavier by itself (the GPU's clock falls) may pass the limit for about two seconds.
 
 mod kind;
 #[cfg(test)]
@@ -42,42 +41,41 @@ use std::{
 };
 use window::{Stretch, Windows};
 
-/// Time is cut into stretches of this length, in seconds: five looks.
+/// Time is cut into stretches of this length, in seconds: five samples.
 const STRETCH: f64 = 0.25;
-/// Stretches that are looked at together: few, so that something is learned of short work, and many, so that what lies
-/// at the edges weighs little.
+/// Stretches that are evaluated together: few, to learn from short work, and many, to make errors at the edges small.
 const WINDOWS: [usize; 2] = [8, 24];
 /// Stretches by which the driver's figures lag at most.
 const LAG: usize = 4;
-/// The machine is looked at every 50 ms while there is work. Over a longer gap nothing is known.
+/// The machine is sampled every 50 ms while there is work. Nothing is learned across a longer gap.
 const GAP: Duration = Duration::from_millis(500);
-/// Step towards what windows show, each stretch: a tenth of the way is left after three to six seconds.
+/// Step towards what windows show, in each stretch: a tenth of the way is left after three to six seconds.
 const STEP: f64 = 0.1;
-/// More than was charged by this part of the time is no noise: a driver's figure is rounded, and a window's edge cuts
-/// slices. It is also what the limit may be passed by.
+/// What the driver sees above what was charged counts from this part of the time on: below it is noise, as figures are
+/// rounded and a window's edge cuts slices. The limit may be passed by as much.
 const MORE: f64 = 0.03;
-/// Part of what other kernels took at least, as far as is known, that is believed: that may be from before the GPU's clock
+/// The part that is believed of the least that other kernels are known to take: it may be from before the GPU's clock
 /// rose.
 const SURE: f64 = 0.9;
 /// A driver that sees less than this part of the slices' length does not count our work: kernels take longer than that.
-/// Nor does any slice cost less. (A slice in which the host was held up costs hardly more than others.)
+/// No slice costs less either. (A slice in which the host was delayed costs hardly more than others.)
 const BLIND: f64 = 0.1;
-/// Other programs' device time within a second, in seconds, from which the device is shared: a driver's figure for us may
-/// be some points below its figure for all now and then, and not be of quite the same time.
+/// From this much device time of other programs within a second, in seconds, the device is shared: a driver's figure for
+/// us may now and then be some points below its figure for all, and be of a slightly different time.
 const SHARED: f64 = 0.05;
-/// Between the most that a unit can take and at least this part of it as the least, the middle is the best guess.
+/// Where the least that a unit can take is at least this part of the most, the middle is the best guess.
 const NARROW: f64 = 0.33;
-/// Device time that is owed for units at most: a slice's.
+/// The most device time that is owed for units: a slice's.
 const MOST_OWED: f64 = 0.008;
-/// What was learned and not used for so long is forgotten.
-const KEPT: Duration = Duration::from_secs(600);
+/// An estimate that was not used for this time is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// What is known of a kind.
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    /// Device time of a unit, in seconds: never less than the truth, as far as can be seen.
+    /// Device time of a unit, in seconds: an upper bound.
     each: f64,
-    /// And never more.
+    /// The same: a lower bound.
     least: f64,
     used: Duration,
 }
@@ -85,9 +83,9 @@ struct Known {
 /// What a slice costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
-    /// What has to be paid off: as much as it can have been.
+    /// What is charged to the pacer: the most that it can have been.
     pub(super) charged: Duration,
-    /// What it was, most likely.
+    /// What it most likely was.
     pub(super) busy: Duration,
 }
 
@@ -95,17 +93,17 @@ pub(super) struct Cost {
 #[derive(Debug, Default)]
 pub(super) struct Occupancy {
     known: BTreeMap<Kind, Known>,
-    /// Device time of units whose slices were shorter than that: units are not alike.
+    /// Device time of units whose slices were shorter than it: units are not all alike.
     owed: f64,
     /// The oldest first.
     stretches: VecDeque<Stretch>,
-    /// The one that is not over yet.
+    /// The one under way.
     now: Stretch,
-    looked: Option<Duration>,
+    observed: Option<Duration>,
 }
 
 impl Occupancy {
-    /// What a slice costs that took so long. `units`: by their weight.
+    /// What a slice of this length costs. `units`: by their weight.
     pub(super) fn charge(&mut self, kind: Kind, units: f64, length: Duration) -> Cost {
         if units <= 0.0 {
             return Cost { charged: length, busy: length };
@@ -126,9 +124,9 @@ impl Occupancy {
         Cost { charged, busy }
     }
 
-    /// Takes in the device's load since the look before, as the driver tells it.
-    pub(super) fn look(&mut self, load: Option<Load>, now: Duration) {
-        let since = self.looked.replace(now).map(|before| now.saturating_sub(before));
+    /// Takes in the device's load since the last sample, as the driver tells it.
+    pub(super) fn observe(&mut self, load: Option<Load>, now: Duration) {
+        let since = self.observed.replace(now).map(|before| now.saturating_sub(before));
         let Some(load) = load.filter(|load| load.total.is_finite()) else {
             self.known.clear();
             return self.begin_anew();
@@ -179,7 +177,7 @@ impl Occupancy {
                 known.least += STEP * (known.least.clamp(least, most) - known.least);
                 known.used = now;
             } else if passed {
-                // Where the driver saw it, if anywhere, is not known: it may have been anything.
+                // The driver saw more than was charged, and it may have been any kind.
                 self.known.retain(|other, _| !other.covers(kind));
             }
             for (other, known) in self.known.iter_mut().filter(|(other, _)| other.covers(kind)) {
@@ -190,10 +188,10 @@ impl Occupancy {
                 }
             }
         }
-        self.known.retain(|_, known| now.saturating_sub(known.used) < KEPT);
+        self.known.retain(|_, known| now.saturating_sub(known.used) < FORGET_AFTER);
     }
 
-    /// What is under way is not learned from: something is not known of it.
+    /// Nothing is learned from the stretches so far: something about them is not known.
     fn begin_anew(&mut self) {
         self.stretches.clear();
         self.now = Stretch::default();

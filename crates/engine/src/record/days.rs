@@ -5,17 +5,17 @@ use std::time::Duration;
 
 /// Somewhat more than a year.
 const MOST_DAYS: usize = 400;
-/// What a busy core of a desktop or laptop takes beyond an idle one, in watts: 3 to 10 are measured on usual machines.
-/// Few systems let a program without rights read the processor's own meter.
+/// Power of a busy core of a desktop or laptop beyond that of an idle one, in watts: 3 to 10 are measured on usual
+/// machines. Few systems let an unprivileged program read the processor's own meter.
 const WATTS_PER_CORE: f64 = 5.0;
 /// Shown beside the figures.
 const METHOD: &str = "An estimate. Each core that GoGrid keeps busy counts as 5 W. The GPU counts with the power that \
                       its driver tells, times GoGrid's part of the GPU's load; a GPU that does not tell counts nothing. \
                       What the machine takes when idle is not counted.";
 
-/// What happened between two looks.
+/// The work between two samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Work {
+pub(crate) struct WorkDelta {
     pub(crate) elapsed: Duration,
     /// Rows computed.
     pub(crate) tokens: u64,
@@ -24,13 +24,13 @@ pub(crate) struct Work {
     /// The worker's part of all cores' time.
     pub(crate) cpu: f32,
     pub(crate) cores: u32,
-    /// The GPU's power in watts, where one is lent and tells.
+    /// The power of the GPU that is lent, in watts; `None` without one, or where its driver does not tell.
     pub(crate) gpu_watts: Option<f32>,
     /// The worker's part of the GPU's load, between 0 and 1.
     pub(crate) gpu: f32,
 }
 
-impl Work {
+impl WorkDelta {
     fn watt_hours(&self) -> f64 {
         let cpu = f64::from(self.cpu) * f64::from(self.cores) * WATTS_PER_CORE;
         let gpu = f64::from(self.gpu_watts.unwrap_or_default()) * f64::from(self.gpu);
@@ -49,7 +49,7 @@ impl Calendar {
     }
 
     /// Adds work to a day (`2026-11-25`), which is the last one unless the clock was set back.
-    pub(crate) fn add(&mut self, date: &str, work: &Work) {
+    pub(crate) fn add(&mut self, date: &str, work: &WorkDelta) {
         if work.tokens == 0 && !work.busy {
             return;
         }
@@ -77,7 +77,7 @@ impl Calendar {
 mod tests {
     use super::*;
 
-    const HOUR: Work = Work {
+    const HOUR: WorkDelta = WorkDelta {
         elapsed: Duration::from_secs(3600),
         tokens: 100,
         busy: true,
@@ -91,7 +91,7 @@ mod tests {
     fn an_hour_of_half_the_cores_and_a_quarter_of_the_gpu() {
         let mut calendar = Calendar::default();
         calendar.add("2026-11-25", &HOUR);
-        calendar.add("2026-11-25", &Work { gpu_watts: None, ..HOUR });
+        calendar.add("2026-11-25", &WorkDelta { gpu_watts: None, ..HOUR });
         let day = Day { date: "2026-11-25".into(), tokens: 200, active_seconds: 7200.0, energy_wh: 70.0 + 20.0 };
         assert_eq!(calendar.days().days, [day]);
     }
@@ -102,7 +102,7 @@ mod tests {
         for date in ["2026-11-25", "2026-11-26", "2026-11-24", "2026-11-26"] {
             calendar.add(date, &HOUR);
         }
-        calendar.add("2026-11-27", &Work { tokens: 0, busy: false, ..HOUR });
+        calendar.add("2026-11-27", &WorkDelta { tokens: 0, busy: false, ..HOUR });
         let days = calendar.days().days;
         let seen: Vec<_> = days.iter().map(|day| (day.date.as_str(), day.tokens)).collect();
         assert_eq!(seen, [("2026-11-24", 100), ("2026-11-25", 100), ("2026-11-26", 200)]);

@@ -3,8 +3,7 @@
 use gogrid_panel_api::{History, Point, Range};
 use std::collections::VecDeque;
 
-/// A machine that was not looked at for so long was asleep or busy: charts show a gap. The lender looks every 2 s at
-/// least.
+/// A machine that was not sampled for this time was asleep or busy: charts show a gap. It is sampled every 2 s at least.
 const GAP_MS: u64 = 15_000;
 
 /// One chart's time axis.
@@ -14,7 +13,7 @@ pub(crate) struct Series {
     keep: usize,
     points: VecDeque<Point>,
     step: Step,
-    /// The end of what was taken in.
+    /// When the last sample was taken.
     until_ms: Option<u64>,
 }
 
@@ -29,19 +28,19 @@ impl Series {
         Self { step_ms, keep, points: VecDeque::new(), step: Step::default(), until_ms: None }
     }
 
-    /// Goes on from what was kept before this start.
+    /// Goes on from what was saved before this start.
     pub(crate) fn restore(&mut self, points: Vec<Point>) {
         self.points = points.into();
         self.trim();
     }
 
-    /// Takes in a look: its values are means since the look before.
-    pub(crate) fn add(&mut self, look: &Point) {
-        let now = look.at_ms;
+    /// Takes in a sample: its values are means since the sample before.
+    pub(crate) fn add(&mut self, sample: &Point) {
+        let now = sample.at_ms;
         let since = match self.until_ms.replace(now) {
             Some(before) if before <= now && now - before <= GAP_MS => before,
             _ => {
-                // The first look, one after a gap, or the clock was set back: nothing lies between this and the last.
+                // It is the first, or comes after a gap, or the clock was set back: it says nothing of the time before.
                 self.points.retain(|point| point.at_ms <= now);
                 self.step = Step::default();
                 now
@@ -51,7 +50,7 @@ impl Series {
         while from < now {
             let end = (from / self.step_ms + 1) * self.step_ms;
             let to = end.min(now);
-            self.step.add(look, to - from);
+            self.step.add(sample, to - from);
             if to == end {
                 self.points.push_back(std::mem::take(&mut self.step).mean(end));
                 self.trim();
@@ -79,7 +78,7 @@ impl Series {
 /// The number of values in a point.
 const VALUES: usize = 10;
 
-/// A step that is not over.
+/// The step under way.
 #[derive(Debug, Default)]
 struct Step {
     /// Value times milliseconds, and the milliseconds in which it was known.
@@ -87,8 +86,8 @@ struct Step {
 }
 
 impl Step {
-    fn add(&mut self, look: &Point, ms: u64) {
-        for ((sum, known), value) in self.sums.iter_mut().zip(values(look)) {
+    fn add(&mut self, sample: &Point, ms: u64) {
+        for ((sum, known), value) in self.sums.iter_mut().zip(values(sample)) {
             if let Some(value) = value {
                 *sum += value * ms as f64;
                 *known += ms;
@@ -141,7 +140,7 @@ fn point(at_ms: u64, values: [Option<f64>; VALUES]) -> Point {
 mod tests {
     use super::*;
 
-    fn look(at_ms: u64, cpu: Option<f32>) -> Point {
+    fn sample(at_ms: u64, cpu: Option<f32>) -> Point {
         Point { at_ms, cpu, cpu_limit: 0.5, memory: Some(1 << 30), ..Point::default() }
     }
 
@@ -150,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_the_mean_by_time_of_the_looks_in_it() {
+    fn a_step_is_the_mean_by_time_of_its_samples() {
         let mut series = Series::of(Range::Minute);
         for (at, cpu) in [(10_000, 0.9), (10_250, 0.4), (11_000, 0.8), (11_500, 0.2)] {
-            series.add(&look(at, Some(cpu)));
+            series.add(&sample(at, Some(cpu)));
         }
         let [(at, Some(cpu))] = seen(&series)[..] else { panic!("one step is over: {series:?}") };
         assert_eq!(at, 11_000);
@@ -162,9 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn a_look_stands_for_all_the_time_since_the_one_before() {
+    fn a_sample_counts_for_the_time_since_the_one_before() {
         let mut series = Series::of(Range::Minute);
-        [10_000, 12_000, 14_000].into_iter().for_each(|at| series.add(&look(at, Some(0.25))));
+        [10_000, 12_000, 14_000].into_iter().for_each(|at| series.add(&sample(at, Some(0.25))));
         assert_eq!(seen(&series), [11_000, 12_000, 13_000, 14_000].map(|at| (at, Some(0.25))));
     }
 
@@ -172,7 +171,7 @@ mod tests {
     fn what_is_not_known_is_not_zero() {
         let mut series = Series::of(Range::Minute);
         for (at, cpu) in [(10_000, None), (11_000, None), (11_500, Some(0.5)), (12_000, None)] {
-            series.add(&look(at, cpu));
+            series.add(&sample(at, cpu));
         }
         assert_eq!(seen(&series), [(11_000, None), (12_000, Some(0.5))]);
     }
@@ -180,10 +179,10 @@ mod tests {
     #[test]
     fn a_sleep_is_a_gap_and_a_clock_that_is_set_back_takes_the_future_with_it() {
         let mut series = Series::of(Range::Minute);
-        [10_000, 11_000, 12_000].into_iter().for_each(|at| series.add(&look(at, Some(0.1))));
-        [3_600_000, 3_601_000].into_iter().for_each(|at| series.add(&look(at, Some(0.2))));
+        [10_000, 11_000, 12_000].into_iter().for_each(|at| series.add(&sample(at, Some(0.1))));
+        [3_600_000, 3_601_000].into_iter().for_each(|at| series.add(&sample(at, Some(0.2))));
         assert_eq!(seen(&series), [(11_000, Some(0.1)), (12_000, Some(0.1)), (3_601_000, Some(0.2))]);
-        [11_500, 12_000].into_iter().for_each(|at| series.add(&look(at, Some(0.3))));
+        [11_500, 12_000].into_iter().for_each(|at| series.add(&sample(at, Some(0.3))));
         assert_eq!(seen(&series), [(11_000, Some(0.1)), (12_000, Some(0.3))]);
     }
 
@@ -191,7 +190,7 @@ mod tests {
     fn each_range_keeps_its_length() {
         for (range, ms) in [(Range::Minute, 60_000), (Range::TenMinutes, 600_000), (Range::Day, 86_400_000)] {
             let mut series = Series::of(range);
-            (0..=2 * ms / 10_000).for_each(|i| series.add(&look(i * 10_000, Some(0.5))));
+            (0..=2 * ms / 10_000).for_each(|i| series.add(&sample(i * 10_000, Some(0.5))));
             let points = &series.points;
             assert_eq!(points.len() as u64 * series.step_ms, ms, "{range:?}");
             assert_eq!(points.back().map(|point| point.at_ms), Some(2 * ms), "{range:?}");

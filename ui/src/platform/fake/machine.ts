@@ -183,8 +183,8 @@ export class FakeMachine {
 
   #stages(): Stage[] {
     if (this.#loaded() === 0) return [];
-    const stage = { model: MODEL, epoch: 41, loaded: true, weights_bytes: WEIGHTS, kv_bytes: CACHES, sessions: 3 };
-    return [{ ...stage, layers: [12, 24] }];
+    const stage = { model: MODEL, epoch: 41, loaded: true, weights_bytes: WEIGHTS, kv_bytes: CACHES };
+    return [{ ...stage, layers: [12, 24], sessions: 3, blocked: false }];
   }
 
   #history(range: Range): History {

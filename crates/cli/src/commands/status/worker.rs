@@ -102,7 +102,8 @@ fn stage(stage: &Stage) -> String {
     let last = end.saturating_sub(1);
     let holds = if stage.loaded {
         let (weights, kv) = (ByteSize(stage.weights_bytes), ByteSize(stage.kv_bytes));
-        format!("weights {weights}, KV caches {kv}, {}", count(stage.sessions.into(), "session"))
+        let blocked = if stage.blocked { ", blocked: the next stage's machine takes nothing now" } else { "" };
+        format!("weights {weights}, KV caches {kv}, {}{blocked}", count(stage.sessions.into(), "session"))
     } else {
         "loading".to_owned()
     };

@@ -2,13 +2,13 @@
 
 use gogrid_wire::Epoch;
 
-/// Up to so many rows, quantized matrices are multiplied by other kernels than beyond.
+/// Up to this many rows, quantized matrices are multiplied by other kernels than above.
 pub(super) const FEW_ROWS: usize = 8;
-/// A session's own kernels weigh little beside those for so many rows of it.
+/// With this many rows of a session, its own kernels weigh little beside those for the rows.
 const ROWS_OF_SESSION: usize = 256;
 
-/// Stage, rows and sessions decide what kernels a slice launches. A few rows are a kind of their own, as they have
-/// kernels of their own; many are a kind with those that are less than an eighth away.
+/// Stage, rows and sessions determine the kernels that a slice launches. Each small number of rows is a kind of its own,
+/// as it has kernels of its own; larger numbers are one kind if they are less than an eighth apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kind {
     stage: Epoch,
@@ -21,9 +21,9 @@ impl Kind {
         Self { stage, rows: about(rows), sessions: about(sessions.max(rows.div_ceil(ROWS_OF_SESSION))) }
     }
 
-    /// How much of the device time of the other's unit one of this takes at least: all of it with as many rows and
-    /// sessions or more, else no less than in proportion, as weights are read and kernels launched for fewer, too.
-    /// Nothing is known across different kernels.
+    /// The least part of the device time of the other's unit that a unit of this takes: all of it with as many rows and
+    /// sessions or more; else the proportion at least, as weights are read and kernels launched for fewer rows, too. 0
+    /// across different kernels, of which nothing is known.
     pub(super) fn at_least(self, other: Self) -> f64 {
         let part = |own: usize, other: usize| (own as f64 / other as f64).min(1.0);
         match self.stage == other.stage && (self.rows <= FEW_ROWS) == (other.rows <= FEW_ROWS) {
@@ -32,7 +32,7 @@ impl Kind {
         }
     }
 
-    /// Whether a unit of this takes no less than one of the other.
+    /// Whether a unit of this takes at least as long as one of the other.
     pub(super) fn covers(self, other: Self) -> bool {
         self.at_least(other) >= 1.0
     }

@@ -1,18 +1,18 @@
 //! A device, its driver and a worker in made-up time.
 
-use super::{super::CATCH_UP, kind::FEW_ROWS, *};
+use super::{super::pacers::CATCH_UP, kind::FEW_ROWS, *};
 use gogrid_limits::{Pacer, Share};
 use gogrid_wire::Epoch;
 use proptest::prelude::*;
 use rstest::rstest;
 
-const LOOK: f64 = 0.05;
+const SAMPLE_EVERY: f64 = 0.05;
 /// What the limit may be passed by, and missed by once it is learned: the bar of docs/LIMITS.md.
 const CLOSE: f64 = 0.03;
 /// By then it is learned.
 const LEARNED: f64 = 10.0;
 
-/// A slice: so many milliseconds of device time, and of the host's for launching it.
+/// A slice: milliseconds of device time, and of the host's for launching it.
 #[derive(Debug, Clone, Copy)]
 struct Work {
     rows: usize,
@@ -32,8 +32,8 @@ struct World {
     occupancy: Occupancy,
     pacer: Pacer,
     now: f64,
-    looked: f64,
-    /// The driver's figures are means over so long, and older than now by so long.
+    observed: f64,
+    /// The driver's figures are means over one of these times, and older than now by the other.
     period: f64,
     lag: f64,
     /// Part of the time in which another program has the device.
@@ -57,7 +57,7 @@ impl World {
             occupancy: Occupancy::default(),
             pacer: Pacer::new(Share::from_per_mille(share), CATCH_UP),
             now: 0.0,
-            looked: 0.0,
+            observed: 0.0,
             period: 0.2,
             lag: 0.3,
             others: 0.0,
@@ -77,19 +77,19 @@ impl World {
 
     /// Lets time pass, with looks on the way.
     fn pass(&mut self, until: f64) {
-        while self.looked + LOOK <= until {
-            self.looked += LOOK;
-            let shown = ((self.looked - self.lag) / self.period).floor() * self.period;
+        while self.observed + SAMPLE_EVERY <= until {
+            self.observed += SAMPLE_EVERY;
+            let shown = ((self.observed - self.lag) / self.period).floor() * self.period;
             let own = if shown < self.period { 0.0 } else { self.busy(shown - self.period, shown) };
             // In whole points, as drivers tell it.
             let total = ((own + self.others).min(1.0) * 100.0).round() as f32 / 100.0;
             let own = if self.apart { own as f32 } else { total };
-            self.occupancy.look(self.tells.then_some(Load { total, own }), seconds(self.looked));
+            self.occupancy.observe(self.tells.then_some(Load { total, own }), seconds(self.observed));
         }
         self.now = until;
     }
 
-    /// Works for so many seconds.
+    /// Works for this many seconds.
     fn work(&mut self, work: Work, lasts: f64) {
         let end = self.now + lasts;
         while self.now < end {
@@ -205,7 +205,7 @@ fn heavier_work_of_a_kind_is_noticed_within_three_seconds() {
     let mut world = World::new(250);
     world.work(DECODE, 15.0);
     world.work(Work { device: 4.4, ..DECODE }, 10.0);
-    assert!(world.busy(15.0, 16.0) > 0.4, "nobody can tell at once");
+    assert!(world.busy(15.0, 16.0) > 0.4, "it cannot be told at once");
     assert!(world.busiest(18.0) <= 0.25 + CLOSE, "{}", world.busiest(18.0));
 }
 
@@ -257,7 +257,7 @@ fn a_kind_is_forgotten_when_it_was_not_seen_for_long() {
     world.work(DECODE, 15.0);
     world.work(PROMPT, 15.0);
     assert_eq!(world.occupancy.known.len(), 2);
-    world.work(PROMPT, KEPT.as_secs_f64());
+    world.work(PROMPT, FORGET_AFTER.as_secs_f64());
     assert_eq!(world.occupancy.known.len(), 1);
 }
 
@@ -282,7 +282,7 @@ fn kinds_that_never_come_alone_are_told_apart_well_enough() {
     assert!((busy - 0.25).abs() <= CLOSE, "{busy}");
 }
 
-/// Nobody can tell what each of them takes, but only what they take together.
+/// It cannot be told what each of them takes, only what they take together.
 #[test]
 fn kinds_that_always_come_together_are_counted_right_and_charged_with_too_much() {
     let mut world = World::new(250);
@@ -306,7 +306,7 @@ fn kinds_that_always_come_together_are_counted_right_and_charged_with_too_much()
     assert!(off.abs() / (world.now / 3.0) <= CLOSE, "{off}");
 }
 
-/// What follows one another: work of so many rows and sessions, milliseconds of the host for it, seconds, another
+/// What follows one another: rows and sessions of the work, milliseconds of the host for it, seconds, another
 /// program's load, and whether nothing is done afterwards.
 fn phase() -> impl Strategy<Value = (usize, usize, f64, f64, f64, bool)> {
     let answers = (1usize..=8).prop_map(|sessions| (sessions, sessions));

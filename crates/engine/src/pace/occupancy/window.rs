@@ -1,9 +1,9 @@
-//! What was done and seen in some time.
+//! What was done and what the driver saw within some time.
 
 use super::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What was done of a kind.
+/// Work of one kind.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Done {
     pub(super) units: f64,
@@ -17,45 +17,45 @@ pub(super) struct Done {
 #[derive(Debug, Default)]
 pub(super) struct Stretch {
     pub(super) time: f64,
-    /// In which the driver saw the device busy.
+    /// The part in which the driver saw the device busy.
     pub(super) busy: f64,
-    /// By other programs alone.
+    /// The part of other programs alone.
     pub(super) others: f64,
     pub(super) done: BTreeMap<Kind, Done>,
 }
 
-/// Some stretches together, and the same some stretches earlier, and so on, the latest last. What the driver said in the
-/// latest was true of one of them, or of a time in between. Everything is for one second.
+/// Windows of several stretches, each one stretch later than the one before. What the driver said in the latest is true of
+/// one of them, or of a time in between. All figures are for one second.
 pub(super) struct Windows(Vec<Stretch>);
 
 impl Windows {
-    /// All windows of so many stretches.
+    /// All windows of `length` stretches.
     pub(super) fn of(stretches: &[Stretch], length: usize) -> Self {
         Self(stretches.windows(length).map(mean).collect())
     }
 
-    /// What the driver saw.
+    /// What the driver saw in the latest window.
     pub(super) fn busy(&self) -> f64 {
         self.0.last().map_or(0.0, |latest| latest.busy)
     }
 
-    /// What there was of, in any of them.
+    /// The kinds of work in any of them.
     pub(super) fn kinds(&self) -> BTreeSet<Kind> {
         self.0.iter().flat_map(|window| window.done.keys()).copied().collect()
     }
 
-    /// The longest slices of a kind, for a unit.
+    /// The time of a unit of a kind in the window with the longest slices.
     pub(super) fn length(&self, kind: Kind) -> f64 {
         let all = self.0.iter().filter_map(|window| window.done.get(&kind));
         all.map(|done| done.length / done.units).fold(0.0, f64::max)
     }
 
-    /// The sum over all kinds of the window in which it is the largest.
+    /// The sum over all kinds, in the window in which it is largest.
     pub(super) fn most(&self, of: impl Fn(Kind, &Done) -> f64) -> f64 {
         self.sums(of).fold(0.0, f64::max)
     }
 
-    /// The sum over all kinds of the window in which it is the smallest.
+    /// The sum over all kinds, in the window in which it is smallest.
     pub(super) fn least(&self, of: impl Fn(Kind, &Done) -> f64) -> f64 {
         self.sums(of).fold(f64::INFINITY, f64::min)
     }

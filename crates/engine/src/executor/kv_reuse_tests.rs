@@ -1,20 +1,25 @@
 //! Sessions that go on in a later epoch, over three real stages of the demo model.
 
-use super::*;
-use crate::slices::PLANNED;
-use gogrid_compute::{StageOptions, Threads};
-use gogrid_model::{DeviceSpec, FloatType, Source};
-use gogrid_wire::{
-    control::{RetainedSession, SessionError},
-    stage::{CandidateRow, KvReuse, Rows, Span, Step, Want},
+use super::{
+    OUT_QUEUE, Outgoing,
+    command::Arrived,
+    slot::{SessionFailures, Slot, StageLocation},
+    test_stages::{OPTIONS, loaded},
 };
-use std::path::Path;
+use crate::{ledgers::Ledgers, slices::PLANNED};
+use gogrid_compute::Threads;
+use gogrid_model::Layers;
+use gogrid_wire::{
+    Epoch, SessionId,
+    control::{RetainedSession, SessionError},
+    stage::{CandidateRow, KvReuse, Rows, Span, StageFrame, Step, Want},
+};
+use tokio::sync::mpsc;
 
 const ENDS: [Layers; 3] = [Layers { start: 0, end: 3 }, Layers { start: 3, end: 6 }, Layers { start: 6, end: 8 }];
 const OLD: Epoch = Epoch(1);
 const NEW: Epoch = Epoch(2);
 const CAPACITY: u32 = 64;
-const TERMS: Terms = Terms { prefill_chunk: 8, keep_outputs: true };
 /// Longer than a prompt's step here, so that it comes in pieces.
 const PROMPT: [u32; 21] = [1, 300, 41, 7, 99, 512, 6, 230, 77, 12, 3, 40, 1000, 8, 9, 11, 500, 2, 5, 60, 33];
 
@@ -25,19 +30,19 @@ struct Ring {
     epoch: Epoch,
     /// Rows that each stage has computed.
     computed: Vec<usize>,
-    failed: Failed,
+    failed: SessionFailures,
 }
 
 fn slot(layers: Layers) -> Slot {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
-    let source = Source::open(&path).expect("the demo model");
-    let manifest = source.manifest().expect("readable");
-    let (device, quant) = (DeviceSpec::Cpu, Quant::None);
-    let options = StageOptions { quant, device, kv_budget: 1 << 24, chunk: 64, activations: FloatType::F32 };
-    let stage = Stage::load(&manifest, layers, &source, &options).expect("loaded");
-    let key = StageKey { manifest: TensorHash::of(&[]), layers, quant, kv_budget: 1 << 24 };
-    let loaded = Loaded { stage, memory: Vec::new(), rows: 64, books_outputs: true };
-    Slot::new(key, loaded, TERMS, PLANNED, Ledger::new(1 << 30))
+    let ledgers = Ledgers::new(false);
+    ledgers.device.set_limit(1 << 30);
+    let (key, loaded) = loaded(layers, 64);
+    Slot::new(key, loaded, OPTIONS, PLANNED, &ledgers).expect("there is memory")
+}
+
+fn receive(slot: &mut Slot, frame: StageFrame, body: Vec<u8>) -> SessionFailures {
+    let permit = slot.inlet().try_admit(body.len() as u64).expect("open").expect("there is room");
+    slot.receive(Arrived { frame, body, permit })
 }
 
 impl Ring {
@@ -56,9 +61,9 @@ impl Ring {
     fn link_up(&mut self) {
         self.outs.clear();
         for slot in &mut self.slots {
-            let (out, outs) = mpsc::channel(64);
-            slot.out = Some(out);
-            slot.begin(TERMS);
+            let (out, outs) = mpsc::channel(OUT_QUEUE);
+            slot.begin(OPTIONS);
+            slot.connect(out);
             self.outs.push(outs);
         }
     }
@@ -74,16 +79,16 @@ impl Ring {
         self.epoch = NEW;
         self.computed = vec![0; 3];
         self.link_up();
-        self.slots.iter_mut().map(Slot::kept).collect()
+        self.slots.iter_mut().map(Slot::retained).collect()
     }
 
-    fn open(&mut self, session: u64, resume: Vec<KvReuse>) {
+    fn open(&mut self, session: u64, reuse: Vec<KvReuse>) {
         let (epoch, session) = (self.epoch, SessionId(session));
-        self.give(0, StageFrame::Open { epoch, session, capacity: CAPACITY, reuse: resume }, &[]);
+        self.give(0, StageFrame::Open { epoch, session, capacity: CAPACITY, reuse }, Vec::new());
     }
 
-    fn give(&mut self, stage: usize, frame: StageFrame, body: &[u8]) {
-        let failed = self.slots[stage].receive(frame, body);
+    fn give(&mut self, stage: usize, frame: StageFrame, body: Vec<u8>) {
+        let failed = receive(&mut self.slots[stage], frame, body);
         self.failed.extend(failed);
     }
 
@@ -92,10 +97,11 @@ impl Ring {
         let want = Some(Want { top: 4, also: vec![] });
         let span = Span { session: SessionId(session), position: position as u32, tokens: tokens.len() as u32, want };
         let body: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        self.give(0, StageFrame::Step(Step { epoch: self.epoch, spans: vec![span], rows: Rows::Tokens }), &body);
+        self.give(0, StageFrame::Step(Step { epoch: self.epoch, spans: vec![span], rows: Rows::Tokens }), body);
         let mut answer = None;
         for at in 0..3 {
             loop {
+                self.failed.extend(self.slots[at].pump());
                 let done = self.slots[at].slice(self.epoch, Threads::All);
                 if done.rows == 0 {
                     break;
@@ -103,10 +109,10 @@ impl Ring {
                 self.computed[at] += done.tokens as usize;
                 self.failed.extend(done.failed);
             }
-            while let Ok(Outgoing { frame, body }) = self.outs[at].try_recv() {
+            while let Ok(Outgoing { frame, body, .. }) = self.outs[at].try_recv() {
                 match frame {
                     StageFrame::Candidates { rows, .. } => answer = rows.into_iter().next(),
-                    frame => self.give(at + 1, frame, &body),
+                    frame => self.give(at + 1, frame, body),
                 }
             }
         }
@@ -143,7 +149,7 @@ fn assert_same(found: &[CandidateRow], expected: &[CandidateRow]) {
     }
 }
 
-fn resume(keep: u32, emit: u32) -> KvReuse {
+fn reuse(keep: u32, emit: u32) -> KvReuse {
     KvReuse { from: SessionId(1), keep, emit }
 }
 
@@ -153,11 +159,11 @@ fn with_loss(lost: usize, plan: impl Fn(u32) -> [KvReuse; 3]) -> (Vec<CandidateR
     let mut tokens = PROMPT.to_vec();
     ring.open(1, Vec::new());
     let mut answers = ring.go_on(1, &mut tokens, 0, 5);
-    let kept = ring.lose(&[lost]);
+    let retained = ring.lose(&[lost]);
     let last = tokens.len() as u32 - 1;
-    for (at, kept) in kept.iter().enumerate() {
+    for (at, retained) in retained.iter().enumerate() {
         let expected = RetainedSession { session: SessionId(1), tokens: last, outputs: at < 2 };
-        assert_eq!(kept.first(), (at != lost).then_some(&expected), "stage {at}");
+        assert_eq!(retained.first(), (at != lost).then_some(&expected), "stage {at}");
     }
     let plan = plan(last);
     ring.open(2, plan.to_vec());
@@ -166,22 +172,22 @@ fn with_loss(lost: usize, plan: impl Fn(u32) -> [KvReuse; 3]) -> (Vec<CandidateR
 }
 
 #[test]
-fn a_stage_that_is_replaced_gets_the_outputs_that_were_kept() {
+fn a_replaced_stage_gets_the_retained_outputs() {
     let expected = undisturbed(8);
     let prompt = PROMPT.len() + 4;
-    let (answers, ring) = with_loss(1, |last| [resume(last, 0), resume(0, last), resume(last, last)]);
+    let (answers, ring) = with_loss(1, |last| [reuse(last, 0), reuse(0, last), reuse(last, last)]);
     assert_same(&answers, &expected);
     assert_eq!(ring.computed, [3, prompt + 3, 3], "the new stage alone computes what was there");
-    let (answers, ring) = with_loss(0, |last| [resume(0, last), resume(last, last), resume(last, last)]);
+    let (answers, ring) = with_loss(0, |last| [reuse(0, last), reuse(last, last), reuse(last, last)]);
     assert_same(&answers, &expected);
     assert_eq!(ring.computed, [prompt + 3, 3, 3]);
-    let (answers, ring) = with_loss(2, |last| [resume(last, last), resume(last, 0), resume(0, last)]);
+    let (answers, ring) = with_loss(2, |last| [reuse(last, last), reuse(last, 0), reuse(0, last)]);
     assert_same(&answers, &expected);
     assert_eq!(ring.computed, [3, 3, prompt + 3]);
 }
 
 #[test]
-fn what_is_not_kept_is_refused_and_can_begin_anew() {
+fn what_is_not_retained_is_refused_and_can_begin_anew() {
     let refused = |ring: &mut Ring, session, plan: [KvReuse; 3]| {
         ring.open(session, plan.to_vec());
         assert_eq!(std::mem::take(&mut ring.failed), [(SessionId(session), SessionError::NotRetained)]);
@@ -190,37 +196,37 @@ fn what_is_not_kept_is_refused_and_can_begin_anew() {
     let mut tokens = PROMPT.to_vec();
     ring.open(1, Vec::new());
     let mut answers = ring.go_on(1, &mut tokens, 0, 5);
-    // It serves still: nobody else takes it over.
-    refused(&mut ring, 2, [resume(1, 1); 3]);
+    // It still serves its own epoch: no other session takes it over.
+    refused(&mut ring, 2, [reuse(1, 1); 3]);
     ring.lose(&[1]);
     let last = tokens.len() as u32 - 1;
-    refused(&mut ring, 3, [resume(last + 1, 0), resume(0, last), resume(last, last)]);
+    refused(&mut ring, 3, [reuse(last + 1, 0), reuse(0, last), reuse(last, last)]);
     ring.slots[0].forget_outputs();
-    refused(&mut ring, 4, [resume(last, 0), resume(0, last), resume(last, last)]);
-    assert!(ring.slots[0].forget_kept());
-    refused(&mut ring, 5, [resume(last, last), resume(0, last), resume(last, last)]);
+    refused(&mut ring, 4, [reuse(last, 0), reuse(0, last), reuse(last, last)]);
+    assert!(ring.slots[0].forget_retained());
+    refused(&mut ring, 5, [reuse(last, last), reuse(0, last), reuse(last, last)]);
     ring.open(6, Vec::new());
     answers.extend(ring.go_on(6, &mut tokens, 0, 3));
     assert_same(&answers, &undisturbed(8));
 }
 
 #[test]
-fn sessions_that_nobody_asks_for_make_room_for_new_ones() {
+fn retained_sessions_make_room_for_new_ones() {
     let mut ring = Ring::new();
     ring.open(1, Vec::new());
     ring.go_on(1, &mut PROMPT.to_vec(), 0, 2);
     ring.lose(&[]);
     let stage = &mut ring.slots[0];
     let budget = stage.key.kv_budget;
-    let whole = (budget / (stage.holding(Place::Parked(0)).sessions[0].kv_bytes / u64::from(CAPACITY))) as u32;
+    let whole = (budget / (stage.holding(StageLocation::Parked(0)).sessions[0].kv_bytes / u64::from(CAPACITY))) as u32;
     // The model's context is shorter than the whole pool: fill it with several.
     let mut left = whole;
     let mut number = 10;
     while left > 0 {
         let capacity = left.min(256);
         let open = StageFrame::Open { epoch: NEW, session: SessionId(number), capacity, reuse: Vec::new() };
-        assert_eq!(stage.receive(open, &[]), [], "{left} of {whole} tokens are left");
+        assert_eq!(receive(stage, open, Vec::new()), [], "{left} of {whole} tokens are left");
         (left, number) = (left - capacity, number + 1);
     }
-    assert!(!stage.forget_kept(), "the kept session went first");
+    assert!(!stage.forget_retained(), "the retained session went first");
 }

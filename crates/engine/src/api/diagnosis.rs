@@ -1,21 +1,21 @@
-//! What is found on the machine, for whoever asks: slow to find out, so away from the threads that work.
+//! What was found on the machine. Finding out is slow, so it runs on blocking threads.
 
-use super::Who;
-use crate::lender::Lender;
+use super::Identity;
+use crate::resources::ResourceController;
 use gogrid_limits::{Limits, SignalKind};
 use gogrid_panel_api::{Device, Diagnosis, RequestError, SignalSource};
 use gogrid_probe::{FoundDevice, Source};
 use tokio::task::spawn_blocking;
 
-pub(super) async fn found(lender: &Lender, who: &Who) -> Result<Diagnosis, RequestError> {
-    let sources = lender.sources().await?;
-    let limits = lender.view().state().settings.in_force();
+pub(super) async fn diagnose(resources: &ResourceController, identity: &Identity) -> Result<Diagnosis, RequestError> {
+    let sources = resources.sources().await?;
+    let limits = resources.view().state().settings.in_force();
     let devices = blocking(gogrid_probe::devices).await?;
     Ok(Diagnosis {
         version: env!("CARGO_PKG_VERSION").into(),
         system: gogrid_probe::system_name(),
-        devices: devices.into_iter().map(|found| device(found, &who.device)).collect(),
-        signals: sources.into_iter().map(|source| signal(source, &limits, who.gpu)).collect(),
+        devices: devices.into_iter().map(|found| device(found, &identity.device)).collect(),
+        signals: sources.into_iter().map(|source| signal(source, &limits, identity.gpu)).collect(),
     })
 }
 
@@ -24,8 +24,8 @@ pub(super) async fn programs() -> Result<Vec<String>, RequestError> {
     blocking(gogrid_probe::running_programs).await?.map_err(|why| RequestError::new(None, why))
 }
 
-async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Result<T, RequestError> {
-    spawn_blocking(look).await.map_err(|_| RequestError::new(None, "looking at the machine failed; the log says why"))
+async fn blocking<T: Send + 'static>(find: impl FnOnce() -> T + Send + 'static) -> Result<T, RequestError> {
+    spawn_blocking(find).await.map_err(|_| RequestError::new(None, "looking at the machine failed; the log says why"))
 }
 
 fn device(found: FoundDevice, lent: &str) -> Device {
@@ -41,7 +41,7 @@ fn signal(source: Source, limits: &Limits, gpu: bool) -> SignalSource {
         "temperature" => limits.needs(SignalKind::Temperature),
         "cpu" => limits.needs(SignalKind::CpuLoad),
         "gpu" => gpu && limits.needs(SignalKind::GpuLoad),
-        // Memory: no rule takes somebody for there because of it.
+        // Memory: no rule needs it to know whether a user is there.
         _ => false,
     };
     let signal = source.signal.to_owned();

@@ -1,6 +1,6 @@
-//! What the lender last saw and decided, for everybody who wants to know.
+//! What the resource controller last sampled and decided. Any task may read it.
 
-use super::Settings;
+use super::{Lent, Settings};
 use crate::{executor::StageGauge, pace::Paced, record::Record};
 use gogrid_limits::{Allowance, Sample};
 use gogrid_panel_api::{Connection, EventKind, State as PanelState};
@@ -15,17 +15,6 @@ use tokio::sync::watch;
 /// Rates are means over the last second.
 const RATE_OVER: Duration = Duration::from_secs(1);
 
-/// What the coordinator is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lent {
-    /// Memory for weights and KV caches, in bytes.
-    pub(crate) memory: u64,
-    /// Why no new work is taken, where none is.
-    pub(crate) stopped: Option<String>,
-    /// Whether what it has is computed.
-    pub(crate) computes: bool,
-}
-
 /// A stage, as the control link knows it.
 #[derive(Debug, Clone)]
 pub(crate) struct StageView {
@@ -37,7 +26,7 @@ pub(crate) struct StageView {
     pub(crate) loaded: Option<(u64, Arc<StageGauge>)>,
 }
 
-/// Shared by the lender, the control link and the local socket.
+/// Shared by the resource controller, the control link and the local socket.
 pub(crate) struct View {
     state: Mutex<State>,
     lent: watch::Sender<Option<Lent>>,
@@ -50,13 +39,13 @@ pub(crate) struct View {
 pub(crate) struct State {
     pub(crate) allowance: Allowance,
     pub(crate) settings: Arc<Settings>,
-    /// The last look at the machine; `None` before the first.
+    /// The last sample of the machine; `None` before the first.
     pub(crate) sample: Option<Sample>,
     pub(crate) rates: Rate,
     pub(crate) finishing: bool,
-    /// The machine's place in a grid, where it has one.
-    pub(crate) place: Option<Connection>,
-    /// Why it has none any more, where the coordinator took it.
+    /// The grid that the machine is a member of.
+    pub(crate) connection: Option<Connection>,
+    /// Why the coordinator ended the membership, if it did.
     pub(crate) revoked: Option<String>,
     /// The system's caps of the process, or why there are none.
     pub(crate) caps: Vec<Lever>,
@@ -78,7 +67,7 @@ pub(crate) struct Rate {
 impl State {
     /// Whether the coordinator is reached.
     pub(crate) fn is_connected(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| place.connected)
+        self.connection.as_ref().is_some_and(|connection| connection.connected)
     }
 }
 
@@ -90,7 +79,7 @@ impl View {
             sample: None,
             rates: Rate::default(),
             finishing: false,
-            place: None,
+            connection: None,
             revoked: None,
             caps: Vec::new(),
             stages: BTreeMap::new(),
@@ -108,7 +97,7 @@ impl View {
         self.lent.subscribe()
     }
 
-    /// Counts changes that people want to see at once.
+    /// Counts changes that panels show at once.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -123,7 +112,7 @@ impl View {
         self.lock().stages.values().map(loaded).sum()
     }
 
-    pub(super) fn saw(&self, sample: Sample, rates: Rate) {
+    pub(super) fn observe(&self, sample: Sample, rates: Rate) {
         let mut state = self.lock();
         (state.sample, state.rates) = (Some(sample), rates);
     }
@@ -179,17 +168,18 @@ impl View {
         }
     }
 
-    pub(crate) fn set_place(&self, place: Option<Connection>) {
+    pub(crate) fn set_connection(&self, connection: Option<Connection>) {
         let mut state = self.lock();
-        if state.place == place {
+        if state.connection == connection {
             return;
         }
-        let connected = |place: &Option<Connection>| place.as_ref().is_some_and(|place| place.connected);
-        let (before, now) = (connected(&state.place), connected(&place));
-        if place.is_some() {
+        let connected =
+            |connection: &Option<Connection>| connection.as_ref().is_some_and(|connection| connection.connected);
+        let (before, now) = (connected(&state.connection), connected(&connection));
+        if connection.is_some() {
             state.revoked = None;
         }
-        state.place = place;
+        state.connection = connection;
         drop(state);
         match (before, now) {
             (false, true) => self.happened(EventKind::Connected),
@@ -198,7 +188,7 @@ impl View {
         }
     }
 
-    /// Keeps an event, and tells whoever follows.
+    /// Records an event, and tells the panels that follow.
     pub(crate) fn happened(&self, what: EventKind) {
         if let EventKind::Revoked { reason } = &what {
             self.lock().revoked = Some(reason.clone());
@@ -261,12 +251,12 @@ impl Rates {
         share(busy - before, now - then)
     }
 
-    /// Takes in the counts of now.
-    pub(super) fn turn(&mut self, sample: &Sample, paced: &Paced, tokens: u64) {
+    /// Takes in a sample.
+    pub(super) fn observe(&mut self, sample: &Sample, paced: &Paced, tokens: u64) {
         self.cpu = sample.cpu.known().map_or(self.cpu, |load| load.own);
         let now = Instant::now();
         self.counts.push_back(Count { at: now, busy: paced.stats().busy, tokens });
-        // One older than the window stays, to look back to.
+        // One that is older than the window stays: its start.
         while self.counts.get(1).is_some_and(|count| now - count.at > RATE_OVER) {
             self.counts.pop_front();
         }

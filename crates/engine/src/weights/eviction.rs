@@ -1,4 +1,4 @@
-//! Room on the disk: the donor's limit for weights, and what goes when it is reached.
+//! Eviction from the weights' folder when the donor's limit is reached.
 
 use super::FetchError;
 use std::{
@@ -9,29 +9,29 @@ use std::{
 };
 
 /// One file of the cache.
-struct Kept {
+struct CachedFile {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
 }
 
-/// Makes room for `needed` more bytes under a limit, by deleting what was used longest ago. What is in `keep` (file
-/// names) stays.
+/// Makes space for `needed` more bytes under a limit, by deleting the least recently used files. Those in `keep` (file
+/// names) stay.
 ///
 /// # Errors
 /// When it does not fit even then; nothing is deleted in that case.
-pub(super) fn make_room(folder: &Path, needed: u64, limit: u64, keep: &HashSet<String>) -> Result<(), FetchError> {
-    let mut files: Vec<Kept> = Vec::new();
+pub(super) fn make_space(folder: &Path, needed: u64, limit: u64, keep: &HashSet<String>) -> Result<(), FetchError> {
+    let mut files: Vec<CachedFile> = Vec::new();
     let mut held = 0u64;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(found) = entry.metadata() else { continue };
         held = held.saturating_add(found.len());
         let name = entry.file_name();
-        // A part of a tensor that is wanted is gone on with.
+        // The part of a wanted tensor is continued.
         let stem = Path::new(&name).file_stem().unwrap_or(&name).to_string_lossy().into_owned();
         if found.is_file() && !keep.contains(&stem) {
             let used = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            files.push(Kept { path: entry.path(), bytes: found.len(), used });
+            files.push(CachedFile { path: entry.path(), bytes: found.len(), used });
         }
     }
     let mut over = held.saturating_add(needed).saturating_sub(limit);
@@ -44,7 +44,7 @@ pub(super) fn make_room(folder: &Path, needed: u64, limit: u64, keep: &HashSet<S
         if over == 0 {
             break;
         }
-        tracing::info!(path = %file.path.display(), bytes = file.bytes, "weights dropped for others");
+        tracing::info!(path = %file.path.display(), bytes = file.bytes, "weights evicted for others");
         if fs::remove_file(&file.path).is_ok() {
             over = over.saturating_sub(file.bytes);
         }
@@ -76,12 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_goes_first_and_no_more_than_needed() {
+    fn the_least_recently_used_go_first_and_no_more_than_needed() {
         let folder = folder(&[("old", 100, 300), ("older", 100, 400), ("new", 100, 1), ("wanted", 100, 999)]);
         let keep = HashSet::from(["wanted".to_owned()]);
-        make_room(folder.path(), 50, 500, &keep).expect("there is room");
+        make_space(folder.path(), 50, 500, &keep).expect("there is room");
         assert_eq!(names(&folder), ["new", "old", "older", "wanted"]);
-        make_room(folder.path(), 150, 400, &keep).expect("two go");
+        make_space(folder.path(), 150, 400, &keep).expect("two go");
         assert_eq!(names(&folder), ["new", "wanted"]);
     }
 
@@ -89,7 +89,7 @@ mod tests {
     fn what_cannot_fit_is_refused_and_nothing_is_deleted() {
         let folder = folder(&[("old", 100, 300), ("wanted.part", 100, 999)]);
         let keep = HashSet::from(["wanted".to_owned()]);
-        let error = make_room(folder.path(), 301, 400, &keep).expect_err("too much");
+        let error = make_space(folder.path(), 301, 400, &keep).expect_err("too much");
         assert!(matches!(error, FetchError::DiskLimit { needed: 401, limit: 400 }), "{error}");
         assert_eq!(names(&folder), ["old", "wanted.part"]);
     }

@@ -5,24 +5,23 @@ use gogrid_limits::{Account, Ledger, Reservation};
 use gogrid_wire::{SessionId, stage::Rows};
 use std::collections::HashMap;
 
-/// The most bytes that all sessions of a stage keep together: 16 sessions of 1,000 tokens of a model of width 2048, in
+/// The most bytes that all sessions of a stage retain together: 16 sessions of 1,000 tokens of a model of width 2048, in
 /// f16. Planned memory has a fifth of headroom, which this is part of.
 const MOST: usize = 64 << 20;
-/// Memory is taken for so many rows at a time.
-const BLOCK_ROWS: usize = 64;
+/// Memory is taken for this many rows at a time.
+pub(super) const BLOCK_ROWS: usize = 64;
 
-/// The outputs of a stage's sessions. Those of a session are there from its first position on, or not at all: where
-/// there is no more memory, the session's are given up, and it is replayed whole.
-pub(super) struct Outputs {
-    /// What books them; `None` where they are not in the memory that it counts.
-    ledger: Option<Ledger>,
-    sessions: HashMap<SessionId, Kept>,
+/// The outputs of a stage's sessions, in main memory. A session's are there from its first position on, or not at all:
+/// where there is no more memory they are given up, and the session is replayed whole.
+pub(super) struct RetainedOutputs {
+    ledger: Ledger,
+    sessions: HashMap<SessionId, SessionOutputs>,
     wanted: bool,
     /// Bytes taken for all sessions.
     bytes: usize,
 }
 
-struct Kept {
+struct SessionOutputs {
     rows: Rows,
     data: Vec<u8>,
     /// Bytes taken.
@@ -30,18 +29,28 @@ struct Kept {
     booked: Option<Reservation>,
 }
 
-impl Kept {
+impl SessionOutputs {
     fn count(&self) -> usize {
         self.data.len() / self.rows.bytes()
     }
+
+    fn book(&mut self, ledger: &Ledger, more: usize) -> bool {
+        match &mut self.booked {
+            Some(booked) => booked.grow(more as u64).is_ok(),
+            none => {
+                *none = ledger.reserve(Account::Kv, more as u64).ok();
+                none.is_some()
+            }
+        }
+    }
 }
 
-impl Outputs {
-    pub(super) fn new(ledger: Option<Ledger>) -> Self {
+impl RetainedOutputs {
+    pub(super) fn new(ledger: Ledger) -> Self {
         Self { ledger, sessions: HashMap::new(), wanted: true, bytes: 0 }
     }
 
-    /// Whether new sessions' outputs are kept.
+    /// Whether new sessions' outputs are retained.
     pub(super) fn set_wanted(&mut self, wanted: bool) {
         self.wanted = wanted;
     }
@@ -50,61 +59,52 @@ impl Outputs {
     pub(super) fn append(&mut self, session: SessionId, position: usize, rows: Rows, data: &[u8]) {
         if position == 0 && self.wanted {
             self.forget(session);
-            self.sessions.insert(session, Kept { rows, data: Vec::new(), taken: 0, booked: None });
+            self.sessions.insert(session, SessionOutputs { rows, data: Vec::new(), taken: 0, booked: None });
         }
-        let Some(kept) = self.sessions.get_mut(&session) else { return };
-        if kept.rows != rows || kept.count() != position {
+        let Some(outputs) = self.sessions.get_mut(&session) else { return };
+        if outputs.rows != rows || outputs.count() != position {
             return self.forget(session);
         }
-        let needed = kept.data.len() + data.len();
-        if needed > kept.taken {
-            let more = needed.next_multiple_of(BLOCK_ROWS * rows.bytes()) - kept.taken;
-            let booked = match (&self.ledger, &mut kept.booked) {
-                _ if self.bytes + more > MOST => false,
-                (None, _) => true,
-                (Some(_), Some(booked)) => booked.grow(more as u64).is_ok(),
-                (Some(ledger), none) => {
-                    *none = ledger.reserve(Account::Kv, more as u64).ok();
-                    none.is_some()
-                }
-            };
-            if !booked {
+        let needed = outputs.data.len() + data.len();
+        if needed > outputs.taken {
+            let more = needed.next_multiple_of(BLOCK_ROWS * rows.bytes()) - outputs.taken;
+            if self.bytes + more > MOST || !outputs.book(&self.ledger, more) {
                 return self.forget(session);
             }
-            kept.taken += more;
-            kept.data.reserve_exact(kept.taken - kept.data.len());
+            outputs.taken += more;
+            outputs.data.reserve_exact(outputs.taken - outputs.data.len());
             self.bytes += more;
         }
-        kept.data.extend_from_slice(data);
+        outputs.data.extend_from_slice(data);
     }
 
     /// Whether the first `tokens` rows of a session are there.
     pub(super) fn has(&self, session: SessionId, tokens: usize) -> bool {
-        self.sessions.get(&session).is_some_and(|kept| kept.count() >= tokens)
+        self.sessions.get(&session).is_some_and(|outputs| outputs.count() >= tokens)
     }
 
     /// Goes on with the first `keep` rows of session `from` as session `to`, if they are there.
-    pub(super) fn resume(&mut self, from: SessionId, to: SessionId, keep: usize) {
+    pub(super) fn carry_over(&mut self, from: SessionId, to: SessionId, keep: usize) {
         if !self.has(from, keep) {
             return self.forget(from);
         }
-        if let Some(mut kept) = self.sessions.remove(&from) {
-            kept.data.truncate(keep * kept.rows.bytes());
-            self.sessions.insert(to, kept);
+        if let Some(mut outputs) = self.sessions.remove(&from) {
+            outputs.data.truncate(keep * outputs.rows.bytes());
+            self.sessions.insert(to, outputs);
         }
     }
 
-    /// The rows of a session from a position up to another, in pieces of some rows, each with its first position.
-    pub(super) fn pieces(&self, session: SessionId, from: usize, to: usize) -> Vec<(usize, Rows, &[u8])> {
-        let Some(kept) = self.sessions.get(&session).filter(|kept| kept.count() >= to) else { return Vec::new() };
-        let row = kept.rows.bytes();
-        let starts = (from..to).step_by(BLOCK_ROWS);
-        starts.map(|at| (at, kept.rows, &kept.data[at * row..to.min(at + BLOCK_ROWS) * row])).collect()
+    /// The first rows of a session from one position up to another, a block at most; `None` where they are not there.
+    pub(super) fn piece(&self, session: SessionId, from: usize, to: usize) -> Option<(Rows, &[u8])> {
+        let outputs = self.sessions.get(&session).filter(|outputs| outputs.count() >= to)?;
+        let row = outputs.rows.bytes();
+        let end = to.min(from + BLOCK_ROWS);
+        Some((outputs.rows, outputs.data.get(from * row..end * row)?))
     }
 
     pub(super) fn forget(&mut self, session: SessionId) {
-        if let Some(kept) = self.sessions.remove(&session) {
-            self.bytes -= kept.taken;
+        if let Some(outputs) = self.sessions.remove(&session) {
+            self.bytes -= outputs.taken;
         }
     }
 
@@ -128,28 +128,33 @@ mod tests {
 
     #[test]
     fn rows_come_back_in_pieces_as_they_went_out() {
-        let mut outputs = Outputs::new(None);
+        let mut outputs = RetainedOutputs::new(Ledger::new(u64::MAX));
         outputs.append(SESSION, 0, ROWS, &rows(0..100));
         outputs.append(SESSION, 100, ROWS, &rows(100..101));
         assert!(outputs.has(SESSION, 101) && !outputs.has(SESSION, 102));
-        let pieces = outputs.pieces(SESSION, 10, 101);
-        assert_eq!(pieces.iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [10, 74]);
-        assert_eq!(pieces.iter().flat_map(|(_, _, data)| data.to_vec()).collect::<Vec<_>>(), rows(10..101));
-        assert!(outputs.pieces(SESSION, 10, 102).is_empty());
-        outputs.resume(SESSION, SessionId(2), 50);
+        let (mut at, mut seen) = (10, Vec::new());
+        while at < 101 {
+            let (rows, data) = outputs.piece(SESSION, at, 101).expect("it is there");
+            assert!(data.len() <= BLOCK_ROWS * rows.bytes());
+            at += data.len() / rows.bytes();
+            seen.extend_from_slice(data);
+        }
+        assert_eq!(seen, rows(10..101));
+        assert!(outputs.piece(SESSION, 10, 102).is_none());
+        outputs.carry_over(SESSION, SessionId(2), 50);
         assert!(outputs.has(SessionId(2), 50) && !outputs.has(SessionId(2), 51) && !outputs.has(SESSION, 0));
     }
 
     #[test]
     fn what_is_not_whole_is_not_kept() {
-        let mut outputs = Outputs::new(None);
+        let mut outputs = RetainedOutputs::new(Ledger::new(u64::MAX));
         outputs.append(SESSION, 3, ROWS, &rows(3..5));
         assert!(!outputs.has(SESSION, 0), "its beginning is missing");
         outputs.append(SESSION, 0, ROWS, &rows(0..5));
         outputs.append(SESSION, 6, ROWS, &rows(6..7));
         assert!(!outputs.has(SESSION, 0), "a row is missing");
         outputs.append(SESSION, 0, ROWS, &rows(0..5));
-        outputs.resume(SESSION, SessionId(2), 6);
+        outputs.carry_over(SESSION, SessionId(2), 6);
         assert!(!outputs.has(SessionId(2), 0) && outputs.bytes == 0, "fewer rows than are to be kept");
     }
 
@@ -157,7 +162,7 @@ mod tests {
     fn memory_is_bounded_booked_and_given_back() {
         let block = (BLOCK_ROWS * 4) as u64;
         let ledger = Ledger::new(2 * block);
-        let mut outputs = Outputs::new(Some(ledger.clone()));
+        let mut outputs = RetainedOutputs::new(ledger.clone());
         outputs.append(SESSION, 0, ROWS, &rows(0..65));
         assert_eq!(ledger.usage().kv, 2 * block);
         outputs.append(SessionId(2), 0, ROWS, &rows(0..1));
@@ -165,7 +170,7 @@ mod tests {
         outputs.forget(SESSION);
         assert_eq!((ledger.usage().kv, outputs.bytes), (0, 0));
 
-        let mut outputs = Outputs::new(None);
+        let mut outputs = RetainedOutputs::new(Ledger::new(u64::MAX));
         let wide = Rows::Hidden { dtype: TensorType::F32, width: 1 << 20 };
         outputs.append(SESSION, 0, wide, &vec![0; wide.bytes()]);
         assert!(!outputs.has(SESSION, 1), "a block of it passes the bound");

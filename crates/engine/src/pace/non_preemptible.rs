@@ -1,5 +1,5 @@
-//! CPU work that cannot be cut, such as the making of a matrix. It waits for its time as a slice does, and whoever
-//! pauses the worker can wait until none is under way.
+//! CPU work that cannot be cut, such as making a matrix of a stage. It waits for its time as a slice does, and a pause can
+//! wait until none is under way.
 
 use super::Paced;
 use gogrid_limits::Grant;
@@ -13,18 +13,18 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How often a thread that waits looks whether the allowance has changed, and whether it is still wanted.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often a thread that waits checks whether the allowance has changed, and whether its work is still wanted.
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// Such work, under way until this is dropped. What the process used meanwhile is settled then.
+/// Such work, under way until this is dropped. The CPU time of the process is settled then.
 #[must_use = "the work is under way for as long as this is held"]
-pub(crate) struct Uncut<'a> {
+pub(crate) struct NonPreemptible<'a> {
     paced: &'a Paced,
     grant: Option<Grant>,
     _counted: Counted<'a>,
 }
 
-impl Drop for Uncut<'_> {
+impl Drop for NonPreemptible<'_> {
     fn drop(&mut self) {
         if let Some(grant) = self.grant.take() {
             self.paced.cpu.mark_request_processed(grant, self.paced.take_cpu(), self.paced.now());
@@ -33,11 +33,11 @@ impl Drop for Uncut<'_> {
 }
 
 impl Paced {
-    /// Begins such work when its time has come; `None` where `over` says so while it waits. For threads of their own.
-    pub(crate) fn uncut(&self, over: impl Fn() -> bool) -> Option<Uncut<'_>> {
+    /// Waits for the time of such work and begins it; `None` when `over` says that it is not wanted any longer. Blocks.
+    pub(crate) fn non_preemptible(&self, over: impl Fn() -> bool) -> Option<NonPreemptible<'_>> {
         while !over() {
             if self.is_stopped() {
-                thread::park_timeout(LOOK_AGAIN);
+                thread::park_timeout(POLL_EVERY);
                 continue;
             }
             let shares = self.shares();
@@ -45,12 +45,12 @@ impl Paced {
             while self.shares() == shares && !over() {
                 let wait = grant.start().saturating_sub(self.now());
                 if !wait.is_zero() {
-                    thread::park_timeout(wait.min(LOOK_AGAIN));
+                    thread::park_timeout(wait.min(POLL_EVERY));
                     continue;
                 }
-                let counted = Counted::new(&self.uncut);
+                let counted = Counted::new(&self.non_preemptible);
                 if self.shares() == shares {
-                    return Some(Uncut { paced: self, grant: Some(grant), _counted: counted });
+                    return Some(NonPreemptible { paced: self, grant: Some(grant), _counted: counted });
                 }
             }
             self.cpu.cancel(grant);
@@ -59,17 +59,17 @@ impl Paced {
     }
 
     /// How much of it is under way.
-    pub(crate) fn uncut_count(&self) -> &UncutCount {
-        &self.uncut
+    pub(crate) fn non_preemptible_count(&self) -> &NonPreemptibleCount {
+        &self.non_preemptible
     }
 }
 
 /// How much such work is under way.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct UncutCount(Arc<watch::Sender<usize>>);
+pub(crate) struct NonPreemptibleCount(Arc<watch::Sender<usize>>);
 
-impl UncutCount {
-    /// Waits until none is. With the pacers stopped before, none will be. Cancel-safe.
+impl NonPreemptibleCount {
+    /// Waits until none is. If the pacers were stopped before, none begins after it. Cancel-safe.
     pub(crate) async fn none(&self) {
         // The sender is part of self.
         drop(self.0.subscribe().wait_for(|under_way| *under_way == 0).await);
@@ -77,13 +77,13 @@ impl UncutCount {
 }
 
 /// One more under way.
-struct Counted<'a>(&'a UncutCount);
+struct Counted<'a>(&'a NonPreemptibleCount);
 
 impl<'a> Counted<'a> {
-    fn new(count: &'a UncutCount) -> Self {
+    fn new(count: &'a NonPreemptibleCount) -> Self {
         count.0.send_modify(|under_way| *under_way += 1);
-        // Pairs with the stopped pacers: of who stops them and then looks at the count, and who counts and then looks at
-        // the shares, at least one sees the other.
+        // One thread stops the pacers and then reads the count, this one counts and then reads the shares: at least one of
+        // them sees the other.
         fence(Ordering::SeqCst);
         Self(count)
     }
@@ -123,9 +123,9 @@ mod tests {
             }
             false
         };
-        assert!(paced.uncut(over).is_none(), "nothing begins");
+        assert!(paced.non_preemptible(over).is_none(), "nothing begins");
         assert_eq!(paced.stats().requests, 0);
-        assert!(paced.uncut.none().now_or_never().is_some());
+        assert!(paced.non_preemptible.none().now_or_never().is_some());
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
             }
             false
         };
-        assert!(paced.uncut(over).is_some());
+        assert!(paced.non_preemptible(over).is_some());
         assert!(paced.now() < Duration::from_secs(10), "at a tenth it would wait for 20 s");
     }
 
@@ -147,12 +147,12 @@ mod tests {
     fn what_is_under_way_is_waited_for_and_settled() {
         let paced = Paced::new(false);
         paced.cpu.set_share(Share::FULL);
-        let work = paced.uncut(|| false).expect("allowed");
+        let work = paced.non_preemptible(|| false).expect("allowed");
         paced.cpu.set_share(Share::ZERO);
-        assert!(paced.uncut.none().now_or_never().is_none(), "it is not over yet");
+        assert!(paced.non_preemptible.none().now_or_never().is_none(), "it is not over yet");
         assert_eq!(paced.stats().requests, 0);
         drop(work);
-        assert!(paced.uncut.none().now_or_never().is_some());
+        assert!(paced.non_preemptible.none().now_or_never().is_some());
         assert_eq!(paced.stats().requests, 1);
     }
 }

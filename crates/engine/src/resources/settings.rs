@@ -1,5 +1,5 @@
-//! The donor's limits: their file, which holds only what differs from the preset, whole or not at all; and what a policy
-//! leaves of them.
+//! The donor's limits, and what a policy leaves of them. Their file holds what differs from the preset, and is written
+//! whole or not at all.
 
 use crate::record;
 use gogrid_limits::{Key, Limits, LimitsError, Policy, PolicyError, Preset, Totals};
@@ -14,18 +14,18 @@ use std::{
 /// The file's name in the worker's data folder, where no other is given.
 const FILE: &str = "limits.toml";
 
-/// The donor's limits with their place on disk, under a policy.
+/// The donor's limits with their file, under a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     path: PathBuf,
-    /// What the donor chose: this is kept.
+    /// What the donor chose: this is saved.
     chosen: Limits,
     policy: Policy,
-    /// What amounts are parts of.
+    /// The totals that percentages refer to.
     totals: Totals,
 }
 
-/// Why the limits cannot be read or kept.
+/// Why the limits cannot be read or saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file system said no.
@@ -49,7 +49,7 @@ pub enum SettingsError {
     /// There is a policy that cannot be read, or is not the administrator's. It may forbid to lend at all.
     #[error("nothing is lent")]
     PolicyFile(#[source] Box<PolicyFileError>),
-    /// There is a policy that is not understood.
+    /// There is a policy with an error in it.
     #[error("nothing is lent, because the policy {path} is not usable")]
     Policy {
         /// Which file.
@@ -60,7 +60,7 @@ pub enum SettingsError {
     },
 }
 
-/// What whoever manages this machine allows at most, by the file of this system's place for it.
+/// The most that the machine's administrator allows, by the policy file of this system.
 ///
 /// # Errors
 /// When there is such a file and it cannot be obeyed.
@@ -74,8 +74,8 @@ pub fn system_policy() -> Result<Policy, SettingsError> {
     }
 }
 
-/// The threads that the limits in `file`, or in a worker's data folder, lend. The kernels' pool is made once, so that
-/// this is asked for before the worker starts; what is wrong with the limits is said then.
+/// The threads that the limits in `file`, or in a worker's data folder, lend. The kernels' pool is made once, before the
+/// worker starts; the worker then reports what is wrong with the limits.
 pub fn compute_threads(data: &Path, file: Option<&Path>) -> Option<usize> {
     let policy = system_policy().ok()?;
     let settings = Settings::load(data, file, Preset::Full, policy, Totals::default()).ok()?;
@@ -86,7 +86,7 @@ impl Settings {
     /// Reads them from `file`, or from the data folder; with nothing there, a preset's.
     ///
     /// # Errors
-    /// When the file is named and not there, cannot be read, or is wrong.
+    /// When a named file is missing, or the file cannot be read or is wrong.
     pub(crate) fn load(
         data: &Path,
         file: Option<&Path>,
@@ -104,8 +104,8 @@ impl Settings {
         Ok(Self { path, chosen, policy, totals })
     }
 
-    /// The same for a donor who sees no file, and cannot mend one: what is not usable is set aside, and the preset holds.
-    /// What happened is told.
+    /// The same for a donor who sees no file, and cannot repair one: a file that is not usable is set aside, and the preset
+    /// holds. Gives the event to show.
     ///
     /// # Errors
     /// When the file cannot be read, or not set aside.
@@ -171,7 +171,7 @@ impl Settings {
             .map_err(|source| SettingsError::Io { path: self.path.clone(), source })
     }
 
-    /// Who manages them, where somebody does.
+    /// Who manages them, if they are managed.
     pub(crate) fn managed_by(&self) -> Option<&str> {
         self.policy.managed_by()
     }

@@ -1,13 +1,13 @@
-//! The worker as its local socket sees it: the state in one piece, and orders.
+//! What the local socket serves: the worker's state in one piece, and commands.
 
 mod diagnosis;
 
 use crate::{
     executor::Executor,
-    grid::{Gate, Wish},
-    lender::{Lender, Order, StageView, State},
+    grid::{MembershipCommand, MembershipCommands},
     local,
     pace::Paced,
+    resources::{ResourceCommand, ResourceController, StageView, State},
     self_test,
 };
 use gogrid_limits::Ledger;
@@ -19,12 +19,12 @@ use std::{
 };
 use tokio::sync::{Mutex, watch};
 
-/// A slice ends within this time, unless its output finds no way out.
+/// Slices are cut for 8 ms, and a single unit takes far less than this.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
-/// What never changes while the worker runs.
+/// What stays the same while the worker runs.
 #[derive(Debug)]
-pub(crate) struct Who {
+pub(crate) struct Identity {
     /// Its key in hexadecimal.
     pub(crate) id: String,
     pub(crate) name: String,
@@ -34,33 +34,33 @@ pub(crate) struct Who {
 }
 
 #[derive(Clone)]
-pub(crate) struct Desk {
-    pub(crate) who: Arc<Who>,
-    pub(crate) lender: Lender,
+pub(crate) struct WorkerApi {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) resources: ResourceController,
     pub(crate) executor: Executor,
     pub(crate) paced: Paced,
     pub(crate) ledger: Ledger,
-    pub(crate) gate: Gate,
+    pub(crate) membership: MembershipCommands,
     /// Held while the self-test runs.
     pub(crate) testing: Arc<Mutex<()>>,
 }
 
-impl local::Desk for Desk {
+impl local::Handler for WorkerApi {
     fn status(&self) -> Status {
-        let (state, who) = (self.lender.view().state(), &*self.who);
+        let (state, identity) = (self.resources.view().state(), &*self.identity);
         Status {
-            id: who.id.clone(),
-            name: who.name.clone(),
-            device: who.device.clone(),
-            state: self.word(&state),
+            id: identity.id.clone(),
+            name: identity.name.clone(),
+            device: identity.device.clone(),
+            state: self.state(&state),
             reason: reason(&state),
             pausing_after_answers: state.finishing,
-            connection: state.place.clone(),
-            machine: who.machine.clone(),
+            connection: state.connection.clone(),
+            machine: identity.machine.clone(),
             managed_by: state.settings.managed_by().map(str::to_owned),
             usage: self.usage(&state),
             stages: state.stages.iter().map(|(epoch, stage)| panel_stage(*epoch, stage)).collect(),
-            sessions: self.lender.view().sessions(),
+            sessions: self.resources.view().sessions(),
             contribution: self.contribution(),
             levers: self.levers(&state.caps),
             limits: state.settings.shown(),
@@ -70,34 +70,34 @@ impl local::Desk for Desk {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.lender.view().changes()
+        self.resources.view().changes()
     }
 
-    async fn order(&self, request: Request) -> Response {
-        let record = self.lender.view().record();
-        let order = match request {
+    async fn handle(&self, request: Request) -> Response {
+        let record = self.resources.view().record();
+        let command = match request {
             Request::Limits | Request::Status | Request::Follow { .. } => {
-                return Response::Limits(self.lender.view().state().settings.shown());
+                return Response::Limits(self.resources.view().state().settings.shown());
             }
             Request::History { range } => return Response::History(record.history(range)),
             Request::Events => return Response::Events(record.events()),
             Request::Days => return Response::Days(record.days()),
             Request::Join { code } => return self.join(&code).await,
-            Request::Leave => return done(self.gate.order(Wish::Leave).await),
+            Request::Leave => return done(self.membership.send(MembershipCommand::Leave).await),
             Request::SelfTest => return self.test().await,
             Request::Diagnose => {
-                return answer(diagnosis::found(&self.lender, &self.who).await.map(Response::Diagnosis));
+                return answer(diagnosis::diagnose(&self.resources, &self.identity).await.map(Response::Diagnosis));
             }
             Request::Programs => return answer(diagnosis::programs().await.map(Response::Programs)),
-            Request::Set { changes } => Order::Set(changes),
-            Request::Preset { name } => Order::Preset(name),
-            Request::Pause(pause) => Order::Pause(pause),
-            Request::Resume => Order::Resume,
+            Request::Set { changes } => ResourceCommand::Set(changes),
+            Request::Preset { name } => ResourceCommand::Preset(name),
+            Request::Pause(pause) => ResourceCommand::Pause(pause),
+            Request::Resume => ResourceCommand::Resume,
         };
-        if let Err(refused) = self.lender.order(order).await {
+        if let Err(refused) = self.resources.command(command).await {
             return Response::Refused(refused);
         }
-        if self.paced.is_stopped() && tokio::time::timeout(QUIET_WITHIN, self.executor.work().quiet()).await.is_err() {
+        if self.paced.is_stopped() && tokio::time::timeout(QUIET_WITHIN, self.executor.gauge().quiet()).await.is_err() {
             let message = "no further slice is computed, but the one under way has not ended yet".into();
             return Response::Refused(RequestError { field: None, message });
         }
@@ -107,7 +107,7 @@ impl local::Desk for Desk {
 
 /// Why the worker does what it does.
 fn reason(state: &State) -> String {
-    match (&state.place, &state.revoked) {
+    match (&state.connection, &state.revoked) {
         (Some(_), _) => state.allowance.reason.to_string(),
         (None, Some(revoked)) => revoked.clone(),
         (None, None) => "This machine is a member of no grid yet".to_owned(),
@@ -122,10 +122,10 @@ fn done(result: Result<(), RequestError>) -> Response {
     answer(result.map(|()| Response::Done))
 }
 
-impl Desk {
+impl WorkerApi {
     async fn join(&self, code: &str) -> Response {
         match code.parse() {
-            Ok(code) => done(self.gate.order(Wish::Join(Box::new(code))).await),
+            Ok(code) => done(self.membership.send(MembershipCommand::Join(Box::new(code))).await),
             Err(error) => Response::Refused(RequestError::new(Some("code"), error.to_string())),
         }
     }
@@ -134,21 +134,21 @@ impl Desk {
         let Ok(_alone) = self.testing.try_lock() else {
             return Response::Refused(RequestError::new(None, "a self-test is running already"));
         };
-        answer(self_test::run(&self.lender, &self.executor, &self.paced).await.map(Response::SelfTest))
+        answer(self_test::run(&self.resources, &self.executor, &self.paced).await.map(Response::SelfTest))
     }
 
-    fn word(&self, state: &State) -> gogrid_panel_api::State {
+    fn state(&self, state: &State) -> gogrid_panel_api::State {
         use gogrid_limits::State as Governed;
-        use gogrid_panel_api::State as Word;
+        use gogrid_panel_api::State as PanelState;
         match state.allowance.state() {
-            Governed::Paused => Word::Paused,
-            Governed::Stopped => Word::Stopped,
-            _ if self.paced.is_stopped() => Word::Stopped,
-            _ if state.place.is_none() => Word::NotJoined,
-            _ if !state.is_connected() => Word::Connecting,
-            _ if !self.executor.work().is_busy() => Word::Idle,
-            Governed::Throttled => Word::Throttled,
-            Governed::Working => Word::Working,
+            Governed::Paused => PanelState::Paused,
+            Governed::Stopped => PanelState::Stopped,
+            _ if self.paced.is_stopped() => PanelState::Stopped,
+            _ if state.connection.is_none() => PanelState::NotJoined,
+            _ if !state.is_connected() => PanelState::Connecting,
+            _ if !self.executor.gauge().is_busy() => PanelState::Idle,
+            Governed::Throttled => PanelState::Throttled,
+            Governed::Working => PanelState::Working,
         }
     }
 
@@ -156,22 +156,22 @@ impl Desk {
         let ledger = self.ledger.usage();
         Usage {
             cpu: state.rates.cpu,
-            gpu: self.who.gpu.then_some(state.rates.gpu),
+            gpu: self.identity.gpu.then_some(state.rates.gpu),
             ledger_bytes: ledger.total(),
             weights_bytes: ledger.weights,
             kv_bytes: ledger.kv,
-            workspace_bytes: ledger.workspace.saturating_add(ledger.runtime),
+            workspace_bytes: ledger.workspace.saturating_add(ledger.runtime).saturating_add(ledger.frames),
             limit_bytes: ledger.limit,
             tokens_per_second: state.rates.tokens,
         }
     }
 
     fn contribution(&self) -> Contribution {
-        let (stats, slices) = (self.paced.stats(), self.executor.work().slice_times());
+        let (stats, slices) = (self.paced.stats(), self.executor.gauge().slice_times());
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         Contribution {
-            tokens: self.executor.work().tokens(),
-            slices: self.executor.work().slices(),
+            tokens: self.executor.gauge().tokens(),
+            slices: self.executor.gauge().slices(),
             throttled: stats.throttled,
             busy_seconds: stats.busy.as_secs_f64(),
             waited_seconds: stats.waits.as_secs_f64(),
@@ -182,7 +182,7 @@ impl Desk {
     }
 
     fn levers(&self, caps: &[Lever]) -> Vec<LeverState> {
-        let levers = self.executor.work().levers().into_iter().flat_map(|report| &report.levers).chain(caps);
+        let levers = self.executor.gauge().levers().into_iter().flat_map(|report| &report.levers).chain(caps);
         let state = |Lever { name, outcome }: &Lever| LeverState {
             name: (*name).to_owned(),
             result: match outcome {
@@ -204,5 +204,6 @@ fn panel_stage(epoch: u64, stage: &StageView) -> Stage {
         weights_bytes,
         kv_bytes: gauge.map_or(0, |gauge| gauge.kv_used.load(Ordering::Relaxed)),
         sessions: gauge.map_or(0, |gauge| gauge.sessions.load(Ordering::Relaxed)),
+        blocked: gauge.is_some_and(|gauge| gauge.blocked.load(Ordering::Relaxed)),
     }
 }

@@ -1,31 +1,31 @@
-//! What the system does for the whole process: its place behind others, and the system's own caps. These are a net below
-//! the pacers and the ledger in case one of them fails, wide enough never to be felt while they hold.
+//! What the operating system does for the whole process: low priority, and caps of its own. The caps are a net below the
+//! pacers and the ledger in case one of them fails, wide enough never to matter while they hold.
 
 use gogrid_limits::Share;
 use gogrid_probe::{CapError, HardCap, Lever, Outcome, background_process};
 
-/// CPU time beyond the donor's limit, in thousandths of all cores: a quota counts in periods of milliseconds, in which
-/// the pacer may be over for a moment.
+/// CPU time above the donor's limit, in thousandths of all cores: a quota counts in periods of milliseconds, in which the
+/// pacer may be over for a moment.
 const CPU_MARGIN: u16 = 100;
-/// Memory beyond the ledger's limit: the program, its links, and files on their way into memory.
+/// Memory above the ledger's limit: the program, its links, and files on their way into memory.
 const MEMORY_MARGIN: u64 = 1 << 30;
 
-pub(super) struct Net {
+pub(super) struct SystemCaps {
     cap: Result<HardCap, CapError>,
     /// What is set now.
     held: Option<(Share, Option<u64>)>,
-    /// The process' place behind others.
+    /// What keeps the process behind others.
     background: Vec<Lever>,
     levers: Vec<Lever>,
 }
 
-impl Net {
+impl SystemCaps {
     pub(super) fn new() -> Self {
         Self { cap: HardCap::new(), held: None, background: background_process().levers, levers: Vec::new() }
     }
 
-    /// Spans the net below these limits; memory is that of the process, where the ledger keeps count of it.
-    pub(super) fn span(&mut self, cpu: Share, memory: Option<u64>) {
+    /// Sets the caps for these limits. Memory is the process's, where the ledger counts it.
+    pub(super) fn apply(&mut self, cpu: Share, memory: Option<u64>) {
         if self.held.replace((cpu, memory)) == Some((cpu, memory)) {
             return;
         }
@@ -60,12 +60,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_what_holds_and_is_not_spanned_twice() {
-        let mut net = Net::new();
-        net.span(Share::FULL, Some(1 << 40));
-        let first = net.levers().to_vec();
+    fn it_says_what_holds_and_is_not_set_twice() {
+        let mut caps = SystemCaps::new();
+        caps.apply(Share::FULL, Some(1 << 40));
+        let first = caps.levers().to_vec();
         assert!(!first.is_empty());
-        net.span(Share::FULL, Some(1 << 40));
-        assert_eq!(net.levers(), first);
+        caps.apply(Share::FULL, Some(1 << 40));
+        assert_eq!(caps.levers(), first);
     }
 }
