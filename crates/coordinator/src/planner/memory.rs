@@ -1,19 +1,19 @@
-//! What a stage takes of a machine's memory: weights + KV caches + workspace, and headroom.
+//! Memory of a stage: weights, KV caches and workspace, and a fifth of their sum as headroom. All in bytes.
 
 use super::demand::Demand;
 use gogrid_model::{DeviceKind, Footprint, Layers, StageSizes};
 
-/// Prompt tokens per step: on a CPU a step of this size takes some 100 ms of a 1B model, on a GPU less than 10 ms of
-/// most. Smaller steps stall others less, larger ones use the device better.
+/// Prompt tokens per step. On a CPU such a step takes about 100 ms for a 1B model; on a GPU it takes less than 10 ms for
+/// most models. Smaller steps delay other sessions less, larger ones use the device better.
 pub(crate) const PREFILL_CHUNK_CPU: u32 = 64;
 pub(crate) const PREFILL_CHUNK_GPU: u32 = 512;
-/// Sessions that a worker decodes in one step beside a chunk of a prompt.
+/// Sessions that a worker decodes in one step, besides a chunk of a prompt.
 const MAX_BATCH: usize = 64;
-/// One part of what is counted is left free beside it, a fifth: for what an allocator loses between blocks, buffers of
-/// links, and what libraries take without asking. Those who planned to the brim crashed.
+/// A fifth of the counted memory is planned to stay free: for what an allocator loses between blocks, buffers of links,
+/// and allocations of libraries. Machines that were planned full ran out of memory.
 const HEADROOM_PART: u64 = 5;
 
-/// Bytes of a stage.
+/// A stage's memory, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
     pub(crate) weights: u64,
@@ -30,28 +30,28 @@ impl Memory {
         Self { weights, kv, workspace, headroom: counted / HEADROOM_PART }
     }
 
-    /// What is expected to be in use when all of the KV memory is.
+    /// The memory in use when all KV memory is in use.
     pub(crate) fn peak(&self) -> u64 {
         self.weights.saturating_add(self.kv).saturating_add(self.workspace)
     }
 
-    /// What the machine must lend.
+    /// The memory that the machine must lend.
     pub(crate) fn total(&self) -> u64 {
         self.peak().saturating_add(self.headroom)
     }
 }
 
-/// What stages of one model take on one kind of device.
+/// Memory of one model's stages on one kind of device.
 #[derive(Debug)]
 pub(super) struct Sizes {
     stages: StageSizes,
-    /// Numbers of a token's keys and values in the layers before each. A windowed layer counts like any other: sessions
-    /// may all be shorter than its window.
+    /// Entry `n` is how many numbers one token's keys and values have in the first `n` layers. A windowed layer counts like
+    /// any other, because all sessions may be shorter than its window.
     kv_up_to: Vec<u64>,
     workspace: u64,
-    /// Tokens of KV memory that are needed, and that are wanted.
-    least: u64,
-    wish: u64,
+    /// Tokens of KV memory that a stage must have, and that it gets if the machine has the memory.
+    required_tokens: u64,
+    desired_tokens: u64,
 }
 
 impl Sizes {
@@ -69,8 +69,8 @@ impl Sizes {
             stages: StageSizes::new(demand.manifest, demand.quant(kind), &footprint),
             kv_up_to,
             workspace: footprint.workspace_bytes(config, chunk as usize + MAX_BATCH),
-            least: tokens(demand.concurrency),
-            wish: tokens(demand.sessions.max(demand.concurrency)),
+            required_tokens: tokens(demand.concurrency),
+            desired_tokens: tokens(demand.sessions.max(demand.concurrency)),
         }
     }
 
@@ -82,22 +82,22 @@ impl Sizes {
         (self.kv_up_to[layers.end] - self.kv_up_to[layers.start]) * self.stages.compute_type(layers).bytes() as u64
     }
 
-    /// The least that a machine must lend for the stage.
+    /// The memory that a machine must lend for the stage.
     pub(super) fn need(&self, layers: Layers) -> u64 {
-        self.with(layers, self.least).total()
+        self.with(layers, self.required_tokens).total()
     }
 
-    /// With KV memory for so many tokens.
+    /// The stage's memory with KV caches of this many tokens.
     fn with(&self, layers: Layers, tokens: u64) -> Memory {
         Memory::of(self.weights(layers), self.kv_per_token(layers).saturating_mul(tokens), self.workspace)
     }
 
-    /// With as many tokens of KV memory as are wanted and `free` bytes hold; says how many.
+    /// The stage's memory with as many tokens of KV caches as are desired and fit `free` bytes, and their number.
     pub(super) fn within(&self, layers: Layers, free: u64) -> (Memory, u64) {
         let without = self.with(layers, 0);
         let counted = free - free.div_ceil(HEADROOM_PART + 1);
         let tokens = counted.saturating_sub(without.peak()) / self.kv_per_token(layers).max(1);
-        let tokens = tokens.min(self.wish);
+        let tokens = tokens.min(self.desired_tokens);
         (self.with(layers, tokens), tokens)
     }
 }

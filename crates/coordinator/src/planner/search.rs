@@ -49,7 +49,7 @@ impl Solution {
 /// The cheapest plan within [`SLACK`]; `None` if none was found. Exact if all layers have the same size.
 pub(super) fn best(problem: &Problem<'_>) -> Option<Solution> {
     let (selection, lower_bound) = select_machines(problem);
-    let selected = selection.and_then(|order| partition(problem, order, f64::INFINITY));
+    let selected = selection.and_then(|order| cheapest_partition(problem, order, f64::INFINITY));
     let candidates = selected.into_iter().chain(largest_machines(problem));
     let cheapest = candidates.reduce(|best, next| if select::is_less(next.cost, best.cost) { next } else { best })?;
     let balanced = balance_memory(problem, cheapest);
@@ -65,7 +65,7 @@ fn select_machines(problem: &Problem<'_>) -> (Option<Vec<usize>>, f64) {
         Some(selection) if selection.exact && problem.is_uniform() => selection.cost,
         _ => {
             let optimistic = select::cheapest(&problem.candidates(LayerSizes::Smallest), layers, min_stages);
-            lower_bound(problem, optimistic.as_ref())
+            optimistic_bound(problem, optimistic.as_ref())
         }
     };
     (fitting.map(|selection| selection.order), lower_bound)
@@ -73,7 +73,7 @@ fn select_machines(problem: &Problem<'_>) -> (Option<Vec<usize>>, f64) {
 
 /// A lower bound from a selection that assumes the smallest layers. If that was not exact, or there is none: one stage,
 /// and all layers on the machine that computes them most cheaply.
-fn lower_bound(problem: &Problem<'_>, optimistic: Option<&Selection>) -> f64 {
+fn optimistic_bound(problem: &Problem<'_>, optimistic: Option<&Selection>) -> f64 {
     if let Some(selection) = optimistic.filter(|selection| selection.exact) {
         return selection.cost;
     }
@@ -85,7 +85,7 @@ fn lower_bound(problem: &Problem<'_>, optimistic: Option<&Selection>) -> f64 {
 
 /// The cheapest partition over these machines in this order, with no stage taking more than `max_share` of its
 /// machine's memory.
-fn partition(problem: &Problem<'_>, order: Vec<usize>, max_share: f64) -> Option<Solution> {
+fn cheapest_partition(problem: &Problem<'_>, order: Vec<usize>, max_share: f64) -> Option<Solution> {
     let candidates: Vec<CandidateCost> =
         order.iter().map(|machine| problem.candidate(*machine, LayerSizes::Largest)).collect();
     let cost = |position: usize, layers: Layers| {
@@ -125,7 +125,7 @@ fn balance_memory(problem: &Problem<'_>, cheapest: Solution) -> Solution {
     let (mut low, mut high) = (0.0, fullest_share(problem, &best));
     for _ in 0..BISECTION_STEPS {
         let max_share = (low + high) / 2.0;
-        match partition(problem, best.order.clone(), max_share) {
+        match cheapest_partition(problem, best.order.clone(), max_share) {
             Some(found) if found.cost <= max_cost => {
                 high = fullest_share(problem, &found);
                 best = found;
