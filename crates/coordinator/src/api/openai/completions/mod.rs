@@ -57,6 +57,7 @@ pub(super) struct CompletionFields {
         (status = 400, body = ErrorBody, description = "A field cannot be used (`param` names it), or a prompt is \
             too long (`context_length_exceeded`)."),
         (status = 404, body = ErrorBody, description = "`model_not_found`"),
+        (status = 408, body = ErrorBody, description = "The body did not arrive in time."),
         (status = 413, body = ErrorBody, description = "The body is too large."),
         (status = 415, body = ErrorBody, description = "The body is not declared as JSON."),
         (status = 429, body = ErrorBody, description = "The queue is full.",
