@@ -3,7 +3,7 @@
 use crate::{
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
     model::Model,
-    pipeline::SessionReply,
+    pipeline::{Pipeline, SessionReply},
     route::{PipelineSelector, Reservation},
 };
 use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
@@ -31,6 +31,20 @@ pub(crate) enum Outcome {
     OutOfMemory,
     /// A stage no longer has what it should reuse; the sequence can start from nothing, at once.
     NotRetained,
+}
+
+/// Waits until a session must give up what it sent or is about to send. Cancel-safe.
+async fn interruption(pipeline: &Pipeline, selector: &PipelineSelector) -> Outcome {
+    tokio::select! {
+        biased;
+        () = pipeline.lost.cancelled() => Outcome::Lost,
+        // Sampling depends only on the position in the sequence, so the token comes out the same elsewhere.
+        () = selector.must_move_now(pipeline) => Outcome::Moved,
+        () = step_timeout() => {
+            let message = format!("no answer within {} s", STEP_WITHIN.as_secs());
+            Outcome::Failed(GenerateError::Stage { message })
+        }
+    }
 }
 
 async fn step_timeout() {
@@ -122,7 +136,7 @@ impl Sequence {
             return self.finish(FinishReason::Length, String::new(), events).await;
         }
         let length = self.tokens.len();
-        let reuse = self.session.take().map_or_else(Vec::new, |session| pipeline.plan_reuse(session, length));
+        let reuse = self.session.map_or_else(Vec::new, |session| pipeline.plan_reuse(session, length));
         let mut position = reuse.first().map_or(0, |first| first.keep as usize);
         if !reuse.is_empty() {
             let kept: Vec<u32> = reuse.iter().map(|stage| stage.keep).collect();
@@ -130,24 +144,25 @@ impl Sequence {
         }
         // Other stages than the first may compute more than one token then.
         let mut is_replay = !reuse.is_empty();
-        let mut session = pipeline.open(self.end as u32, reuse).await;
+        let mut session = tokio::select! {
+            biased;
+            session = pipeline.open(self.end as u32, reuse) => session,
+            outcome = interruption(&pipeline, selector) => return outcome,
+        };
         self.session = Some(session.id());
         loop {
             let sent = Instant::now();
-            session.step(position as u32, &self.tokens[position..], self.want()).await;
-            let is_prefill = std::mem::take(&mut is_replay) || self.tokens.len() - position > 1;
-            position = self.tokens.len();
+            let step = async {
+                session.step(position as u32, &self.tokens[position..], self.want()).await;
+                session.reply().await
+            };
             let reply = tokio::select! {
                 biased;
-                reply = session.reply() => reply,
-                () = pipeline.lost.cancelled() => return Outcome::Lost,
-                // Sampling depends only on the position in the sequence, so the token comes out the same elsewhere.
-                () = selector.must_move_now(&pipeline) => return Outcome::Moved,
-                () = step_timeout() => {
-                    let message = format!("no answer within {} s", STEP_WITHIN.as_secs());
-                    return Outcome::Failed(GenerateError::Stage { message });
-                }
+                reply = step => reply,
+                outcome = interruption(&pipeline, selector) => return outcome,
             };
+            let is_prefill = std::mem::take(&mut is_replay) || self.tokens.len() - position > 1;
+            position = self.tokens.len();
             let sampled = match self.candidates(reply, position).and_then(|candidates| self.sample(&candidates)) {
                 Ok(sampled) => sampled,
                 Err(outcome) => return outcome,
