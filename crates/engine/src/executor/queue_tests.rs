@@ -217,11 +217,12 @@ fn compute(slot: &mut Slot) -> Vec<(SessionId, SessionError)> {
 fn a_session_with_more_rows_than_positions_fails_alone() {
     let ledgers = lent();
     let (mut slot, mut outgoing) = slot(&ledgers);
-    for session in [1, 2] {
-        assert_eq!(give(&mut slot, (open(Epoch(1), session), Vec::new())), []);
-    }
+    let capacity = 128;
+    let short = StageFrame::Open { epoch: Epoch(1), session: SessionId(1), capacity, reuse: Vec::new() };
+    assert_eq!(give(&mut slot, (short, Vec::new())), []);
+    assert_eq!(give(&mut slot, (open(Epoch(1), 2), Vec::new())), []);
     assert_eq!(give(&mut slot, step(Epoch(1), 2, 0, 1)), []);
-    for _ in 0..CAPACITY / 64 {
+    for _ in 0..capacity / 64 {
         // The same positions again and again.
         assert_eq!(give(&mut slot, step(Epoch(1), 1, 0, 64)), []);
     }

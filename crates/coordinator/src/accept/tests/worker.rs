@@ -75,13 +75,15 @@ pub(super) async fn serve(transport: Arc<dyn Transport>, version: u16, link: Lin
                     ToCoordinator::Started { epoch, kept: Vec::new() }
                 }
                 Some(_) => continue,
-                None => return,
+                None => break,
             },
         };
         if !say(&mut sender, version, message).await {
-            return;
+            break;
         }
     }
+    // The coordinator closes the stages' links itself.
+    while stages.join_next().await.is_some() {}
 }
 
 /// Says a message as a program of that version does. False once the link is closed.

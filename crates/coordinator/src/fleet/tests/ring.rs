@@ -72,8 +72,11 @@ impl World {
                 StageFrame::Close { epoch, session } => drop(self.lock().kv.remove(&(epoch, session))),
                 StageFrame::Step(step) => {
                     tokio::time::sleep(STEP).await;
-                    // Once its epoch is over, its machines forget what they held, each in its own time.
-                    if self.computes(pipeline.epoch) && !pipeline.lost.is_cancelled() {
+                    // A machine that stands still goes on with its step later, a lost one never.
+                    while !self.computes(pipeline.epoch) && !pipeline.lost.is_cancelled() {
+                        tokio::time::sleep(CHECK).await;
+                    }
+                    if !pipeline.lost.is_cancelled() {
                         self.step(&pipeline, &step, &body);
                     }
                 }
