@@ -5,7 +5,7 @@ mod symbols;
 
 pub(crate) use check::PACKAGE;
 
-use crate::{debian, install, run::succeed, steps::Steps, ui, workspace::Workspace};
+use crate::{debian, install, steps::Steps, ui, workspace::Workspace};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};

@@ -229,9 +229,9 @@ mod tests {
     }
 
     /// Holds the thread until the sender is dropped.
-    async fn hold(handle: &RegistryHandle) -> blocking::Sender<()> {
+    async fn hold(handle: &RegistryHandle) -> blocking::SyncSender<()> {
         let Inner::Thread(jobs) = &handle.inner else { panic!("a thread") };
-        let (release, held) = blocking::channel::<()>();
+        let (release, held) = blocking::sync_channel::<()>(0);
         let wait = move |_: &mut Registry| {
             held.recv().expect_err("nothing is sent");
         };

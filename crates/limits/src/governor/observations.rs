@@ -64,7 +64,7 @@ impl Observations {
         for celsius in [Some(cpu), gpu].into_iter().flatten() {
             match celsius {
                 Ok(celsius) if celsius.is_nan() => {
-                    self.temperature_error = Some("the temperature is not a number".into())
+                    self.temperature_error = Some("the temperature is not a number".into());
                 }
                 Ok(celsius) => hottest = hottest.max(celsius),
                 Err(why) => self.temperature_error = Some(why.clone()),

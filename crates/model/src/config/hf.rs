@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn windows(change: Value) -> Result<Vec<Option<usize>>, ConfigError> {
+    fn windows(change: &Value) -> Result<Vec<Option<usize>>, ConfigError> {
         let mut config = json!({
             "architectures": ["Qwen3ForCausalLM"], "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
             "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 128, "sliding_window": 8,
@@ -264,11 +264,11 @@ mod tests {
     #[test]
     fn windows_are_those_of_the_list_or_begin_behind_the_first_layers() {
         let (full, slides) = ("full_attention", "sliding_attention");
-        assert_eq!(windows(json!({})).unwrap(), [None, None, None, Some(8)]);
-        assert_eq!(windows(json!({ "use_sliding_window": false })).unwrap(), [None; 4]);
-        assert_eq!(windows(json!({ "architectures": ["MistralForCausalLM"] })).unwrap(), [Some(8); 4]);
-        assert_eq!(windows(json!({ "architectures": ["LlamaForCausalLM"] })).unwrap(), [None; 4]);
-        let listed = windows(json!({ "layer_types": [slides, full, slides, full] })).unwrap();
+        assert_eq!(windows(&json!({})).unwrap(), [None, None, None, Some(8)]);
+        assert_eq!(windows(&json!({ "use_sliding_window": false })).unwrap(), [None; 4]);
+        assert_eq!(windows(&json!({ "architectures": ["MistralForCausalLM"] })).unwrap(), [Some(8); 4]);
+        assert_eq!(windows(&json!({ "architectures": ["LlamaForCausalLM"] })).unwrap(), [None; 4]);
+        let listed = windows(&json!({ "layer_types": [slides, full, slides, full] })).unwrap();
         assert_eq!(listed, [Some(8), None, Some(8), None]);
     }
 
@@ -283,7 +283,7 @@ mod tests {
             (json!({ "sliding_window": 0 }), "sliding_window"),
             (json!({ "num_hidden_layers": 1e12 as u64 }), "num_hidden_layers"),
         ] {
-            let error = windows(change).unwrap_err().to_string();
+            let error = windows(&change).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
     }

@@ -4,7 +4,7 @@ use super::{
     grid::{Grid, hurried},
     ring::expected,
 };
-use crate::status::PipelineState;
+use crate::status::{PipelineState, Status};
 use std::{
     collections::BTreeSet,
     sync::atomic::Ordering,
@@ -45,7 +45,8 @@ async fn requests_are_spread_over_the_pipelines() {
 async fn a_model_that_is_not_served_gets_the_machines_of_anothers_replica() {
     let grid = Grid::with_pipelines(2, 1, 2).await;
     grid.add("second").await;
-    grid.wait_status("both are served", |status| status.models.iter().all(|model| model.ready)).await;
+    let both = |status: &Status| status.models.len() == 2 && status.models.iter().all(|model| model.ready);
+    grid.wait_status("both are served", both).await;
     assert_eq!(grid.model().await.pipelines.len(), 1);
 }
 

@@ -35,7 +35,7 @@ impl<'a> Metadata<'a> {
     }
 
     pub(super) fn optional_bool(&self, key: &'static str) -> Result<Option<bool>, TextError> {
-        self.optional(key, "true or false", |value| value.as_bool())
+        self.optional(key, "true or false", Value::as_bool)
     }
 
     fn optional<T>(
