@@ -83,7 +83,7 @@ impl Registry {
     }
 
     /// The same for a command beside the coordinator. It does not migrate the file of a coordinator that is running,
-    /// which must be of an older version then and would not find its tables any more.
+    /// which must be an older version and would no longer find its tables.
     ///
     /// # Errors
     /// As [`open`](Self::open), and [`InUse`](RegistryError::InUse).

@@ -218,7 +218,10 @@ pub(crate) async fn transmit(
 mod tests {
     use super::*;
     use crate::executor::Detached;
-    use gogrid_wire::OLDEST_VERSION;
+    use gogrid_wire::{
+        OLDEST_VERSION, SessionId,
+        stage::{Rows, Span, Step},
+    };
 
     #[test]
     fn only_the_planned_peer_of_a_living_epoch_is_admitted() {
@@ -241,7 +244,7 @@ mod tests {
     const PEER: PeerId = PeerId([1; 32]);
 
     fn close(epoch: Epoch, session: u64) -> StageFrame {
-        StageFrame::Close { epoch, session: gogrid_wire::SessionId(session) }
+        StageFrame::Close { epoch, session: SessionId(session) }
     }
 
     /// A worker that expects one peer in [`EPOCH`], and that peer's link to it, not yet introduced.
@@ -332,6 +335,32 @@ mod tests {
         }
         assert_eq!(worker.frames.frame().await, Some(close(EPOCH, 1)));
         assert_eq!(worker.frames.frame().await, Some(close(EPOCH, 4)));
+    }
+
+    /// Rows of a session, more than there is memory for.
+    fn large() -> (StageFrame, Vec<u8>) {
+        let span = Span { session: SessionId(2), position: 0, tokens: 1 << 19, want: None };
+        let body = vec![0; 1 << 21];
+        (StageFrame::Step(Step { epoch: EPOCH, spans: vec![span], rows: Rows::Tokens }), body)
+    }
+
+    #[tokio::test]
+    async fn a_frame_without_memory_or_stage_is_skipped_and_the_link_goes_on() {
+        let mut worker = Worker::start();
+        let mut link = worker.dial(EPOCH).await.expect("admitted");
+        let (frame, body) = large();
+        let expected = frame.clone();
+        let sending = tokio::spawn(async move {
+            for _ in 0..2 {
+                link.sender.send(&frame, &body).await.expect("sent");
+            }
+            link.sender.send(&close(EPOCH, 4), &[]).await.expect("sent");
+            link
+        });
+        worker.frames.no_stage().await;
+        assert_eq!(worker.frames.refused().await, Some(expected));
+        assert_eq!(worker.frames.frame().await, Some(close(EPOCH, 4)));
+        drop(sending.await);
     }
 
     #[tokio::test]

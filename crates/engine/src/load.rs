@@ -1,4 +1,4 @@
-//! From a stage's specification to weights in memory: check, reuse or fetch, build on a thread of its own.
+//! Loads a stage: checks its specification, reuses or fetches its weights, and builds it on a thread of its own.
 
 use crate::{
     executor::{Executor, Installed, Loaded, ServeOptions, StageKey},
@@ -39,7 +39,7 @@ pub(crate) enum StageLoadError {
     Executor,
 }
 
-/// What a load needs of its worker.
+/// What a load needs from its worker.
 #[derive(Clone)]
 pub(crate) struct Loader {
     pub(crate) executor: Executor,
@@ -47,7 +47,7 @@ pub(crate) struct Loader {
     pub(crate) device: DeviceSpec,
     pub(crate) ledger: Ledger,
     pub(crate) paced: Paced,
-    /// What the device's runtime takes, held for as long as the worker runs.
+    /// Memory of the device's runtime, held for as long as the worker runs.
     pub(crate) _runtime: Arc<Option<(Runtime, Reservation)>>,
 }
 
@@ -99,8 +99,8 @@ impl Loader {
         Ok(installed.ok_or(StageLoadError::Executor)??)
     }
 
-    /// Memory for the intermediate results of a step, and the rows that it is enough for: as many as are asked for and
-    /// fit, at least [`FEWEST_ROWS`].
+    /// Memory for the intermediate results of a step, and the rows that fit it: as many as are asked for, or fewer if memory
+    /// is short, at least [`FEWEST_ROWS`].
     fn workspace(
         &self,
         config: &ModelConfig,
@@ -118,13 +118,13 @@ impl Loader {
     }
 }
 
-/// Gives tensors when the pacer allows: making a stage's matrices of them is work like any other.
+/// Gives tensors when the pacer allows it: making matrices of them is work like any other.
 struct PacedSource<'a> {
     source: &'a dyn TensorSource,
     paced: &'a Paced,
-    /// Whether nobody waits for the stage any more.
+    /// Whether the stage is not wanted any longer.
     over: &'a (dyn Fn() -> bool + Sync),
-    /// What is made of the last tensor: until the next one is asked for, or the stage is whole.
+    /// The matrix that is made of the last tensor, until the next tensor is asked for or the stage is whole.
     making: RefCell<Option<NonPreemptible<'a>>>,
 }
 
@@ -144,7 +144,7 @@ async fn on_thread<T: Send + 'static>(
 ) -> Result<T, StageLoadError> {
     let (done, result) = oneshot::channel::<Result<T, LoadError>>();
     let body = move || {
-        // Before the log is asked whether it wants to know. The kernels' pool is made here and inherits it.
+        // Not inside the log call, which may be disabled. The kernels' pool is made here and inherits the priority.
         let levers = gogrid_probe::background_thread();
         tracing::debug!(%levers, "loading");
         let loaded = work(&|| done.is_closed());
@@ -205,7 +205,7 @@ mod thread_tests {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("readable");
         // Behind the name, which may hold anything, the class is field 41 of all.
         let mut fields = stat.rsplit(')').next().expect("there is a name").split_whitespace();
-        fields.nth(41 - 3).expect("so many fields").to_owned()
+        fields.nth(41 - 3).expect("41 fields").to_owned()
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 //! It is a thread of its own so that a command holds at once, whatever the links or the executor are doing. It samples
 //! often while there is work, seldom while there is none, and at once when work arrives.
 
+mod chart;
 mod command;
 mod control_loop;
 mod controller;

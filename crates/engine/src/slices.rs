@@ -1,7 +1,7 @@
 //! How much work fits a slice. Pure: measured times go in, layers and rows come out.
 //!
-//! A slice is what a device computes before it looks around again: some units of one batch, as the back end cuts it. Its
-//! bound is what a desktop does not notice. How many units and rows fit is learned from the slices before: by the kind
+//! A slice is what a device computes between two looks at the pacer: some units of one batch, as the back end cuts it. Its
+//! bound is a time that a desktop's user does not notice. How many units and rows fit is learned from the slices before: by the kind
 //! of a unit and the rows of its batch, and in proportion to what the back end expects of one unit beside another.
 
 use gogrid_compute::{Unit, UnitKind};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Device time of one slice: half a frame of a 60 Hz screen.
 pub(crate) const SLICE: Duration = Duration::from_millis(8);
-/// What is planned.
+/// What slices and batches are cut for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Device time of a slice of several units.
@@ -20,26 +20,26 @@ pub(crate) struct Plan {
     rows: usize,
 }
 
-/// Times vary by a third now and then, and 99 of 100 slices are to stay within the bound.
+/// Times vary by a third now and then, and 99 of 100 slices must stay within the bound.
 const MOST: Duration = Duration::from_millis(6);
-/// The plan where nobody is disturbed before the bound.
+/// The plan for a device that is not shared.
 pub(crate) const PLANNED: Plan = Plan { slice: MOST, unit: MOST, rows: usize::MAX };
 /// The plan for a GPU that other programs have open, too. Their kernels wait until ours of a slice are over, or until the
-/// driver takes turns, every 2 ms or so; and a picture that is due within 16 ms, drawn in 4, is late by as much as ours
-/// take of the time in between. (Frames of 4.4 ms on an H100 beside half of its time took 5.1 ms with slices of 0.3 and
-/// of 0.5 ms, 5.6 with 1, and 7.6 with 6.) A slice that meets their kernels lasts as long as these, so that units seem
-/// longer than they are: cut for the same time, batches would become smaller and smaller.
+/// driver switches, every 2 ms or so. A frame that is due within 16 ms and takes 4 to draw is late by what ours take in
+/// between. (Frames of 4.4 ms on an H100, beside us at half of its time, took 5.1 ms with slices of 0.3 and 0.5 ms, 5.6
+/// with 1, and 7.6 with 6.) A slice that meets their kernels lasts as long as these, so that units seem longer than they
+/// are. Batches are cut for a longer time than slices, or they would become smaller and smaller.
 pub(crate) const BESIDE: Plan = Plan { slice: Duration::from_micros(500), unit: Duration::from_millis(2), rows: 256 };
-/// The plan of who wants no slices, but whole batches.
+/// The plan for whole batches without slices.
 pub(crate) const WHOLE: Plan = Plan { slice: Duration::MAX, unit: Duration::MAX, rows: usize::MAX };
 /// Rows of a batch before anything is measured: units of models that fit a desktop take milliseconds for them.
 const FIRST_ROWS: usize = 16;
-/// A batch has room for so many rows even where one unit takes longer than a slice for them: its weights pass through
-/// memory once for all rows, so that the eighth costs little beside the first.
+/// A batch may have this many rows even if one unit takes longer than a slice for them: weights are read once for all
+/// rows, so that the eighth row costs little beside the first.
 const FEWEST_ROWS: usize = 8;
-/// First slices that are not believed: memory is touched for the first time, caches are cold.
+/// First slices that do not count: memory is touched for the first time, caches are cold.
 const COLD: u32 = 2;
-/// A slice that took this many times what was expected counts as that: something else had the device.
+/// A slice counts with this many times the expected time at most: if it took longer, something else had the device.
 const OUTLIER: f64 = 4.0;
 /// A unit is expected to take this many times what others of its kind took, at most, or the same part of it.
 const MOST_UNLIKE: f64 = 4.0;
@@ -48,12 +48,12 @@ const NEWEST: f64 = 0.2;
 /// Measurements are kept apart by the rows' binary logarithm, up to 2,048 rows and more.
 const BUCKETS: usize = 12;
 
-/// Steps of up to so many rows are as good as one token of one session: the weights' way through memory is what counts.
+/// Steps of up to this many rows take about as long as one token of one session: reading the weights takes the time.
 const DECODES: f64 = 8.0;
-/// Steps of so many rows and more are parts of prompts.
+/// Steps of this many rows and more are parts of prompts.
 const PROMPTS: f64 = 16.0;
 
-/// What a stage takes on its device, in seconds.
+/// The time that a stage takes on its device, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Speed {
     /// Of a layer, for a step of one token.
@@ -103,8 +103,8 @@ impl Curve {
         (small.map(|point| point.seconds), large.map(|point| point.seconds / point.rows))
     }
 
-    /// Seconds for so many rows: between two measured points on the line through them; beyond the last in proportion to
-    /// its rows, before the first like the first, which is never less than it will take. A unit of which the back end
+    /// Seconds for this many rows: on the line between two measured points, in proportion to the rows beyond the last, and
+    /// like the first before it, which is never too little. A unit of which the back end
     /// expects more or less than of those that were measured takes more or less; beyond the points it takes no less.
     fn predict(&self, rows: usize, cost: Option<f64>) -> Option<f64> {
         let rows = rows as f64;
@@ -131,7 +131,7 @@ impl Curve {
     }
 }
 
-/// What a stage's units take, run in one way.
+/// The times of a stage's units on these threads.
 #[derive(Debug, Clone)]
 pub(crate) struct UnitTimes {
     planned: Plan,
@@ -142,7 +142,7 @@ pub(crate) struct UnitTimes {
 }
 
 impl UnitTimes {
-    /// Nothing is measured yet, of a stage of so many layers whose back end has these kinds of units.
+    /// For a stage of this many layers whose back end has these kinds of units; nothing is measured yet.
     pub(crate) fn new(planned: Plan, kinds: &[UnitKind], layers: usize) -> Self {
         Self { planned, cold: 0, layers, kinds: kinds.iter().map(|kind| (*kind, Curve::default())).collect() }
     }
@@ -152,7 +152,7 @@ impl UnitTimes {
         self.planned = planned;
     }
 
-    /// How many of the units that are left make up the next slice of a batch of so many rows, at least one of them. A unit of a
+    /// The number of remaining units for the next slice of a batch of this many rows, at least one. A unit of a
     /// kind that was never measured is a slice of its own.
     pub(crate) fn next(&self, rows: usize, left: &[Unit]) -> usize {
         let mut room = self.planned.slice.as_secs_f64();
@@ -163,13 +163,13 @@ impl UnitTimes {
         left.iter().take_while(fits).count().max(1).min(left.len())
     }
 
-    /// What these units will take, where it is known.
+    /// The time that these units will take, if it is known.
     pub(crate) fn expected(&self, rows: usize, units: &[Unit]) -> Option<Duration> {
         let sum = units.iter().try_fold(0.0, |sum, unit| Some(sum + self.predict(rows, unit)?));
         sum.map(Duration::from_secs_f64)
     }
 
-    /// The most rows of which every unit that belongs to layers stays within its time.
+    /// The most rows for which every layer's unit stays within its time.
     pub(crate) fn rows(&self) -> usize {
         let bound = self.planned.unit.as_secs_f64();
         let of_layers = || self.kinds.iter().filter(|(kind, _)| kind.head < 1.0);
@@ -187,13 +187,13 @@ impl UnitTimes {
         low.clamp(FEWEST_ROWS, self.planned.rows)
     }
 
-    /// Takes in what a slice of these units took.
+    /// Takes in the time of a slice of these units.
     pub(crate) fn observe(&mut self, rows: usize, units: &[Unit], took: Duration) {
         if self.cold < COLD {
             self.cold += 1;
             return;
         }
-        // What several took is divided among them as expected. That is known, else they would not be in one slice.
+        // The time of several units is divided as expected, which is known: unknown units are slices of their own.
         let of = |unit: &Unit| self.predict(rows, unit).unwrap_or(1.0);
         let total: f64 = units.iter().map(of).sum();
         let ratio = took.as_secs_f64() / total.max(f64::MIN_POSITIVE);
@@ -260,7 +260,7 @@ mod tests {
         UnitTimes::new(planned, &[kind("attention"), kind("up"), kind("down"), head], LAYERS)
     }
 
-    /// So many layers, and the head.
+    /// These layers, and the head.
     fn left(layers: usize) -> Vec<Unit> {
         let mut units = LAYER.repeat(layers);
         units.push(HEAD);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_no_slices_gets_whole_batches_once_their_units_are_known() {
+    fn batches_are_whole_without_slices_once_their_units_are_known() {
         let mut times = times(WHOLE);
         assert_eq!(times.next(1, &left(22)), 1);
         for _ in 0..=COLD {

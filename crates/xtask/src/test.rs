@@ -32,7 +32,7 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
         loom.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", workspace.target.join("loom"));
         steps.run("loom", &mut loom);
         steps.run("doc tests", &mut workspace.cargo(["test", "--workspace", "--doc", "--quiet"]));
-        // Nothing here is published: the pages are for whoever works on it, private items included.
+        // Nothing here is published: the pages are for those who work on it, private items included.
         let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
         steps.run("docs", doc.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"));
         dependencies(&workspace, &mut steps);

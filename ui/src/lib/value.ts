@@ -26,7 +26,7 @@ const MULTIPLES: Record<string, number> = {
 /** Between a part and the bytes that it may reach: what comes of a donor who counts in one and a policy in the other. */
 const UP_TO = " up to ";
 
-/** So much of what the machine has (between 0 and 1), and no more than so many bytes. */
+/** A share of what the machine has (between 0 and 1), and an upper bound in bytes. */
 export interface Amount {
   part: number;
   bytes: number;

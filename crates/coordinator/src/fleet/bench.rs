@@ -130,7 +130,7 @@ impl Bench {
     }
 }
 
-/// Runs a fleet of so many machines and four models through what happens to fleets.
+/// Runs a fleet of this many machines and four models through connects, beats, losses and plans.
 pub fn measure(machines: u16) -> Vec<Row> {
     let models = MODELS.map(|(name, stages, replicas)| demo_model(name, stages, replicas));
     let mut bench = Bench { driver: Driver::new(&models), took: BTreeMap::new() };

@@ -54,7 +54,7 @@ pub(crate) enum Action {
         peer: PeerId,
         connection: u64,
     },
-    /// No message goes to this worker any more.
+    /// The worker is gone: no message is sent to it from now on.
     Disconnect {
         peer: PeerId,
     },

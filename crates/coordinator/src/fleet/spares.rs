@@ -32,7 +32,7 @@ impl Core {
         spares.into_iter().map(|spare| spare.place.clone()).collect()
     }
 
-    /// Drops the spares that are of no use any more.
+    /// Drops the spares that are no longer useful.
     pub(super) fn drop_useless_spares(&mut self) {
         let useless = self.spares().filter(|(_, id, spare)| !self.is_useful(id, spare));
         let useless: Vec<Epoch> = useless.map(|(epoch, ..)| epoch).collect();

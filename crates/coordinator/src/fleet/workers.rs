@@ -175,7 +175,7 @@ impl Core {
         gone
     }
 
-    /// Tells the workers that want to leave and serve nothing any more that they may.
+    /// Tells the workers that want to leave and serve nothing that they may go.
     fn release_drained(&mut self) {
         let leaving: Vec<PeerId> = self.workers.iter().filter(|(_, w)| w.draining).map(|(id, _)| *id).collect();
         if leaving.is_empty() {

@@ -70,7 +70,7 @@ impl Speed {
         }
     }
 
-    /// What to expect of a kind of device for a model whose layers, at the mean, and head take so many bytes each.
+    /// The expected speed of a kind of device for a model with this mean size of a layer and this size of the head, in bytes.
     pub(super) fn expected(kind: DeviceKind, config: &ModelConfig, layer_bytes: f64, head_bytes: f64) -> Self {
         let device = Expected::of(kind);
         let flops: f64 = config.layer_costs().map(|cost| cost.flops(0.0)).sum();

@@ -10,12 +10,12 @@ use crate::{
     weights::WeightCache,
 };
 use gogrid_limits::{Machine, Policy, Preset, Totals};
-use gogrid_link::MemoryNet;
+use gogrid_link::{Link, MemoryNet};
 use gogrid_panel_api::PauseRequest;
 use gogrid_probe::{FakeProbe, calm_sample};
 use gogrid_wire::{
-    PeerAddr, PeerId, VERSION,
-    control::{ToCoordinator, ToWorker, Welcome},
+    Epoch, PeerAddr, PeerId, VERSION,
+    control::{Peer, StageSpec, ToCoordinator, ToWorker, Welcome},
 };
 use std::{path::Path, sync::Arc};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -43,12 +43,15 @@ fn start_resources(folder: &Path) -> (ResourceController, Loader, Detached) {
     (resources, Loader { executor, cache, device, ledger: ledgers.device, paced, _runtime: Arc::new(None) }, detached)
 }
 
-#[tokio::test]
-async fn a_machine_that_was_paused_while_it_was_not_connected_says_so_when_it_is() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (resources, loader, _executor) = start_resources(folder.path());
-    resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
+/// A worker that serves a coordinator, and the coordinator's end of the link.
+struct Connected {
+    link: Link,
+    _serving: JoinSet<()>,
+    _executor: Detached,
+}
 
+/// Lets a worker in.
+async fn connect(resources: &ResourceController, loader: Loader, executor: Detached) -> Connected {
     let net = MemoryNet::default();
     let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
     let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
@@ -61,19 +64,67 @@ async fn a_machine_that_was_paused_while_it_was_not_connected_says_so_when_it_is
         let leave = LeaveRequest::under(&CancellationToken::new());
         serve(worker, addr, joined, shared, &mut failures, &leave).await;
     });
-
     let mut link = coordinator.accept().await.expect("dialed");
     let hello = link.receiver.recv::<ToCoordinator>().await.expect("a hello").message;
     assert!(matches!(hello, ToCoordinator::Hello(_)));
     let welcome = Welcome { version: VERSION, grid: "test".into(), weights_port: 1, weights_token: "secret".into() };
     link.sender.send(&ToWorker::Welcome(welcome), &[]).await.expect("sent");
-    let mut first = Vec::new();
-    while first.len() < 2 {
-        first.push(link.receiver.recv::<ToCoordinator>().await.expect("a message").message);
+    Connected { link, _serving: serving, _executor: executor }
+}
+
+impl Connected {
+    /// The next message of a kind.
+    async fn next<T>(&mut self, of: impl Fn(ToCoordinator) -> Option<T>) -> T {
+        loop {
+            let message = self.link.receiver.recv::<ToCoordinator>().await.expect("a message").message;
+            if let Some(found) = of(message) {
+                return found;
+            }
+        }
     }
-    let lends = first.iter().find_map(|message| match message {
-        ToCoordinator::Lends(lends) => Some(lends),
+}
+
+#[tokio::test]
+async fn a_machine_that_was_paused_while_it_was_not_connected_says_so_when_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (resources, loader, executor) = start_resources(folder.path());
+    resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
+    let mut connected = connect(&resources, loader, executor).await;
+    let lends = |message| if let ToCoordinator::Lends(lends) = message { Some(lends) } else { None };
+    let lends = connected.next(lends).await;
+    assert!(lends.stopped.is_some() && !lends.computes, "{lends:?}");
+}
+
+#[tokio::test]
+async fn an_epoch_is_loaded_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (resources, loader, executor) = start_resources(folder.path());
+    let mut connected = connect(&resources, loader, executor).await;
+    let spec = |epoch| StageSpec {
+        epoch: Epoch(epoch),
+        model: "demo".into(),
+        first_layer: 0,
+        end_layer: 1,
+        quant: "auto".into(),
+        kv_budget: 1,
+        prefill_chunk: 1,
+        keep_outputs: false,
+        from: Peer::Coordinator,
+        to: Peer::Coordinator,
+    };
+    let failed = |message| match message {
+        ToCoordinator::LoadFailed { epoch, message } => Some((epoch, message)),
         _ => None,
-    });
-    assert!(lends.is_some_and(|lends| lends.stopped.is_some() && !lends.computes), "{first:?}");
+    };
+    connected.link.sender.send(&ToWorker::Load(spec(7)), b"no manifest").await.expect("sent");
+    let (epoch, message) = connected.next(failed).await;
+    assert!(epoch == Epoch(7) && message.contains("not readable"), "{message}");
+    connected.link.sender.send(&ToWorker::Load(spec(7)), b"no manifest").await.expect("sent");
+    let (_, message) = connected.next(failed).await;
+    assert!(message.contains("here already"), "{message}");
+    // It can be asked for again once it was stopped.
+    connected.link.sender.send(&ToWorker::Stop { epoch: Epoch(7), keep: false }, &[]).await.expect("sent");
+    connected.link.sender.send(&ToWorker::Load(spec(7)), b"no manifest").await.expect("sent");
+    let (_, message) = connected.next(failed).await;
+    assert!(message.contains("not readable"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! Between frames and the model's steps.
+//! Converts between frames and the model's steps.
 
 use crate::scheduler::Work;
 use gogrid_compute::{ForwardError, Pass, Stage, StateError};

@@ -210,6 +210,26 @@ impl Detached {
         }
     }
 
+    /// The next frame for which there was no memory; `None` once every handle is gone.
+    pub(crate) async fn refused(&mut self) -> Option<StageFrame> {
+        loop {
+            match self.commands.recv().await? {
+                Command::Refuse { frame, .. } => return Some(frame),
+                Command::Inlet { reply, .. } => drop(reply.send(Some(self.inlet.clone()))),
+                _ => {}
+            }
+        }
+    }
+
+    /// Answers once that the stage is not here.
+    pub(crate) async fn no_stage(&mut self) {
+        while let Some(command) = self.commands.recv().await {
+            if let Command::Inlet { reply, .. } = command {
+                return drop(reply.send(None));
+            }
+        }
+    }
+
     /// The next frame that was handed in; `None` once every handle is gone.
     pub(crate) async fn frame(&mut self) -> Option<StageFrame> {
         loop {

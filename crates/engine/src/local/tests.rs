@@ -152,7 +152,7 @@ async fn who_follows_hears_again_after_the_interval_and_can_ask_something_else()
             other => break assert_eq!(other, Some(Response::Done)),
         }
     }
-    // It does not follow any more: the next answer is to the next request.
+    // It no longer follows: the next answer is to the next request.
     assert_eq!(refused(client.ask(r#"{"request":"fly"}"#).await).field.as_deref(), Some("request"));
 }
 

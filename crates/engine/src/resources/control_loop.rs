@@ -2,22 +2,15 @@
 
 use super::{
     Lent, Settings, View,
+    chart::Observed,
     command::{Parts, Reply, ResourceCommand},
     lent,
     system_caps::SystemCaps,
     view::Rates,
 };
-use crate::{
-    executor::Executor,
-    ledgers::Ledgers,
-    pace::Paced,
-    record::{self, WorkDelta},
-    weights::WeightCache,
-};
-use gogrid_limits::{
-    Allowance, Governor, Limits, LimitsError, Load, Machine, Memory, Now, Pause, Preset, Sample, Share,
-};
-use gogrid_panel_api::{PauseRequest, Point, RequestError};
+use crate::{executor::Executor, ledgers::Ledgers, pace::Paced, weights::WeightCache};
+use gogrid_limits::{Allowance, Governor, Limits, LimitsError, Machine, Now, Pause, Preset, Sample, Share};
+use gogrid_panel_api::{PauseRequest, RequestError};
 use gogrid_probe::{Probe, Watch};
 use std::{
     sync::{Arc, mpsc},
@@ -152,46 +145,22 @@ impl ControlLoop {
         }
     }
 
-    /// Keeps a sample for charts, and for what the day has seen.
+    /// Records a sample for the charts, and the work since the last one for the day.
     fn record(&mut self, sample: &Sample, elapsed: Duration) {
-        let (limits, rates) = (self.governor.limits(), self.rates.now());
-        let device = sample.gpu.as_ref().and_then(|gpu| gpu.known());
-        let ledger = self.ledgers.device.usage().total();
-        let used = |memory: &Memory| memory.total.saturating_sub(memory.available).saturating_sub(memory.own);
-        let others_memory = match device {
-            Some(gpu) => Some(gpu.memory_used.saturating_sub(gpu.memory_own.known().copied().unwrap_or(ledger))),
-            None if self.gpu => None,
-            None => sample.memory.known().map(used),
-        };
-        let load = device.and_then(|gpu| gpu.load.known());
-        let memory_limit = match self.machine.gpu_memory {
-            Some(total) if self.gpu => limits.gpu_memory.resolve(total),
-            _ => limits.memory.resolve(self.machine.memory),
-        };
-        let point = Point {
-            at_ms: record::now_ms(),
-            cpu: sample.cpu.known().map(|load| load.own),
-            cpu_others: sample.cpu.known().map(Load::others),
-            cpu_limit: limits.cpu.fraction() as f32,
-            gpu: self.gpu.then_some(rates.gpu),
-            gpu_others: load.map(Load::others),
-            gpu_limit: self.gpu.then(|| limits.gpu.fraction() as f32),
-            memory: Some(ledger),
-            memory_others: others_memory,
-            memory_limit: (memory_limit < u64::MAX).then_some(memory_limit),
-            tokens_per_second: rates.tokens,
+        let observed = Observed {
+            sample,
+            limits: self.governor.limits(),
+            machine: &self.machine,
+            rates: self.rates.now(),
+            ledger: self.ledgers.device.usage().total(),
+            is_gpu: self.gpu,
         };
         let tokens = self.executor.gauge().tokens();
-        let work = WorkDelta {
-            elapsed,
-            tokens: tokens - std::mem::replace(&mut self.tokens, tokens),
-            busy: self.executor.gauge().is_busy() && !self.paced.is_stopped(),
-            cpu: point.cpu.unwrap_or_default(),
-            cores: self.machine.cores,
-            gpu_watts: device.and_then(|gpu| gpu.watts.known().copied()),
-            gpu: load.map_or(0.0, |load| if load.total > 0.0 { (load.own / load.total).min(1.0) } else { 0.0 }),
-        };
-        self.view.record().observe(&point, &jiff::Zoned::now().date().to_string(), &work);
+        let since = tokens - std::mem::replace(&mut self.tokens, tokens);
+        let busy = self.executor.gauge().is_busy() && !self.paced.is_stopped();
+        let work = observed.work(elapsed, since, busy);
+        let today = jiff::Zoned::now().date().to_string();
+        self.view.record().observe(&observed.point(), &today, &work);
     }
 
     /// Makes the allowance hold; false where memory over a limit is freed only after the slice under way, which takes

@@ -9,7 +9,7 @@ export interface Blindness {
   signal: SignalKind;
   /** In the probe's words. */
   why: string;
-  /** What turns the rule off; null where nothing does, or whoever manages the machine wants it on. */
+  /** The change that turns the rule off; null if there is none, or if the policy wants the rule on. */
   off: { key: string; value: string } | null;
 }
 

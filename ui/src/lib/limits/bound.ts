@@ -1,4 +1,4 @@
-/** What whoever manages the machine leaves to the donor, who may always be stricter. */
+/** The values that the policy leaves to the donor, who may always be stricter. */
 import type { Machine, Status } from "../../api/types";
 import { emptyWeek, parseSchedule, within } from "../schedule";
 import { settingOf } from "../settings";

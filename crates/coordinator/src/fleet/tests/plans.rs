@@ -149,8 +149,8 @@ async fn who_was_lost_is_written_down_for_the_next_coordinator() {
         grid.machines[0].kill().await;
         grid.join(0).await;
     }
-    let standings = grid.fleet.registry().reliability().await.expect("readable");
-    let losses = standings.iter().find(|(peer, ..)| *peer == grid.machines[0].id()).map(|(_, seen, _)| seen.losses);
-    assert!(losses.is_some_and(|losses| losses > 2.9), "{standings:?}");
-    assert_eq!(standings.len(), 1, "nobody else was lost");
+    let recorded = grid.fleet.registry().reliability().await.expect("readable");
+    let losses = recorded.iter().find(|(peer, ..)| *peer == grid.machines[0].id()).map(|(_, seen, _)| seen.losses);
+    assert!(losses.is_some_and(|losses| losses > 2.9), "{recorded:?}");
+    assert_eq!(recorded.len(), 1, "nobody else was lost");
 }

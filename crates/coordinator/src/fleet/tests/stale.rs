@@ -105,7 +105,7 @@ fn a_model_that_is_not_served_does_not_wait_for_the_plan_of_a_replica() {
     driver.step(gone);
     plan(&mut driver);
     assert_eq!(loads(&driver), [1, 2]);
-    // Its result is nobody's any more.
+    // Its result is ignored.
     driver.step(Event::Planned { job: replica.job(), outcome: replica.run() });
     driver.settle();
     assert_eq!(loads(&driver), [1, 2]);

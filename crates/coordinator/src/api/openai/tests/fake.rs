@@ -53,7 +53,7 @@ impl Fake {
         self.seen.lock().expect("no test panicked").clone()
     }
 
-    /// Waits until so many generations were cancelled.
+    /// Waits until this many generations were cancelled.
     pub(super) async fn cancelled(&self, generations: u32) {
         let all = tokio::time::timeout(Duration::from_secs(20), self.cancelled.acquire_many(generations)).await;
         all.expect("cancelled in time").expect("never closed").forget();
