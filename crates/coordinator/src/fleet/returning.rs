@@ -36,6 +36,8 @@ impl Core {
         }
         self.before_until = self.now + self.settings.timing.return_within;
         self.expects_before = true;
+        // A request that comes before the registry was read waits for its model, if that is known already.
+        self.publish = true;
         self.reserve_epochs();
     }
 
