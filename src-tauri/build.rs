@@ -12,7 +12,7 @@ const COMMANDS: &[&str] = &[
     "open_key_store",
     "logs",
     "report",
-    "export_days",
+    "save_file",
     "dismiss",
     "forget_code",
     "restart_worker",

@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
         // First, because a second instance must end before it touches anything.
         .plugin(tauri_plugin_single_instance::init(|app, arguments, _folder| started_again(app, &arguments)))
         .plugin(tauri_plugin_autostart::Builder::new().arg(crate::arguments::BACKGROUND).build())
+        .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_notification::init())
         .plugin(tauri_plugin_updater::Builder::new().build())
         .invoke_handler(tauri::generate_handler![
@@ -32,7 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
             commands::open_key_store,
             commands::logs,
             commands::report,
-            commands::export_days,
+            commands::save_file,
             commands::dismiss,
             commands::forget_code,
             commands::restart_worker,

@@ -9,7 +9,6 @@ use crate::{
     worker::SupervisorCommand,
 };
 use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, Request, RequestError, Response};
-use jiff::Zoned;
 use tauri::{AppHandle, Manager, State, Wry, async_runtime::spawn_blocking, ipc::Channel};
 
 /// The app's state.
@@ -58,21 +57,10 @@ pub(crate) async fn report(app: AppHandle<Wry>) -> Result<String, RequestError> 
     .await
 }
 
-/// Writes the work of each day into the downloads folder, and returns the path.
+/// Asks the donor where to save a text, writes it there and returns the path; `None` if they decline.
 #[tauri::command]
-pub(crate) async fn export_days(app: AppHandle<Wry>, handles: State<'_, AppHandles>) -> Result<String, RequestError> {
-    let Response::Days(days) = handles.commands.ask(Request::Days).await? else {
-        return Err(RequestError::new(None, "the engine's answer is not understood: it may be of another version"));
-    };
-    run_blocking(app, move |app, _| {
-        let folder = app.path().download_dir().or_else(|_| app.path().home_dir());
-        let folder = folder.map_err(|error| RequestError::new(None, format!("There is no folder for it: {error}")))?;
-        let today = Zoned::now().strftime("%Y-%m-%d").to_string();
-        export::write(&folder, &today, &export::csv(&days))
-            .map(|path| path.display().to_string())
-            .map_err(|error| RequestError::new(None, format!("Nothing was written to {}: {error}", folder.display())))
-    })
-    .await?
+pub(crate) async fn save_file(app: AppHandle<Wry>, name: String, text: String) -> Result<Option<String>, RequestError> {
+    run_blocking(app, move |app, _| export::save(app, &name, &text)).await?
 }
 
 /// Removes a notice.

@@ -1,95 +1,69 @@
-//! The work of each day as a file for a spreadsheet.
+//! Files that the page exports. The donor chooses the place in the system's dialog; nothing is written before.
 
-use gogrid_panel_api::{Day, Days};
+use gogrid_panel_api::RequestError;
 use std::{
-    fs::OpenOptions,
-    io::{self, Write},
+    fs,
     path::{Path, PathBuf},
 };
+use tauri::{AppHandle, Manager, Wry};
+use tauri_plugin_dialog::DialogExt;
 
-const HEAD: &str = "date,tokens,active_seconds,energy_wh\n";
-/// The most exports of one day in a folder.
-const SAME_DAY: u32 = 99;
+/// The longest text that is saved, in bytes: years of days are a hundredth of it.
+const LONGEST: usize = 16 << 20;
 
-/// Comma-separated values with a header, as in RFC 4180 but with LF line ends, which every reader accepts.
-pub(crate) fn csv(days: &Days) -> String {
-    days.days.iter().fold(HEAD.to_owned(), |mut text, Day { date, tokens, active_seconds, energy_wh }| {
-        text.push_str(&format!("{},{tokens},{active_seconds:.1},{energy_wh:.3}\n", field(date)));
-        text
-    })
-}
-
-/// A field, quoted if it could be read as several fields or as a formula.
-fn field(text: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | ' ');
-    let is_plain = text.chars().all(plain) && !text.starts_with('-');
-    if is_plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
-}
-
-/// Writes a file named after the day and returns its path. It never overwrites a file.
+/// Asks for a place and writes the text there, instead of a file that the donor agreed to replace. Returns the path;
+/// `None` if they decline. Blocks until they have answered.
 ///
 /// # Errors
-/// When the folder is not there or cannot be written to.
-pub(crate) fn write(folder: &Path, today: &str, text: &str) -> io::Result<PathBuf> {
-    for number in 1..=SAME_DAY {
-        let name = match number {
-            1 => format!("gogrid-{today}.csv"),
-            number => format!("gogrid-{today}-{number}.csv"),
-        };
-        let path = folder.join(name);
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut file) => {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()?;
-                return Ok(path);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
+/// If the name is not that of a CSV file, the text is too long, or the file cannot be written.
+pub(crate) fn save(app: &AppHandle<Wry>, name: &str, text: &str) -> Result<Option<String>, RequestError> {
+    check(name, text)?;
+    let mut dialog = app.dialog().file().set_file_name(name).add_filter("CSV", &["csv"]);
+    if let Ok(folder) = app.path().download_dir() {
+        dialog = dialog.set_directory(folder);
     }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there are {SAME_DAY} exports of this day already")))
+    let Some(chosen) = dialog.blocking_save_file() else { return Ok(None) };
+    let path = chosen.into_path().map_err(|error| RequestError::new(None, format!("Nothing was saved: {error}")))?;
+    write(&path, text).map(|path| Some(path.display().to_string()))
+}
+
+fn check(name: &str, text: &str) -> Result<(), RequestError> {
+    if Path::new(name).file_name().is_none_or(|own| own != name) || !name.ends_with(".csv") {
+        return Err(RequestError::new(Some("name"), format!("`{name}` is not the name of a CSV file")));
+    }
+    if text.len() > LONGEST {
+        let message = format!("a text of {} bytes is too long: {LONGEST} at most", text.len());
+        return Err(RequestError::new(Some("text"), message));
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<PathBuf, RequestError> {
+    fs::write(path, text)
+        .map(|()| path.to_owned())
+        .map_err(|error| RequestError::new(None, format!("Nothing was saved as {}: {error}", path.display())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
-    fn day(date: &str, tokens: u64, active_seconds: f64, energy_wh: f64) -> Day {
-        Day { date: date.into(), tokens, active_seconds, energy_wh }
-    }
-
-    fn days(days: Vec<Day>) -> Days {
-        Days { days, method: "by the power meter".into() }
+    #[test]
+    fn only_a_plain_name_of_a_csv_file_is_offered() {
+        check("gogrid-2026-11-25.csv", "a").unwrap();
+        for name in ["", "..", "../a.csv", "/etc/a.csv", "a/b.csv", ".bashrc", "a.csv/"] {
+            assert_eq!(check(name, "a").unwrap_err().field.as_deref(), Some("name"), "{name}");
+        }
+        assert_eq!(check("a.csv", &"a".repeat(LONGEST + 1)).unwrap_err().field.as_deref(), Some("text"));
     }
 
     #[test]
-    fn a_line_a_day() {
-        let days = days(vec![day("2026-11-24", 12345, 61.24, 3.5), day("2026-11-25", 0, 0.0, 0.0)]);
-        assert_eq!(
-            csv(&days),
-            "date,tokens,active_seconds,energy_wh\n2026-11-24,12345,61.2,3.500\n2026-11-25,0,0.0,0.000\n"
-        );
-    }
-
-    #[test]
-    fn without_work_there_is_the_head() {
-        assert_eq!(csv(&days(Vec::new())), HEAD);
-    }
-
-    #[test]
-    fn no_date_becomes_a_formula_or_two_fields() {
-        let line = csv(&days(vec![day("=1+1,\"x\"", 1, 0.0, 0.0)]));
-        assert!(line.ends_with("\n\"=1+1,\"\"x\"\"\",1,0.0,0.000\n"), "{line}");
-    }
-
-    #[test]
-    fn an_export_never_replaces_another() {
+    fn a_failure_names_the_place() {
         let folder = tempfile::tempdir().unwrap();
-        let first = write(folder.path(), "2026-11-25", "a").unwrap();
-        let second = write(folder.path(), "2026-11-25", "b").unwrap();
-        assert!(first.ends_with("gogrid-2026-11-25.csv") && second.ends_with("gogrid-2026-11-25-2.csv"));
-        assert_eq!(fs::read_to_string(first).unwrap(), "a");
-        write(&folder.path().join("missing"), "2026-11-25", "c").unwrap_err();
+        let path = folder.path().join("a.csv");
+        write(&path, "date\r\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "date\r\n");
+        let refused = write(&folder.path().join("missing/a.csv"), "date").unwrap_err();
+        assert!(refused.message.contains("missing/a.csv"), "{}", refused.message);
     }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Day } from "../api/types";
-import { bars, between, mondayOf, sum, valueOf } from "./days";
+import { axisTop, bars, between, mondayOf, sum, valueOf } from "./days";
 
 const day = (date: string, tokens: number): Day => ({ date, tokens, active_seconds: 3600, energy_wh: 50 });
 
@@ -29,6 +29,14 @@ test("a week is the sum of its days, from Monday to Sunday", () => {
   expect(weeks.slice(-3).map(({ tokens }) => tokens)).toEqual([1, 6, 8]);
   expect(weeks.at(-1)).toMatchObject({ name: "Week of Mon 23 Nov", mark: ["23", "Nov"] });
 });
+
+test.each([
+  [0, 1],
+  [1, 1],
+  [0.13, 0.2],
+  [7.4, 8],
+  [312_000, 400_000],
+])("an axis for %s ends at %s", (highest, top) => expect(axisTop(highest)).toBe(top));
 
 test("sums and what bars show of them", () => {
   const total = sum(

@@ -63,6 +63,13 @@ export function bars(days: readonly Day[], span: Span, today: string): Bar[] {
   });
 }
 
+/** The top of an axis: a round number at or above the highest value, with a round half. */
+export function axisTop(highest: number): number {
+  if (highest <= 0) return 1;
+  const power = 10 ** Math.floor(Math.log10(highest));
+  return ([1, 2, 3, 4, 6, 8].find((step) => step * power >= highest) ?? 10) * power;
+}
+
 export function valueOf(bar: Sum, metric: Metric): number {
   return { tokens: bar.tokens, active: bar.activeSeconds / 3600, energy: bar.energyWh }[metric];
 }

@@ -19,8 +19,8 @@ export interface Platform {
   logs(filter: LogFilter): Promise<LogLine[]>;
   /** A text for the person who helps the donor, without secrets. */
   report(): Promise<string>;
-  /** Writes a CSV file into the downloads folder, and returns its path. */
-  exportDays(): Promise<string>;
+  /** Asks where to save a text, and returns the path; null if the donor declines. Nothing is written before. */
+  saveFile(name: string, text: string): Promise<string | null>;
   dismiss(id: number): Promise<void>;
   forgetCode(): Promise<void>;
   restartWorker(): Promise<void>;

@@ -60,6 +60,14 @@ export class Session {
     }
   }
 
+  /** Lets the donor choose where to save a text, and says where it was saved. */
+  save(name: string, text: string, saved: (path: string) => string): Promise<boolean> {
+    return this.act(async () => {
+      const path = await this.platform.saveFile(name, text);
+      if (path !== null) this.toasts.show(saved(path));
+    });
+  }
+
   /** Sends the worker a command, which is either done or refused. Returns whether it was done. */
   command(request: WorkerRequest): Promise<boolean> {
     return this.act(() => ask(this.platform, request, "done"));

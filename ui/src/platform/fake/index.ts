@@ -1,5 +1,6 @@
 /** A platform that makes everything up: for development, the gallery and the page's tests. Never in the product. */
 import type { AppSettings, AppState, KeyStore, LogFilter, Process } from "../../api/types";
+import { download } from "../download";
 import { Refusal, type Platform, type WorkerRequest } from "../platform";
 import { log } from "./log";
 import { FakeMachine } from "./machine";
@@ -120,9 +121,9 @@ export class FakePlatform implements Platform {
     );
   }
 
-  async exportDays() {
+  async saveFile(name: string, text: string) {
     await this.#reach();
-    return "/home/ada/Downloads/gogrid-days.csv";
+    return download(name, text);
   }
 
   async dismiss(id: number) {

@@ -17,7 +17,7 @@ export const contribution = {
   loading: "Looking through the record…",
   empty: "Nothing has been computed yet.",
   emptyWhat: "The first day with work appears here.",
-  export: "Export as CSV",
+  export: "Export as CSV…",
   exported: (path: string) => `Saved as ${path}`,
   since: (date: string) => `since ${date}`,
 };
