@@ -36,7 +36,7 @@ async fn notification(change: Change, commands: &WorkerCommands) -> Option<Notif
     match change {
         Change::Joined { grid } => Some(Notification::Joined { grid }),
         Change::GpuLost { why } => Some(Notification::GpuLost { why }),
-        Change::Outside => match commands.ask(Request::Events).await {
+        Change::Outside => match commands.ask(Request::Events { after_ms: None }).await {
             Ok(Response::Events(events)) => revoked(&events),
             _ => None,
         },

@@ -101,6 +101,32 @@ async fn a_member_is_one_again_after_a_restart_and_its_days_go_on() -> Result<()
 }
 
 #[tokio::test]
+async fn the_chart_and_the_timeline_go_on_after_a_restart_and_after_a_kill() -> Result<()> {
+    let line = json!({ "key": null });
+    let worker = Resident::start(&line).await?;
+    worker.get(&json!({ "request": "pause" })).await?;
+    let points = async |worker: &Resident| {
+        let history = worker.get(&json!({ "request": "history", "range": "day" })).await?;
+        anyhow::Ok(history["points"].as_array().context("points")?.len())
+    };
+    wait_until("the chart begins", SOON, async || Ok((points(&worker).await? > 0).then_some(()))).await?;
+
+    let worker = worker.restart(&line).await?;
+    assert!(points(&worker).await? > 0, "a restart keeps the chart");
+    let worker = worker.restart_after_kill(&line).await?;
+    assert!(points(&worker).await? > 0, "a kill keeps what was saved of it");
+    let events = worker.get(&json!({ "request": "events", "after_ms": 0 })).await?;
+    let told = |event: &Value| match event["what"]["event"].as_str()? {
+        "allowance" => event["what"]["kind"].as_str().filter(|kind| *kind == "paused").map(str::to_owned),
+        other => Some(other.to_owned()),
+    };
+    let told: Vec<String> = events.as_array().context("events")?.iter().filter_map(told).collect();
+    let runs = ["started", "paused", "ended", "started", "ended_unexpectedly", "started"];
+    assert_eq!(told, runs, "{events}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_code_that_lets_nobody_in_leaves_the_machine_where_it_was() -> Result<()> {
     let mut cluster = coordinator().await?;
     let worker = Resident::start(&json!({})).await?;

@@ -80,7 +80,7 @@ impl local::Handler for WorkerApi {
                 return Response::Limits(self.resources.view().state().settings.shown());
             }
             Request::History { range } => return Response::History(record.history(range)),
-            Request::Events => return Response::Events(record.events()),
+            Request::Events { after_ms } => return Response::Events(record.events(after_ms)),
             Request::Days => return Response::Days(record.days()),
             Request::Join { code } => return self.join(&code).await,
             Request::Leave => return done(self.membership.send(MembershipCommand::Leave).await),

@@ -85,8 +85,10 @@ impl Worker {
             testing: Arc::default(),
         };
         let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: resources.view().clone() };
+        let local = Local::bind(&options.data)?;
+        record.begin();
         let mut tasks = JoinSet::new();
-        tasks.spawn(Local::bind(&options.data)?.serve(api));
+        tasks.spawn(local.serve(api));
         tasks.spawn(accept(transport.clone(), inbound, loader.executor.clone()));
         tasks.spawn(sample_on_arrivals(loader.executor.gauge().arrivals(), resources.clone()));
         tasks.spawn(record.clone().keep());
@@ -113,7 +115,7 @@ impl Worker {
             // answer.
             () = executor.ended() => Err(WorkerError::Executor),
         };
-        record.save();
+        record.end(result.as_ref().err().map(ToString::to_string));
         transport.close().await;
         result
     }

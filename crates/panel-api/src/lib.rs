@@ -26,7 +26,7 @@ pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notif
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 #[cfg(windows)]
 pub use pipe::pipe_name;
-pub use record::{Day, Days, Event, EventKind, History, Point, Range};
+pub use record::{Day, Days, Event, EventKind, Gap, History, Point, Range};
 pub use request::{FOLLOW_MS, PAUSE_SECONDS, PauseRequest, Request, RequestError, Response};
 pub use setting::{Managed, Setting};
 pub use status::{Connection, Contribution, LeverState, Machine, Stage, State, Status, Usage};

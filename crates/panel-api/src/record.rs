@@ -21,8 +21,26 @@ pub enum Range {
 pub struct History {
     /// Milliseconds between points.
     pub step_ms: u32,
-    /// The points.
+    /// The points. If steps are long, the last one is of the step under way.
     pub points: Vec<Point>,
+    /// Times without points because the worker did not run, oldest first. Times in which the machine slept are not
+    /// among them.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+}
+
+/// A time in which the worker did not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Gap {
+    /// Its begin, in milliseconds since 1970. After an unexpected end, the worker may have run for up to five minutes
+    /// more.
+    #[ts(type = "number")]
+    pub from_ms: u64,
+    /// Its end.
+    #[ts(type = "number")]
+    pub to_ms: u64,
+    /// Whether it began with an end that nobody asked for.
+    pub unexpected: bool,
 }
 
 /// Means over one step. Loads are parts of the whole device, between 0 and 1; memory is in bytes. Null: not known, or
@@ -100,6 +118,16 @@ pub enum EventKind {
         /// First layer, and the one after the last.
         layers: [u32; 2],
     },
+    /// The worker started.
+    Started,
+    /// The worker ended, as it was told to or because of a problem.
+    Ended {
+        /// The problem; null if it was told to end.
+        problem: Option<String>,
+    },
+    /// The worker ended without a word, as when it is killed or the power fails. Found at the next start; the time is
+    /// that at which it was last seen.
+    EndedUnexpectedly,
     /// The coordinator is connected.
     Connected,
     /// The connection is lost.

@@ -50,8 +50,14 @@ pub enum Request {
         /// How far back.
         range: Range,
     },
-    /// The latest events, at most 200.
-    Events,
+    /// Events of the timeline, oldest first.
+    Events {
+        /// All that are remembered (at most 2000) after this instant, in milliseconds since 1970. Without it, the
+        /// latest 200.
+        #[serde(default)]
+        #[ts(type = "number | null")]
+        after_ms: Option<u64>,
+    },
     /// The work of each day.
     Days,
     /// What was found on this machine.
@@ -159,7 +165,7 @@ pub enum Response {
     Limits(Vec<Setting>),
     /// What charts show.
     History(History),
-    /// The latest events, oldest first.
+    /// Events, oldest first.
     Events(Vec<Event>),
     /// The work of each day.
     Days(Days),
@@ -205,6 +211,8 @@ mod tests {
     #[rstest]
     #[case(r#"{"request":"status"}"#, Request::Status)]
     #[case(r#"{"request":"follow","every_ms":100}"#, Request::Follow { every_ms: 100 })]
+    #[case(r#"{"request":"events"}"#, Request::Events { after_ms: None })]
+    #[case(r#"{"request":"events","after_ms":0}"#, Request::Events { after_ms: Some(0) })]
     #[case(r#"{"request":"pause"}"#, Request::Pause(PauseRequest::default()))]
     #[case(
         r#" {"after_answers":true,"request":"pause"} "#,

@@ -47,6 +47,7 @@ fn types() -> String {
         api::RequestError,
         api::Range,
         api::History,
+        api::Gap,
         api::Point,
         api::Event,
         api::EventKind,

@@ -9,8 +9,8 @@ use tokio::{
     time::timeout,
 };
 
-/// The longest response line, in bytes. A day's history and 400 days of work are a tenth of it.
-pub const MAX_RESPONSE: u64 = 1024 * 1024;
+/// The longest response line, in bytes. The longest answer, 2000 events of the timeline, is a quarter of it.
+pub const MAX_RESPONSE: u64 = 4 * 1024 * 1024;
 /// The deadline of an ordinary request. The worker answers from memory, except for a pause, which waits for the slice
 /// that is computing: milliseconds, or at worst a layer of a large model on a slow machine.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

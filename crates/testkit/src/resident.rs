@@ -60,6 +60,16 @@ impl Resident {
         Self::start_in(folder, Command::new(gogrid_path()), first_line).await
     }
 
+    /// Kills it, as a lack of memory would, and starts it again on the same data.
+    ///
+    /// # Errors
+    /// When it cannot be killed, or does not come up.
+    pub async fn restart_after_kill(mut self, first_line: &Value) -> Result<Self> {
+        self.child.kill().await?;
+        let Self { folder, .. } = self;
+        Self::start_in(folder, Command::new(gogrid_path()), first_line).await
+    }
+
     async fn start_in(folder: TempDir, mut command: Command, first_line: &Value) -> Result<Self> {
         command.args(["worker", "--parent", "--name", "desk", "--data"]).arg(folder.path()).envs(ENVIRONMENT);
         let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn()?;

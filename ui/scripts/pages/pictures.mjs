@@ -8,6 +8,7 @@ const PICTURES = {
   now: { page: "now", fake: "throttled" },
   limits: { page: "limits", fake: "throttled" },
   contribution: { page: "contribution", fake: "throttled" },
+  history: { page: "history", fake: "throttled" },
   connection: { page: "connection", fake: "throttled" },
   diagnostics: { page: "diagnostics", fake: "throttled" },
   join: { page: "connection", fake: "not-joined" },

@@ -25,6 +25,14 @@ const WAYS = {
     assert.equal(await walker.attribute("chart-cpu", "data-last"), await walker.text("value-cpu"));
   },
 
+  async "the chart of a day says when nothing ran"(walker) {
+    await walker.open("now", "throttled");
+    assert.equal(await walker.attribute("chart-cpu", "data-gaps"), "");
+    await walker.tab.$$eval("[data-testid=range] input, [data-testid=range] button", (all) => all.at(-1)?.click());
+    await walker.until(() => document.querySelector("[data-testid=chart-cpu]")?.getAttribute("data-gaps") !== "", null);
+    assert.equal(await walker.attribute("chart-cpu", "data-gaps"), "ended unexpectedly, not running");
+  },
+
   async "charts move"(walker) {
     await walker.open("now", "throttled");
     const before = await walker.tab.$eval("[data-testid=chart-cpu] canvas", (canvas) => canvas.toDataURL());
@@ -35,7 +43,7 @@ const WAYS = {
   },
 
   async "the focus reaches everything and is seen"(walker) {
-    for (const page of ["now", "limits", "contribution", "connection", "diagnostics"]) {
+    for (const page of ["now", "limits", "contribution", "history", "connection", "diagnostics"]) {
       await walker.open(page, "throttled");
       const places = await walker.tabThrough();
       for (const id of ["nav-now", "nav-diagnostics", "pause", "pause-more"]) {
@@ -138,6 +146,35 @@ const WAYS = {
       () => document.querySelector("[data-testid=row-stop-for]")?.textContent?.includes("blender runs") ?? false,
       null,
     );
+  },
+
+  async "the history is searched"(walker) {
+    await walker.open("history", "throttled");
+    await walker.focus("history-search");
+    await walker.tab.keyboard.type("BLENDER running");
+    await walker.until(() => {
+      const entries = [...document.querySelectorAll("[data-testid^=day-] li")];
+      return entries.length > 0 && entries.every((entry) => entry.textContent?.includes("blender is running"));
+    }, null);
+    await walker.tab.keyboard.type(" nothing of the kind");
+    await walker.appears("no-history");
+  },
+
+  async "a day without work has no bar, and bars have an axis"(walker) {
+    await walker.open("contribution", "throttled");
+    const bars = await walker.tab.$$eval("[data-testid=bars] li", (bars) =>
+      bars.map((bar) => ({
+        says: bar.querySelector(".spoken")?.textContent ?? "",
+        height: bar.querySelector("i")?.getBoundingClientRect().height ?? -1,
+      })),
+    );
+    const empty = bars.filter(({ says }) => says.includes(": 0 tokens"));
+    assert.ok(empty.length > 0, "the made-up machine was off on some days");
+    assert.ok(
+      empty.every(({ height }) => height === 0),
+      JSON.stringify(empty),
+    );
+    assert.match(await walker.text("axis"), /000.*000.*0/s);
   },
 
   async "joining says what is wrong with a code, then joins"(walker) {

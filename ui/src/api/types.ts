@@ -439,7 +439,12 @@ code: string, } | { "request": "leave" } | { "request": "history",
 /**
  * How far back.
  */
-range: Range, } | { "request": "events" } | { "request": "days" } | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
+range: Range, } | { "request": "events", 
+/**
+ * All that are remembered (at most 2000) after this instant, in milliseconds since 1970. Without it, the
+ * latest 200.
+ */
+after_ms: number | null, } | { "request": "days" } | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
 
 /**
  * How to pause.
@@ -528,9 +533,32 @@ export type History = {
  */
 step_ms: number, 
 /**
- * The points.
+ * The points. If steps are long, the last one is of the step under way.
  */
-points: Array<Point>, };
+points: Array<Point>, 
+/**
+ * Times without points because the worker did not run, oldest first. Times in which the machine slept are not
+ * among them.
+ */
+gaps: Array<Gap>, };
+
+/**
+ * A time in which the worker did not run.
+ */
+export type Gap = { 
+/**
+ * Its begin, in milliseconds since 1970. After an unexpected end, the worker may have run for up to five minutes
+ * more.
+ */
+from_ms: number, 
+/**
+ * Its end.
+ */
+to_ms: number, 
+/**
+ * Whether it began with an end that nobody asked for.
+ */
+unexpected: boolean, };
 
 /**
  * Means over one step. Loads are parts of the whole device, between 0 and 1; memory is in bytes. Null: not known, or
@@ -638,7 +666,11 @@ model: string,
 /**
  * First layer, and the one after the last.
  */
-layers: [number, number], } | { "event": "connected" } | { "event": "disconnected" } | { "event": "joined" } | { "event": "left" } | { "event": "revoked", 
+layers: [number, number], } | { "event": "started" } | { "event": "ended", 
+/**
+ * The problem; null if it was told to end.
+ */
+problem: string | null, } | { "event": "ended_unexpectedly" } | { "event": "connected" } | { "event": "disconnected" } | { "event": "joined" } | { "event": "left" } | { "event": "revoked", 
 /**
  * Why, in the coordinator's words.
  */

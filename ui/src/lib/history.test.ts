@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { History, Point } from "../api/types";
-import { columns, drawn, roundAbove, top } from "./history";
+import { columns, drawn, gaps, roundAbove, top } from "./history";
 import { status } from "../testing";
 
 function point(at_ms: number, values: Partial<Point> = {}): Point {
@@ -15,7 +15,7 @@ function point(at_ms: number, values: Partial<Point> = {}): Point {
   return { at_ms, cpu: 0.1, cpu_others: 0.2, cpu_limit: 0.5, ...nothing, tokens_per_second: 3, ...values };
 }
 
-const of = (points: Point[], step_ms = 1000): History => ({ step_ms, points });
+const of = (points: Point[], step_ms = 1000): History => ({ step_ms, points, gaps: [] });
 
 test("ours lies below everything else's, both before the newest point", () => {
   const drawn = columns(of([point(5000), point(6000, { cpu: 0.3 })]), "cpu");
@@ -30,6 +30,19 @@ test("where the worker did not run there is a gap, and no point", () => {
   expect(history.seconds).toEqual([-8, -7, -1, 0]);
   expect(history.ours).toEqual([0.1, 0.1, null, 0.1]);
   expect(drawn(history)).toBe(3);
+});
+
+test("the chart says why there are no points", () => {
+  const history = of([point(1000), point(2000), point(9000)]);
+  const off = [
+    { from_ms: 500, to_ms: 900, unexpected: true },
+    { from_ms: 2000, to_ms: 8500, unexpected: false },
+  ];
+  expect(gaps({ ...history, gaps: off })).toEqual([
+    { from: -8.5, to: -8.1, says: { long: "ended unexpectedly", short: "cut off" } },
+    { from: -7, to: -0.5, says: { long: "not running", short: "not running" } },
+  ]);
+  expect(gaps({ ...of([]), gaps: off })).toEqual([]);
 });
 
 test("a point that comes a little late leaves no gap", () => {

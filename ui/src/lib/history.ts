@@ -1,5 +1,6 @@
 /** A worker's history as the columns that charts draw. */
 import type { History, Point, Range, Status } from "../api/types";
+import { words } from "../words";
 
 export type Chart = "gpu" | "memory" | "cpu" | "tokens";
 
@@ -53,6 +54,24 @@ function push(columns: Columns, seconds: number, [ours, others, limit]: Values, 
   columns.total.push(ours === null || others === null ? null : ours + others);
   columns.limit.push(limit);
   columns.at.push(at);
+}
+
+/** A time in which GoGrid did not run, in seconds before the newest point. */
+export interface DrawnGap {
+  from: number;
+  to: number;
+  /** The second text is for where the first does not fit. */
+  says: { long: string; short: string };
+}
+
+export function gaps({ points, gaps }: History): DrawnGap[] {
+  const newest = points.at(-1)?.at_ms;
+  if (newest === undefined) return [];
+  return gaps.map(({ from_ms, to_ms, unexpected }) => ({
+    from: (from_ms - newest) / 1000,
+    to: (to_ms - newest) / 1000,
+    says: unexpected ? words.now.gap.unexpected : words.now.gap.ended,
+  }));
 }
 
 /** The number of drawn points of ours. */

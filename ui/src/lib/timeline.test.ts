@@ -58,6 +58,33 @@ test("what else happens is told too", () => {
   ]);
 });
 
+test("a start says how long nothing ran, and an end why", () => {
+  const minutes = (count: number) => count * 60_000;
+  const events: Event[] = [
+    { at_ms: 0, what: { event: "started" } },
+    allowance(1, "working", 500, "free"),
+    { at_ms: minutes(1), what: { event: "ended", problem: null } },
+    { at_ms: minutes(31), what: { event: "started" } },
+    allowance(minutes(31) + 1, "working", 250, "free"),
+    { at_ms: minutes(40), what: { event: "ended_unexpectedly" } },
+    { at_ms: minutes(40) + 5, what: { event: "started" } },
+    { at_ms: minutes(41), what: { event: "ended", problem: "the computing thread panicked" } },
+  ];
+  expect(timeline(events).map(({ what, why }) => [what.replaceAll(THIN, " "), why?.split(":")[0]])).toEqual([
+    ["GoGrid ended because of a problem", "the computing thread panicked"],
+    ["GoGrid started", undefined],
+    [
+      "GoGrid ended unexpectedly",
+      "It was killed, it crashed, or the computer lost power. It was last seen at this time",
+    ],
+    ["Set to 25 % of the CPU", "because of free"],
+    ["GoGrid started", "It had not run for 30 minutes"],
+    ["GoGrid ended", undefined],
+    ["Set to 50 % of the CPU", "because of free"],
+    ["GoGrid started", undefined],
+  ]);
+});
+
 test("limits that could not be read say why, and where the file is kept", () => {
   const reset: Event = {
     at_ms: 1,

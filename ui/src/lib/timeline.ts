@@ -1,7 +1,7 @@
 /** Events as a timeline for people: newest first, and the steps of a climb as one entry. */
 import type { Event, EventKind } from "../api/types";
 import { words } from "../words";
-import { share } from "./units";
+import { activeTime, share } from "./units";
 
 const text = words.now.why;
 
@@ -18,7 +18,15 @@ export function timeline(events: readonly Event[]): Entry[] {
   const entries: Entry[] = [];
   let before: Allowance | null = null;
   let climb: Entry | null = null;
+  let ended: number | null = null;
   for (const { at_ms, what } of events) {
+    if (what.event === "ended" || what.event === "ended_unexpectedly") ended = at_ms;
+    if (what.event === "started") {
+      entries.push({ at: at_ms, what: text.started, why: rested(ended, at_ms) });
+      // Another run: what was allowed in the one before is no comparison.
+      [ended, before] = [null, null];
+      continue;
+    }
     if (what.event !== "allowance") {
       entries.push({ at: at_ms, ...tell(what) });
       continue;
@@ -44,12 +52,24 @@ function change(now: Allowance, before: Allowance | null): string {
   return difference < 0 ? text.slowed(to) : text.raised(to);
 }
 
-function tell(what: Exclude<EventKind, Allowance>): { what: string; why: string | null } {
+/** Less than this between two runs is a restart. */
+const RESTART_MS = 60_000;
+
+function rested(ended: number | null, started: number): string | null {
+  if (ended === null || started - ended < RESTART_MS) return null;
+  return text.startedAfter(activeTime((started - ended) / 1000));
+}
+
+function tell(what: Exclude<EventKind, Allowance | { event: "started" }>): { what: string; why: string | null } {
   switch (what.event) {
     case "loaded":
       return { what: text.loaded(layers(what), seconds(what.seconds)), why: null };
     case "unloaded":
       return { what: text.unloaded(layers(what)), why: null };
+    case "ended":
+      return { what: what.problem === null ? text.ended : text.failed, why: what.problem };
+    case "ended_unexpectedly":
+      return { what: text.endedUnexpectedly, why: text.endedUnexpectedlyWhy };
     case "revoked":
       return { what: text.revoked, why: what.reason };
     case "limits_reset":

@@ -1,10 +1,12 @@
 //! Charts: means over steps of equal length, in rings of fixed size.
 
-use gogrid_panel_api::{History, Point, Range};
+use gogrid_panel_api::{Point, Range};
 use std::collections::VecDeque;
 
 /// A machine that was not sampled for this time was asleep or busy: charts show a gap. It is sampled every 2 s at least.
 const GAP_MS: u64 = 15_000;
+/// From this length on a step is shown before it is over.
+const LONG_STEP_MS: u64 = 60_000;
 
 /// One chart's time axis.
 #[derive(Debug)]
@@ -28,10 +30,15 @@ impl Series {
         Self { step_ms, keep, points: VecDeque::new(), step: Step::default(), until_ms: None }
     }
 
-    /// Goes on from what was saved before this start.
+    /// Goes on from the points that were saved before this start.
     pub(crate) fn restore(&mut self, points: Vec<Point>) {
         self.points = points.into();
         self.trim();
+        // The last step was under way: it goes on if it is not over.
+        if let Some(part) = self.points.pop_back_if(|point| point.at_ms % self.step_ms != 0) {
+            self.step.add(&part, part.at_ms % self.step_ms);
+            self.until_ms = Some(part.at_ms);
+        }
     }
 
     /// Takes in a sample: its values are means since the sample before.
@@ -39,10 +46,8 @@ impl Series {
         let now = sample.at_ms;
         let since = match self.until_ms.replace(now) {
             Some(before) if before <= now && now - before <= GAP_MS => before,
-            _ => {
-                // It is the first, or comes after a gap, or the clock was set back: it says nothing of the time before.
-                self.points.retain(|point| point.at_ms <= now);
-                self.step = Step::default();
+            before => {
+                self.skip(before, now);
                 now
             }
         };
@@ -52,20 +57,40 @@ impl Series {
             let to = end.min(now);
             self.step.add(sample, to - from);
             if to == end {
-                self.points.push_back(std::mem::take(&mut self.step).mean(end));
+                self.points.extend(std::mem::take(&mut self.step).mean(end));
                 self.trim();
             }
             from = to;
         }
     }
 
-    /// What the panel draws.
-    pub(crate) fn history(&self) -> History {
-        History { step_ms: self.step_ms as u32, points: self.points.iter().cloned().collect() }
+    /// A sample that is the first, comes after a gap, or after the clock was set back, says nothing of the time before.
+    fn skip(&mut self, before: Option<u64>, now: u64) {
+        self.points.retain(|point| point.at_ms <= now);
+        match before {
+            Some(before) if before <= now && before / self.step_ms == now / self.step_ms => {}
+            Some(before) if before <= now => {
+                self.points.extend(std::mem::take(&mut self.step).mean(before));
+                self.trim();
+            }
+            _ => self.step = Step::default(),
+        }
     }
 
-    pub(crate) fn points(&self) -> &VecDeque<Point> {
-        &self.points
+    /// The points, oldest first. If steps are long, the one under way is the last point: a chart of a day does not wait
+    /// five minutes for its first.
+    pub(crate) fn points(&self) -> Vec<Point> {
+        let under_way = self.until_ms.filter(|_| self.step_ms >= LONG_STEP_MS).and_then(|until| self.step.mean(until));
+        self.points.iter().cloned().chain(under_way).collect()
+    }
+
+    /// When the chart of now begins, in milliseconds since 1970.
+    pub(crate) fn begins_ms(&self) -> u64 {
+        self.until_ms.unwrap_or_default().saturating_sub(self.step_ms * self.keep as u64)
+    }
+
+    pub(crate) fn step_ms(&self) -> u64 {
+        self.step_ms
     }
 
     fn trim(&mut self) {
@@ -95,8 +120,10 @@ impl Step {
         }
     }
 
-    fn mean(&self, at_ms: u64) -> Point {
-        point(at_ms, self.sums.map(|(sum, known)| (known > 0).then(|| sum / known as f64)))
+    /// The means; `None` before the first sample.
+    fn mean(&self, at_ms: u64) -> Option<Point> {
+        let values = self.sums.map(|(sum, known)| (known > 0).then(|| sum / known as f64));
+        values.iter().any(Option::is_some).then(|| point(at_ms, values))
     }
 }
 
@@ -184,6 +211,26 @@ mod tests {
         assert_eq!(seen(&series), [(11_000, Some(0.1)), (12_000, Some(0.1)), (3_601_000, Some(0.2))]);
         [11_500, 12_000].into_iter().for_each(|at| series.add(&sample(at, Some(0.3))));
         assert_eq!(seen(&series), [(11_000, Some(0.1)), (12_000, Some(0.3))]);
+    }
+
+    #[test]
+    fn the_first_minutes_of_a_day_are_drawn_and_a_restart_goes_on_with_their_step() {
+        let mut series = Series::of(Range::Day);
+        [600_000, 610_000, 620_000].into_iter().for_each(|at| series.add(&sample(at, Some(0.2))));
+        let saved = series.points();
+        assert_eq!(saved.iter().map(|point| (point.at_ms, point.cpu)).collect::<Vec<_>>(), [(620_000, Some(0.2))]);
+
+        let mut soon = Series::of(Range::Day);
+        soon.restore(saved.clone());
+        [870_000, 880_000, 890_000, 900_000].into_iter().for_each(|at| soon.add(&sample(at, Some(0.8))));
+        let [(900_000, Some(cpu))] = seen(&soon)[..] else { panic!("one step: {soon:?}") };
+        assert!((cpu - 0.56).abs() < 1e-6, "20 s at 0.2 and 30 s at 0.8: {cpu}");
+
+        let mut late = Series::of(Range::Day);
+        late.restore(saved);
+        [7_200_000, 7_210_000].into_iter().for_each(|at| late.add(&sample(at, Some(0.8))));
+        let points: Vec<u64> = late.points().iter().map(|point| point.at_ms).collect();
+        assert_eq!(points, [620_000, 7_210_000]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 /** How uPlot draws a chart: GoGrid's part, everything else's part, and the limit. */
 import uPlot from "uplot";
-import type { Columns } from "../../lib/history";
+import type { Columns, DrawnGap } from "../../lib/history";
+import { drawGap } from "./gap";
 
 export interface Frame {
   /** Seconds from the left edge to the newest point. */
@@ -9,6 +10,7 @@ export interface Frame {
   top: number;
   /** Formats a value for the axis. */
   label: (value: number) => string;
+  gaps: readonly DrawnGap[];
 }
 
 /** The width of the axis left of the plot, for values such as `100 %` and `512 MB`. */
@@ -74,7 +76,10 @@ export function options(frame: () => Frame, hover: (index: number | null) => voi
       line("--limit", 1.5, { dash: [rem(0.35), rem(0.25)] }),
     ],
     bands: [{ series: [1, 2], fill: token("--others-soft") }],
-    hooks: { setCursor: [({ cursor }) => hover(cursor.idx ?? null)] },
+    hooks: {
+      setCursor: [({ cursor }) => hover(cursor.idx ?? null)],
+      drawClear: [(plot) => frame().gaps.forEach((gap) => drawGap(plot, gap, token))],
+    },
   };
 }
 

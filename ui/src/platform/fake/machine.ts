@@ -8,6 +8,7 @@ import { diagnosis, GIB, levers, machineOf, sample } from "./hardware";
 import { refusalOf, wrongCode } from "./joins";
 import { FakeLimits } from "./limits";
 import { load, turnAt, type Turn } from "./load";
+import { offEvents, offTimes, pastDays } from "./past";
 import type { Phase, Scenario } from "./scenarios";
 
 const KEY = "8ab3f1e0d28ab3f1c4719b02e65d8fa03b1c77e9402f5a6d8b9e01c2d3f4a5b6";
@@ -190,11 +191,11 @@ export class FakeMachine {
   #history(range: Range): History {
     const [step_ms, count] = STEPS[range];
     const end = Math.floor(Date.now() / step_ms) * step_ms;
-    if (!this.#scenario.hasHistory) return { step_ms, points: [] };
+    if (!this.#scenario.hasHistory) return { step_ms, points: [], gaps: [] };
     const all = Array.from({ length: count }, (_, index) => end - (count - 1 - index) * step_ms);
-    // The computer was off at lunch.
-    const off = (at: number) => range === "day" && at > end - 8.4 * 3_600_000 && at < end - 7.2 * 3_600_000;
-    return { step_ms, points: all.filter((at) => !off(at)).map((at) => this.#point(at)) };
+    const gaps = range === "day" ? offTimes(end) : [];
+    const off = (at: number) => gaps.some(({ from_ms, to_ms }) => at > from_ms && at < to_ms);
+    return { step_ms, points: all.filter((at) => !off(at)).map((at) => this.#point(at)), gaps };
   }
 
   #events(): Event[] {
@@ -213,7 +214,8 @@ export class FakeMachine {
         ]
       : [];
     if (!this.#scenario.connected) loaded.push({ at_ms: this.#began - 130_000, what: { event: "disconnected" } });
-    return [...turns, ...loaded, ...this.#extra].sort((one, other) => one.at_ms - other.at_ms);
+    const past = this.#scenario.hasHistory ? [...pastDays(this.#began, gpu), ...offEvents(this.#began)] : [];
+    return [...past, ...turns, ...loaded, ...this.#extra].sort((one, other) => one.at_ms - other.at_ms);
   }
 
   async answer(request: WorkerRequest): Promise<Response> {
@@ -239,7 +241,7 @@ export class FakeMachine {
       case "history":
         return { response: "history", body: this.#history(request.range) };
       case "events":
-        return { response: "events", body: this.#events() };
+        return { response: "events", body: this.#events().filter(({ at_ms }) => at_ms > (request.after_ms ?? 0)) };
       case "days":
         return { response: "days", body: this.#scenario.hasHistory ? days(Date.now()) : { days: [], method: METHOD } };
       case "diagnose":

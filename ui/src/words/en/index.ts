@@ -3,6 +3,7 @@ import { connection } from "./connection";
 import { contribution } from "./contribution";
 import { diagnostics } from "./diagnostics";
 import { examples } from "./examples";
+import { history } from "./history";
 import { limits } from "./limits";
 import { now } from "./now";
 import { state } from "./state";
@@ -32,6 +33,7 @@ export const en = {
     now: "Now",
     limits: "Limits",
     contribution: "Contribution",
+    history: "History",
     connection: "Connection",
     diagnostics: "Diagnostics",
     managed: (by: string) => `Managed by ${by}`,
@@ -58,6 +60,7 @@ export const en = {
   limits,
   examples,
   contribution,
+  history,
   connection,
   diagnostics,
   welcome,

@@ -18,10 +18,15 @@ export const now = {
       .filter(Boolean)
       .join(", "),
   at: (time: string) => `at ${time}`,
+  /** In a chart, where GoGrid did not run. */
+  gap: {
+    ended: { long: "not running", short: "not running" },
+    unexpected: { long: "ended unexpectedly", short: "cut off" },
+  },
   collecting: "The chart begins with the next second.",
   why: {
     title: "Why it changed",
-    empty: "Nothing has changed since GoGrid started.",
+    empty: "Nothing has changed yet.",
     more: "Show all",
     less: "Show fewer",
     slowed: (to: string) => `Slowed to ${to}`,
@@ -32,6 +37,12 @@ export const now = {
     paused: "Paused",
     loaded: (layers: string, seconds: string) => `Loaded ${layers} in ${seconds}${THIN}s`,
     unloaded: (layers: string) => `Gave back ${layers}`,
+    started: "GoGrid started",
+    startedAfter: (time: string) => `It had not run for ${time}`,
+    ended: "GoGrid ended",
+    failed: "GoGrid ended because of a problem",
+    endedUnexpectedly: "GoGrid ended unexpectedly",
+    endedUnexpectedlyWhy: "It was killed, it crashed, or the computer lost power. It was last seen at this time",
     connected: "Connected",
     disconnected: "Connection lost",
     joined: "Joined a grid",
