@@ -8,10 +8,10 @@ mod tests;
 
 use crate::{
     fleet::{Connected, Event, Fleet, ToPeer},
+    planner::Device,
     registry::unix_now,
 };
 use gogrid_link::{FrameReceiver, FrameSender, Link, Protocol, Received, Transport};
-use gogrid_model::DeviceSpec;
 use gogrid_wire::{
     OLDEST_VERSION, PeerId,
     control::{Hello, Refusal, ToCoordinator, ToWorker, Welcome},
@@ -81,7 +81,7 @@ async fn first_message(receiver: &mut FrameReceiver) -> Result<(Hello, Capabilit
 struct Admitted {
     hello: Hello,
     capabilities: Capabilities,
-    device: DeviceSpec,
+    device: Arc<Device>,
 }
 
 /// Lets a worker in or says why not. A device that cannot be used is refused first, so that it costs no use of a code.
@@ -89,6 +89,8 @@ async fn admit(peer: PeerId, hello: Hello, capabilities: Capabilities, fleet: &F
     let Ok(device) = hello.device.parse() else {
         return Err(Refusal::Device { device: hello.device, known: "cpu, cuda:N and metal:N".into() });
     };
+    let device = Device::of(device, &capabilities).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let device = Arc::new(device);
     match fleet.registry().admit(peer, hello.name.clone(), hello.token, unix_now()).await {
         Ok(Ok(())) => Ok(Admitted { hello, capabilities, device }),
         Ok(Err(refusal)) => Err(refusal),

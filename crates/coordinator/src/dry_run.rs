@@ -5,7 +5,7 @@ mod fleet_file;
 pub use fleet_file::FleetFileError;
 
 use crate::{
-    planner::{self, Demand, Link, Machine, Measured, Plan, Predicted},
+    planner::{self, Demand, Device, Link, Machine, Measured, Plan, Predicted},
     registry::{ModelRecord, Registry, RegistryError},
     settings::{Settings, SettingsError},
     status::{MeasuredStage, Status, WorkerState},
@@ -16,6 +16,7 @@ use serde::Serialize;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Replicas to list: a fleet may have memory for thousands, and each takes as long to plan as the first one.
@@ -155,7 +156,7 @@ impl DryFleet {
             fleet.names.insert(id, worker.name.clone());
             fleet.machines.push(Machine {
                 id,
-                device,
+                device: Arc::new(Device::expected(device)),
                 free: worker.memory_bytes,
                 measured: None,
                 link: Link::default(),

@@ -44,13 +44,14 @@ pub(crate) use ring::RingEnd;
 pub(crate) use task::FleetTask;
 pub(crate) use timing::Timing;
 
-use crate::{registry::RegistryHandle, status::Status};
+use crate::{planner::Device, registry::RegistryHandle, status::Status};
 use gogrid_wire::{
     Epoch, PeerId,
     control::{Hello, ToWorker},
     hello::Capabilities,
     stage,
 };
+use std::sync::Arc;
 use store::Store;
 use task::Request;
 use tokio::sync::{mpsc, oneshot};
@@ -67,7 +68,7 @@ pub(crate) struct Connected {
     pub(crate) id: PeerId,
     pub(crate) hello: Hello,
     pub(crate) capabilities: Capabilities,
-    pub(crate) device: gogrid_model::DeviceSpec,
+    pub(crate) device: Arc<Device>,
     pub(crate) to_worker: mpsc::Sender<ToPeer>,
 }
 

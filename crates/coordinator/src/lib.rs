@@ -13,6 +13,7 @@ mod dry_run;
 mod fleet;
 mod folder_lock;
 pub mod generate;
+mod kv_capacity;
 mod kv_reuse;
 mod model;
 mod operator;

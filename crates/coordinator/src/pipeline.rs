@@ -4,7 +4,7 @@
 //! reserves the slot of its last frame, `Close`, before it sends its first one: so a session can always be closed
 //! without waiting, also while the link is blocked. A session's replies hold [`REPLIES`].
 
-use crate::kv_reuse::RetainedKv;
+use crate::{kv_capacity::KvCapacity, kv_reuse::RetainedKv};
 use gogrid_link::{FrameReceiver, FrameSender, LinkError};
 use gogrid_model::Candidates;
 use gogrid_wire::{
@@ -20,7 +20,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Frames of one session that may wait for the first stage's link: its open, its step under way, and its close.
@@ -69,10 +69,9 @@ pub(crate) struct FirstStageFrame {
 /// One epoch of one model.
 pub(crate) struct Pipeline {
     pub(crate) epoch: Epoch,
-    /// Tokens of KV cache that every stage holds, over all sessions.
-    pub(crate) kv_capacity: usize,
-    /// The part of `kv_capacity` that is free, one permit per token. A session reserves its greatest length before it
-    /// starts.
+    /// What every stage holds, over all sessions.
+    pub(crate) kv_capacity: KvCapacity,
+    /// The permits of `kv_capacity` that are free. A session reserves its greatest length before it starts.
     pub(crate) kv_free: Arc<Semaphore>,
     /// Cancelled when one of its machines is lost; its sessions then go elsewhere.
     pub(crate) lost: CancellationToken,
@@ -92,15 +91,14 @@ impl Pipeline {
     /// A pipeline that has at most `max_sessions` sessions at once, and the queue that the first stage's link empties.
     pub(crate) fn new(
         epoch: Epoch,
-        kv_capacity: usize,
+        kv_capacity: KvCapacity,
         max_sessions: usize,
     ) -> (Arc<Self>, mpsc::Receiver<FirstStageFrame>) {
         let (first_stage, frames) = mpsc::channel(max_sessions.max(1) * FRAMES_PER_SESSION);
-        let kv_capacity = kv_capacity.min(Semaphore::MAX_PERMITS);
         let this = Self {
             epoch,
+            kv_free: Arc::new(Semaphore::new(kv_capacity.permits())),
             kv_capacity,
-            kv_free: Arc::new(Semaphore::new(kv_capacity)),
             lost: CancellationToken::new(),
             health: AtomicU8::new(PipelineHealth::Open as u8),
             token_time: AtomicU64::new(0),
@@ -133,9 +131,23 @@ impl Pipeline {
         self.health() == PipelineHealth::Open && !self.lost.is_cancelled()
     }
 
-    /// Reserves KV memory for this many tokens, if it is free now and nobody waits for it.
+    /// Reserves KV memory for a sequence of this many tokens, if it is free now and nobody waits for it.
     pub(crate) fn try_reserve_kv(&self, tokens: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        self.kv_free.clone().try_acquire_many_owned(u32::try_from(tokens).unwrap_or(u32::MAX))
+        self.kv_free.clone().try_acquire_many_owned(self.permits_for(tokens))
+    }
+
+    /// Reserves KV memory for a sequence of this many tokens as soon as it is free. Cancel-safe.
+    pub(crate) async fn reserve_kv(&self, tokens: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
+        self.kv_free.clone().acquire_many_owned(self.permits_for(tokens)).await
+    }
+
+    /// Whether KV memory for a sequence of this many tokens is free now.
+    pub(crate) fn has_kv(&self, tokens: usize) -> bool {
+        self.kv_free.available_permits() >= self.kv_capacity.cost(tokens)
+    }
+
+    fn permits_for(&self, tokens: usize) -> u32 {
+        u32::try_from(self.kv_capacity.cost(tokens)).unwrap_or(u32::MAX)
     }
 
     /// Adds one token's time to the moving average.
@@ -283,6 +295,10 @@ mod tests {
     use gogrid_link::{MemoryNet, Protocol};
     use gogrid_wire::{PeerAddr, PeerId, stage::CandidateRow};
 
+    fn room(tokens: u64) -> KvCapacity {
+        KvCapacity::new(tokens, Vec::new())
+    }
+
     fn candidates(epoch: Epoch, session: SessionId, position: u32) -> StageFrame {
         let row = CandidateRow { session, position, ids: vec![5], logits: vec![1.0], log_sum_exp: 1.0 };
         StageFrame::Candidates { epoch, rows: vec![row] }
@@ -296,7 +312,7 @@ mod tests {
         let _silent = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
         let link = coordinator.accept().await.expect("accepted");
 
-        let (pipeline, mut frames) = Pipeline::new(Epoch(7), 10_000_000, 4);
+        let (pipeline, mut frames) = Pipeline::new(Epoch(7), room(10_000_000), 4);
         let session = pipeline.open(1_000_000, Vec::new()).await;
         let more_than_the_link_holds = vec![1; 1 << 20];
         session.step(0, &more_than_the_link_holds, Want { top: 1, also: Vec::new() }).await;
@@ -310,7 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn clients_that_come_and_go_while_the_link_is_blocked_fill_the_queue_at_most() {
-        let (max_sessions, (pipeline, mut frames)) = (4, Pipeline::new(Epoch(7), 100, 4));
+        let (max_sessions, (pipeline, mut frames)) = (4, Pipeline::new(Epoch(7), room(100), 4));
         let mut sent = 0;
         // Each opens its session and leaves, until the queue takes no more.
         while let Some(session) = pipeline.open(10, Vec::new()).now_or_never() {
@@ -340,7 +356,7 @@ mod tests {
         let mut last_stage = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
         let link = coordinator.accept().await.expect("accepted");
 
-        let (pipeline, _frames) = Pipeline::new(Epoch(7), 100, 4);
+        let (pipeline, _frames) = Pipeline::new(Epoch(7), room(100), 4);
         let mut session = pipeline.open(10, Vec::new()).await;
         let id = session.id;
         for frame in [

@@ -33,6 +33,7 @@
 mod binding;
 mod candidate_cost;
 mod demand;
+mod device;
 mod machine;
 mod memory;
 mod partition;
@@ -52,6 +53,7 @@ mod speed;
 mod tests;
 
 pub(crate) use demand::Demand;
+pub(crate) use device::Device;
 pub(crate) use machine::{Link, Machine};
 pub(crate) use memory::{PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU};
 pub(crate) use placement::Placement;

@@ -50,7 +50,8 @@ impl Route {
     /// The longest sequence, in tokens, that an open pipeline can hold; `None` if none is open.
     pub(crate) fn kv_capacity(&self) -> Option<usize> {
         let open = self.pipelines.iter().filter(|pipeline| pipeline.open_for_sessions());
-        open.map(|pipeline| pipeline.kv_capacity).max()
+        let context = self.model.manifest.config.context_length;
+        open.map(|pipeline| pipeline.kv_capacity.longest(context)).max()
     }
 }
 
@@ -101,10 +102,7 @@ impl PipelineSelector {
 
     /// Waits for KV memory in all of these pipelines at once. `None` if the model's open pipelines changed meanwhile.
     async fn reserve_first_free(&self, open: &[Arc<Pipeline>]) -> Result<Option<Reservation>, GenerateError> {
-        let waits = open.iter().map(|pipeline| {
-            let permits = u32::try_from(self.tokens).unwrap_or(u32::MAX);
-            Box::pin(pipeline.kv_free.clone().acquire_many_owned(permits))
-        });
+        let waits = open.iter().map(|pipeline| Box::pin(pipeline.reserve_kv(self.tokens)));
         tokio::select! {
             biased;
             (kv, index, _) = select_all(waits) => {
@@ -148,13 +146,13 @@ impl PipelineSelector {
         }
         let routes = self.routes.current();
         let open = routes.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
-        open.iter().any(|other| other.kv_free.available_permits() >= self.tokens)
+        open.iter().any(|other| other.has_kv(self.tokens))
     }
 
     /// Open pipelines that can hold the request's greatest length.
     fn large_enough(&self, route: &Route) -> Vec<Arc<Pipeline>> {
         let mut open = route.open();
-        open.retain(|pipeline| pipeline.kv_capacity >= self.tokens);
+        open.retain(|pipeline| pipeline.kv_capacity.holds(self.tokens));
         open
     }
 }

@@ -65,6 +65,45 @@ impl CopyRule {
     }
 }
 
+/// The largest side of a tile.
+const MAX_SIDE: usize = 4096;
+/// The most bytes that a number of a tile takes in all copies together.
+const MAX_NUMBER: u64 = 64;
+
+/// A footprint that says nothing of use: a part of it is out of its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FootprintError {
+    /// It is of another kind of device.
+    #[error("the footprint is of another kind of device: {0}")]
+    Device(DeviceKind),
+    /// Several rules for one weight type.
+    #[error("the footprint has two rules for copies of {0}")]
+    TwoRules(WeightType),
+    /// A tile's side.
+    #[error("the tiles of copies of {of} have {rows} rows and {columns} columns; 1 to {MAX_SIDE} are possible")]
+    Tile {
+        /// The type of the matrices.
+        of: WeightType,
+        /// Rows of a tile.
+        rows: usize,
+        /// Columns of a tile.
+        columns: usize,
+    },
+    /// A tile's bytes.
+    #[error("a tile of copies of {of} takes {bytes} bytes; {most} are possible")]
+    Bytes {
+        /// The type of the matrices.
+        of: WeightType,
+        /// Bytes of a tile.
+        bytes: u64,
+        /// The most that a tile of this size can take.
+        most: u64,
+    },
+    /// Attention scores.
+    #[error("{0} attention scores are held at once; 1 to {max} are possible", max = 1_u64 << 32)]
+    Scores(u64),
+}
+
 /// Rows of a tile of candle's on x86.
 const X86_ROWS: usize = 16;
 /// Columns of a tile of candle's on x86.
@@ -106,6 +145,32 @@ impl Footprint {
             rule(WeightType::Q4K, X86_Q4K + if amx { AMX_Q4K } else { 0 }, false),
             rule(WeightType::Q6K, X86_Q6K, true),
         ]
+    }
+
+    /// Checks a footprint that came from elsewhere: nothing that is counted with it overflows.
+    ///
+    /// # Errors
+    /// The first part that is out of its range.
+    pub fn validate(&self, device: DeviceKind) -> Result<(), FootprintError> {
+        if self.device != device {
+            return Err(FootprintError::Device(self.device));
+        }
+        if !(1..=1 << 32).contains(&self.scores) {
+            return Err(FootprintError::Scores(self.scores));
+        }
+        for (at, &CopyRule { of, rows, columns, bytes, .. }) in self.copies.iter().enumerate() {
+            if self.copies[..at].iter().any(|rule| rule.of == of) {
+                return Err(FootprintError::TwoRules(of));
+            }
+            if [rows, columns].iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
+                return Err(FootprintError::Tile { of, rows, columns });
+            }
+            let most = (rows * columns) as u64 * MAX_NUMBER;
+            if bytes > most {
+                return Err(FootprintError::Bytes { of, bytes, most });
+            }
+        }
+        Ok(())
     }
 
     /// The rule for matrices held in that type.
@@ -258,6 +323,23 @@ mod tests {
         assert_eq!(bytes(true, WeightType::Q8_0, &[40, 512]), None);
         assert_eq!(bytes(true, WeightType::Q8_0, &[32, 96]), None);
         assert_eq!(bytes(true, WeightType::Q4_0, &[32, 512]), None);
+    }
+
+    #[test]
+    fn a_footprint_that_would_overflow_is_refused_with_what_is_wrong() {
+        let known = Footprint::reference(DeviceKind::Cpu, Footprint::x86_copies(true));
+        assert_eq!(known.validate(DeviceKind::Cpu), Ok(()));
+        assert_eq!(known.validate(DeviceKind::Cuda), Err(FootprintError::Device(DeviceKind::Cpu)));
+        let wrong = |change: fn(&mut Footprint)| {
+            let mut footprint = known.clone();
+            change(&mut footprint);
+            footprint.validate(DeviceKind::Cpu).unwrap_err().to_string()
+        };
+        assert!(wrong(|footprint| footprint.scores = u64::MAX).contains("1 to 4294967296"));
+        assert!(wrong(|footprint| footprint.copies[0].rows = 0).contains("0 rows"));
+        assert!(wrong(|footprint| footprint.copies[1].bytes = u64::MAX).contains("262144 are possible"));
+        let twice = wrong(|footprint| footprint.copies.push(footprint.copies[0].clone()));
+        assert!(twice.contains("two rules"), "{twice}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use cost::LayerCost;
 pub use detokenize::Detokenizer;
 pub use device::{DeviceKind, DeviceNameError, DeviceSpec};
 pub use exp::exp;
-pub use footprint::{Computes, CopyRule, Footprint, MAX_SCORES, held_type, tied_table_type};
+pub use footprint::{Computes, CopyRule, Footprint, FootprintError, MAX_SCORES, held_type, tied_table_type};
 pub use gguf::{Content as GgufContent, Value as GgufValue};
 pub use layers::{Layers, LayersError};
 pub use manifest::{Manifest, ManifestError, TensorEntry, TensorHash, TensorHashError};

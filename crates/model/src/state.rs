@@ -62,8 +62,8 @@ impl LayerState {
         }
     }
 
-    /// Elements that a sequence takes.
-    fn elements(self, capacity: usize, chunk: usize) -> u64 {
+    /// Elements that a sequence of up to `capacity` tokens takes, where steps have at most `chunk` of them.
+    pub fn elements(self, capacity: usize, chunk: usize) -> u64 {
         match self {
             LayerState::Cache { elements } | LayerState::WindowedCache { elements, .. } => {
                 let tokens = self.held_tokens(capacity, chunk).unwrap_or_default();

@@ -30,6 +30,9 @@ pub struct Capabilities {
     pub weight_types: Vec<String>,
     /// Optional parts of the protocol that the program knows, by name; see [`feature`].
     pub features: Vec<String>,
+    /// What a stage takes in memory on the first device: a `gogrid_model::Footprint`. Without one that the coordinator
+    /// understands, it expects what is usual for the kind of device.
+    pub footprint: Option<serde_json::Value>,
 }
 
 /// Names of the protocol's optional parts. A name never changes its meaning.
@@ -124,6 +127,7 @@ mod tests {
             backend: text("candle"),
             weight_types: vec![text("q8_0")],
             features: vec![text(feature::BF16)],
+            footprint: Some(serde_json::json!({"device": "cuda"})),
         }
     }
 

@@ -108,6 +108,7 @@ pub(crate) fn capabilities(hello: &Hello) -> Capabilities {
         backend: "candle".into(),
         weight_types: ["none", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4k", "q5k", "q6k"].map(String::from).into(),
         features: feature::ALL.map(String::from).into(),
+        footprint: None,
     }
 }
 

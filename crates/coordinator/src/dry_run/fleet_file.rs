@@ -1,7 +1,7 @@
 //! A file of machines (TOML) for `gogrid plan --machines`.
 
 use super::DryFleet;
-use crate::planner::{Link, Machine, Measured};
+use crate::planner::{Device, Link, Machine, Measured};
 use bytesize::ByteSize;
 use gogrid_model::{DeviceNameError, DeviceSpec};
 use gogrid_wire::PeerId;
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub(super) const EXAMPLE: &str = "\
@@ -153,7 +154,7 @@ impl Entry {
         };
         Ok(Machine {
             id: PeerId([0; 32]),
-            device,
+            device: Arc::new(Device::expected(device)),
             free: memory.as_u64(),
             measured,
             link: Link { delay, bandwidth },

@@ -8,6 +8,7 @@ use super::{
     state::{ModelState, Waiting},
 };
 use crate::{
+    kv_capacity::KvCapacity,
     pipeline::PipelineHealth,
     planner::{PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement},
 };
@@ -164,12 +165,11 @@ impl Core {
         let replaced = self.of_model(id).filter(|build| Some(build.epoch) == former || shares_stage(build));
         let replaces: Vec<Epoch> = replaced.map(|build| build.epoch).collect();
         let Some(epoch) = self.take_epoch() else { return };
-        let capacity = stages.iter().map(|stage| stage.place.kv_tokens).min().unwrap_or(0);
-        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
-        self.actions.push(Action::OpenPipeline { epoch, capacity });
         let peers: Vec<Peer> = stages.iter().map(|stage| self.peer(stage.place.machine)).collect();
         let peer = |at: Option<usize>| at.and_then(|at| peers.get(at)).cloned().unwrap_or(Peer::Coordinator);
         let chunk = self.prefill_chunk(stages.iter().map(|stage| &stage.place));
+        let kv = self.kv_capacity(id, stages.iter().map(|stage| &stage.place), chunk);
+        self.actions.push(Action::OpenPipeline { epoch, kv });
         let mut places = Vec::new();
         tracing::info!(%epoch, model = %id, stages = stages.len(), "building a pipeline");
         for (at, stage) in stages.into_iter().enumerate() {
@@ -185,6 +185,21 @@ impl Core {
             self.by_epoch.insert(epoch, id.clone());
         }
         self.changed();
+    }
+
+    /// The KV memory of stages of a model whose steps have at most `chunk` prompt tokens.
+    fn kv_capacity<'a>(&self, id: &ModelId, stages: impl Iterator<Item = &'a Placement>, chunk: u32) -> KvCapacity {
+        let (mut tokens, mut sizes) = (u64::MAX, Vec::new());
+        for place in stages {
+            tokens = tokens.min(place.kv_tokens);
+            if let (Some(state), Some(worker)) = (self.models.get(id), self.workers.get(&place.machine)) {
+                let (manifest, footprint) = (&state.model.manifest, &worker.device.footprint);
+                let quant = state.model.quant.unwrap_or_else(|| manifest.default_quant(footprint.device));
+                let sequences = footprint.sequences(manifest, place.layers, quant, chunk as usize);
+                sizes.push((sequences, place.kv_budget));
+            }
+        }
+        KvCapacity::new(tokens, sizes)
     }
 
     /// The most prompt tokens in a step over these stages.

@@ -7,7 +7,7 @@ use super::{
     plan::PlanRequest,
     returning::Restored,
 };
-use crate::{model::Model, registry::ModelRecord};
+use crate::{model::Model, planner::Device, registry::ModelRecord};
 use gogrid_model::{Quant, Source};
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
@@ -83,7 +83,7 @@ impl Driver {
     pub(super) fn hello(&self, peer: PeerId, device: &str, memory: u64) -> Event {
         let name = format!("machine-{}", peer.short());
         let hello = Hello { version: VERSION, token: None, name, device: device.into(), memory, addrs: Vec::new() };
-        let device = hello.device.parse().expect("a device");
+        let device = Arc::new(Device::expected(hello.device.parse().expect("a device")));
         Event::Connected { peer, hello, device }
     }
 

@@ -4,8 +4,13 @@ use super::{
     plan::{Outcome, PlanRequest},
     returning::{Restored, Stages},
 };
-use crate::{model::Model, pipeline::PipelineHealth, planner::Reliability, registry::ModelRecord};
-use gogrid_model::DeviceSpec;
+use crate::{
+    kv_capacity::KvCapacity,
+    model::Model,
+    pipeline::PipelineHealth,
+    planner::{Device, Reliability},
+    registry::ModelRecord,
+};
 use gogrid_wire::{
     Epoch, PeerId, SessionId,
     control::{Hello, RetainedSession, SessionError, ToCoordinator, ToWorker},
@@ -22,7 +27,7 @@ pub(crate) enum Event {
     /// The coordinator started, and this is what the one before it recorded.
     Restored(Restored),
     /// A worker was let in.
-    Connected { peer: PeerId, hello: Hello, device: DeviceSpec },
+    Connected { peer: PeerId, hello: Hello, device: Arc<Device> },
     /// A worker sent a message over its control link.
     Message { peer: PeerId, connection: u64, message: ToCoordinator, round_trip: Option<Duration> },
     /// A worker's control link ended.
@@ -65,10 +70,10 @@ pub(crate) enum Action {
     },
     /// Answers [`Event::Attach`]: which end of which epoch's ring the worker takes.
     Attach(Result<(Epoch, Role), Refusal>),
-    /// A pipeline is being built. `capacity` is in tokens of KV memory.
+    /// A pipeline is being built.
     OpenPipeline {
         epoch: Epoch,
-        capacity: usize,
+        kv: KvCapacity,
     },
     SetHealth {
         epoch: Epoch,

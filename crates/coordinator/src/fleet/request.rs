@@ -46,7 +46,7 @@ impl Core {
         let lent = usable.map(|(peer, worker)| Lent {
             machine: Machine {
                 id: *peer,
-                device: worker.device,
+                device: worker.device.clone(),
                 free: worker.lends.memory,
                 measured: worker.measured.get(id).copied(),
                 link: link(worker.round_trip, worker.bandwidth),

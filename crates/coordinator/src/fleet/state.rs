@@ -3,10 +3,9 @@
 use super::{ModelId, build::Build, returning::Stages, spares::Spare};
 use crate::model::Model;
 use crate::{
-    planner::{Measured, Placement},
+    planner::{Device, Measured, Placement},
     registry::ModelRecord,
 };
-use gogrid_model::DeviceSpec;
 use gogrid_wire::{
     Epoch,
     control::{Beat, Hello, Lends},
@@ -18,7 +17,7 @@ use tokio::time::Instant;
 pub(super) struct Worker {
     pub(super) connection: u64,
     pub(super) hello: Hello,
-    pub(super) device: DeviceSpec,
+    pub(super) device: Arc<Device>,
     pub(super) last_beat: Instant,
     pub(super) beat: Beat,
     /// What was measured of each model there, at what it lends now.

@@ -209,8 +209,8 @@ impl FleetTask {
                     tracing::warn!(peer = %peer.short(), "the worker's link takes no messages");
                 }
             }
-            Action::OpenPipeline { epoch, capacity } => {
-                let (pipeline, frames) = Pipeline::new(epoch, capacity, self.max_sessions);
+            Action::OpenPipeline { epoch, kv } => {
+                let (pipeline, frames) = Pipeline::new(epoch, kv, self.max_sessions);
                 self.pipelines.insert(epoch, OpenPipeline { pipeline, frames: Some(frames) });
             }
             Action::SetHealth { epoch, health } => {

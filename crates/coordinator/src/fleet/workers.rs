@@ -1,16 +1,18 @@
 //! What workers do: they connect, report, lend more or less, leave, and are lost.
 
 use super::{ModelId, core::Core, event::Action, state::Worker};
-use crate::planner::Measured;
-use gogrid_model::DeviceSpec;
+use crate::planner::{Device, Measured};
 use gogrid_wire::{
     Epoch, PeerId,
     control::{Beat, Hello, Lends, ToCoordinator, ToWorker},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 impl Core {
-    pub(super) fn connect(&mut self, peer: PeerId, hello: Hello, device: DeviceSpec) {
+    pub(super) fn connect(&mut self, peer: PeerId, hello: Hello, device: Arc<Device>) {
         if self.workers.contains_key(&peer) {
             self.lose(peer, "it connected anew");
         }

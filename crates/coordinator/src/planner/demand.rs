@@ -27,6 +27,10 @@ impl Demand<'_> {
     }
 
     pub(super) fn allows(&self, machine: &Machine) -> bool {
+        self.is_of_groups(machine) && machine.device.loads(self.quant(machine.device.kind()))
+    }
+
+    pub(super) fn is_of_groups(&self, machine: &Machine) -> bool {
         self.groups.is_empty() || machine.groups.iter().any(|group| self.groups.contains(group))
     }
 }

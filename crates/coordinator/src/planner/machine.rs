@@ -1,12 +1,12 @@
-use super::speed::Measured;
-use gogrid_model::DeviceSpec;
+use super::{device::Device, speed::Measured};
 use gogrid_wire::PeerId;
+use std::sync::Arc;
 
 /// A machine that can hold stages.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Machine {
     pub(crate) id: PeerId,
-    pub(crate) device: DeviceSpec,
+    pub(crate) device: Arc<Device>,
     /// Lent memory that no other stage uses, in bytes. A worker does not lend what its device's runtime takes, so that
     /// is not in it.
     pub(crate) free: u64,

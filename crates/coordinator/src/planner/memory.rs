@@ -1,7 +1,7 @@
 //! Memory of a stage: weights, KV caches and workspace, and a fifth of their sum as headroom. All in bytes.
 
 use super::demand::Demand;
-use gogrid_model::{DeviceKind, Footprint, Layers, StageSizes};
+use gogrid_model::{DeviceKind, Footprint, LayerState, Layers, StageSizes};
 
 /// Prompt tokens per step. On a CPU such a step takes about 100 ms for a 1B model; on a GPU it takes less than 10 ms for
 /// most models. Smaller steps delay other sessions less, larger ones use the device better.
@@ -41,36 +41,44 @@ impl Memory {
     }
 }
 
-/// Memory of one model's stages on one kind of device.
+/// Memory of one model's stages on devices that take the same.
 #[derive(Debug)]
 pub(super) struct Sizes {
     stages: StageSizes,
-    /// Entry `n` is how many numbers one token's keys and values have in the first `n` layers. A windowed layer counts like
-    /// any other, because all sessions may be shorter than its window.
-    kv_up_to: Vec<u64>,
+    /// Elements that a sequence takes in the first layers, for each number of layers.
+    states: Vec<Elements>,
     workspace: u64,
-    /// Tokens of KV memory that a stage must have, and that it gets if the machine has the memory.
-    required_tokens: u64,
-    desired_tokens: u64,
+    /// Sequences of a whole context that a stage must hold, and that it holds if the machine has the memory.
+    required: u64,
+    desired: u64,
+}
+
+/// Elements of a sequence's state in some layers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Elements {
+    /// Of one token, as long as the sequence is shorter than every window.
+    token: u64,
+    /// Of a whole context: a windowed layer holds its window.
+    context: u64,
 }
 
 impl Sizes {
-    pub(super) fn new(demand: &Demand<'_>, kind: DeviceKind) -> Self {
-        let config = &demand.manifest.config;
-        let chunk = if kind == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU };
-        let footprint = Footprint::expected(kind);
-        let mut kv_up_to = vec![0];
-        kv_up_to.extend(config.layer_costs().scan(0, |sum, cost| {
-            *sum += cost.kv;
+    pub(super) fn new(demand: &Demand<'_>, footprint: &Footprint) -> Self {
+        let (config, kind) = (&demand.manifest.config, footprint.device);
+        let chunk = if kind == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU } as usize;
+        let mut states = vec![Elements::default()];
+        states.extend((0..config.layers.len()).scan(Elements::default(), |sum, layer| {
+            let elements = |tokens| LayerState::of(config, layer).elements(tokens, chunk);
+            sum.token = sum.token.saturating_add(elements(1));
+            sum.context = sum.context.saturating_add(elements(config.context_length));
             Some(*sum)
         }));
-        let tokens = |concurrency: usize| (config.context_length as u64).saturating_mul(concurrency.max(1) as u64);
         Self {
-            stages: StageSizes::new(demand.manifest, demand.quant(kind), &footprint),
-            kv_up_to,
-            workspace: footprint.workspace_bytes(config, chunk as usize + MAX_BATCH),
-            required_tokens: tokens(demand.concurrency),
-            desired_tokens: tokens(demand.sessions.max(demand.concurrency)),
+            stages: StageSizes::new(demand.manifest, demand.quant(kind), footprint),
+            states,
+            workspace: footprint.workspace_bytes(config, chunk + MAX_BATCH),
+            required: demand.concurrency.max(1) as u64,
+            desired: demand.sessions.max(demand.concurrency).max(1) as u64,
         }
     }
 
@@ -78,26 +86,34 @@ impl Sizes {
         self.stages.bytes(layers)
     }
 
-    fn kv_per_token(&self, layers: Layers) -> u64 {
-        (self.kv_up_to[layers.end] - self.kv_up_to[layers.start]) * self.stages.compute_type(layers).bytes() as u64
+    /// Bytes of a token's state and of a whole context's.
+    fn state(&self, layers: Layers) -> Elements {
+        let ([from, to], bytes) =
+            ([self.states[layers.start], self.states[layers.end]], self.stages.compute_type(layers).bytes() as u64);
+        Elements { token: (to.token - from.token) * bytes, context: (to.context - from.context).saturating_mul(bytes) }
     }
 
     /// The memory that a machine must lend for the stage.
     pub(super) fn need(&self, layers: Layers) -> u64 {
-        self.with(layers, self.required_tokens).total()
+        self.with(layers, self.state(layers).context.saturating_mul(self.required)).total()
     }
 
-    /// The stage's memory with KV caches of this many tokens.
-    fn with(&self, layers: Layers, tokens: u64) -> Memory {
-        Memory::of(self.weights(layers), self.kv_per_token(layers).saturating_mul(tokens), self.workspace)
+    /// The stage's memory with that many bytes of KV memory.
+    fn with(&self, layers: Layers, kv: u64) -> Memory {
+        Memory::of(self.weights(layers), kv, self.workspace)
     }
 
-    /// The stage's memory with as many tokens of KV caches as are desired and fit `free` bytes, and their number.
+    /// The stage's memory with as much KV memory as is desired and fits `free` bytes, and the tokens that it holds
+    /// whatever the sequences' lengths. Beyond what is required it is whole tokens.
     pub(super) fn within(&self, layers: Layers, free: u64) -> (Memory, u64) {
-        let without = self.with(layers, 0);
+        let state = self.state(layers);
         let counted = free - free.div_ceil(HEADROOM_PART + 1);
-        let tokens = counted.saturating_sub(without.peak()) / self.kv_per_token(layers).max(1);
-        let tokens = tokens.min(self.desired_tokens);
-        (self.with(layers, tokens), tokens)
+        let room = counted.saturating_sub(self.with(layers, 0).peak());
+        let kv = room.min(state.context.saturating_mul(self.desired));
+        let required = state.context.saturating_mul(self.required);
+        let base = if kv < required { 0 } else { required };
+        let token = state.token.max(1);
+        let kv = base + (kv - base) / token * token;
+        (self.with(layers, kv), kv / token)
     }
 }

@@ -7,7 +7,7 @@ use super::{
     problem::Problem,
     search,
 };
-use gogrid_model::Layers;
+use gogrid_model::{Layers, Quant};
 
 /// The stages of a pipeline in order, and what to expect of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub(crate) enum PlanError {
     NoMachines,
     #[error("no machine of the groups {} is connected", .0.join(", "))]
     NoGroup(Vec<String>),
+    #[error("no connected machine loads weights of the type {0}")]
+    NoWeightType(Quant),
     #[error("{wanted} stages are asked for, but only {connected} machines are connected")]
     TooFewMachines { wanted: usize, connected: usize },
     #[error("{wanted} stages are asked for, but the model has {layers} layers")]
@@ -53,7 +55,10 @@ pub(crate) fn plan(demand: &Demand<'_>, machines: &[Machine]) -> Result<Plan, Pl
     let problem = Problem::new(demand, machines);
     let connected = problem.machines.len();
     if connected == 0 {
-        return Err(PlanError::NoGroup(demand.groups.to_vec()));
+        return Err(match machines.iter().find(|machine| demand.is_of_groups(machine)) {
+            Some(machine) => PlanError::NoWeightType(demand.quant(machine.device.kind())),
+            None => PlanError::NoGroup(demand.groups.to_vec()),
+        });
     }
     if wanted > connected {
         return Err(PlanError::TooFewMachines { wanted, connected });

@@ -8,7 +8,7 @@ use super::{
     placement::Placement,
     speed::Speed,
 };
-use gogrid_model::{DeviceKind, FloatType, Layers};
+use gogrid_model::{FloatType, Footprint, Layers};
 use gogrid_wire::PeerId;
 
 /// Seconds that a stage adds to a token besides delay, computing and transfer: frames, threads that wake up, a batch to
@@ -20,11 +20,12 @@ pub(super) struct Problem<'a> {
     /// The machines that may serve the model, those with the most memory first. The search knows them by their index.
     pub(super) machines: Vec<&'a Machine>,
     kinds: Vec<Kind>,
+    /// By machine, the index of its kind.
+    kind_of: Vec<usize>,
 }
 
-/// The model on one kind of device.
+/// The model on devices that take the same memory.
 struct Kind {
-    kind: DeviceKind,
     sizes: Sizes,
     /// By [`LayerSizes`]: assuming the largest layers, and the smallest ones.
     largest: RoleMemory,
@@ -35,15 +36,14 @@ struct Kind {
 }
 
 impl Kind {
-    fn new(demand: &Demand<'_>, kind: DeviceKind) -> Self {
-        let (config, of) = (&demand.manifest.config, demand.layers());
-        let sizes = Sizes::new(demand, kind);
+    fn new(demand: &Demand<'_>, footprint: &Footprint) -> Self {
+        let (config, of, kind) = (&demand.manifest.config, demand.layers(), footprint.device);
+        let sizes = Sizes::new(demand, footprint);
         let bytes = |start, end| sizes.weights(Layers { start, end }) as f64;
         let ends = bytes(0, 0) + bytes(of, of);
         let layer_bytes = ((bytes(0, of) - ends) / of as f64).max(0.0);
         let number = FloatType::of_activations(demand.quant(kind), kind).bytes();
         Self {
-            kind,
             largest: RoleMemory::new(&sizes, of, LayerSizes::Largest),
             smallest: RoleMemory::new(&sizes, of, LayerSizes::Smallest),
             expected: Speed::expected(kind, config, layer_bytes, bytes(of, of)),
@@ -57,17 +57,22 @@ impl<'a> Problem<'a> {
     pub(super) fn new(demand: &'a Demand<'a>, machines: &'a [Machine]) -> Self {
         let mut machines: Vec<&Machine> = machines.iter().filter(|machine| demand.allows(machine)).collect();
         machines.sort_by_key(|machine| (std::cmp::Reverse(machine.free), machine.id));
-        let mut kinds: Vec<Kind> = Vec::new();
-        for machine in &machines {
-            let kind = machine.device.kind();
-            if !kinds.iter().any(|known| known.kind == kind) {
-                let of_kind = machines.iter().filter(|machine| machine.device.kind() == kind);
-                let mut new = Kind::new(demand, kind);
-                new.expected = new.expected.calibrated(of_kind.filter_map(|machine| machine.measured.as_ref()));
-                kinds.push(new);
-            }
-        }
-        Self { demand, machines, kinds }
+        let mut footprints: Vec<&Footprint> = Vec::new();
+        let kind_of = machines.iter().map(|machine| {
+            let footprint = &machine.device.footprint;
+            footprints.iter().position(|known| *known == footprint).unwrap_or_else(|| {
+                footprints.push(footprint);
+                footprints.len() - 1
+            })
+        });
+        let kind_of = kind_of.collect();
+        let kinds = footprints.into_iter().map(|footprint| {
+            let of_kind = machines.iter().filter(|machine| machine.device.kind() == footprint.device);
+            let mut kind = Kind::new(demand, footprint);
+            kind.expected = kind.expected.calibrated(of_kind.filter_map(|machine| machine.measured.as_ref()));
+            kind
+        });
+        Self { demand, kinds: kinds.collect(), kind_of, machines }
     }
 
     /// The model's number of layers.
@@ -88,9 +93,7 @@ impl<'a> Problem<'a> {
     /// # Panics
     /// If no machine has this index.
     fn kind(&self, machine: usize) -> &Kind {
-        let wanted = self.machines[machine].device.kind();
-        let index = self.kinds.iter().position(|kind| kind.kind == wanted);
-        &self.kinds[index.unwrap_or(usize::MAX)]
+        &self.kinds[self.kind_of[machine]]
     }
 
     /// Bytes that the machine must lend for the stage.

@@ -8,8 +8,9 @@ use super::{
 use crate::{
     generate::GenerateError,
     model::Model,
-    planner::{self, Demand, Link},
+    planner::{self, Demand, Device, Link},
 };
+use gogrid_model::DeviceSpec;
 use gogrid_wire::PeerId;
 use std::{
     fmt::Display,
@@ -89,7 +90,7 @@ impl World {
         };
         let machine = |machine: &Machine| planner::Machine {
             id: machine.id,
-            device: "cpu".parse().expect("a device"),
+            device: Arc::new(Device::expected(DeviceSpec::Cpu)),
             free: machine.memory,
             measured: None,
             link: Link::default(),
@@ -133,9 +134,9 @@ impl World {
         }
         for pipeline in self.routes.current().values().flat_map(|route| &route.pipelines) {
             let free = pipeline.kv_free.available_permits();
-            if free != pipeline.kv_capacity {
-                self.log
-                    .wrong(format_args!("{} has room for {free} of {} tokens", pipeline.epoch, pipeline.kv_capacity));
+            let all = pipeline.kv_capacity.permits();
+            if free != all {
+                self.log.wrong(format_args!("{} has room for {free} of {all} tokens", pipeline.epoch));
             }
         }
     }

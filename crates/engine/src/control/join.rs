@@ -1,7 +1,7 @@
 use crate::{resources::lent, weights::Mirrors};
 use gogrid_limits::Ledger;
 use gogrid_link::{DialError, Link, LinkError, Protocol, Transport};
-use gogrid_model::Quant;
+use gogrid_model::{DeviceSpec, Quant};
 use gogrid_wire::{
     InviteToken, PeerAddr, VERSION,
     control::{Hello, Refusal, ToCoordinator, ToWorker, Welcome},
@@ -76,7 +76,9 @@ pub(crate) async fn join(
 
 /// What this program can do on its device.
 fn capabilities(device: &str) -> Capabilities {
+    let footprint = device.parse().ok().map(|device: DeviceSpec| gogrid_compute::footprint(device.kind()));
     Capabilities {
+        footprint: footprint.and_then(|footprint| serde_json::to_value(footprint).ok()),
         program: env!("CARGO_PKG_VERSION").into(),
         devices: vec![device.into()],
         backend: "candle".into(),

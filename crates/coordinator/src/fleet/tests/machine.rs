@@ -1,5 +1,8 @@
 use super::ring::World;
-use crate::fleet::{Connected, Event, Fleet, RingEnd, ToPeer};
+use crate::{
+    fleet::{Connected, Event, Fleet, RingEnd, ToPeer},
+    planner::Device,
+};
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
     control::{Beat, Hello, Lends, Peer, StageSpec, ToCoordinator, ToWorker},
@@ -77,7 +80,8 @@ impl Machine {
             world.computing.insert(id);
             world.paused.remove(&id);
         }
-        let (capabilities, device) = (Capabilities::default(), hello.device.parse().expect("a device"));
+        let capabilities = Capabilities::default();
+        let device = Arc::new(Device::expected(hello.device.parse().expect("a device")));
         let connected = Connected { id, hello, capabilities, device, to_worker };
         let connection = fleet.connected(connected).await.expect("the fleet runs");
         let drained = Arc::default();

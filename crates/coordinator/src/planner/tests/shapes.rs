@@ -1,9 +1,10 @@
 //! Models and machines to plan for.
 
-use super::super::{Demand, Link, Machine, Measured};
+use super::super::{Demand, Device, Link, Machine, Measured};
 use gogrid_model::{DeviceSpec, Manifest, ModelConfig, TensorEntry, TensorHash, WeightType};
 use gogrid_wire::PeerId;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// A Llama whose layers have matrices of these weight types.
 pub(super) fn model(layers: &[WeightType]) -> Manifest {
@@ -53,11 +54,15 @@ pub(super) fn demand(manifest: &Manifest, stages: usize) -> Demand<'_> {
     Demand { manifest, quant: None, stages, concurrency: 1, sessions: 4, groups: &[] }
 }
 
+fn device(spec: DeviceSpec) -> Arc<Device> {
+    Arc::new(Device::expected(spec))
+}
+
 /// A CPU that lends this much memory.
 pub(super) fn cpu(id: u8, mib: u64) -> Machine {
     Machine {
         id: PeerId([id; 32]),
-        device: DeviceSpec::Cpu,
+        device: device(DeviceSpec::Cpu),
         free: mib << 20,
         measured: None,
         link: Link::default(),
@@ -79,7 +84,7 @@ pub(super) fn machines(count: std::ops::Range<usize>) -> impl Strategy<Value = V
     let machine = (5_u64..17, any::<bool>(), measured, 0_u8..4, reliability);
     prop::collection::vec(machine, count).prop_map(|machines| {
         let machines = machines.into_iter().zip(1..).map(|((mib, gpu, measured, delay, reliability), id)| {
-            let device = if gpu { DeviceSpec::Cuda(0) } else { DeviceSpec::Cpu };
+            let device = device(if gpu { DeviceSpec::Cuda(0) } else { DeviceSpec::Cpu });
             let link = Link { delay: f64::from(delay) * 0.4e-3, ..Link::default() };
             let machine = Machine { device, link, reliability, ..cpu(id, mib) };
             measured.map_or(machine.clone(), |ms| takes(machine, f64::from(ms)))
