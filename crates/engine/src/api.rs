@@ -81,6 +81,11 @@ impl local::Handler for WorkerApi {
             }
             Request::History { range } => return Response::History(record.history(range)),
             Request::Events { after_ms } => return Response::Events(record.events(after_ms)),
+            Request::EnergyFigures(figures) => {
+                let record = record.clone();
+                drop(tokio::task::spawn_blocking(move || record.set_figures(figures)).await);
+                return Response::Done;
+            }
             Request::Days => return Response::Days(record.days()),
             Request::Join { code } => return self.join(&code).await,
             Request::Leave => return done(self.membership.send(MembershipCommand::Leave).await),

@@ -6,6 +6,7 @@
 //! worker loses five minutes of the chart at most, and a few seconds of the timeline.
 
 mod days;
+mod energy;
 mod files;
 mod history;
 mod timeline;
@@ -13,7 +14,9 @@ mod timeline;
 pub(crate) use days::WorkDelta;
 
 use days::Calendar;
-use gogrid_panel_api::{Day, Days, Event, EventKind, History, Point, Range};
+use energy::AtRest;
+use gogrid_limits::DailyUse;
+use gogrid_panel_api::{Day, Days, EnergyFigures, Event, EventKind, History, Point, Range};
 use history::Series;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -59,6 +62,8 @@ struct File {
     days: Vec<Day>,
     /// The chart of 24 hours.
     points: Vec<Point>,
+    figures: EnergyFigures,
+    rest: AtRest,
     /// When this was saved, in milliseconds since 1970: the worker ran then.
     saved_ms: u64,
 }
@@ -67,7 +72,7 @@ impl Record {
     /// Loads the record of this data folder. A file that cannot be read is set aside, and the record begins anew.
     pub(crate) fn open(data: &Path) -> Self {
         let path = data.join(FILE);
-        let File { days, points, saved_ms } = read(&path).unwrap_or_else(|error| {
+        let File { days, points, figures, rest, saved_ms } = read(&path).unwrap_or_else(|error| {
             files::set_aside(&path, &error);
             File::default()
         });
@@ -79,7 +84,7 @@ impl Record {
             ten_minutes: Series::of(Range::TenMinutes),
             day,
             timeline,
-            calendar: Calendar::new(days),
+            calendar: Calendar::new(days, figures, rest),
         };
         Self {
             book: Arc::new(Mutex::new(book)),
@@ -137,6 +142,17 @@ impl Record {
         lock(&self.book).calendar.days()
     }
 
+    /// What was lent on a day of the donor's calendar.
+    pub(crate) fn lent_on(&self, date: &str) -> DailyUse {
+        lock(&self.book).calendar.lent_on(date)
+    }
+
+    /// Takes what the donor says of energy and its price, and saves it.
+    pub(crate) fn set_figures(&self, figures: EnergyFigures) {
+        lock(&self.book).calendar.figures = figures;
+        self.save();
+    }
+
     /// Saves the record whenever it is time, for ever.
     pub(crate) async fn keep(self) {
         let mut clock = tokio::time::interval(KEEP_EVERY);
@@ -159,7 +175,9 @@ impl Record {
         self.save_events();
         let file = {
             let book = lock(&self.book);
-            File { days: book.calendar.days().days, points: book.day.points(), saved_ms: now_ms() }
+            let Calendar { figures, rest, .. } = &book.calendar;
+            let (figures, rest) = (figures.clone(), *rest);
+            File { days: book.calendar.days().days, points: book.day.points(), figures, rest, saved_ms: now_ms() }
         };
         let written =
             serde_json::to_vec(&file).map_err(io::Error::from).and_then(|text| files::replace(&self.path, &text));

@@ -45,6 +45,8 @@ prop_compose! {
         when in prop::sample::select(&When::ALL[..]),
         idle_after in (1..=86_400_u64).prop_map(Duration::from_secs),
         schedule in schedule(),
+        daily_time in prop::option::of((900..=86_400_u64).prop_map(Duration::from_secs)),
+        daily_energy in prop::option::of(1..=100_000_u32),
         (on_battery, stop_for_full_screen) in any::<(bool, bool)>(),
         max_celsius in prop::option::of(40..=110_u8),
         (others_cpu, others_gpu) in (prop::option::of(share(10)), prop::option::of(share(10))),
@@ -53,7 +55,7 @@ prop_compose! {
     ) -> Limits {
         Limits {
             preset, cpu, cpu_threads, cpu_in_use, gpu, gpu_in_use, gpu_memory, memory, disk, network, when, idle_after,
-            schedule, on_battery, max_celsius, others_cpu, others_gpu, stop_for: stop_for.into_iter().collect(),
+            schedule, daily_time, daily_energy, on_battery, max_celsius, others_cpu, others_gpu, stop_for: stop_for.into_iter().collect(),
             stop_for_full_screen, pause,
         }
     }

@@ -28,7 +28,7 @@ mod ramp;
 mod rules;
 mod thermal;
 
-pub use input::{Machine, Now};
+pub use input::{DailyUse, Machine, Now};
 
 use crate::{Allowance, Gpu, Limits, Memory, Reason, Sample, Share, Signal};
 use attribution::Attribution;
@@ -70,6 +70,7 @@ pub struct Governor {
     /// When memory was last freed because of pressure.
     last_relief: Option<Duration>,
     pause: PauseClock,
+    today: DailyUse,
     /// The last sample and its time.
     last: Option<(Sample, Duration)>,
     allowance: Allowance,
@@ -92,6 +93,7 @@ impl Governor {
             gpu_memory: MemoryRamp::new(machine.gpu_memory.unwrap_or(0)),
             last_relief: None,
             pause: PauseClock::default(),
+            today: DailyUse::default(),
             last: None,
             allowance: nothing,
             reason_renewed: Duration::ZERO,
@@ -129,6 +131,11 @@ impl Governor {
             self.decide(now);
         }
         &self.allowance
+    }
+
+    /// Takes what was lent today, for the next decision.
+    pub fn observe_day(&mut self, today: DailyUse) {
+        self.today = today;
     }
 
     /// Takes a sample of the machine.
@@ -184,7 +191,14 @@ impl Governor {
             return Some(Reason::Paused { until: paused.until });
         }
         let out_of_hours = self.limits.when.keeps_hours() && !self.limits.schedule.contains(now.local);
-        out_of_hours.then_some(Reason::OutsideSchedule)
+        if out_of_hours {
+            return Some(Reason::OutsideSchedule);
+        }
+        let energy = self.limits.daily_energy.filter(|limit| self.today.energy_wh >= f64::from(*limit));
+        let time = self.limits.daily_time.filter(|limit| self.today.time >= *limit);
+        energy
+            .map(|limit| Reason::DailyEnergy { limit })
+            .or_else(|| time.map(|limit| Reason::DailyHours { limit: limit.as_secs() }))
     }
 
     fn decide_memory(&mut self, sample: &Sample, now: Duration, attribution: &mut Attribution) -> u64 {

@@ -70,6 +70,13 @@ pub enum ValueKind {
         #[ts(type = "number")]
         most: u64,
     },
+    /// Whole watt-hours.
+    Energy {
+        /// The least.
+        least: u32,
+        /// The most.
+        most: u32,
+    },
     /// Whole degrees Celsius.
     Celsius {
         /// The lowest.
@@ -140,9 +147,12 @@ impl ValueKind {
             Self::Percent { .. } | Self::Count { .. } | Self::Celsius { .. } => TomlKind::Number,
             Self::Flag => TomlKind::Flag,
             Self::Hours | Self::Programs { .. } => TomlKind::List,
-            Self::Amount { .. } | Self::Speed { .. } | Self::Duration { .. } | Self::Word { .. } | Self::Pause => {
-                TomlKind::Text
-            }
+            Self::Amount { .. }
+            | Self::Speed { .. }
+            | Self::Duration { .. }
+            | Self::Energy { .. }
+            | Self::Word { .. }
+            | Self::Pause => TomlKind::Text,
         }
     }
 }

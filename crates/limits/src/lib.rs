@@ -33,7 +33,7 @@ mod when;
 
 pub use allowance::{Allowance, State};
 pub use amount::Amount;
-pub use governor::{Governor, Machine, Now};
+pub use governor::{DailyUse, Governor, Machine, Now};
 pub use key::{BoundKind, Key, KeySpec, PresetValues, Total, ValueKind};
 pub use ledger::{Account, HeldSession, Holding, Ledger, OverLimit, Release, Reservation, Usage, plan_shrink};
 pub use limits::Limits;

@@ -34,6 +34,11 @@ pub struct Limits {
     pub idle_after: Duration,
     /// Hours of the week for [`When::Schedule`], in local time.
     pub schedule: Schedule,
+    /// Most time in which something is computed on one day of the local calendar, 15 min to 24 h, in whole seconds;
+    /// `None`: no limit.
+    pub daily_time: Option<Duration>,
+    /// Most energy of that work on one day, 1 to 100,000 Wh; `None`: no limit.
+    pub daily_energy: Option<u32>,
     /// Work while the machine runs on its battery.
     pub on_battery: bool,
     /// Stop above this temperature of the CPU or GPU, 40 to 110 °C; `None`: no rule.

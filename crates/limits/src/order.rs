@@ -2,7 +2,7 @@
 //!
 //! | keys | stricter is |
 //! |---|---|
-//! | shares, amounts, threads, speed, temperature, others' load | less; no rule (`off`, `all`) is the laxest |
+//! | shares, amounts, threads, speed, temperature, others' load, what is lent a day | less; no rule (`off`, `all`) is the laxest |
 //! | `idle-after` | longer |
 //! | `when` | [`When::stricter`]: `idle` and `schedule` meet in `idle-in-schedule` |
 //! | `schedule` | fewer hours |
@@ -29,6 +29,8 @@ impl Limits {
             when: When::Always,
             idle_after: Self::MIN_IDLE,
             schedule: Schedule::ALWAYS,
+            daily_time: None,
+            daily_energy: None,
             on_battery: true,
             max_celsius: None,
             others_cpu: None,
@@ -57,6 +59,8 @@ impl Limits {
             when: self.when.stricter(bound.when),
             idle_after: self.idle_after.max(bound.idle_after),
             schedule: self.schedule.stricter(bound.schedule),
+            daily_time: less(self.daily_time, bound.daily_time),
+            daily_energy: less(self.daily_energy, bound.daily_energy),
             on_battery: self.on_battery && bound.on_battery,
             max_celsius: less(self.max_celsius, bound.max_celsius),
             others_cpu: less(self.others_cpu, bound.others_cpu),

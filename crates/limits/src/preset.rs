@@ -83,6 +83,8 @@ impl Limits {
             // Longer than most pauses in reading or talking.
             idle_after: minutes(10),
             schedule: Schedule::nights(),
+            daily_time: None,
+            daily_energy: None,
             on_battery: false,
             // Below what makes fans loud.
             max_celsius: Some(75),
@@ -116,6 +118,8 @@ impl Limits {
             // As long as it takes to read a page.
             idle_after: minutes(3),
             schedule: Schedule::nights(),
+            daily_time: None,
+            daily_energy: None,
             on_battery: false,
             // Laptops throttle from 90 to 100 °C on, graphics cards from 83 to 90 °C on.
             max_celsius: Some(85),
@@ -148,6 +152,8 @@ impl Limits {
             idle_after: minutes(3),
             // A server has no nights.
             schedule: Schedule::ALWAYS,
+            daily_time: None,
+            daily_energy: None,
             // A laptop that serves goes on when the mains fail.
             on_battery: true,
             // Just below where hardware shuts itself down or halves its clock.
@@ -177,6 +183,8 @@ mod tests {
             }
             // No rule is the most that a rule can leave.
             assert!(less.network.unwrap_or(u64::MAX) <= more.network.unwrap_or(u64::MAX));
+            assert!(less.daily_time.unwrap_or(Duration::MAX) <= more.daily_time.unwrap_or(Duration::MAX));
+            assert!(less.daily_energy.unwrap_or(u32::MAX) <= more.daily_energy.unwrap_or(u32::MAX));
             assert!(less.max_celsius.unwrap_or(u8::MAX) <= more.max_celsius.unwrap_or(u8::MAX));
             assert!(less.others_cpu.unwrap_or(Share::FULL) <= more.others_cpu.unwrap_or(Share::FULL));
             assert!(less.others_gpu.unwrap_or(Share::FULL) <= more.others_gpu.unwrap_or(Share::FULL));

@@ -1,7 +1,7 @@
-use crate::Share;
+use crate::{Share, value as v};
 use jiff::civil;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, time::Duration};
 use ts_rs::TS;
 
 /// Why the allowance is what it is. Its text is for the donor: one plain sentence.
@@ -19,6 +19,17 @@ pub enum Reason {
     },
     /// Outside the donor's schedule.
     OutsideSchedule,
+    /// As much was computed today as the donor lends a day.
+    DailyHours {
+        /// The donor's limit, in seconds.
+        #[ts(type = "number")]
+        limit: u64,
+    },
+    /// As much energy was spent today as the donor lends a day.
+    DailyEnergy {
+        /// The donor's limit, in watt-hours.
+        limit: u32,
+    },
     /// A key or the pointer moved.
     InUse,
     /// Other programs' CPU load is above the donor's threshold.
@@ -168,6 +179,8 @@ impl Reason {
             Self::Starting => "starting",
             Self::Paused { .. } => "paused",
             Self::OutsideSchedule => "outside_schedule",
+            Self::DailyHours { .. } => "daily_hours",
+            Self::DailyEnergy { .. } => "daily_energy",
             Self::InUse => "in_use",
             Self::OthersCpu { .. } => "others_cpu",
             Self::OthersGpu { .. } => "others_gpu",
@@ -197,6 +210,10 @@ impl fmt::Display for Reason {
             Self::Paused { until: Some(until) } => write!(f, "Paused until {until}"),
             Self::Paused { until: None } => f.write_str("Paused until you resume"),
             Self::OutsideSchedule => f.write_str("Outside the hours you lend"),
+            Self::DailyHours { limit } => {
+                write!(f, "Today's {} of work are used up", v::duration_text(Duration::from_secs(*limit)))
+            }
+            Self::DailyEnergy { limit } => write!(f, "Today's {} of energy are used up", v::energy_text(*limit)),
             Self::InUse => f.write_str("You are using the computer"),
             Self::OthersCpu { load } => write!(f, "Other programs use {load} of the CPU"),
             Self::OthersGpu { load } => write!(f, "Other programs use {load} of the GPU"),
@@ -263,6 +280,8 @@ mod tests {
     #[case(Reason::Paused { until: Some(moment(true)) }, "paused", "Paused until 14:30")]
     #[case(Reason::Paused { until: Some(moment(false)) }, "paused", "Paused until 14:30 on 7 November 2026")]
     #[case(Reason::OutsideSchedule, "outside_schedule", "Outside the hours you lend")]
+    #[case(Reason::DailyHours { limit: 9000 }, "daily_hours", "Today's 2h 30m of work are used up")]
+    #[case(Reason::DailyEnergy { limit: 500 }, "daily_energy", "Today's 500Wh of energy are used up")]
     #[case(Reason::InUse, "in_use", "You are using the computer")]
     #[case(Reason::OthersCpu { load: LOAD }, "others_cpu", "Other programs use 62 % of the CPU")]
     #[case(Reason::OthersGpu { load: LOAD }, "others_gpu", "Other programs use 62 % of the GPU")]

@@ -56,6 +56,8 @@ pub struct Sample {
     pub gpu: Option<Signal<Gpu>>,
     /// The hottest CPU sensor, in °C.
     pub cpu_celsius: Signal<f32>,
+    /// What the processors draw by their own meter, in watts.
+    pub cpu_watts: Signal<f32>,
     /// Where the machine's power comes from.
     pub power: Signal<Power>,
     /// Time since the last key or pointer event.

@@ -170,6 +170,31 @@ pub(crate) fn speed_text(speed: u64) -> String {
     bytes_text(speed) + "/s"
 }
 
+/// Whole watt-hours between these two, with their unit: `500Wh`, `1.5kWh`.
+pub(crate) fn energy(text: &str, least: u32, most: u32) -> Result<u32, ValueError> {
+    let text = text.trim();
+    let (figure, factor) = match (text.strip_suffix("kWh"), text.strip_suffix("Wh")) {
+        (Some(figure), _) => (figure, 1000.0),
+        (None, Some(figure)) => (figure, 1.0),
+        (None, None) if number(text).is_ok() => return Err(ValueError::NoUnit),
+        (None, None) => return Err(ValueError::UnknownUnit),
+    };
+    let exact = number(figure)? * factor;
+    let whole = exact.round();
+    if !(f64::from(least)..=f64::from(most)).contains(&whole) {
+        Err(ValueError::OutOfRange)
+    } else if (whole - exact).abs() > 1e-6 {
+        Err(ValueError::TooFine)
+    } else {
+        Ok(whole as u32)
+    }
+}
+
+/// As [`energy`] reads it.
+pub(crate) fn energy_text(watt_hours: u32) -> String {
+    if watt_hours.is_multiple_of(1000) { format!("{}kWh", watt_hours / 1000) } else { format!("{watt_hours}Wh") }
+}
+
 /// `true` or `false`.
 pub(crate) fn flag(text: &str) -> Result<bool, ValueError> {
     text.trim().parse().map_err(|_| ValueError::UnknownWord)
@@ -229,6 +254,21 @@ mod tests {
     #[case("10Mbit/s", Err(ValueError::UnknownUnit))]
     fn speeds(#[case] text: &str, #[case] expected: Result<u64, ValueError>) {
         assert_eq!(speed(text, 1000), expected);
+    }
+
+    #[rstest]
+    #[case("500Wh", Ok(500))]
+    #[case(" 1.5 kWh ", Ok(1500))]
+    #[case("100kWh", Ok(100_000))]
+    #[case("100.001kWh", Err(ValueError::OutOfRange))]
+    #[case("0Wh", Err(ValueError::OutOfRange))]
+    #[case("-1kWh", Err(ValueError::OutOfRange))]
+    #[case("0.0015kWh", Err(ValueError::TooFine))]
+    #[case("500", Err(ValueError::NoUnit))]
+    #[case("500kJ", Err(ValueError::UnknownUnit))]
+    #[case("kWh", Err(ValueError::NotANumber))]
+    fn energies(#[case] text: &str, #[case] expected: Result<u32, ValueError>) {
+        assert_eq!(energy(text, 1, 100_000), expected);
     }
 
     proptest! {

@@ -15,6 +15,7 @@
 
 mod app;
 mod diagnosis;
+mod energy;
 #[cfg(windows)]
 mod pipe;
 mod record;
@@ -24,6 +25,7 @@ mod status;
 
 pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notify, Process};
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
+pub use energy::EnergyFigures;
 #[cfg(windows)]
 pub use pipe::pipe_name;
 pub use record::{Day, Days, Event, EventKind, Gap, History, Point, Range};

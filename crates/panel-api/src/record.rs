@@ -1,6 +1,6 @@
 //! What a worker records: charts, the timeline of reasons, and the work of each day.
 
-use crate::State;
+use crate::{EnergyFigures, State};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -161,15 +161,27 @@ pub struct Day {
     pub tokens: u64,
     /// Seconds in which something was computed.
     pub active_seconds: f64,
-    /// Estimated energy of that work, in watt-hours.
+    /// Energy of that work beyond that of a machine at rest, in watt-hours; partly or wholly estimated.
     pub energy_wh: f64,
+    /// The part of it that meters told.
+    #[serde(default)]
+    pub metered_wh: f64,
+    /// Seconds in which the worker ran, with work or without.
+    #[serde(default)]
+    pub running_seconds: f64,
 }
 
 /// What the machine has given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Days {
-    /// Days with work, oldest first; at most the last 400.
+    /// Days on which the worker ran, oldest first; at most the last 400.
     pub days: Vec<Day>,
-    /// How the energy is estimated, for people.
+    /// How the energy is measured or estimated, for people.
     pub method: String,
+    /// What the donor says of energy and its price.
+    #[serde(default)]
+    pub figures: EnergyFigures,
+    /// What the devices with a meter draw at rest, in watts; null without one, or before a quiet moment.
+    #[serde(default)]
+    pub rest_watts: Option<f32>,
 }

@@ -1,4 +1,4 @@
-use crate::{Days, Diagnosis, Event, History, Range, SelfTest, Setting, Status};
+use crate::{Days, Diagnosis, EnergyFigures, Event, History, Range, SelfTest, Setting, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, ops::RangeInclusive};
@@ -60,6 +60,8 @@ pub enum Request {
     },
     /// The work of each day.
     Days,
+    /// Sets what the donor says of energy and its price; all of it is replaced.
+    EnergyFigures(EnergyFigures),
     /// What was found on this machine.
     Diagnose,
     /// The names of programs that run now, as `stop-for` takes them.
@@ -106,6 +108,7 @@ impl Request {
             Self::Pause(PauseRequest { seconds: Some(seconds), .. }) => {
                 in_range("seconds", seconds, &PAUSE_SECONDS, "s")
             }
+            Self::EnergyFigures(figures) => figures.check(),
             _ => Ok(()),
         }
     }
@@ -239,6 +242,18 @@ mod tests {
     #[case::wrong_type(r#"{"request":"follow","every_ms":"1s"}"#, Some("every_ms"), "expected u32")]
     #[case::missing(r#"{"request":"preset"}"#, Some("name"), "missing field `name`")]
     #[case::too_often(r#"{"request":"follow","every_ms":99}"#, Some("every_ms"), "99 is out of range: 100 to 60000 ms")]
+    #[case::price(r#"{"request":"energy_figures","price":-1}"#, Some("price"), "-1 is out of range: 0 to 1000000")]
+    #[case::watts(
+        r#"{"request":"energy_figures","rest_watts":0}"#,
+        Some("rest_watts"),
+        "0 is out of range: 1 to 5000 W"
+    )]
+    #[case::less_than_rest(
+        r#"{"request":"energy_figures","rest_watts":60,"full_watts":40}"#,
+        Some("full_watts"),
+        "40 is out of range: at least the 60 W at rest"
+    )]
+    #[case::currency(r#"{"request":"energy_figures","currency":"doubloons"}"#, Some("currency"), "more than 8")]
     #[case::no_pause(r#"{"request":"pause","seconds":0}"#, Some("seconds"), "0 is out of range: 1 to 31622400 s")]
     fn what_is_no_request_is_refused_by_name(#[case] line: &str, #[case] field: Option<&str>, #[case] says: &str) {
         let refused = refused(line);

@@ -53,6 +53,7 @@ fn types() -> String {
         api::EventKind,
         api::Days,
         api::Day,
+        api::EnergyFigures,
         api::Diagnosis,
         api::Device,
         api::SignalSource,

@@ -18,6 +18,7 @@ pub fn calm_sample() -> Sample {
         }),
         gpu: None,
         cpu_celsius: Signal::Known(40.0),
+        cpu_watts: Signal::unknown("this machine has no meter"),
         power: Signal::Known(Power::Mains),
         user_idle: Signal::Known(Duration::from_secs(3600)),
         full_screen: Signal::Known(false),

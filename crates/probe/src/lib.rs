@@ -21,6 +21,7 @@ mod cpu_time;
 mod desktop;
 mod devices;
 mod disk;
+mod energy;
 mod fake;
 mod gpu;
 mod levers;

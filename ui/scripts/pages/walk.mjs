@@ -177,6 +177,21 @@ const WAYS = {
     assert.match(await walker.text("axis"), /000.*000.*0/s);
   },
 
+  async "costs follow the donor's price, and a wrong figure is marked"(walker) {
+    await walker.open("contribution", "throttled");
+    const lent = await walker.text("cost-lent");
+    assert.match(lent, /€/);
+    await walker.write("figure-price", "free");
+    await walker.appears("figure-error");
+    assert.equal(await walker.attribute("figure-price", "aria-invalid"), "true");
+    await walker.write("figure-price", "0,64");
+    await walker.gone("figure-error");
+    await walker.until((before) => document.querySelector("[data-testid=cost-lent]")?.textContent !== before, lent);
+    await walker.write("figure-rest_watts", "9000");
+    await walker.appears("figure-error");
+    assert.match(await walker.text("figure-error"), /1 to 5000 W/);
+  },
+
   async "joining says what is wrong with a code, then joins"(walker) {
     await walker.open("connection", "not-joined");
     await walker.write("join-code", "gogrid1-no");

@@ -69,6 +69,14 @@ least: number,
 /**
  * The longest.
  */
+most: number, } | { "kind": "energy", 
+/**
+ * The least.
+ */
+least: number, 
+/**
+ * The most.
+ */
 most: number, } | { "kind": "celsius", 
 /**
  * The lowest.
@@ -348,6 +356,42 @@ export const LIMIT_KEYS = {
       "quiet": "mon-sun 22:00-07:00",
       "balanced": "mon-sun 22:00-07:00",
       "full": "mon-sun"
+    }
+  },
+  "daily-hours": {
+    "help": "Most time in which something is computed, a day",
+    "range": "15m to 24h, as in 45m, 4h or 2h 30m, or off",
+    "values": {
+      "kind": "duration",
+      "least": 900,
+      "most": 86400
+    },
+    "off": "off",
+    "bound": "most",
+    "laxest": "off",
+    "signal": null,
+    "presets": {
+      "quiet": "off",
+      "balanced": "off",
+      "full": "off"
+    }
+  },
+  "daily-energy": {
+    "help": "Most energy for what is computed, a day",
+    "range": "1Wh to 100kWh, as in 500Wh or 1.5kWh, or off",
+    "values": {
+      "kind": "energy",
+      "least": 1,
+      "most": 100000
+    },
+    "off": "off",
+    "bound": "most",
+    "laxest": "off",
+    "signal": null,
+    "presets": {
+      "quiet": "off",
+      "balanced": "off",
+      "full": "off"
     }
   },
   "on-battery": {

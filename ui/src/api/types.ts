@@ -444,7 +444,7 @@ range: Range, } | { "request": "events",
  * All that are remembered (at most 2000) after this instant, in milliseconds since 1970. Without it, the
  * latest 200.
  */
-after_ms: number | null, } | { "request": "days" } | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
+after_ms: number | null, } | { "request": "days" } | { "request": "energy_figures" } & EnergyFigures | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
 
 /**
  * How to pause.
@@ -689,13 +689,21 @@ kept: string, };
  */
 export type Days = { 
 /**
- * Days with work, oldest first; at most the last 400.
+ * Days on which the worker ran, oldest first; at most the last 400.
  */
 days: Array<Day>, 
 /**
- * How the energy is estimated, for people.
+ * How the energy is measured or estimated, for people.
  */
-method: string, };
+method: string, 
+/**
+ * What the donor says of energy and its price.
+ */
+figures: EnergyFigures, 
+/**
+ * What the devices with a meter draw at rest, in watts; null without one, or before a quiet moment.
+ */
+rest_watts: number | null, };
 
 /**
  * The work of a day, in the donor's time zone.
@@ -714,9 +722,38 @@ tokens: number,
  */
 active_seconds: number, 
 /**
- * Estimated energy of that work, in watt-hours.
+ * Energy of that work beyond that of a machine at rest, in watt-hours; partly or wholly estimated.
  */
-energy_wh: number, };
+energy_wh: number, 
+/**
+ * The part of it that meters told.
+ */
+metered_wh: number, 
+/**
+ * Seconds in which the worker ran, with work or without.
+ */
+running_seconds: number, };
+
+/**
+ * What the donor says of the computer's energy and of its price. The worker counts with it where it cannot measure.
+ */
+export type EnergyFigures = { 
+/**
+ * The price of a kilowatt-hour, 0 to 1,000,000.
+ */
+price: number | null, 
+/**
+ * Its currency as it is shown, such as `€` or `SEK`; at most 8 characters.
+ */
+currency: string, 
+/**
+ * What the whole computer draws at rest, 1 to 5000 W.
+ */
+rest_watts: number | null, 
+/**
+ * What it draws with all cores busy; not less than at rest.
+ */
+full_watts: number | null, };
 
 /**
  * What was found.
@@ -843,7 +880,15 @@ export type Reason = { "kind": "free" } | { "kind": "starting" } | { "kind": "pa
 /**
  * The end of the pause; `None`: until the donor resumes.
  */
-until: Moment | null, } | { "kind": "outside_schedule" } | { "kind": "in_use" } | { "kind": "others_cpu", 
+until: Moment | null, } | { "kind": "outside_schedule" } | { "kind": "daily_hours", 
+/**
+ * The donor's limit, in seconds.
+ */
+limit: number, } | { "kind": "daily_energy", 
+/**
+ * The donor's limit, in watt-hours.
+ */
+limit: number, } | { "kind": "in_use" } | { "kind": "others_cpu", 
 /**
  * Theirs, of all cores.
  */
@@ -956,6 +1001,10 @@ gpu: Signal<Gpu> | null,
  * The hottest CPU sensor, in °C.
  */
 cpu_celsius: Signal<number>, 
+/**
+ * What the processors draw by their own meter, in watts.
+ */
+cpu_watts: Signal<number>, 
 /**
  * Where the machine's power comes from.
  */

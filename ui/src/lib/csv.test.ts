@@ -3,9 +3,10 @@ import { csv, daysCsv, timelineCsv } from "./csv";
 import { THIN } from "./units";
 
 test("a line a day, with its figures in full", () => {
-  const day = { date: "2026-11-24", tokens: 12345, active_seconds: 61.24, energy_wh: 3.5 };
-  expect(daysCsv([day])).toBe("date,tokens,active_seconds,energy_wh\r\n2026-11-24,12345,61.2,3.5\r\n");
-  expect(daysCsv([])).toBe("date,tokens,active_seconds,energy_wh\r\n");
+  const head = "date,tokens,active_seconds,energy_wh,metered_wh,running_seconds\r\n";
+  const work = { tokens: 12345, active_seconds: 61.24, energy_wh: 3.5, metered_wh: 1.0004, running_seconds: 3600 };
+  expect(daysCsv([{ date: "2026-11-24", ...work }])).toBe(`${head}2026-11-24,12345,61.2,3.5,1,3600\r\n`);
+  expect(daysCsv([])).toBe(head);
 });
 
 test("the timeline is written from the oldest on", () => {

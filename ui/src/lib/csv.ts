@@ -22,8 +22,15 @@ function field(value: Field): string {
 export function daysCsv(days: readonly Day[]): string {
   const round = (value: number, digits: number) => Number(value.toFixed(digits));
   return csv(
-    ["date", "tokens", "active_seconds", "energy_wh"],
-    days.map((day) => [day.date, day.tokens, round(day.active_seconds, 1), round(day.energy_wh, 3)]),
+    ["date", "tokens", "active_seconds", "energy_wh", "metered_wh", "running_seconds"],
+    days.map((day) => [
+      day.date,
+      day.tokens,
+      round(day.active_seconds, 1),
+      round(day.energy_wh, 3),
+      round(day.metered_wh, 3),
+      round(day.running_seconds, 1),
+    ]),
   );
 }
 

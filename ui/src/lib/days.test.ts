@@ -2,7 +2,14 @@ import { expect, test } from "vitest";
 import type { Day } from "../api/types";
 import { axisTop, bars, between, mondayOf, sum, valueOf } from "./days";
 
-const day = (date: string, tokens: number): Day => ({ date, tokens, active_seconds: 3600, energy_wh: 50 });
+const day = (date: string, tokens: number): Day => ({
+  date,
+  tokens,
+  active_seconds: 3600,
+  energy_wh: 50,
+  metered_wh: 0,
+  running_seconds: 7200,
+});
 
 test.each([
   ["2026-11-25", "2026-11-23"],
@@ -42,6 +49,6 @@ test("sums and what bars show of them", () => {
   const total = sum(
     between([day("2026-11-01", 1), day("2026-11-24", 2), day("2026-11-25", 3)], "2026-11-02", "2026-11-25"),
   );
-  expect(total).toEqual({ tokens: 5, activeSeconds: 7200, energyWh: 100 });
+  expect(total).toEqual({ tokens: 5, activeSeconds: 7200, energyWh: 100, meteredWh: 0, runningSeconds: 14_400 });
   expect([valueOf(total, "tokens"), valueOf(total, "active"), valueOf(total, "energy")]).toEqual([5, 2, 100]);
 });

@@ -13,6 +13,9 @@ export interface Sum {
   tokens: number;
   activeSeconds: number;
   energyWh: number;
+  /** The part of the energy that meters told. */
+  meteredWh: number;
+  runningSeconds: number;
 }
 
 export interface Bar extends Sum {
@@ -30,8 +33,10 @@ export function sum(days: readonly Day[]): Sum {
       tokens: all.tokens + day.tokens,
       activeSeconds: all.activeSeconds + day.active_seconds,
       energyWh: all.energyWh + day.energy_wh,
+      meteredWh: all.meteredWh + day.metered_wh,
+      runningSeconds: all.runningSeconds + day.running_seconds,
     }),
-    { tokens: 0, activeSeconds: 0, energyWh: 0 },
+    { tokens: 0, activeSeconds: 0, energyWh: 0, meteredWh: 0, runningSeconds: 0 },
   );
 }
 

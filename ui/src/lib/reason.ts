@@ -2,7 +2,7 @@
 import type { Reason } from "../api/types";
 import { words } from "../words";
 import { civil } from "./time";
-import { celsius, memory, share } from "./units";
+import { activeTime, celsius, energy, memory, share } from "./units";
 
 const text = words.state.reasons;
 
@@ -16,6 +16,10 @@ export function reasonText(reason: Reason): string {
       return reason.until ? text.pausedUntil(civil(reason.until.at, reason.until.today)) : text.paused;
     case "outside_schedule":
       return text.outsideSchedule;
+    case "daily_hours":
+      return text.dailyHours(activeTime(reason.limit));
+    case "daily_energy":
+      return text.dailyEnergy(energy(reason.limit));
     case "in_use":
       return text.inUse;
     case "others_cpu":

@@ -68,6 +68,16 @@ export function parseSpeed(text: string): number | null {
   return match?.[1] === undefined ? null : parseBytes(match[1]);
 }
 
+/** `500Wh`, `1.5kWh` in watt-hours. */
+export function parseEnergy(text: string): number | null {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(k?)Wh\s*$/.exec(text);
+  return match ? Math.round(Number(match[1]) * (match[2] === "k" ? 1000 : 1)) : null;
+}
+
+export function writeEnergy(wattHours: number): string {
+  return wattHours % 1000 === 0 ? `${wattHours / 1000}kWh` : `${wattHours}Wh`;
+}
+
 /** `85`, `85°C`. */
 export function parseCelsius(text: string): number | null {
   const match = /^\s*(\d{1,3})\s*(?:°?C)?\s*$/.exec(text);

@@ -29,7 +29,7 @@ Fields of --json, of a worker (shares of a device are in thousandths, loads betw
   managed_by    who bounds the limits, or null
   sample        the latest sample of the machine (null before the first), each signal either known or unknown (with why):
                 cpu (total, own), memory (total, available, own, pressure), gpu (null, or load, memory_total,
-                memory_used, memory_own, celsius, watts), cpu_celsius, power (mains, or battery: charge),
+                memory_used, memory_own, celsius, watts), cpu_celsius, cpu_watts, power (mains, or battery: charge),
                 user_idle (secs, nanos), full_screen, programs
   stages        model, layers (the first, and the one after the last), epoch, loaded, weights_bytes, kv_bytes, sessions,
                 blocked (waits for the next stage's machine)

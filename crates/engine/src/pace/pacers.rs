@@ -213,6 +213,7 @@ mod tests {
             memory: unknown(),
             gpu: Some(Signal::Known(gpu)),
             cpu_celsius: unknown(),
+            cpu_watts: unknown(),
             power: unknown(),
             user_idle: unknown(),
             full_screen: unknown(),

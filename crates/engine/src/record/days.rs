@@ -1,17 +1,14 @@
-//! The work of each day, and an estimate of the energy that it took.
+//! The work of each day, and the energy that it took.
 
-use gogrid_panel_api::{Day, Days};
+use super::energy::{AtRest, method};
+use gogrid_limits::DailyUse;
+use gogrid_panel_api::{Day, Days, EnergyFigures};
 use std::time::Duration;
 
 /// Somewhat more than a year.
 const MOST_DAYS: usize = 400;
-/// Power of a busy core of a desktop or laptop beyond that of an idle one, in watts: 3 to 10 are measured on usual
-/// machines. Few systems let an unprivileged program read the processor's own meter.
-const WATTS_PER_CORE: f64 = 5.0;
-/// Shown beside the figures.
-const METHOD: &str = "An estimate. Each core that GoGrid keeps busy counts as 5 W. The GPU counts with the power that \
-                      its driver tells, times GoGrid's part of the GPU's load; a GPU that does not tell counts nothing. \
-                      What the machine takes when idle is not counted.";
+/// Samples are taken every 2 s at least; a longer time between two was a sleep, in which nothing ran.
+const LONGEST_STEP: Duration = Duration::from_secs(15);
 
 /// The work between two samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -23,53 +20,82 @@ pub(crate) struct WorkDelta {
     pub(crate) busy: bool,
     /// The worker's part of all cores' time.
     pub(crate) cpu: f32,
+    /// Everybody's; `None` if it is not known.
+    pub(crate) cpu_total: Option<f32>,
     pub(crate) cores: u32,
+    /// The power of the processors by their own meter, in watts.
+    pub(crate) cpu_watts: Option<f32>,
     /// The power of the GPU that is lent, in watts; `None` without one, or where its driver does not tell.
     pub(crate) gpu_watts: Option<f32>,
-    /// The worker's part of the GPU's load, between 0 and 1.
+    /// The worker's part of the GPU's time.
     pub(crate) gpu: f32,
+    /// Everybody's; `None` without a GPU, or if it is not known.
+    pub(crate) gpu_total: Option<f32>,
 }
 
-impl WorkDelta {
-    fn watt_hours(&self) -> f64 {
-        let cpu = f64::from(self.cpu) * f64::from(self.cores) * WATTS_PER_CORE;
-        let gpu = f64::from(self.gpu_watts.unwrap_or_default()) * f64::from(self.gpu);
-        (cpu + gpu) * self.elapsed.as_secs_f64() / 3600.0
-    }
-}
-
-/// Days with work, oldest first.
+/// Days on which the worker ran, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Calendar(Vec<Day>);
+pub(crate) struct Calendar {
+    days: Vec<Day>,
+    pub(super) figures: EnergyFigures,
+    pub(super) rest: AtRest,
+    /// The latest work, which shows what can be measured.
+    latest: WorkDelta,
+}
 
 impl Calendar {
-    pub(crate) fn new(mut days: Vec<Day>) -> Self {
+    pub(super) fn new(mut days: Vec<Day>, figures: EnergyFigures, rest: AtRest) -> Self {
         days.drain(..days.len().saturating_sub(MOST_DAYS));
-        Self(days)
+        Self { days, figures, rest, latest: WorkDelta::default() }
     }
 
     /// Adds work to a day (`2026-11-25`), which is the last one unless the clock was set back.
     pub(crate) fn add(&mut self, date: &str, work: &WorkDelta) {
-        if work.tokens == 0 && !work.busy {
-            return;
-        }
-        let day = match self.0.binary_search_by(|day| day.date.as_str().cmp(date)) {
-            Ok(at) => &mut self.0[at],
+        let work = WorkDelta { elapsed: work.elapsed.min(LONGEST_STEP), ..*work };
+        self.rest.observe(&work);
+        let energy = self.rest.energy(&work, &self.figures);
+        let day = match self.find(date) {
+            Ok(at) => &mut self.days[at],
             Err(at) => {
-                self.0.insert(at, Day { date: date.to_owned(), ..Day::default() });
-                &mut self.0[at]
+                self.days.insert(at, Day { date: date.to_owned(), ..Day::default() });
+                &mut self.days[at]
             }
         };
+        let seconds = work.elapsed.as_secs_f64();
+        day.running_seconds += seconds;
         day.tokens += work.tokens;
-        day.active_seconds += if work.busy { work.elapsed.as_secs_f64() } else { 0.0 };
-        day.energy_wh += work.watt_hours();
-        if self.0.len() > MOST_DAYS {
-            self.0.remove(0);
+        // Beside work the worker takes next to nothing, and that is no part of what it lends.
+        if work.busy || work.tokens > 0 {
+            day.active_seconds += if work.busy { seconds } else { 0.0 };
+            day.energy_wh += energy.wh;
+            day.metered_wh += energy.metered_wh;
+        }
+        self.latest = work;
+        if self.days.len() > MOST_DAYS {
+            self.days.remove(0);
         }
     }
 
+    /// What was lent on a day.
+    pub(crate) fn lent_on(&self, date: &str) -> DailyUse {
+        let day = self.find(date).ok().map(|at| &self.days[at]);
+        day.map_or_else(DailyUse::default, |day| DailyUse {
+            time: Duration::from_secs_f64(day.active_seconds),
+            energy_wh: day.energy_wh,
+        })
+    }
+
+    fn find(&self, date: &str) -> Result<usize, usize> {
+        self.days.binary_search_by(|day| day.date.as_str().cmp(date))
+    }
+
     pub(crate) fn days(&self) -> Days {
-        Days { days: self.0.clone(), method: METHOD.to_owned() }
+        Days {
+            days: self.days.clone(),
+            method: method(&self.latest, &self.figures),
+            figures: self.figures.clone(),
+            rest_watts: self.rest.watts(),
+        }
     }
 }
 
@@ -77,42 +103,64 @@ impl Calendar {
 mod tests {
     use super::*;
 
-    const HOUR: WorkDelta = WorkDelta {
-        elapsed: Duration::from_secs(3600),
+    const STEP: WorkDelta = WorkDelta {
+        elapsed: Duration::from_secs(10),
         tokens: 100,
         busy: true,
         cpu: 0.5,
+        cpu_total: Some(0.5),
         cores: 8,
+        cpu_watts: None,
         gpu_watts: Some(200.0),
         gpu: 0.25,
+        gpu_total: Some(1.0),
     };
 
-    #[test]
-    fn an_hour_of_half_the_cores_and_a_quarter_of_the_gpu() {
-        let mut calendar = Calendar::default();
-        calendar.add("2026-11-25", &HOUR);
-        calendar.add("2026-11-25", &WorkDelta { gpu_watts: None, ..HOUR });
-        let day = Day { date: "2026-11-25".into(), tokens: 200, active_seconds: 7200.0, energy_wh: 70.0 + 20.0 };
-        assert_eq!(calendar.days().days, [day]);
+    fn calendar() -> Calendar {
+        Calendar::new(Vec::new(), EnergyFigures::default(), AtRest::default())
     }
 
     #[test]
-    fn days_are_in_order_whatever_the_clock_does_and_idle_ones_are_none() {
-        let mut calendar = Calendar::default();
+    fn half_the_cores_and_a_quarter_of_the_gpu() {
+        let mut calendar = calendar();
+        calendar.add("2026-11-25", &STEP);
+        calendar.add("2026-11-25", &WorkDelta { gpu_watts: None, ..STEP });
+        let [day] = &calendar.days().days[..] else { panic!("one day") };
+        assert_eq!((day.tokens, day.active_seconds, day.running_seconds), (200, 20.0, 20.0));
+        assert!((day.energy_wh * 360.0 - (20.0 + 50.0 + 20.0)).abs() < 1e-6, "{day:?}");
+        assert!((day.metered_wh * 360.0 - 50.0).abs() < 1e-6, "{day:?}");
+        let lent = calendar.lent_on("2026-11-25");
+        assert_eq!((lent.time, lent.energy_wh), (Duration::from_secs(20), day.energy_wh));
+        assert_eq!(calendar.lent_on("2026-11-26"), DailyUse::default(), "a new day begins at nothing");
+    }
+
+    #[test]
+    fn days_are_in_order_whatever_the_clock_does_and_an_idle_one_only_ran() {
+        let mut calendar = calendar();
         for date in ["2026-11-25", "2026-11-26", "2026-11-24", "2026-11-26"] {
-            calendar.add(date, &HOUR);
+            calendar.add(date, &STEP);
         }
-        calendar.add("2026-11-27", &WorkDelta { tokens: 0, busy: false, ..HOUR });
+        calendar.add("2026-11-27", &WorkDelta { tokens: 0, busy: false, ..STEP });
         let days = calendar.days().days;
         let seen: Vec<_> = days.iter().map(|day| (day.date.as_str(), day.tokens)).collect();
-        assert_eq!(seen, [("2026-11-24", 100), ("2026-11-25", 100), ("2026-11-26", 200)]);
+        assert_eq!(seen, [("2026-11-24", 100), ("2026-11-25", 100), ("2026-11-26", 200), ("2026-11-27", 0)]);
+        let idle = Day { date: "2026-11-27".into(), running_seconds: 10.0, ..Day::default() };
+        assert_eq!(days[3], idle, "no energy without work");
+    }
+
+    #[test]
+    fn a_sleep_is_no_work() {
+        let mut calendar = calendar();
+        calendar.add("2026-11-25", &WorkDelta { elapsed: Duration::from_secs(3600), ..STEP });
+        assert_eq!(calendar.days().days[0].active_seconds, 15.0);
     }
 
     #[test]
     fn the_oldest_days_go_first() {
         let day = |n: usize| Day { date: format!("{n:04}"), ..Day::default() };
-        let mut calendar = Calendar::new((0..MOST_DAYS + 5).map(day).collect());
-        calendar.add("9999", &HOUR);
+        let days = (0..MOST_DAYS + 5).map(day).collect();
+        let mut calendar = Calendar::new(days, EnergyFigures::default(), AtRest::default());
+        calendar.add("9999", &STEP);
         let days = calendar.days().days;
         assert_eq!((days.len(), days[0].date.as_str()), (MOST_DAYS, "0006"));
     }

@@ -43,15 +43,17 @@ impl Observed<'_> {
 
     /// The work since the last sample.
     pub(super) fn work(&self, elapsed: Duration, tokens: u64, busy: bool) -> WorkDelta {
-        let part = |load: &Load| if load.total > 0.0 { (load.own / load.total).min(1.0) } else { 0.0 };
         WorkDelta {
             elapsed,
             tokens,
             busy,
             cpu: self.sample.cpu.known().map_or(0.0, |load| load.own),
+            cpu_total: self.sample.cpu.known().map(|load| load.total),
+            cpu_watts: self.sample.cpu_watts.known().copied(),
             cores: self.machine.cores,
             gpu_watts: self.gpu().and_then(|gpu| gpu.watts.known().copied()),
-            gpu: self.gpu_load().map_or(0.0, part),
+            gpu: self.gpu_load().map_or(0.0, |load| load.own),
+            gpu_total: self.gpu_load().map(|load| load.total),
         }
     }
 

@@ -126,6 +126,7 @@ impl ControlLoop {
         let sample = self.probe.sample(&watch);
         self.paced.observe(&sample);
         let now = self.now();
+        self.governor.observe_day(self.view.record().lent_on(&now.local.date().to_string()));
         self.governor.update(&sample, now);
         self.rates.observe(&sample, &self.paced, self.executor.gauge().tokens());
         self.record(&sample, elapsed);

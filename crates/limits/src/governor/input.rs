@@ -12,6 +12,15 @@ pub struct Machine {
     pub gpu_memory: Option<u64>,
 }
 
+/// What was lent on this day of the local calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DailyUse {
+    /// Time in which something was computed.
+    pub time: Duration,
+    /// Energy of that work, in watt-hours; partly estimated.
+    pub energy_wh: f64,
+}
+
 /// One instant, on every clock that a rule needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {

@@ -33,6 +33,7 @@ fn calm() -> Sample {
         shared: None,
     };
     Sample {
+        cpu_watts: Signal::unknown("no meter"),
         cpu: load(0.02),
         memory: Signal::Known(memory),
         gpu: Some(Signal::Known(gpu)),
@@ -97,6 +98,27 @@ fn edit_gpu(sample: &mut Sample, edit: impl FnOnce(&mut Gpu)) {
     if let Some(Signal::Known(gpu)) = &mut sample.gpu {
         edit(gpu);
     }
+}
+
+#[test]
+fn what_is_lent_a_day_ends_at_its_limit_and_begins_with_the_next_day() {
+    let (mut governor, at) = after_calm(Limits::of(Preset::Balanced));
+    let limited = Limits::of(Preset::Balanced).with(&[("daily-hours", "2h"), ("daily-energy", "300Wh")]).unwrap();
+    governor.observe_day(DailyUse { time: Duration::from_secs(7199), energy_wh: 299.9 });
+    assert_eq!(governor.set_limits(limited.clone(), now(at)).reason, Reason::Free);
+
+    governor.observe_day(DailyUse { time: Duration::from_secs(7200), energy_wh: 299.9 });
+    let allowance = governor.update(&calm(), now(at + STEP));
+    assert_eq!((allowance.is_stopped(), &allowance.reason), (true, &Reason::DailyHours { limit: 7200 }));
+    governor.observe_day(DailyUse { time: Duration::ZERO, energy_wh: 300.0 });
+    assert_eq!(governor.update(&calm(), now(at + STEP * 2)).reason, Reason::DailyEnergy { limit: 300 });
+
+    // The donor's own change holds at once, and so does the next day.
+    let more = limited.with(&[("daily-energy", "1kWh")]).unwrap();
+    assert_eq!(governor.set_limits(more, now(at + STEP * 2)).reason, Reason::Free);
+    governor.set_limits(limited, now(at + STEP * 2));
+    governor.observe_day(DailyUse::default());
+    assert_eq!(governor.update(&calm(), now(at + STEP * 3)).reason, Reason::Free);
 }
 
 /// A rule that is off needs no signal; one that is on and blind says what it misses.
@@ -237,6 +259,7 @@ fn any_sample() -> impl Strategy<Value = Sample> {
         signal(prop::collection::vec(Just("blender".to_owned()), 0..2)),
     )
         .prop_map(|(cpu, memory, gpu, cpu_celsius, power, user_idle, full_screen, programs)| Sample {
+            cpu_watts: Signal::unknown("no meter"),
             cpu,
             memory,
             gpu,

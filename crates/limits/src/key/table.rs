@@ -11,6 +11,12 @@ use std::time::Duration;
 const MIN_PERCENT: u8 = 1;
 /// A user who gave no input for a day is away.
 const MAX_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Less than this a day would load a model and hardly use it.
+const MIN_DAILY: Duration = Duration::from_secs(15 * 60);
+/// A day, except when clocks change.
+const MAX_DAILY: Duration = Duration::from_secs(24 * 60 * 60);
+/// In watt-hours a day. Eight graphics cards of 500 W do not take more.
+const MAX_DAILY_ENERGY: u32 = 100_000;
 /// More cores than any desktop machine has.
 const MAX_THREADS: u32 = 1024;
 /// A machine that stops below this would never work in a warm room.
@@ -165,6 +171,30 @@ pub(crate) const KEYS: &[Key] = &[
         bound_kind: Some(BoundKind::Most),
         get: |limits| limits.schedule.to_string(),
         set: |limits, text| text.parse().map(|value| limits.schedule = value),
+    },
+    Key {
+        name: "daily-hours",
+        help: "Most time in which something is computed, a day",
+        range: "15m to 24h, as in 45m, 4h or 2h 30m, or off",
+        values: ValueKind::Duration { least: MIN_DAILY.as_secs(), most: MAX_DAILY.as_secs() },
+        off: Some(v::OFF),
+        bound_kind: Some(BoundKind::Most),
+        get: |limits| v::or_off(limits.daily_time, v::duration_text),
+        set: |limits, text| {
+            v::unless_off(text, |text| v::duration(text, MIN_DAILY, MAX_DAILY)).map(|value| limits.daily_time = value)
+        },
+    },
+    Key {
+        name: "daily-energy",
+        help: "Most energy for what is computed, a day",
+        range: "1Wh to 100kWh, as in 500Wh or 1.5kWh, or off",
+        values: ValueKind::Energy { least: 1, most: MAX_DAILY_ENERGY },
+        off: Some(v::OFF),
+        bound_kind: Some(BoundKind::Most),
+        get: |limits| v::or_off(limits.daily_energy, v::energy_text),
+        set: |limits, text| {
+            v::unless_off(text, |text| v::energy(text, 1, MAX_DAILY_ENERGY)).map(|value| limits.daily_energy = value)
+        },
     },
     Key {
         name: "on-battery",

@@ -20,6 +20,9 @@ fn ends(values: ValueKind) -> (Vec<String>, Vec<String>) {
         ValueKind::Amount { .. } => (texts(&[0, 100], "%"), texts(&[101], "%")),
         ValueKind::Speed { least } => (texts(&[least, u64::MAX], "B/s"), texts(&[least - 1], "B/s")),
         ValueKind::Duration { least, most } => (texts(&[least, most], "s"), texts(&[least - 1, most + 1], "s")),
+        ValueKind::Energy { least, most } => {
+            (texts(&[least.into(), most.into()], "Wh"), texts(&[u64::from(least) - 1, u64::from(most) + 1], "Wh"))
+        }
         ValueKind::Flag => (vec!["true".into(), "false".into()], vec!["yes".into()]),
         ValueKind::Word { words } => (words.iter().map(ToString::to_string).collect(), vec!["word".into()]),
         ValueKind::Hours => (vec!["mon 08:00-12:00".into(), "none".into()], vec!["mon 08:07-12:00".into()]),
@@ -72,6 +75,8 @@ fn the_words_of_a_key_are_those_of_its_type() {
 #[case("max-temperature", "60", "off")]
 #[case("others-gpu", "10%", "off")]
 #[case("schedule", "mon", "mon-tue")]
+#[case("daily-hours", "2h", "off")]
+#[case("daily-energy", "300Wh", "1kWh")]
 #[case("idle-after", "2m", "3m")]
 #[case("stop-for", "a", "a, b")]
 fn the_kind_of_a_bound_says_which_value_is_stricter(#[case] name: &str, #[case] less: &str, #[case] more: &str) {

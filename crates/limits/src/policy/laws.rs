@@ -23,6 +23,8 @@ fn lends_no_more(a: &Limits, b: &Limits, totals: [u64; 3]) -> bool {
         && (a.when.is_idle_only() || !b.when.is_idle_only())
         && days().all(|day| (0..Schedule::QUARTERS).all(|at| !lends_at(a, day, at) || lends_at(b, day, at)))
         && a.idle_after >= b.idle_after
+        && is_at_most(a.daily_time.map(|time| time.as_secs()), b.daily_time.map(|time| time.as_secs()))
+        && is_at_most(a.daily_energy.map(Into::into), b.daily_energy.map(Into::into))
         && (!a.on_battery || b.on_battery)
         && is_at_most(a.max_celsius.map(Into::into), b.max_celsius.map(Into::into))
         && is_at_most(share(a.others_cpu), share(b.others_cpu))

@@ -26,6 +26,11 @@ fn balanced() -> Limits {
 #[case("idle-after", "90s", "1m 30s")]
 #[case("schedule", "mon-fri 18:00-08:00,sat-sun", "mon-fri 18:00-08:00, sat-sun")]
 #[case("schedule", "none", "none")]
+#[case("daily-hours", "2h 30m", "2h 30m")]
+#[case("daily-hours", "off", "off")]
+#[case("daily-energy", "1.5 kWh", "1500Wh")]
+#[case("daily-energy", "2000Wh", "2kWh")]
+#[case("daily-energy", "off", "off")]
 #[case("on-battery", "true", "true")]
 #[case("max-temperature", "80", "80°C")]
 #[case("max-temperature", "80 °C", "80°C")]
@@ -73,6 +78,9 @@ fn what_is_set_is_got_in_a_form_that_can_be_set(#[case] key: &str, #[case] value
      fri, sat, sun) or two with a dash between: days with or without hours, on the quarter, as in mon-fri \
      18:00-08:00, sat-sun; or none"
 )]
+#[case("daily-hours", "10m", "daily-hours = 10m is out of range: 15m to 24h, as in 45m, 4h or 2h 30m, or off")]
+#[case("daily-energy", "0Wh", "daily-energy = 0Wh is out of range: 1Wh to 100kWh, as in 500Wh or 1.5kWh, or off")]
+#[case("daily-energy", "5", "daily-energy = 5 is without a unit: 1Wh to 100kWh, as in 500Wh or 1.5kWh, or off")]
 #[case("on-battery", "maybe", "on-battery = maybe is not known: true or false")]
 #[case("max-temperature", "39", "max-temperature = 39 is out of range: 40 to 110 °C, or off")]
 #[case("max-temperature", "111", "max-temperature = 111 is out of range: 40 to 110 °C, or off")]

@@ -129,6 +129,7 @@ impl World {
             memory: signal.of("memory", memory),
             gpu: gpu.map(|gpu| signal.of("gpu", gpu)),
             cpu_celsius: signal.of("cpu_celsius", segment.celsius),
+            cpu_watts: Signal::unknown("no meter"),
             power: signal.of(
                 "power",
                 match segment.battery {

@@ -5,8 +5,18 @@ import { known } from "../charts";
 import { parseDuration } from "../duration";
 import { hoursOf, parseSchedule } from "../schedule";
 import { lendsGpu } from "../settings";
-import { celsius, cores, diskOf, exactPercent, memory, memoryOf, milliseconds, disk, short } from "../units";
-import { ALL, OFF, parseAmount, parseCelsius, parsePercent, parsePrograms, parseSpeed, resolve } from "../value";
+import { celsius, cores, diskOf, energy, exactPercent, memory, memoryOf, milliseconds, disk, short } from "../units";
+import {
+  ALL,
+  OFF,
+  parseAmount,
+  parseCelsius,
+  parseEnergy,
+  parsePercent,
+  parsePrograms,
+  parseSpeed,
+  resolve,
+} from "../value";
 
 const text = words.examples;
 const units = words.units;
@@ -70,6 +80,10 @@ export function example(key: string, values: Values, status: Status): string {
     }
     case "schedule":
       return text.hours(units.hours(short(hoursOf(parseSchedule(value) ?? []))));
+    case "daily-hours":
+      return value === OFF ? text.dailyHoursOff : text.dailyHours(duration(parseDuration(value) ?? 0));
+    case "daily-energy":
+      return value === OFF ? text.dailyEnergyOff : text.dailyEnergy(energy(parseEnergy(value) ?? 0));
     case "when":
       return whenExample(value, values, status);
     default:

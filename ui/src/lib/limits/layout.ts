@@ -27,6 +27,8 @@ const GROUPS: readonly [Group, readonly Row[]][] = [
     [
       { control: "when", key: "when" },
       { control: "schedule", key: "schedule" },
+      slider("daily-hours"),
+      slider("daily-energy"),
     ],
   ],
   [

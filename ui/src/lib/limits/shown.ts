@@ -2,24 +2,27 @@
 import type { Machine } from "../../api/types";
 import { words } from "../../words";
 import { parseDuration } from "../duration";
-import { diskOf, memoryOf, THIN } from "../units";
-import { ALL, NONE, OFF, parseAmount, parsePrograms, pretty, resolve } from "../value";
+import { diskOf, energy, memoryOf, THIN } from "../units";
+import { ALL, NONE, OFF, parseAmount, parseEnergy, parsePrograms, pretty, resolve } from "../value";
 import { leavesAll } from "./bound";
 import { duration } from "./example";
 import { specOf } from "./keys";
 import { wholeOf } from "./steps";
 
 const text = words.limits;
+/** Without these limits there is no limit; other rules are turned off. */
+const NO_LIMIT = new Set(["network", "daily-hours", "daily-energy"]);
 const whens: Record<string, { name: string }> = text.whens;
 
 export function shown(key: string, value: string, machine: Machine): string {
-  if (value === OFF) return key === "network" ? text.noLimit : text.off;
+  if (value === OFF) return NO_LIMIT.has(key) ? text.noLimit : text.off;
   if (value === ALL) return text.all;
   if (value === NONE) return text.none;
   if (value === "true" || value === "stop") return text.yes;
   if (value === "false" || value === "ignore") return text.no;
   if (key === "when") return whens[value]?.name ?? value;
-  if (key === "idle-after") return duration(parseDuration(value) ?? 0);
+  if (specOf(key)?.values.kind === "energy") return energy(parseEnergy(value) ?? 0);
+  if (specOf(key)?.values.kind === "duration") return duration(parseDuration(value) ?? 0);
   const amount = parseAmount(value);
   const whole = wholeOf(key, machine);
   if (amount !== null && whole !== null) return (key === "disk" ? diskOf : memoryOf)(resolve(amount, whole), whole);
@@ -29,7 +32,7 @@ export function shown(key: string, value: string, machine: Machine): string {
 /** The value in its field. Without the narrow spaces it is what the worker parses. */
 export function written(key: string, value: string): string {
   const spaced = value.replaceAll(/(\d)([^\d\s.]+)/g, `$1${THIN}$2`);
-  return key === "idle-after" ? spaced.replaceAll(/m\b/g, "min") : spaced;
+  return specOf(key)?.values.kind === "duration" ? spaced.replaceAll(/m\b/g, "min") : spaced;
 }
 
 /** A bound of the policy, in words. */

@@ -1,11 +1,11 @@
-import type { Day, Days } from "../../api/types";
+import type { Day, Days, EnergyFigures } from "../../api/types";
 import { addDays, isoDate } from "../../lib/time";
 import { wave } from "./load";
 
 /** Days of the made-up record. */
 const LENGTH = 75;
 
-export function days(now: number): Days {
+export function days(now: number, figures: EnergyFigures): Days {
   const today = isoDate(now);
   const all: Day[] = [];
   for (let back = LENGTH - 1; back >= 0; back -= 1) {
@@ -19,11 +19,16 @@ export function days(now: number): Days {
       tokens: Math.round(hours * 3600 * 13.4 * (1 + 0.1 * wave(back * 3, 1))),
       active_seconds: hours * 3600,
       energy_wh: hours * 58,
+      metered_wh: hours * 51,
+      running_seconds: Math.min(24, hours * 1.6) * 3600,
     });
   }
-  return { days: all, method: METHOD };
+  return { days: all, method: METHOD, figures, rest_watts: 21 };
 }
 
 export const METHOD =
-  "GPU: the power that the driver reports while GoGrid computes, times the part of that time that is GoGrid's. " +
-  "CPU: 15 W for each core that is busy for GoGrid. What the computer draws at rest is not counted.";
+  "Processor: an estimate, because its own meter cannot be read. Each core that GoGrid keeps busy counts as 5 W. " +
+  "GPU: measured. The power that its driver tells above its rest counts, times GoGrid's part of the load.";
+
+/** What the donor of the made-up machine entered. */
+export const FIGURES: EnergyFigures = { price: 0.32, currency: "€", rest_watts: 45, full_watts: null };

@@ -113,6 +113,7 @@ export function sample(
         watts: { known: 24 + 165 * seen.gpu[0] },
       },
     },
+    cpu_watts: { unknown: "the processor shows no energy meter" },
     cpu_celsius: unless(blindness.temperature, 48 + 30 * (seen.cpu[0] + seen.cpu[1])),
     power: { known: "mains" },
     user_idle: unless(blindness.user_idle, { secs: Math.floor(seen.idle), nanos: 0 }),

@@ -78,6 +78,15 @@ const duration =
   (least: number, most: number): Read =>
   (text) =>
     checked(parseDuration(text), writeDuration, (seconds) => seconds >= least && seconds <= most, "not a duration");
+const energy =
+  (least: number, most: number): Read =>
+  (text) =>
+    checked(
+      v.parseEnergy(text),
+      v.writeEnergy,
+      (wattHours) => wattHours >= least && wattHours <= most,
+      /^[\d.]+$/.test(text.trim()) ? "without a unit" : "in an unknown unit",
+    );
 const schedule: Read = (text) => checked(parseSchedule(text), writeSchedule, () => true, "not a list of hours");
 const programs: Read = (text) =>
   text.includes("/")
@@ -96,6 +105,8 @@ function reader({ values }: KeySpec): Read {
       return speedFrom(values.least);
     case "duration":
       return duration(values.least, values.most);
+    case "energy":
+      return energy(values.least, values.most);
     case "celsius":
       return celsius(values.least, values.most);
     case "flag":

@@ -1,9 +1,21 @@
 /** A made-up worker with limits, turns and a record, which answers a worker's requests. */
-import type { Event, History, Range, Reason, RequestError, Response, Stage, State, Status } from "../../api/types";
+import type {
+  Days,
+  EnergyFigures,
+  Event,
+  History,
+  Range,
+  Reason,
+  RequestError,
+  Response,
+  Stage,
+  State,
+  Status,
+} from "../../api/types";
 import { isoDate } from "../../lib/time";
 import { parseAmount, resolve } from "../../lib/value";
 import type { WorkerRequest } from "../platform";
-import { days, METHOD } from "./days";
+import { days, FIGURES, METHOD } from "./days";
 import { diagnosis, GIB, levers, machineOf, sample } from "./hardware";
 import { refusalOf, wrongCode } from "./joins";
 import { FakeLimits } from "./limits";
@@ -36,6 +48,7 @@ export class FakeMachine {
   readonly #began = Date.now();
   #turns: Turn[];
   #extra: Event[] = [];
+  #figures = FIGURES;
   #joined: boolean;
   /** A join code is being tried: the worker is on its way to a grid that has told nothing yet. */
   #joining = false;
@@ -243,7 +256,14 @@ export class FakeMachine {
       case "events":
         return { response: "events", body: this.#events().filter(({ at_ms }) => at_ms > (request.after_ms ?? 0)) };
       case "days":
-        return { response: "days", body: this.#scenario.hasHistory ? days(Date.now()) : { days: [], method: METHOD } };
+        return { response: "days", body: this.#days() };
+      case "energy_figures": {
+        const { request: _, ...figures } = request;
+        const refused = wrongFigure(figures);
+        if (refused) return { response: "refused", body: refused };
+        this.#figures = figures;
+        return DONE;
+      }
       case "diagnose":
         return { response: "diagnosis", body: diagnosis(this.#scenario.hardware, this.#scenario.blindness) };
       case "programs":
@@ -260,6 +280,11 @@ export class FakeMachine {
           },
         };
     }
+  }
+
+  #days(): Days {
+    if (this.#scenario.hasHistory) return days(Date.now(), this.#figures);
+    return { days: [], method: METHOD, figures: this.#figures, rest_watts: null };
   }
 
   #changed(refused: RequestError | null): Response {
@@ -281,6 +306,16 @@ export class FakeMachine {
     this.#extra.push({ at_ms: Date.now(), what: { event: "joined" } });
     return DONE;
   }
+}
+
+/** As the worker refuses figures. */
+function wrongFigure({ price, rest_watts, full_watts }: EnergyFigures): RequestError | null {
+  const refuse = (field: string, why: string) => ({ field, message: `${field} = ${why}` });
+  if (price !== null && price > 1_000_000) return refuse("price", `${price} is out of range: 0 to 1000000`);
+  for (const [field, watts] of [["rest_watts", rest_watts] as const, ["full_watts", full_watts] as const]) {
+    if (watts !== null && (watts < 1 || watts > 5000)) return refuse(field, `${watts} is out of range: 1 to 5000 W`);
+  }
+  return null;
 }
 
 /** As the worker writes a local time. */

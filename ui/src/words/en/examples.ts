@@ -32,6 +32,12 @@ export const examples = {
   programs: (names: string) => `Stops while ${names} runs.`,
   programsNone: "No program stops the work.",
   hours: (hours: string) => `${hours} a week.`,
+  dailyHours: (time: string) =>
+    `${time} of work a day at most, counted from midnight; then GoGrid stops until the next day.`,
+  dailyHoursOff: "As many hours of a day as the other limits leave.",
+  dailyEnergy: (energy: string) =>
+    `${energy} a day at most, counted from midnight; then GoGrid stops until the next day. Contribution tells how it is counted.`,
+  dailyEnergyOff: "As much energy as the other limits leave.",
   whenAlways: (most: string) => `At any hour; while you use the computer at most ${most}.`,
   whenIdle: (time: string) => `Starts ${time} after the last key or mouse movement.`,
   whenSchedule: (most: string) => `Only in the hours painted below; while you use the computer at most ${most}.`,

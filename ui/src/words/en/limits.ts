@@ -30,6 +30,8 @@ export const limits = {
     when: "When to work",
     "idle-after": "Away after",
     schedule: "Hours",
+    "daily-hours": "Hours a day",
+    "daily-energy": "Energy a day",
     "on-battery": "Work on battery",
     "max-temperature": "Temperature",
     "others-cpu": "Others' CPU load",

@@ -18,6 +18,8 @@ const reasons = {
   pausedUntil: (moment: string) => `Until ${moment}`,
   paused: "Until you resume",
   outsideSchedule: "Outside the hours you lend",
+  dailyHours: (time: string) => `Today's ${time} of work are used up`,
+  dailyEnergy: (energy: string) => `Today's ${energy} are used up`,
   inUse: "You are using the computer",
   othersCpu: (load: string) => `Other programs use ${load} of the CPU`,
   othersGpu: (load: string) => `Other programs use ${load} of the GPU`,
