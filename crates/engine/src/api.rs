@@ -9,6 +9,7 @@ use crate::{
     pace::Paced,
     resources::{ResourceCommand, ResourceController, StageView, State},
     self_test,
+    weights::WeightCache,
 };
 use gogrid_limits::Ledger;
 use gogrid_panel_api::{Contribution, LeverState, Machine, Request, RequestError, Response, Stage, Status, Usage};
@@ -40,6 +41,7 @@ pub(crate) struct WorkerApi {
     pub(crate) executor: Executor,
     pub(crate) paced: Paced,
     pub(crate) ledger: Ledger,
+    pub(crate) cache: WeightCache,
     pub(crate) membership: MembershipCommands,
     /// Held while the self-test runs.
     pub(crate) testing: Arc<Mutex<()>>,
@@ -86,6 +88,8 @@ impl local::Handler for WorkerApi {
                 drop(tokio::task::spawn_blocking(move || record.set_figures(figures)).await);
                 return Response::Done;
             }
+            Request::Weights => return answer(self.weights(None).await),
+            Request::ClearWeights { model } => return answer(self.weights(Some(model)).await),
             Request::Days => return Response::Days(record.days()),
             Request::Join { code } => return self.join(&code).await,
             Request::Leave => return done(self.membership.send(MembershipCommand::Leave).await),
@@ -133,6 +137,20 @@ impl WorkerApi {
             Ok(code) => done(self.membership.send(MembershipCommand::Join(Box::new(code))).await),
             Err(error) => Response::Refused(RequestError::new(Some("code"), error.to_string())),
         }
+    }
+
+    /// The weights on this machine's disk, once those that are to be cleared are gone: of this model, or of all.
+    async fn weights(&self, clear: Option<Option<String>>) -> Result<Response, RequestError> {
+        let in_use = self.resources.view().state().stages.into_values().map(|stage| stage.model).collect();
+        let cache = self.cache.clone();
+        let work = move || {
+            if let Some(model) = clear {
+                cache.clear(model.as_deref(), &in_use);
+            }
+            cache.inventory(&in_use)
+        };
+        let weights = tokio::task::spawn_blocking(work).await;
+        weights.map(Response::Weights).map_err(|error| RequestError::new(None, error.to_string()))
     }
 
     async fn test(&self) -> Response {

@@ -82,7 +82,7 @@ impl Loader {
             tracing::info!(epoch = %spec.epoch, model = spec.model, "weights were still here");
             return Ok(installed);
         }
-        self.cache.fetch(&manifest, mirrors).await?;
+        self.cache.fetch(&spec.model, &manifest, mirrors).await?;
         let activations = FloatType::of_activations(quant, self.device.kind());
         let (kv_budget, chunk) = (spec.kv_budget, spec.prefill_chunk as usize);
         let options = StageOptions { quant, device: self.device, kv_budget, chunk, activations };

@@ -4,6 +4,7 @@
 //! before it is used, so that any mirror will do. A broken download continues where it stopped.
 
 mod eviction;
+mod inventory;
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -192,11 +193,12 @@ impl WeightCache {
         self.folder.join(entry.hash.to_string())
     }
 
-    /// Fetches the missing tensors of a manifest. Cancel-safe: what has arrived stays for the next time.
-    pub(crate) async fn fetch(&self, manifest: &Manifest, mirrors: &Mirrors) -> Result<(), FetchError> {
+    /// Fetches the missing tensors of a model's manifest. Cancel-safe: what has arrived stays for the next time.
+    pub(crate) async fn fetch(&self, model: &str, manifest: &Manifest, mirrors: &Mirrors) -> Result<(), FetchError> {
         let present =
             |entry: &TensorEntry| fs::metadata(self.path(entry)).is_ok_and(|found| found.len() == entry.bytes);
         let _fetching = self.fetching.lock().await;
+        self.note_owner(model, manifest);
         // Equal tensors (norms of ones, biases of zeros) are one file.
         let mut asked = HashSet::new();
         let (mut missing, mut bytes) = (Vec::new(), 0u64);

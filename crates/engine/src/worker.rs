@@ -81,6 +81,7 @@ impl Worker {
             executor: loader.executor.clone(),
             paced: loader.paced.clone(),
             ledger: loader.ledger.clone(),
+            cache: loader.cache.clone(),
             membership,
             testing: Arc::default(),
         };

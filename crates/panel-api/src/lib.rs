@@ -22,6 +22,7 @@ mod record;
 mod request;
 mod setting;
 mod status;
+mod weights;
 
 pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notify, Process};
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
@@ -32,6 +33,7 @@ pub use record::{Day, Days, Event, EventKind, Gap, History, Point, Range};
 pub use request::{FOLLOW_MS, PAUSE_SECONDS, PauseRequest, Request, RequestError, Response};
 pub use setting::{Managed, Setting};
 pub use status::{Connection, Contribution, LeverState, Machine, Stage, State, Status, Usage};
+pub use weights::{CachedModel, CachedWeights};
 
 /// The socket's name in the worker's data folder.
 pub const SOCKET: &str = "control.sock";

@@ -1,4 +1,4 @@
-use crate::{Days, Diagnosis, EnergyFigures, Event, History, Range, SelfTest, Setting, Status};
+use crate::{CachedWeights, Days, Diagnosis, EnergyFigures, Event, History, Range, SelfTest, Setting, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, ops::RangeInclusive};
@@ -62,6 +62,14 @@ pub enum Request {
     Days,
     /// Sets what the donor says of energy and its price; all of it is replaced.
     EnergyFigures(EnergyFigures),
+    /// The weights that are kept on this machine's disk.
+    Weights,
+    /// Deletes weights that are not in use; answered with those that are left.
+    ClearWeights {
+        /// Those of this model only.
+        #[serde(default)]
+        model: Option<String>,
+    },
     /// What was found on this machine.
     Diagnose,
     /// The names of programs that run now, as `stop-for` takes them.
@@ -172,6 +180,8 @@ pub enum Response {
     Events(Vec<Event>),
     /// The work of each day.
     Days(Days),
+    /// What is kept.
+    Weights(CachedWeights),
     /// What was found.
     Diagnosis(Diagnosis),
     /// Names, sorted.

@@ -54,6 +54,8 @@ fn types() -> String {
         api::Days,
         api::Day,
         api::EnergyFigures,
+        api::CachedWeights,
+        api::CachedModel,
         api::Diagnosis,
         api::Device,
         api::SignalSource,

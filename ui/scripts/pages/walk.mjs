@@ -192,6 +192,22 @@ const WAYS = {
     assert.match(await walker.text("figure-error"), /1 to 5000 W/);
   },
 
+  async "models that are not in use are cleared once the donor agrees"(walker) {
+    await walker.open("limits", "throttled");
+    await walker.appears("clear-Qwen3-0.6B");
+    const before = await walker.text("weights-sum");
+    await walker.press("clear-Qwen3-0.6B", "Enter");
+    await walker.until(() => document.querySelector("dialog")?.contains(document.activeElement) ?? false, null);
+    await walker.tab.keyboard.press("Escape");
+    await walker.gone("clear-yes");
+    await walker.press("clear-all", "Enter");
+    await walker.appears("clear-yes");
+    await walker.press("clear-yes", "Enter");
+    await walker.gone("clear-Qwen3-0.6B");
+    assert.notEqual(await walker.text("weights-sum"), before);
+    assert.ok(await walker.hasText("weights", "in use"), "the model that computes stays");
+  },
+
   async "joining says what is wrong with a code, then joins"(walker) {
     await walker.open("connection", "not-joined");
     await walker.write("join-code", "gogrid1-no");

@@ -444,7 +444,11 @@ range: Range, } | { "request": "events",
  * All that are remembered (at most 2000) after this instant, in milliseconds since 1970. Without it, the
  * latest 200.
  */
-after_ms: number | null, } | { "request": "days" } | { "request": "energy_figures" } & EnergyFigures | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
+after_ms: number | null, } | { "request": "days" } | { "request": "energy_figures" } & EnergyFigures | { "request": "weights" } | { "request": "clear_weights", 
+/**
+ * Those of this model only.
+ */
+model: string | null, } | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
 
 /**
  * How to pause.
@@ -462,7 +466,7 @@ after_answers: boolean, };
 /**
  * The worker's answer.
  */
-export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": RequestError };
+export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "weights", "body": CachedWeights } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": RequestError };
 
 /**
  * One limit.
@@ -754,6 +758,36 @@ rest_watts: number | null,
  * What it draws with all cores busy; not less than at rest.
  */
 full_watts: number | null, };
+
+/**
+ * The weights that are kept on this machine's disk.
+ */
+export type CachedWeights = { 
+/**
+ * What they take together, in bytes.
+ */
+bytes: number, 
+/**
+ * By model, the largest first. What models share counts for each of them.
+ */
+models: Array<CachedModel>, };
+
+/**
+ * A model's part of them.
+ */
+export type CachedModel = { 
+/**
+ * The model's name; null for weights of which no model is known.
+ */
+name: string | null, 
+/**
+ * In bytes.
+ */
+bytes: number, 
+/**
+ * Whether a stage of it is loaded or being loaded. Then it is not cleared.
+ */
+in_use: boolean, };
 
 /**
  * What was found.

@@ -1,5 +1,7 @@
 /** A made-up worker with limits, turns and a record, which answers a worker's requests. */
 import type {
+  CachedModel,
+  CachedWeights,
   Days,
   EnergyFigures,
   Event,
@@ -49,6 +51,7 @@ export class FakeMachine {
   #turns: Turn[];
   #extra: Event[] = [];
   #figures = FIGURES;
+  #cached: CachedModel[];
   #joined: boolean;
   /** A join code is being tried: the worker is on its way to a grid that has told nothing yet. */
   #joining = false;
@@ -61,6 +64,7 @@ export class FakeMachine {
     const managedBy = Object.keys(scenario.managed).length > 0 ? "Example GmbH" : null;
     this.#limits = new FakeLimits(machineOf(scenario.hardware), managedBy, scenario.managed, scenario.chosen);
     this.#joined = scenario.joined;
+    this.#cached = scenario.works ? [...cachedModels(MODEL, WEIGHTS)] : [];
     this.#turns = scenario.phases.map((phase) => this.#turn(phase, this.#began - phase.ago * 1000));
   }
 
@@ -264,6 +268,13 @@ export class FakeMachine {
         this.#figures = figures;
         return DONE;
       }
+      case "weights":
+        return { response: "weights", body: this.#weights() };
+      case "clear_weights":
+        this.#cached = this.#cached.filter(
+          ({ name, in_use }) => in_use || (request.model !== null && request.model !== name),
+        );
+        return { response: "weights", body: this.#weights() };
       case "diagnose":
         return { response: "diagnosis", body: diagnosis(this.#scenario.hardware, this.#scenario.blindness) };
       case "programs":
@@ -280,6 +291,10 @@ export class FakeMachine {
           },
         };
     }
+  }
+
+  #weights(): CachedWeights {
+    return { bytes: this.#cached.reduce((sum, { bytes }) => sum + bytes, 0), models: this.#cached };
   }
 
   #days(): Days {
@@ -306,6 +321,14 @@ export class FakeMachine {
     this.#extra.push({ at_ms: Date.now(), what: { event: "joined" } });
     return DONE;
   }
+}
+
+function cachedModels(inUse: string, bytes: number): CachedModel[] {
+  return [
+    { name: "Llama-3.3-70B-Instruct", bytes: 6.3e9, in_use: false },
+    { name: inUse, bytes, in_use: true },
+    { name: "Qwen3-0.6B", bytes: 0.4e9, in_use: false },
+  ];
 }
 
 /** As the worker refuses figures. */

@@ -8,6 +8,7 @@ import { limits } from "./limits";
 import { now } from "./now";
 import { state } from "./state";
 import { trouble } from "./trouble";
+import { weights } from "./weights";
 import { welcome } from "./welcome";
 
 export const en = {
@@ -63,5 +64,6 @@ export const en = {
   history,
   connection,
   diagnostics,
+  weights,
   welcome,
 };
