@@ -11,6 +11,7 @@
 //! pipelines on machines of their own ([`scale_out`]), which take over from one that is lost.
 
 mod assign;
+mod authority;
 #[cfg(any(test, feature = "bench"))]
 pub mod bench;
 mod build;

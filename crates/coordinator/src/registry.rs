@@ -13,7 +13,7 @@ pub use error::RegistryError;
 pub(crate) use handle::{RegistryHandle, Write};
 
 use crate::{folder_lock::FolderLock, planner::Reliability};
-use gogrid_wire::{Epoch, InviteToken, PeerId, control::Refusal};
+use gogrid_wire::{InviteToken, PeerId, control::Refusal};
 use migrations::MigrateError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::{
@@ -142,15 +142,15 @@ impl Registry {
         self.wrap(self.db.execute("INSERT OR REPLACE INTO metadata VALUES (?1, ?2)", [key, value]).map(drop))
     }
 
-    /// The next epoch; never the same twice, whatever restarts.
+    /// The next epoch's number; never the same twice, whatever restarts.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(crate) fn next_epoch(&self) -> Result<Epoch> {
+    pub(crate) fn next_epoch(&self) -> Result<u32> {
         let query = "INSERT INTO metadata VALUES ('epoch', '1')
             ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)
             RETURNING CAST(value AS INTEGER)";
-        self.wrap(self.db.query_row(query, [], |row| row.get::<_, i64>(0))).map(|epoch| Epoch(epoch.cast_unsigned()))
+        self.wrap(self.db.query_row(query, [], |row| row.get(0)))
     }
 
     /// Adds a join code. Only a hash of its secret is stored.

@@ -14,6 +14,7 @@ use crate::{
 use gogrid_limits::Ledger;
 use gogrid_panel_api::{Contribution, LeverState, Machine, Request, RequestError, Response, Stage, Status, Usage};
 use gogrid_probe::{Lever, Outcome};
+use gogrid_wire::Epoch;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -222,7 +223,7 @@ fn panel_stage(epoch: u64, stage: &StageView) -> Stage {
     Stage {
         model: stage.model.clone(),
         layers: stage.layers,
-        epoch,
+        epoch: u64::from(Epoch(epoch).number()),
         loaded: stage.loaded.is_some(),
         weights_bytes,
         kv_bytes: gauge.map_or(0, |gauge| gauge.kv_used.load(Ordering::Relaxed)),

@@ -22,6 +22,8 @@ mod kv_reuse_tests;
 #[cfg(test)]
 mod queue_tests;
 mod retained_outputs;
+#[cfg(test)]
+mod reuse_tests;
 mod slot;
 #[cfg(test)]
 mod test_stages;

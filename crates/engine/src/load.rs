@@ -77,7 +77,7 @@ impl Loader {
         if needed > lent {
             return Err(StageLoadError::Memory { needed, weights, kv: spec.kv_budget, lent });
         }
-        let key = StageKey { manifest: hash, layers, quant, kv_budget: spec.kv_budget };
+        let key = StageKey { model: spec.model.clone(), manifest: hash, layers, quant, kv_budget: spec.kv_budget };
         if let Some(installed) = self.executor.reuse(key.clone(), spec.epoch, ServeOptions::from(spec)).await {
             tracing::info!(epoch = %spec.epoch, model = spec.model, "weights were still here");
             return Ok(installed);

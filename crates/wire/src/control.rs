@@ -202,6 +202,19 @@ pub struct Welcome {
 }
 
 impl ToCoordinator {
+    /// The epoch whose stage the message is about, if it is about one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Loaded { epoch, .. }
+            | Self::LoadFailed { epoch, .. }
+            | Self::Started { epoch, .. }
+            | Self::SessionFailed { epoch, .. }
+            | Self::LinkLost { epoch, .. }
+            | Self::StageGone { epoch, .. } => Some(*epoch),
+            Self::Hello(_) | Self::Beat(_) | Self::Lends(_) | Self::Draining | Self::Resign => None,
+        }
+    }
+
     /// Reads a message of a worker that speaks `version`.
     ///
     /// # Errors

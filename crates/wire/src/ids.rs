@@ -38,13 +38,27 @@ impl fmt::Debug for PeerId {
 
 /// One placement of one model's stages. Every new plan takes the next number, and frames of another epoch are refused.
 ///
-/// The coordinator never uses a number twice, so an epoch also names its stage on a machine.
+/// The upper 32 bits are the number, which the coordinator never uses twice, so an epoch also names its stage on a
+/// machine, and later epochs are greater. The lower 32 bits are random: a machine that was not told of an epoch cannot
+/// name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// The epoch of this number, which nobody can guess if `nonce` is random.
+    pub fn new(number: u32, nonce: u32) -> Self {
+        Self(u64::from(number) << 32 | u64::from(nonce))
+    }
+
+    /// Its number, which people are shown.
+    pub fn number(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.number().fmt(f)
     }
 }
 
@@ -55,7 +69,7 @@ pub struct SessionId(pub u64);
 impl SessionId {
     /// The session of that number, counted from 1, in an epoch's pipeline.
     pub fn new(epoch: Epoch, number: u32) -> Self {
-        Self(epoch.0 << 32 | u64::from(number))
+        Self(u64::from(epoch.number()) << 32 | u64::from(number))
     }
 }
 
@@ -68,6 +82,15 @@ impl fmt::Display for SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_epochs_secret_part_is_not_shown_and_changes_no_order() {
+        let (earlier, later) = (Epoch::new(7, u32::MAX), Epoch::new(8, 0));
+        assert!(earlier < later && Epoch::new(7, 1) != Epoch::new(7, 2));
+        assert_eq!((earlier.to_string(), earlier.number()), ("7".to_owned(), 7));
+        assert_eq!(SessionId::new(Epoch::new(7, 3), 5), SessionId::new(earlier, 5), "sessions are told to neighbours");
+        assert_ne!(SessionId::new(earlier, 5), SessionId::new(later, 5));
+    }
 
     #[test]
     fn peer_id_reads_what_it_writes() {

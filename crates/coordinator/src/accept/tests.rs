@@ -95,9 +95,9 @@ impl Grid {
     }
 
     /// What the coordinator answers on a stage link.
-    async fn enter(&self, number: u8, version: u16, epoch: u64, role: Role) -> Reply {
+    async fn enter(&self, number: u8, version: u16, epoch: Epoch, role: Role) -> Reply {
         let mut link = self.dial(number, Protocol::Stage).await;
-        link.sender.send(&stage::Hello { version, epoch: Epoch(epoch), role }, &[]).await.expect("sent");
+        link.sender.send(&stage::Hello { version, epoch, role }, &[]).await.expect("sent");
         let reply = tokio::time::timeout(SOON, link.receiver.recv::<Reply>()).await.expect("in time");
         reply.expect("an answer").message
     }
@@ -114,9 +114,11 @@ impl Grid {
         }
     }
 
-    async fn wait_ready(&self) -> u64 {
+    /// Waits for a pipeline; returns its epoch.
+    async fn wait_ready(&self) -> Epoch {
         let ready = |status: &Status| status.models[0].pipelines.iter().any(|p| p.state == PipelineState::Ready);
-        self.wait("a pipeline", ready).await.models[0].epoch.expect("it has an epoch")
+        self.wait("a pipeline", ready).await;
+        self.ring.epoch()
     }
 
     /// One token from the model.
@@ -186,8 +188,23 @@ async fn a_version_that_is_not_spoken_is_refused_with_both_numbers() {
         let refusal = Refusal::Version { worker: version, coordinator: VERSION };
         assert_eq!(grid.greet(1, version, "cpu").await.1, ToWorker::Refused(refusal));
         let refusal = stage::Refusal::Version { theirs: version, ours: VERSION };
-        assert_eq!(grid.enter(1, version, 1, Role::Sender).await, Reply::Refused(refusal));
+        assert_eq!(grid.enter(1, version, Epoch(1), Role::Sender).await, Reply::Refused(refusal));
     }
+}
+
+#[tokio::test]
+async fn nobody_else_takes_an_end_of_a_ring_whether_it_knows_the_epoch_or_guesses() {
+    let mut grid = Grid::start(1);
+    grid.join(1, VERSION).await;
+    let epoch = grid.wait_ready().await;
+    for role in [Role::Sender, Role::Receiver] {
+        let refused = grid.enter(2, VERSION, epoch, role).await;
+        assert_eq!(refused, Reply::Refused(stage::Refusal::WrongPeer(epoch)));
+        let guess = Epoch::new(epoch.number(), 0);
+        let refused = grid.enter(2, VERSION, guess, role).await;
+        assert_eq!(refused, Reply::Refused(stage::Refusal::UnknownEpoch(guess)));
+    }
+    assert_eq!(grid.ask().await, worker::TOKEN);
 }
 
 #[tokio::test]
@@ -208,7 +225,7 @@ async fn a_removed_machine_is_cut_off_at_once() {
     grid.ring.closed(epoch).await;
     for role in [Role::Sender, Role::Receiver] {
         let refused = grid.enter(1, VERSION, epoch, role).await;
-        assert_eq!(refused, Reply::Refused(stage::Refusal::UnknownEpoch(Epoch(epoch))));
+        assert_eq!(refused, Reply::Refused(stage::Refusal::UnknownEpoch(epoch)));
     }
 
     let mut link = grid.dial(1, Protocol::Control).await;

@@ -96,6 +96,10 @@ impl Build {
 
     /// Takes in that a stage is linked up; true when the pipeline is ready with it.
     pub(super) fn started(&mut self, peer: PeerId, retained: Vec<RetainedSession>) -> bool {
+        // It is told to start when all are loaded, so it cannot have started earlier.
+        if self.stages.iter().any(|stage| stage.loaded.is_none()) {
+            return false;
+        }
         if let Some(stage) = self.stage(peer) {
             stage.started.get_or_insert(retained);
         }

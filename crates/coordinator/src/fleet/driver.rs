@@ -41,6 +41,9 @@ pub(super) fn demo_model(name: &str, stages: usize, replicas: usize) -> (ModelRe
     (record, Arc::new(Model { name: name.into(), created: 0, quant, stages, replicas, manifest, text }))
 }
 
+/// The secret part of every epoch.
+const NONCE: u32 = 0x5EC2_E700;
+
 /// The core, and what is on its way to it.
 pub(super) struct Driver {
     pub(super) core: Core,
@@ -53,7 +56,7 @@ pub(super) struct Driver {
     stages: BTreeMap<PeerId, BTreeMap<Epoch, [Peer; 2]>>,
     /// What each worker was told, the newest last.
     pub(super) sent: Vec<(PeerId, ToWorker)>,
-    next_epoch: u64,
+    next_epoch: u32,
 }
 
 impl Driver {
@@ -140,8 +143,8 @@ impl Driver {
             }
             Action::ReserveEpochs(asked) => {
                 let first = self.next_epoch;
-                self.next_epoch += asked as u64;
-                let epochs = (first..self.next_epoch).map(Epoch).collect();
+                self.next_epoch += asked as u32;
+                let epochs = (first..self.next_epoch).map(|number| Epoch::new(number, NONCE)).collect();
                 self.events.push_back(Event::EpochsReserved { asked, epochs });
             }
             Action::Plan(request) => self.plans.push_back(request),

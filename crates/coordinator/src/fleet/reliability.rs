@@ -42,6 +42,11 @@ impl ReliabilityRecords {
         self.change(peer, now, false, |seen| if polite { seen } else { seen.lost() });
     }
 
+    /// A machine that is here and does what no working one does counts as if it had been lost.
+    pub(super) fn misbehaved(&mut self, peer: PeerId, now: Instant) {
+        self.change(peer, now, true, Reliability::lost);
+    }
+
     fn change(&mut self, peer: PeerId, now: Instant, here: bool, happened: impl Fn(Reliability) -> Reliability) {
         let seen = self.seen(peer, now);
         self.0.insert(peer, ReliabilityRecord { seen: happened(seen), until: now, here });

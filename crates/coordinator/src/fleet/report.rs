@@ -64,7 +64,7 @@ impl Core {
         HeldStage {
             model: model.name.clone(),
             layers: [stage.place.layers.start, stage.place.layers.end],
-            epoch: epoch.0,
+            epoch: u64::from(epoch.number()),
             quant: stage.loaded.as_ref().map(|(_, quant)| quant.clone()),
             weights_bytes: stage.loaded.as_ref().map_or(0, |(bytes, _)| *bytes),
             kv_used_bytes: beat.map_or(0, |beat| beat.kv_used),
@@ -106,7 +106,7 @@ impl Core {
             worker_id: stage.place.machine.to_string(),
         });
         PipelineStatus {
-            epoch: build.epoch.0,
+            epoch: u64::from(build.epoch.number()),
             state: match build.health {
                 PipelineHealth::Open if build.is_ready() => PipelineState::Ready,
                 PipelineHealth::Open => PipelineState::Building,
@@ -152,7 +152,7 @@ fn worker_status(id: PeerId, worker: &Worker, stages: Vec<HeldStage>) -> WorkerS
         device: worker.hello.device.clone(),
         memory_bytes: worker.lends.memory,
         // As the machine itself counts, with stages that the coordinator has given up.
-        sessions: worker.beat.stages.iter().map(|stage| stage.sessions).sum(),
+        sessions: worker.beat.stages.iter().map(|stage| stage.sessions).fold(0, u32::saturating_add),
         stages,
     }
 }
@@ -162,7 +162,7 @@ fn held_spare(model: &Model, epoch: Epoch, spare: &Spare) -> HeldStage {
     HeldStage {
         model: model.name.clone(),
         layers: [spare.place.layers.start, spare.place.layers.end],
-        epoch: epoch.0,
+        epoch: u64::from(epoch.number()),
         quant,
         weights_bytes: weights_bytes.unwrap_or(0),
         kv_used_bytes: 0,

@@ -28,6 +28,8 @@ pub(super) struct Worker {
     pub(super) bandwidth: Option<u64>,
     pub(super) lends: Lends,
     pub(super) draining: bool,
+    /// Messages about stages that the plan gives to other machines.
+    pub(super) foreign_reports: u64,
 }
 
 impl Worker {

@@ -62,7 +62,7 @@ impl Store {
         let mut reserved = Vec::new();
         for _ in 0..count {
             match self.0.next_epoch().await {
-                Ok(epoch) => reserved.push(epoch),
+                Ok(number) => reserved.push(Epoch::new(number, rand::random())),
                 Err(error) => {
                     tracing::error!(%error, "no new epoch");
                     break;

@@ -28,6 +28,7 @@ impl Core {
             round_trip: None,
             bandwidth: None,
             draining: false,
+            foreign_reports: 0,
         };
         self.workers.insert(peer, worker);
         self.actions.push(Action::Accept { peer, connection: self.last_connection });
@@ -36,6 +37,9 @@ impl Core {
     }
 
     pub(super) fn message(&mut self, peer: PeerId, message: ToCoordinator) {
+        if message.epoch().is_some_and(|epoch| !self.may_report(peer, epoch)) {
+            return;
+        }
         match message {
             ToCoordinator::Beat(beat) => self.beat(peer, beat),
             ToCoordinator::Loaded { epoch, weight_bytes, quant, bandwidth } => {
@@ -63,9 +67,7 @@ impl Core {
             }
             ToCoordinator::Lends(lends) => self.lends(peer, lends),
             ToCoordinator::SessionFailed { epoch, session, error } => {
-                if self.build(epoch).is_some() {
-                    self.actions.push(Action::FailSession { epoch, session, error });
-                }
+                self.actions.push(Action::FailSession { epoch, session, error });
             }
             ToCoordinator::Draining => self.drain(peer),
             ToCoordinator::Resign => self.actions.push(Action::RemoveMember(peer)),
@@ -76,7 +78,7 @@ impl Core {
     fn beat(&mut self, peer: PeerId, beat: Beat) {
         let Some(worker) = self.workers.get(&peer) else { return };
         let was_silent = self.is_silent(worker);
-        let measured = self.measured(&beat);
+        let measured = self.measured(peer, &beat);
         if let Some(worker) = self.workers.get_mut(&peer) {
             (worker.last_beat, worker.beat) = (self.now, beat);
             worker.measured.extend(measured);
@@ -87,11 +89,11 @@ impl Core {
         }
     }
 
-    /// What a beat says of the models whose stages it names.
-    fn measured(&self, beat: &Beat) -> Vec<(ModelId, Measured)> {
+    /// What a beat says of the models whose stages the machine has.
+    fn measured(&self, peer: PeerId, beat: &Beat) -> Vec<(ModelId, Measured)> {
         let seconds = |nanos: u64| nanos as f64 / 1e9;
         let measured = beat.stages.iter().filter_map(|stage| {
-            let (build, speed) = (self.build(stage.epoch)?, stage.speed?);
+            let (build, speed) = (self.build(stage.epoch).filter(|build| build.has(peer))?, stage.speed?);
             let id = self.by_epoch.get(&build.epoch)?.clone();
             let (head, prompt_layer) = (speed.head.map(seconds), speed.prompt_layer.map(seconds));
             Some((id, Measured { layer: seconds(speed.layer), head, prompt_layer }))

@@ -10,6 +10,8 @@ const PRIOR_MINUTES: f64 = 19.0;
 const PRIOR_LOSSES: f64 = 1.0;
 /// Observations count half after this time: a day of trouble is forgiven within a week.
 const HALF_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// No more losses are remembered: a flood of faults within an hour is forgiven within ten days.
+const MOST_LOSSES: f64 = 1000.0;
 
 /// What was observed of one machine. It has no clock: the caller reports the time that passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -31,7 +33,7 @@ impl Reliability {
     /// After it disconnected without notice.
     #[must_use]
     pub(crate) fn lost(self) -> Self {
-        Self { losses: self.losses + 1.0, ..self }
+        Self { losses: (self.losses + 1.0).min(MOST_LOSSES), ..self }
     }
 
     /// After this time without it.

@@ -6,7 +6,7 @@
 
 use super::{Member, ModelRecord, Registry, RegistryError};
 use crate::planner::Reliability;
-use gogrid_wire::{Epoch, InviteToken, PeerId, control::Refusal};
+use gogrid_wire::{InviteToken, PeerId, control::Refusal};
 #[cfg(test)]
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -80,7 +80,7 @@ impl RegistryHandle {
     }
 
     /// See [`Registry::next_epoch`].
-    pub(crate) async fn next_epoch(&self) -> Result<Epoch> {
+    pub(crate) async fn next_epoch(&self) -> Result<u32> {
         self.call(|registry| registry.next_epoch()).await
     }
 
@@ -285,7 +285,7 @@ mod tests {
     async fn the_command_line_writes_to_the_file_meanwhile() {
         let folder = tempfile::tempdir().expect("a folder");
         let handle = start(folder.path());
-        assert_eq!(handle.next_epoch().await.expect("counted"), Epoch(1));
+        assert_eq!(handle.next_epoch().await.expect("counted"), 1);
         let token = InviteToken([1; 16]);
         Registry::open(folder.path()).expect("opened").add_invite(&token, 1, 100).expect("written");
         let admitted = handle.admit(PeerId([1; 32]), "anna".into(), Some(token), 0).await.expect("read");

@@ -75,7 +75,7 @@ mod tests {
         folder_lock::FolderLock,
         registry::{ModelRecord, Registry, RegistryError},
     };
-    use gogrid_wire::{Epoch, PeerId};
+    use gogrid_wire::PeerId;
     use std::path::Path;
 
     /// A file as the last program without numbered migrations wrote it.
@@ -138,10 +138,10 @@ mod tests {
         let (id, seen, at) = reliability[0];
         assert_eq!((id, seen.minutes, seen.losses, at), (PeerId([1; 32]), 7.5, 2.0, 1_700_000_002));
         assert_eq!(registry.metadata("link_addrs").expect("read").as_deref(), Some("[\"192.0.2.1:7450\"]"));
-        assert_eq!(registry.next_epoch().expect("counted"), Epoch(42), "epochs go on where they were");
+        assert_eq!(registry.next_epoch().expect("counted"), 42, "epochs go on where they were");
         drop(registry);
         let again = Registry::open(folder.path()).expect("opened again");
-        assert_eq!(again.next_epoch().expect("counted"), Epoch(43));
+        assert_eq!(again.next_epoch().expect("counted"), 43);
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl World {
         let spares: Vec<u64> = spares.map(|stage| stage.epoch).collect();
         for machine in &self.machines {
             for (epoch, sessions) in machine.stages() {
-                if sessions > 0 || !known.contains(&epoch.0) && !spares.contains(&epoch.0) {
+                let number = u64::from(epoch.number());
+                if sessions > 0 || !known.contains(&number) && !spares.contains(&number) {
                     let id = machine.id.0[0];
                     self.log.wrong(format_args!("machine-{id} holds epoch {epoch} with {sessions} sessions"));
                 }

@@ -17,14 +17,24 @@ use tokio::sync::{mpsc, oneshot};
 /// block its stage; a stage has far fewer steps under way.
 pub(crate) const OUT_QUEUE: usize = 64;
 
-/// What makes two stages the same, whatever their epoch: weights in memory can serve again.
+/// What makes two stages the same, whatever their epoch: the later one takes over from the one that serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StageKey {
+    /// The model's name: models of the same weights serve side by side, each with stages of its own.
+    pub(crate) model: String,
     /// Hash of the stage's manifest, which holds the hash of every tensor.
     pub(crate) manifest: TensorHash,
     pub(crate) layers: Layers,
     pub(crate) quant: Quant,
     pub(crate) kv_budget: u64,
+}
+
+impl StageKey {
+    /// Whether weights that served one can serve the other, of whatever model.
+    pub(super) fn has_same_weights(&self, other: &Self) -> bool {
+        let weights = |key: &Self| (key.manifest, key.layers, key.quant, key.kv_budget);
+        weights(self) == weights(other)
+    }
 }
 
 /// How a stage serves an epoch.

@@ -16,6 +16,7 @@ pub(super) fn loaded(layers: Layers, rows: usize) -> (StageKey, Loaded) {
     let (device, quant) = (DeviceSpec::Cpu, Quant::None);
     let options = StageOptions { quant, device, kv_budget: KV_BUDGET, chunk: rows, activations: FloatType::F32 };
     let stage = Stage::load(&manifest, layers, &source, &options).expect("loaded");
-    let key = StageKey { manifest: TensorHash::of(&[]), layers, quant, kv_budget: KV_BUDGET };
+    let (model, manifest) = ("demo".to_owned(), TensorHash::of(&[]));
+    let key = StageKey { model, manifest, layers, quant, kv_budget: KV_BUDGET };
     (key, Loaded { stage, memory: Vec::new(), rows })
 }

@@ -25,20 +25,28 @@ const QUEUE: usize = 64;
 pub(super) struct Ring {
     spans: mpsc::Sender<(Epoch, Span)>,
     received: Arc<Mutex<mpsc::Receiver<(Epoch, Span)>>>,
+    /// The epoch that linked up last.
+    linked: watch::Sender<Epoch>,
     /// The epoch of the last link from the coordinator that ended.
-    closed: watch::Sender<u64>,
+    closed: watch::Sender<Epoch>,
 }
 
 impl Default for Ring {
     fn default() -> Self {
         let (spans, received) = mpsc::channel(QUEUE);
-        Self { spans, received: Arc::new(Mutex::new(received)), closed: watch::Sender::new(0) }
+        let [linked, closed] = [(); 2].map(|()| watch::Sender::new(Epoch(0)));
+        Self { spans, received: Arc::new(Mutex::new(received)), linked, closed }
     }
 }
 
 impl Ring {
+    /// The epoch that linked up last.
+    pub(super) fn epoch(&self) -> Epoch {
+        *self.linked.borrow()
+    }
+
     /// Waits until the coordinator has closed its link to the first stage of an epoch.
-    pub(super) async fn closed(&self, epoch: u64) {
+    pub(super) async fn closed(&self, epoch: Epoch) {
         let mut closed = self.closed.subscribe();
         let ended = tokio::time::timeout(super::SOON, closed.wait_for(|closed| *closed == epoch)).await;
         ended.expect("in time").expect("the ring is there");
@@ -108,6 +116,7 @@ async fn link_up(
     stages: &mut JoinSet<()>,
 ) {
     let epoch = spec.epoch;
+    ring.linked.send_replace(epoch);
     for (peer, role) in [(&spec.from, Role::Receiver), (&spec.to, Role::Sender)] {
         if *peer != Peer::Coordinator {
             continue;
@@ -130,7 +139,7 @@ async fn first(mut link: Link, epoch: Epoch, ring: Ring) {
             ring.spans.send((epoch, span)).await.expect("the ring is there");
         }
     }
-    ring.closed.send_replace(epoch.0);
+    ring.closed.send_replace(epoch);
 }
 
 /// Answers every span that wants candidates.

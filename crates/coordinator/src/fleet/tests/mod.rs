@@ -3,6 +3,7 @@
 //! The machines "compute" a token from all tokens before it, so that one that is lost, repeated or out of order changes
 //! every token after it. Time is real, and ten times as fast as outside.
 
+mod authority;
 mod grid;
 mod machine;
 mod moves;

@@ -5,10 +5,7 @@ use super::{
     ring::expected,
 };
 use crate::status::PipelineState;
-use gogrid_wire::{
-    Epoch,
-    control::{Beat, Lends, StageBeat, StageSpeed, ToCoordinator},
-};
+use gogrid_wire::control::{Beat, Lends, StageBeat, StageSpeed, ToCoordinator};
 use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant},
@@ -133,7 +130,9 @@ async fn a_pipeline_moves_to_a_machine_that_is_much_faster() {
     let mut grid = Grid::with_pipelines(1, 1, 1).await;
     let mut stream = grid.ask(&PROMPT, TOKENS).await;
     stream.read(10).await;
-    let epoch = Epoch(grid.model().await.pipelines[0].epoch);
+    let number = grid.model().await.pipelines[0].epoch;
+    let epoch = |grid: &Grid| grid.world.lock().members.keys().copied().find(|e| u64::from(e.number()) == number);
+    let epoch = epoch(&grid).expect("a machine was told of it");
     let speed = Some(StageSpeed { layer: 10_000_000, head: None, prompt_layer: None });
     let beat = Beat { stages: vec![StageBeat { epoch, sessions: 1, kv_used: 1, speed }] };
     grid.machines[0].say(ToCoordinator::Beat(beat)).await;

@@ -24,10 +24,12 @@ impl Core {
             self.handovers.insert(epoch, (*serving, options));
             return Some(slot.installed());
         }
-        let found = self.parked.iter().position(|slot| slot.key == *key).map(|at| self.parked.swap_remove(at));
+        let found = self.parked.iter().position(|slot| slot.key.has_same_weights(key));
+        let found = found.map(|at| self.parked.swap_remove(at));
         // What does not fit the new plan must not hold memory beside it.
         self.parked.clear();
         let mut slot = found?;
+        slot.key = key.clone();
         slot.begin(options);
         let installed = slot.installed();
         self.stages.insert(epoch, slot);
