@@ -21,7 +21,11 @@ use clap::{Parser, Subcommand};
 use gogrid_limits::Preset;
 use gogrid_model::{DeviceSpec, Quant};
 use jiff::{Span, SpanRelativeTo};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// GoGrid turns idle machines into one language-model service.
 #[derive(Debug, Parser)]
@@ -66,6 +70,15 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// The data folder of a program that runs for long.
+    pub(crate) fn service_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Coordinator(args) => Some(&args.data),
+            Self::Worker(args) => Some(&args.data),
+            _ => None,
+        }
+    }
+
     /// Where the log of this command goes.
     pub(crate) fn log(&self) -> Log<'_> {
         match self {
@@ -206,6 +219,12 @@ Keys of coordinator.toml, all of them optional; the command line counts first:
   weights_listen  TCP address from which workers fetch weights, \"0.0.0.0:7451\"
   queue_capacity  requests that may wait before others are refused with status 429, 256
   max_sessions    sequences that are generated at once, 64
+  max_sessions_per_address      the same for one address; this machine itself may have all, 48
+  max_connections               connections to the API at once, 512
+  max_connections_per_address   the same from one address; this machine itself may have all, 384
+  client_stall_seconds          a client that takes nothing for so long is closed, and its work ends, 10
+  allowed_hosts                 names under which clients reach the API, besides addresses and localhost, []
+  allowed_origins               origins whose web pages may use the API, such as \"https://chat.example\", []
   keep_sessions   whether what is left of a lost pipeline keeps its sessions' KV caches for a minute, true";
 
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ mod commands;
 mod launch;
 mod logs;
 mod operator;
+mod private;
 mod shutdown;
 mod sse;
 
@@ -26,6 +27,13 @@ const SPIN_LIMIT: u32 = 1000;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    private::make_files_private();
+    if let Some(data) = args.command.service_folder()
+        && let Err(error) = private::protect(data)
+    {
+        eprintln!("error: cannot use the data folder {}: {error}", data.display());
+        return ExitCode::FAILURE;
+    }
     // Before any thread exists.
     let threads = match &args.command {
         Command::Worker(args) => gogrid_engine::compute_threads(&args.data, args.limits.as_deref()),

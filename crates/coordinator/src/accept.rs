@@ -3,6 +3,7 @@
 //! A control link goes through three states: the first message ([`first_message`]), admission ([`admit`]), and service
 //! ([`serve`]) until one of its halves ends or the machine is removed from the allow list.
 
+mod name;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,7 @@ use crate::{
     planner::Device,
     registry::unix_now,
 };
-use gogrid_link::{FrameReceiver, FrameSender, Link, Protocol, Received, Transport};
+use gogrid_link::{FrameReceiver, FrameSender, Link, Occasional, Protocol, Received, Slot, Slots, Transport};
 use gogrid_wire::{
     OLDEST_VERSION, PeerId,
     control::{Hello, Refusal, ToCoordinator, ToWorker, Welcome},
@@ -30,27 +31,37 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const TO_WORKER: usize = 64;
 /// Links served at once: each of 1,000 machines may have a control link and a stage's two ends.
 const MAX_LINKS: usize = 4096;
+/// Links of which it is not known yet whose they are, in all and from one address: a member is let in whatever strangers
+/// open.
+const MAX_OPENING: usize = 1024;
+const MAX_OPENING_PER_ADDRESS: usize = 256;
+/// Strangers can cause these lines.
+static REFUSED: Occasional = Occasional::new(Duration::from_secs(1));
 
 /// Accepts links until the transport closes.
 pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, welcome: Welcome) {
     let mut links = JoinSet::new();
+    let opening = Slots::new(MAX_OPENING, MAX_OPENING_PER_ADDRESS);
     while let Some(link) = transport.accept().await {
         while links.try_join_next().is_some() {}
-        if links.len() >= MAX_LINKS {
-            tracing::warn!(peer = %link.peer.short(), "too many links; refused");
+        let slot = opening.take(link.remote_ip).filter(|_| links.len() < MAX_LINKS);
+        let Some(slot) = slot else {
+            if let Some(before) = REFUSED.pass() {
+                tracing::warn!(peer = %link.peer.short(), address = ?link.remote_ip, before, "too many links; refused");
+            }
             continue;
-        }
+        };
         let (fleet, welcome) = (fleet.clone(), welcome.clone());
         links.spawn(async move {
             match link.protocol {
-                Protocol::Control => control(link, fleet, welcome).await,
-                Protocol::Stage => stage_link(link, fleet).await,
+                Protocol::Control => control(link, slot, fleet, welcome).await,
+                Protocol::Stage => stage_link(link, slot, fleet).await,
             }
         });
     }
 }
 
-async fn control(mut link: Link, fleet: Fleet, welcome: Welcome) {
+async fn control(mut link: Link, opening: Slot, fleet: Fleet, welcome: Welcome) {
     // From before the admission on, so that no removal is missed.
     let removals = fleet.registry().removals();
     let first = first_message(&mut link.receiver).await;
@@ -61,9 +72,14 @@ async fn control(mut link: Link, fleet: Fleet, welcome: Welcome) {
         Err(refusal) => Err(refusal),
     };
     match admitted {
-        Ok(worker) => serve(link, worker, &fleet, Welcome { version, ..welcome }, removals).await,
+        Ok(worker) => {
+            drop(opening);
+            serve(link, worker, &fleet, Welcome { version, ..welcome }, removals).await;
+        }
         Err(refusal) => {
-            tracing::warn!(peer = %link.peer.short(), %refusal, "worker refused");
+            if let Some(before) = REFUSED.pass() {
+                tracing::warn!(peer = %link.peer.short(), %refusal, before, "worker refused");
+            }
             link.refuse(&ToWorker::Refused(refusal.for_version(version))).await;
         }
     }
@@ -85,7 +101,8 @@ struct Admitted {
 }
 
 /// Lets a worker in or says why not. A device that cannot be used is refused first, so that it costs no use of a code.
-async fn admit(peer: PeerId, hello: Hello, capabilities: Capabilities, fleet: &Fleet) -> Result<Admitted, Refusal> {
+async fn admit(peer: PeerId, mut hello: Hello, capabilities: Capabilities, fleet: &Fleet) -> Result<Admitted, Refusal> {
+    hello.name = name::printable(&hello.name).unwrap_or_else(|| peer.short());
     let Ok(device) = hello.device.parse() else {
         return Err(Refusal::Device { device: hello.device, known: "cpu, cuda:N and metal:N".into() });
     };
@@ -178,26 +195,33 @@ async fn transmit(mut sender: FrameSender, mut messages: mpsc::Receiver<ToPeer>)
 }
 
 /// The coordinator's two ends of a ring: the first stage dials to receive, the last to send.
-async fn stage_link(mut link: Link, fleet: Fleet) {
+async fn stage_link(mut link: Link, opening: Slot, fleet: Fleet) {
     let hello = match tokio::time::timeout(HELLO_WITHIN, link.receiver.recv_raw()).await {
         Ok(Ok(hello)) => stage::Hello::read(&hello.message),
-        _ => return tracing::warn!(peer = %link.peer.short(), "no hello on a stage link"),
+        _ => return refused(&link, "no hello on a stage link"),
     };
     let attached = match hello {
         Ok(Ok(hello)) => fleet.attach(link.peer, hello.epoch, hello.role).await.map(|end| (hello.epoch, end)),
         Ok(Err(refusal)) => Err(refusal),
-        Err(error) => return tracing::warn!(peer = %link.peer.short(), %error, "no hello on a stage link"),
+        Err(error) => return refused(&link, &error.to_string()),
     };
     match attached {
         Ok((epoch, end)) => {
+            drop(opening);
             if link.sender.send(&stage::Reply::Accepted, &[]).await.is_ok() {
                 let reason = end.serve(link).await;
                 fleet.tell(Event::LinkEnded { epoch, reason }).await;
             }
         }
         Err(refusal) => {
-            tracing::warn!(peer = %link.peer.short(), %refusal, "stage link refused");
+            refused(&link, &refusal.to_string());
             link.refuse(&stage::Reply::Refused(refusal)).await;
         }
+    }
+}
+
+fn refused(link: &Link, why: &str) {
+    if let Some(before) = REFUSED.pass() {
+        tracing::warn!(peer = %link.peer.short(), why, before, "stage link refused");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     executor::{Executor, Outgoing},
     frame_budget::{FrameBudget, NotAdmitted},
 };
-use gogrid_link::{DialError, FrameReceiver, Link, LinkError, Protocol, Received, Transport};
+use gogrid_link::{DialError, FrameReceiver, Link, LinkError, Occasional, Protocol, Received, Transport};
 use gogrid_wire::{
     Epoch, PeerAddr, PeerId, VERSION,
     stage::{Hello, Refusal, Reply, Role, StageFrame},
@@ -88,8 +88,8 @@ pub(crate) async fn serve_inbound(mut link: Link, inbound: Inbound, executor: Ex
     let read = first.map(|frame| -> Result<_, LinkError> { Ok(Hello::read(&frame?.message)?) });
     let hello = match read {
         Ok(Ok(hello)) => hello,
-        Ok(Err(error)) => return tracing::warn!(peer = %link.peer.short(), %error, "no hello on a stage link"),
-        Err(_) => return tracing::warn!(peer = %link.peer.short(), "no hello on a stage link in time"),
+        Ok(Err(error)) => return refused(&link, &error.to_string()),
+        Err(_) => return refused(&link, "no hello came in time"),
     };
     match hello.and_then(|hello| Ok((hello.epoch, inbound.admit(link.peer, &hello)?))) {
         Ok((epoch, lost)) => {
@@ -98,9 +98,17 @@ pub(crate) async fn serve_inbound(mut link: Link, inbound: Inbound, executor: Ex
             }
         }
         Err(refusal) => {
-            tracing::warn!(peer = %link.peer.short(), %refusal, "stage link refused");
+            refused(&link, &refusal.to_string());
             link.refuse(&Reply::Refused(refusal)).await;
         }
+    }
+}
+
+fn refused(link: &Link, why: &str) {
+    // Strangers can cause these lines.
+    static LINES: Occasional = Occasional::new(Duration::from_secs(1));
+    if let Some(before) = LINES.pass() {
+        tracing::warn!(peer = %link.peer.short(), why, before, "stage link refused");
     }
 }
 

@@ -63,6 +63,14 @@ pub enum FetchError {
         #[source]
         source: reqwest::Error,
     },
+    /// The server does not send the tensor, and names another place perhaps.
+    #[error("tensor '{name}' was answered with status {status}")]
+    Status {
+        /// Which tensor.
+        name: String,
+        /// The HTTP status.
+        status: u16,
+    },
     /// The server's answer has another length or hash than the manifest says.
     #[error("tensor '{name}' from {url} does not match its hash in the manifest")]
     Mismatch {
@@ -154,6 +162,8 @@ impl WeightCache {
             .read_timeout(READ_TIMEOUT)
             .connect_timeout(Duration::from_secs(3))
             .no_proxy()
+            // Weights come from the coordinator alone, whatever it or somebody in its place answers.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(io::Error::other)?;
         Ok(Self {
@@ -254,6 +264,9 @@ impl WeightCache {
         let request = self.client.get(&url).bearer_auth(token).header("range", format!("bytes={have}-"));
         if have < entry.bytes {
             let response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(http)?;
+            if !response.status().is_success() {
+                return Err(FetchError::Status { name: name(), status: response.status().as_u16() });
+            }
             // A server without ranges sends the whole tensor.
             let resumed = response.status() == reqwest::StatusCode::PARTIAL_CONTENT;
             let mut arrived = if resumed { have } else { 0 };

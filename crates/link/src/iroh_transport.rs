@@ -1,12 +1,14 @@
 use crate::{
     identity::Identity,
+    occasional::Occasional,
+    slots::Slots,
     transport::{self, DialError, Link, Protocol, Transport},
 };
 use futures::future::BoxFuture;
 use gogrid_wire::{PeerAddr, PeerId};
 use iroh::{
     Endpoint, EndpointAddr, PublicKey, RelayMode, TransportAddr,
-    endpoint::{Connection, Incoming, QuicTransportConfig, presets},
+    endpoint::{Connection, Incoming, IncomingAddr, QuicTransportConfig, presets},
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -22,7 +24,9 @@ use tokio::{
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A peer that connects must open its stream within this time.
-const OPEN_WITHIN: Duration = Duration::from_secs(5);
+const OPEN_WITHIN: Duration = Duration::from_secs(3);
+/// The least time between two log lines about refused handshakes.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 /// On an office network a peer answers within this time, if at all.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait for the operating system to name this machine's addresses.
@@ -30,6 +34,10 @@ const ADDRS_WITHIN: Duration = Duration::from_secs(3);
 /// Handshakes at once, and links accepted but not yet taken. A whole fleet reconnects at once after a restart, and
 /// refused dials are repeated.
 const PENDING: usize = 256;
+/// Handshakes at once from one address, which may be a router that many machines are behind.
+const PENDING_PER_ADDRESS: usize = 64;
+/// With more handshakes than this under way, a peer must first show that it receives what is sent to its address.
+const VALIDATED_FROM: usize = 32;
 
 /// Links over iroh (QUIC), with direct addresses only: no relays or discovery of third parties.
 pub struct IrohTransport {
@@ -139,14 +147,28 @@ impl transport::Connection for Connection {
 /// Runs each handshake in a task of its own, so a slow peer delays nobody.
 async fn accept(endpoint: Endpoint, links: mpsc::Sender<Link>) {
     let mut handshakes = JoinSet::new();
+    let slots = Slots::new(PENDING, PENDING_PER_ADDRESS);
+    let refused = Occasional::new(LOG_EVERY);
     while let Some(incoming) = endpoint.accept().await {
         while handshakes.try_join_next().is_some() {}
-        if handshakes.len() >= PENDING {
-            incoming.refuse();
+        if slots.taken() >= VALIDATED_FROM && !incoming.remote_addr_validated() {
+            drop(incoming.retry());
             continue;
         }
+        let address = match incoming.remote_addr() {
+            IncomingAddr::Ip(address) => Some(address.ip()),
+            _ => None,
+        };
+        let Some(slot) = slots.take(address) else {
+            incoming.refuse();
+            if let Some(before) = refused.pass() {
+                tracing::warn!(?address, before, "too many handshakes at once; refused");
+            }
+            continue;
+        };
         let links = links.clone();
         handshakes.spawn(async move {
+            let _slot = slot;
             match tokio::time::timeout(OPEN_WITHIN, handshake(incoming)).await {
                 Ok(Some(link)) => drop(links.send(link).await),
                 Ok(None) => {}

@@ -8,6 +8,8 @@ mod framed;
 mod identity;
 mod iroh_transport;
 mod memory;
+mod occasional;
+mod slots;
 mod transport;
 
 pub use crypto::install_crypto;
@@ -15,4 +17,6 @@ pub use framed::{FrameReceiver, FrameSender, LinkError, Received};
 pub use identity::{Identity, IdentityError};
 pub use iroh_transport::{BindError, IrohTransport};
 pub use memory::MemoryNet;
+pub use occasional::Occasional;
+pub use slots::{Slot, Slots};
 pub use transport::{DialError, Link, Protocol, Transport};
