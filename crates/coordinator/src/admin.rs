@@ -162,7 +162,7 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         let range = format!("1 to {MAX_REPLICAS}");
         return Err(AdminError::Range { field: "--replicas", value: model.replicas.to_string(), range });
     }
-    source.text()?;
+    source.text()?.try_template()?;
     let manifest = source.manifest()?;
     let record = ModelRecord {
         name: name.clone(),

@@ -64,6 +64,21 @@ impl Pieces {
         self.special.contains(&id)
     }
 
+    /// The special tokens with their texts.
+    pub(crate) fn special_texts(&self) -> Vec<(u32, String)> {
+        let added = self.tokenizer.get_added_tokens_decoder().into_iter();
+        let special = added.filter(|(_, token)| token.special && !token.content.is_empty());
+        let mut texts: Vec<(u32, String)> = special.map(|(id, token)| (id, token.content)).collect();
+        texts.sort_unstable();
+        texts
+    }
+
+    /// Bytes of the longest token.
+    pub(crate) fn longest(&self) -> usize {
+        let ids = 0..u32::try_from(self.tokenizer.get_vocab_size(true)).unwrap_or(u32::MAX);
+        ids.map(|id| self.bytes(id).len()).max().unwrap_or(0)
+    }
+
     /// The bytes of a token; none for an id that the vocabulary does not have.
     pub(crate) fn bytes(&self, id: u32) -> Vec<u8> {
         self.tokenizer.id_to_token(id).map_or_else(Vec::new, |token| self.decoding.bytes(&token))

@@ -1,14 +1,19 @@
 //! A model's text side: tokenizer, chat template, end-of-sequence tokens and default sampling, out of a Hugging Face
 //! folder or out of GGUF metadata.
 
+mod chat;
 mod folder;
 mod gguf;
+mod growth;
+mod length;
 
 use crate::detokenize::Pieces;
 use crate::template::ChatTemplate;
 use crate::{ChatMessage, Detokenizer, SamplingError, SamplingParams, TemplateError};
+use chat::Literal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokenizers::Tokenizer;
 
 /// What a model does with text.
 #[derive(Debug)]
@@ -17,6 +22,9 @@ pub struct TextModel {
     template: Option<ChatTemplate>,
     eos: Vec<u32>,
     sampling: SamplingParams,
+    literal: Literal,
+    /// Bytes of the vocabulary's longest token.
+    longest: usize,
 }
 
 /// A tokenizer or template that cannot be read or used.
@@ -59,6 +67,16 @@ pub enum TextError {
     /// The tokenizers library refuses the tokenizer.
     #[error("the tokenizer cannot be loaded")]
     Tokenizer(#[source] tokenizers::Error),
+    /// The tokenizer's normalizers could make a text far longer than it is.
+    #[error(
+        "the tokenizer's {steps} normalizers could make a text {growth:.0} times as long; at most 32 and 256 times are accepted"
+    )]
+    Growing {
+        /// How many times as long.
+        growth: f64,
+        /// How many they are.
+        steps: usize,
+    },
     /// The tokenizer turns tokens into text in a way that cannot be streamed.
     #[error(
         "the tokenizer's decoder {decoder} is not supported: ByteLevel, ByteFallback, Fuse, Replace (of a string), \
@@ -74,6 +92,16 @@ pub enum TextError {
     /// Text cannot be encoded.
     #[error("the text cannot be encoded")]
     Encode(#[source] tokenizers::Error),
+    /// Text has more tokens than may be.
+    #[error("the text has {bytes} bytes, which are at least {least} tokens, but at most {most} fit")]
+    TooLong {
+        /// Bytes of the text.
+        bytes: usize,
+        /// Tokens that it has at least.
+        least: usize,
+        /// Tokens that may be.
+        most: usize,
+    },
     /// The model has no chat template: it completes text, but does not chat.
     #[error("the model has no chat template")]
     NoTemplate,
@@ -93,6 +121,18 @@ impl TextError {
 }
 
 impl TextModel {
+    fn new(
+        tokenizer: Tokenizer,
+        template: Option<ChatTemplate>,
+        eos: Vec<u32>,
+        sampling: SamplingParams,
+    ) -> Result<Self, TextError> {
+        growth::check_growth(&tokenizer)?;
+        let pieces = Pieces::new(tokenizer)?;
+        let (literal, longest) = (Literal::new(&pieces), pieces.longest());
+        Ok(Self { pieces: Arc::new(pieces), template, eos, sampling, literal, longest })
+    }
+
     /// Reads tokenizer.json and, where they are, tokenizer_config.json, chat_template.jinja, generation_config.json and
     /// config.json of a Hugging Face folder.
     ///
@@ -120,6 +160,16 @@ impl TextModel {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The same for a text that is to fit a context of this many tokens. One that is far longer is refused before it
+    /// takes much memory; whether the others fit is for the caller to see.
+    ///
+    /// # Errors
+    /// The tokenizer cannot express the text, or it is [`TooLong`](TextError::TooLong).
+    pub fn encode_for(&self, context: usize, text: &str, add_special: bool) -> Result<Vec<u32>, TextError> {
+        self.check_length(text, context)?;
+        self.encode(text, add_special)
+    }
+
     /// The text of a whole answer, without special tokens.
     pub fn decode(&self, tokens: &[u32]) -> String {
         let mut detokenizer = self.detokenizer(false);
@@ -134,14 +184,32 @@ impl TextModel {
         Detokenizer::new(Arc::clone(&self.pieces), continues)
     }
 
-    /// The prompt for a chat; `add_generation_prompt` lets it end where the assistant's answer begins. Encode it
-    /// without `add_special`.
+    /// The prompt for a chat as text; `add_generation_prompt` lets it end where the assistant's answer begins. To be
+    /// answered, a chat is encoded by [`chat_tokens`](Self::chat_tokens).
     ///
     /// # Errors
     /// The model has no template, or the template refuses the messages.
     pub fn chat(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, TextError> {
         let template = self.template.as_ref().ok_or(TextError::NoTemplate)?;
         Ok(template.render(messages, add_generation_prompt)?)
+    }
+
+    /// Tries the chat template out, if there is one: whether it stays within its budgets on a short chat. A template that
+    /// refuses that chat is not at fault.
+    ///
+    /// # Errors
+    /// [`TemplateError::Budget`].
+    pub fn try_template(&self) -> Result<(), TextError> {
+        let user = ChatMessage::new("user", "Hello.");
+        let chats = [vec![user.clone()], vec![user.clone(), ChatMessage::new("assistant", "Hello."), user]];
+        for chat in &chats {
+            if let Some(template) = &self.template
+                && let Err(error @ TemplateError::Budget { .. }) = template.render(chat, true)
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(())
     }
 
     /// Whether the model has a chat template.

@@ -117,3 +117,47 @@ fn the_date_of_today_is_known() {
 fn one_line_break_at_the_end_of_the_file_is_not_part_of_the_template() {
     assert_eq!(template("a\n\n").render(&[], true).unwrap(), "a\n");
 }
+
+#[rstest]
+#[case::loops("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}", "it does not end")]
+#[case::text(
+    "{% for a in range(9999) %}0123456789012345678901234567890123456789{% endfor %}\
+    {% for a in range(99999) %}0123456789012345678901234567890123456789{% endfor %}",
+    "it writes too much"
+)]
+#[case::captures(
+    "{% set ns = namespace(s='x') %}{% for a in range(40) %}{% set s %}{{ ns.s }}{{ ns.s }}{% endset %}\
+    {% set ns.s = s %}{% endfor %}",
+    "it writes too much"
+)]
+fn a_template_that_takes_too_much_is_ended(#[case] source: &str, #[case] which: &str) {
+    let error = template(source).render(&[user()], true).unwrap_err();
+    assert!(matches!(error, TemplateError::Budget { what } if what == which), "{error:?}");
+}
+
+#[test]
+fn lists_within_lists_end_with_the_budget_and_not_with_the_stack() {
+    let source = "{% set ns = namespace(l=[]) %}{% for a in range(9999) %}{% set ns.l = [ns.l] %}{% endfor %}\
+        {% for a in range(9999) %}{% set ns.l = [ns.l] %}{% endfor %}done";
+    assert_eq!(template(source).render(&[user()], true).unwrap(), "done");
+    let printed = format!("{source}{{{{ ns.l }}}}");
+    drop(template(&printed).render(&[user()], true));
+}
+
+#[test]
+fn a_source_that_is_far_too_long_is_not_read() {
+    let error = ChatTemplate::new(&" ".repeat(300 << 10), BTreeMap::new()).unwrap_err();
+    assert!(matches!(error, TemplateError::Budget { .. }), "{error:?}");
+}
+
+#[test]
+fn long_chats_are_within_the_budgets() {
+    let mut chat = vec![ChatMessage::new("system", "Be brief.".repeat(10_000))];
+    for _ in 0..500 {
+        chat.extend([user(), ChatMessage::new("assistant", "x".repeat(2000))]);
+    }
+    chat.push(user());
+    for source in [HEADERS, THOUGHTS, BLOCKS] {
+        template(source).render(&chat, true).unwrap();
+    }
+}

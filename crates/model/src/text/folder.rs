@@ -2,13 +2,11 @@
 
 use super::{TextError, TextModel};
 use crate::SamplingParams;
-use crate::detokenize::Pieces;
 use crate::template::ChatTemplate;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
 use tokenizers::Tokenizer;
 
 /// The special tokens that templates may name.
@@ -36,7 +34,7 @@ pub(super) fn read(folder: &Path) -> Result<TextModel, TextError> {
 
     let template = template_source(folder, &settings)?.map(|source| ChatTemplate::new(&source, named)).transpose()?;
     let sampling = sampling(&generation)?;
-    Ok(TextModel { pieces: Arc::new(Pieces::new(tokenizer)?), template, eos, sampling })
+    TextModel::new(tokenizer, template, eos, sampling)
 }
 
 /// The tokenizers library indexes past a buffer when a merge makes more than the longest token (0.23.2): a broken file

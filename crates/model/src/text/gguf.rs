@@ -7,12 +7,10 @@ mod vocabulary;
 
 use super::{TextError, TextModel};
 use crate::SamplingParams;
-use crate::detokenize::Pieces;
 use crate::gguf::Content;
 use crate::template::ChatTemplate;
 use metadata::Metadata;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use tokenizers::Tokenizer;
 use tokenizers::processors::template::TemplateProcessing;
 use vocabulary::{CONTROL, Vocabulary};
@@ -43,12 +41,8 @@ pub(super) fn read(content: &Content) -> Result<TextModel, TextError> {
         Some(source) => Some(ChatTemplate::new(source, named_tokens(&metadata, &vocabulary)?)?),
         None => None,
     };
-    Ok(TextModel {
-        pieces: Arc::new(Pieces::new(tokenizer)?),
-        template,
-        eos: ends(&metadata, &vocabulary)?,
-        sampling: SamplingParams::default(),
-    })
+    let eos = ends(&metadata, &vocabulary)?;
+    TextModel::new(tokenizer, template, eos, SamplingParams::default())
 }
 
 /// Lets a text begin with the start token and end with the end token, where the file or its kind says so.

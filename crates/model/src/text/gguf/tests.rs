@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::gguf::Value;
-use crate::text::tests::{demo, demo_folder, ids, reference};
+use crate::text::tests::{check_typed_marks, demo, demo_folder, ids, reference, typed_marks};
 use crate::{ChatMessage, TemplateError};
 use rstest::rstest;
 
@@ -197,4 +197,29 @@ fn a_template_that_does_not_parse_is_a_typed_error() {
     let content = with(demo_content(), "tokenizer.chat_template", string("{% for %}"));
     let error = TextModel::from_gguf(&content).unwrap_err();
     assert!(matches!(error, TextError::Template(TemplateError::Syntax(_))), "{error}");
+}
+
+#[rstest]
+#[case::bytes(demo_content())]
+#[case::sentence_piece(llama_content())]
+#[case::sentence_piece_without_prefix(with(llama_content(), "tokenizer.ggml.add_space_prefix", Value::Bool(false)))]
+#[case::that_can_merge_a_mark(mergeable())]
+fn typed_marks_are_text_in_every_kind_of_vocabulary(#[case] content: Content) {
+    let text = TextModel::from_gguf(&content).unwrap();
+    typed_marks(&text).iter().for_each(|typed| check_typed_marks(&text, typed));
+}
+
+/// A vocabulary whose characters merge into the end token: `<`, `/`, `s>` and `</`.
+fn mergeable() -> Content {
+    let mut content = llama_content();
+    let more = ["<", "/", "s", ">", "s>", "</"];
+    for (key, values) in [
+        ("tokenizer.ggml.tokens", more.map(string)),
+        ("tokenizer.ggml.token_type", more.map(|_| Value::I32(1))),
+        ("tokenizer.ggml.scores", more.map(|_| Value::F32(-1.0))),
+    ] {
+        let Some(Value::Array(list)) = content.metadata.get_mut(key) else { panic!() };
+        list.extend(values);
+    }
+    content
 }
