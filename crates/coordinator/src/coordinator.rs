@@ -4,12 +4,14 @@ use crate::{
     api::openai,
     fleet::{FleetTask, Timing},
     folder_lock::FolderLock,
+    http::{self, Guard, Limits, guard},
     operator::{self, OperatorFile},
     registry::{Registry, RegistryError, RegistryHandle},
-    router::Router,
+    router::{Bounds, Router},
     settings::Settings,
     weights::{self, TensorIndex},
 };
+use axum::{http::Method, middleware::from_fn_with_state};
 use gogrid_link::{BindError, Identity, IdentityError, IrohTransport, Transport};
 use gogrid_wire::{VERSION, control::Welcome};
 use std::{
@@ -21,7 +23,17 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+/// A worker's connection may rest while its donor lends no network.
+const WEIGHTS: Limits = Limits {
+    header_within: Duration::from_secs(60),
+    stall: Duration::from_secs(120),
+    connections: 4096,
+    per_address: 64,
+};
+const OPERATOR: Limits =
+    Limits { header_within: Duration::from_secs(10), stall: Duration::from_secs(10), connections: 32, per_address: 32 };
 /// When stopping, answers in flight get this long to end.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 /// When stopping, the fleet gets this long to write down how reliable its machines were, and the registry to reach the
@@ -100,6 +112,9 @@ impl Coordinator {
 
         let (weights_listener, weights_addr) = listen("the weights' server", settings.weights_listen).await?;
         let (api_listener, api) = listen("the API", settings.listen).await?;
+        // On a listener of its own, so that clients of the API cannot keep the operator out.
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (operator_listener, operator_addr) = listen("the operator's API", loopback).await?;
         let index = TensorIndex::default();
         let weights_token = token();
         let welcome = Welcome {
@@ -113,17 +128,35 @@ impl Coordinator {
         let (sessions, timing) = (settings.max_sessions, Timing::default());
         let (fleet_task, fleet, routes) =
             FleetTask::new(registry.clone(), index.clone(), sessions, settings.keep_sessions, timing);
-        let router = Router::new(routes, sessions, settings.queue_capacity, timing.starves_after, stop.clone());
-        let file = OperatorFile { url: format!("http://{}", reachable(api)), token: token() };
+        let stall = Duration::from_secs(settings.client_stall_seconds);
+        let bounds = Bounds {
+            sessions,
+            sessions_per_address: settings.max_sessions_per_address,
+            queue: settings.queue_capacity,
+            starves_after: timing.starves_after,
+            unread_within: stall,
+        };
+        let router = Router::new(routes, bounds, stop.clone());
+        let file = OperatorFile { url: format!("http://{operator_addr}"), token: token() };
         file.save(folder).map_err(data)?;
-        let app =
-            openai::router(Arc::new(router.clone())).merge(operator::routes(fleet.clone(), router.clone(), &file));
+        let api_url: Arc<str> = format!("http://{}", reachable(api)).into();
+        let operator_app = operator::routes(fleet.clone(), router.clone(), api_url, &file.token);
+        let operator_app = operator_app.layer(from_fn_with_state(Guard::default(), guard));
+        let app = guarded(openai::router(Arc::new(router.clone())), settings);
 
         let (mut tasks, mut fleet_tasks) = (JoinSet::new(), JoinSet::new());
         fleet_tasks.spawn(fleet_task.run(close.clone()));
         tasks.spawn(accept::accept(transport.clone(), fleet, welcome));
-        tasks.spawn(serve(weights_listener, weights::routes(index, &weights_token), close.clone()));
-        tasks.spawn(serve(api_listener, app, close.clone()));
+        let weights = weights::routes(index, &weights_token);
+        tasks.spawn(http::serve("the weights' server", weights_listener, weights, WEIGHTS, close.clone()));
+        tasks.spawn(http::serve("the operator's API", operator_listener, operator_app, OPERATOR, close.clone()));
+        let limits = Limits {
+            stall,
+            connections: settings.max_connections,
+            per_address: settings.max_connections_per_address,
+            ..Limits::default()
+        };
+        tasks.spawn(http::serve("the API", api_listener, app, limits, close.clone()));
         Ok(Self {
             api,
             folder: folder.to_owned(),
@@ -164,11 +197,17 @@ impl Coordinator {
     }
 }
 
-async fn serve(listener: TcpListener, app: axum::Router, close: CancellationToken) {
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move { close.cancelled().await }).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "a server ended");
-    }
+/// Lets only clients in that name this machine, and pages only of the origins that are configured.
+fn guarded(app: axum::Router, settings: &Settings) -> axum::Router {
+    let guard_state =
+        Guard { hosts: settings.allowed_hosts.as_slice().into(), origins: settings.allowed_origins.as_slice().into() };
+    let origins = settings.allowed_origins.iter().filter_map(|origin| origin.parse().ok());
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([openai::REQUEST_ID]);
+    app.layer(cors).layer(from_fn_with_state(guard_state, guard))
 }
 
 async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), CoordinatorError> {

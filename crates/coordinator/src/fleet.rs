@@ -16,6 +16,7 @@ mod authority;
 pub mod bench;
 mod build;
 mod core;
+mod deadlines;
 #[cfg(any(test, feature = "bench"))]
 mod driver;
 mod event;
@@ -23,6 +24,7 @@ mod health;
 mod improve;
 mod models;
 mod plan;
+mod quarantine;
 mod reliability;
 mod reload;
 mod report;
@@ -39,7 +41,7 @@ mod tests;
 mod timing;
 mod workers;
 
-pub(crate) use event::Event;
+pub(crate) use event::{Activity, Event};
 pub(crate) use models::ModelId;
 pub(crate) use ring::RingEnd;
 pub(crate) use task::FleetTask;

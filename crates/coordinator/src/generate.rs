@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use gogrid_model::{SamplingError, SamplingParams, TextModel};
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// What serves requests: the router, and a fake in the API's tests.
@@ -10,11 +10,11 @@ pub trait GenerationService: Send + Sync + 'static {
     /// The models that clients may ask for, ready or not.
     fn models(&self) -> Vec<ModelCard>;
 
-    /// The tokenizer and chat template of a model.
+    /// The tokenizer and chat template of a model, and its context.
     ///
     /// # Errors
     /// [`GenerateError::UnknownModel`], or [`GenerateError::NotReady`] while the text model is not loaded.
-    fn text(&self, model: &str) -> Result<Arc<TextModel>, GenerateError>;
+    fn text(&self, model: &str) -> Result<ModelText, GenerateError>;
 
     /// Checks one sequence and admits or queues it. Dropping the receiver cancels the work on every stage.
     ///
@@ -22,6 +22,15 @@ pub trait GenerationService: Send + Sync + 'static {
     /// What is wrong with the request, or [`GenerateError::QueueFull`], before anything is computed. A later failure
     /// arrives as [`Event::Failed`].
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<mpsc::Receiver<Event>, GenerateError>>;
+}
+
+/// What turns requests to a model into tokens.
+#[derive(Debug, Clone)]
+pub struct ModelText {
+    /// Tokenizer and chat template.
+    pub text: Arc<TextModel>,
+    /// The longest sequence, prompt and answer together, in tokens.
+    pub context_length: usize,
 }
 
 /// A model as clients see it.
@@ -54,6 +63,8 @@ pub struct GenerateRequest {
     pub top_logprobs: usize,
     /// Goes on past the end-of-sequence token (benchmarks use it).
     pub ignore_eos: bool,
+    /// Who asks, if that is known: places are shared among addresses.
+    pub client: Option<IpAddr>,
 }
 
 /// What a generation emits, in order: any number of tokens, then `Done` or `Failed`.

@@ -1,5 +1,6 @@
 //! The operator's API, for `gogrid status` and other commands on the coordinator's machine. Its bearer token is a file in
-//! the data folder: everybody who may read the folder may operate the coordinator.
+//! the data folder: everybody who may read the folder may operate the coordinator. It has a listener of its own on the
+//! loopback address, so that clients of the API cannot keep the operator out.
 
 use crate::{
     fleet::{Event, Fleet},
@@ -25,7 +26,7 @@ use std::{
 /// How to reach a running coordinator: `operator.json` in its data folder, which only its owner may read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OperatorFile {
-    /// The API's base address.
+    /// The base address of the operator's API, on this machine alone.
     pub url: String,
     /// The bearer token, good until the coordinator restarts.
     pub token: String,
@@ -66,9 +67,9 @@ struct Operator {
     api: Arc<str>,
 }
 
-/// The operator's routes under `/operator/v1`.
-pub(crate) fn routes(fleet: Fleet, router: Router, file: &OperatorFile) -> axum::Router {
-    let expected = blake3::hash(format!("Bearer {}", file.token).as_bytes());
+/// The operator's routes under `/operator/v1`. `api` is the base address of the API, which the status names.
+pub(crate) fn routes(fleet: Fleet, router: Router, api: Arc<str>, token: &str) -> axum::Router {
+    let expected = blake3::hash(format!("Bearer {token}").as_bytes());
     let allow = move |request: Request, next: Next| async move {
         let given = request.headers().get(header::AUTHORIZATION).map(|value| blake3::hash(value.as_bytes()));
         // blake3 compares hashes in constant time.
@@ -78,7 +79,7 @@ pub(crate) fn routes(fleet: Fleet, router: Router, file: &OperatorFile) -> axum:
         .route("/operator/v1/status", get(status))
         .route("/operator/v1/reload", post(reload))
         .layer(middleware::from_fn(allow))
-        .with_state(Operator { fleet, router, api: file.url.as_str().into() })
+        .with_state(Operator { fleet, router, api })
 }
 
 async fn status(State(operator): State<Operator>) -> Response {

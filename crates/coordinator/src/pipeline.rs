@@ -4,7 +4,11 @@
 //! reserves the slot of its last frame, `Close`, before it sends its first one: so a session can always be closed
 //! without waiting, also while the link is blocked. A session's replies hold [`REPLIES`].
 
-use crate::{kv_capacity::KvCapacity, kv_reuse::RetainedKv};
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use crate::{fleet::Activity, kv_capacity::KvCapacity, kv_reuse::RetainedKv};
 use gogrid_link::{FrameReceiver, FrameSender, LinkError};
 use gogrid_model::Candidates;
 use gogrid_wire::{
@@ -12,8 +16,8 @@ use gogrid_wire::{
     control::SessionError,
     stage::{KvReuse, Rows, Span, StageFrame, Step, Want},
 };
+use sessions::Sessions;
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
@@ -77,10 +81,12 @@ pub(crate) struct Pipeline {
     pub(crate) lost: CancellationToken,
     /// A [`PipelineHealth`]; only the fleet's task writes it.
     health: AtomicU8,
+    /// What a token is predicted to take.
+    predicted: Duration,
     /// Moving average, in nanoseconds, of the time from sending a token to the next one's candidates; 0 before the
     /// first.
     token_time: AtomicU64,
-    sessions: Mutex<HashMap<SessionId, mpsc::Sender<SessionReply>>>,
+    sessions: Mutex<Sessions>,
     next_session: AtomicU32,
     /// What its stages retain of earlier epochs' sessions; set when all stages are linked.
     retained: OnceLock<RetainedKv>,
@@ -88,11 +94,13 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline that has at most `max_sessions` sessions at once, and the queue that the first stage's link empties.
+    /// A pipeline that has at most `max_sessions` sessions at once and is predicted to take `predicted` for a token, and
+    /// the queue that the first stage's link empties.
     pub(crate) fn new(
         epoch: Epoch,
         kv_capacity: KvCapacity,
         max_sessions: usize,
+        predicted: Duration,
     ) -> (Arc<Self>, mpsc::Receiver<FirstStageFrame>) {
         let (first_stage, frames) = mpsc::channel(max_sessions.max(1) * FRAMES_PER_SESSION);
         let this = Self {
@@ -101,8 +109,9 @@ impl Pipeline {
             kv_capacity,
             lost: CancellationToken::new(),
             health: AtomicU8::new(PipelineHealth::Open as u8),
+            predicted,
             token_time: AtomicU64::new(0),
-            sessions: Mutex::default(),
+            sessions: Mutex::new(Sessions::new()),
             next_session: AtomicU32::new(1),
             retained: OnceLock::new(),
             first_stage,
@@ -112,7 +121,14 @@ impl Pipeline {
 
     /// Sessions in flight.
     pub(crate) fn sessions(&self) -> usize {
-        self.lock().len()
+        self.lock().count()
+    }
+
+    /// What it does.
+    pub(crate) fn activity(&self) -> Activity {
+        let token_time = Duration::from_nanos(self.token_time.load(Ordering::Relaxed));
+        let sessions = self.lock();
+        Activity { sessions: sessions.count(), rows: sessions.rows, replies: sessions.replies, token_time }
     }
 
     pub(crate) fn health(&self) -> PipelineHealth {
@@ -160,10 +176,14 @@ impl Pipeline {
     }
 
     /// How long a token of one more session may take, in nanoseconds: the measured token time, times the sessions.
-    /// Sessions share steps, so this is too high, but for all pipelines alike. A pipeline without a measurement counts
-    /// as the fastest.
+    /// Sessions share steps, so this is too high, but for all pipelines alike. Before it is measured, the plan's
+    /// prediction counts. A pipeline that has owed an answer for longer than that counts as that slow.
     pub(crate) fn predicted_token_time(&self) -> u64 {
-        self.token_time.load(Ordering::Relaxed).max(1).saturating_mul(self.sessions() as u64 + 1)
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let measured = Some(self.token_time.load(Ordering::Relaxed)).filter(|measured| *measured > 0);
+        let sessions = self.lock();
+        let token_time = measured.unwrap_or_else(|| nanos(self.predicted)).max(nanos(sessions.owed_for())).max(1);
+        token_time.saturating_mul(sessions.count() as u64 + 1)
     }
 
     /// Sets what the stages retain of earlier epochs' sessions, once, when all of them are linked.
@@ -182,7 +202,7 @@ impl Pipeline {
         let close_slot = self.first_stage.clone().reserve_owned().await.ok();
         let (sender, replies) = mpsc::channel(REPLIES);
         let id = SessionId::new(self.epoch, self.next_session.fetch_add(1, Ordering::Relaxed));
-        self.lock().insert(id, sender);
+        self.lock().open(id, sender);
         let session = OpenSession { pipeline: self.clone(), id, replies, close_slot };
         session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity, reuse }, Vec::new()).await;
         session
@@ -190,14 +210,14 @@ impl Pipeline {
 
     /// Hands a session what came back for it; does nothing if the session is over.
     pub(crate) fn deliver(&self, session: SessionId, reply: SessionReply) {
-        if let Some(replies) = self.lock().get(&session)
+        if let Some(replies) = self.lock().answered(session)
             && replies.try_send(reply).is_err()
         {
             tracing::warn!(epoch = %self.epoch, %session, "more replies than steps; dropped");
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, mpsc::Sender<SessionReply>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,6 +280,7 @@ impl OpenSession {
     pub(crate) async fn step(&self, position: u32, tokens: &[u32], want: Want) {
         let span = Span { session: self.id, position, tokens: tokens.len() as u32, want: Some(want) };
         let step = Step { epoch: self.pipeline.epoch, spans: vec![span], rows: Rows::Tokens };
+        self.pipeline.lock().sends(self.id, tokens.len());
         let body = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         self.send(StageFrame::Step(step), body).await;
     }
@@ -277,7 +298,7 @@ impl OpenSession {
 
 impl Drop for OpenSession {
     fn drop(&mut self) {
-        self.pipeline.lock().remove(&self.id);
+        self.pipeline.lock().close(self.id);
         if self.pipeline.lost.is_cancelled() {
             return;
         }
@@ -285,93 +306,5 @@ impl Drop for OpenSession {
             let frame = StageFrame::Close { epoch: self.pipeline.epoch, session: self.id };
             drop(slot.send(FirstStageFrame { frame, body: Vec::new() }));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::FutureExt;
-    use gogrid_link::{MemoryNet, Protocol};
-    use gogrid_wire::{PeerAddr, PeerId, stage::CandidateRow};
-
-    fn room(tokens: u64) -> KvCapacity {
-        KvCapacity::new(tokens, Vec::new())
-    }
-
-    fn candidates(epoch: Epoch, session: SessionId, position: u32) -> StageFrame {
-        let row = CandidateRow { session, position, ids: vec![5], logits: vec![1.0], log_sum_exp: 1.0 };
-        StageFrame::Candidates { epoch, rows: vec![row] }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_first_stage_that_reads_nothing_does_not_outlive_the_epoch() {
-        let net = MemoryNet::default();
-        let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
-        let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
-        let _silent = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
-        let link = coordinator.accept().await.expect("accepted");
-
-        let (pipeline, mut frames) = Pipeline::new(Epoch(7), room(10_000_000), 4);
-        let session = pipeline.open(1_000_000, Vec::new()).await;
-        let more_than_the_link_holds = vec![1; 1 << 20];
-        session.step(0, &more_than_the_link_holds, Want { top: 1, also: Vec::new() }).await;
-        let feeding = pipeline.feed(link.sender, &mut frames);
-        tokio::pin!(feeding);
-        let wait = Duration::from_secs(60);
-        assert!(tokio::time::timeout(wait, &mut feeding).await.is_err(), "the link is full");
-        pipeline.lost.cancel();
-        assert!(tokio::time::timeout(wait, feeding).await.expect("at once").is_ok());
-    }
-
-    #[tokio::test]
-    async fn clients_that_come_and_go_while_the_link_is_blocked_fill_the_queue_at_most() {
-        let (max_sessions, (pipeline, mut frames)) = (4, Pipeline::new(Epoch(7), room(100), 4));
-        let mut sent = 0;
-        // Each opens its session and leaves, until the queue takes no more.
-        while let Some(session) = pipeline.open(10, Vec::new()).now_or_never() {
-            drop(session);
-            sent += 2;
-            assert!(sent <= max_sessions * FRAMES_PER_SESSION, "bounded");
-        }
-        assert_eq!(pipeline.sessions(), 0);
-        // Everything that was opened is closed, in this order.
-        let mut open = None;
-        while let Ok(FirstStageFrame { frame, .. }) = frames.try_recv() {
-            match frame {
-                StageFrame::Open { session, .. } => assert_eq!(open.replace(session), None),
-                StageFrame::Close { session, .. } => assert_eq!(open.take(), Some(session)),
-                frame => panic!("{frame:?}"),
-            }
-            sent -= 1;
-        }
-        assert_eq!((sent, open), (0, None), "nothing is left over");
-    }
-
-    #[tokio::test]
-    async fn candidates_of_another_epoch_or_session_are_dropped() {
-        let net = MemoryNet::default();
-        let (worker, coordinator) = (net.join(PeerId([1; 32])), net.join(PeerId([2; 32])));
-        let addr = PeerAddr { id: coordinator.id(), addrs: Vec::new() };
-        let mut last_stage = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
-        let link = coordinator.accept().await.expect("accepted");
-
-        let (pipeline, _frames) = Pipeline::new(Epoch(7), room(100), 4);
-        let mut session = pipeline.open(10, Vec::new()).await;
-        let id = session.id;
-        for frame in [
-            candidates(Epoch(6), id, 1),
-            candidates(Epoch(8), id, 2),
-            candidates(Epoch(7), SessionId(99), 3),
-            candidates(Epoch(7), id, 4),
-        ] {
-            last_stage.sender.send(&frame, &[]).await.expect("sent");
-        }
-        last_stage.sender.finish().await.expect("finished");
-        let gogrid_link::Link { receiver, .. } = link;
-        assert!(matches!(pipeline.collect(receiver).await, LinkError::Closed(_)));
-        let Some(SessionReply::Candidates { position, .. }) = session.reply().await else { panic!("an answer came") };
-        assert_eq!(position, 4);
-        assert!(session.replies.try_recv().is_err(), "and nothing else");
     }
 }

@@ -12,7 +12,11 @@ use crate::{
 };
 use futures::future::select_all;
 use gogrid_wire::Epoch;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 /// What the router needs of a model.
@@ -25,8 +29,39 @@ pub(crate) struct Route {
     pub(crate) reason: String,
 }
 
-/// Every model's route, by name.
-pub(crate) type Routes = Arc<BTreeMap<String, Route>>;
+/// Every model that is known.
+#[derive(Default)]
+pub(crate) struct RouteTable {
+    /// Those that are open, by name.
+    pub(crate) open: BTreeMap<String, Route>,
+    /// The names of those whose files are being read.
+    pub(crate) opening: BTreeSet<String>,
+    /// Whether the registry was read, so that others do not exist.
+    pub(crate) is_complete: bool,
+}
+
+/// What the fleet publishes.
+pub(crate) type Routes = Arc<RouteTable>;
+
+impl RouteTable {
+    /// A model's route.
+    ///
+    /// # Errors
+    /// [`GenerateError::NotReady`] if its files are being read, else [`GenerateError::UnknownModel`].
+    pub(crate) fn find(&self, model: &str) -> Result<Route, GenerateError> {
+        if let Some(route) = self.open.get(model) {
+            return Ok(route.clone());
+        }
+        let model = model.to_owned();
+        if self.opening.contains(&model) {
+            return Err(GenerateError::NotReady { model, reason: "its files are being read".into() });
+        }
+        if !self.is_complete {
+            return Err(GenerateError::NotReady { model, reason: "the coordinator has just started".into() });
+        }
+        Err(GenerateError::UnknownModel { model })
+    }
+}
 
 /// A session's KV memory, reserved on every stage of a pipeline until this is dropped.
 pub(crate) struct Reservation {
@@ -61,11 +96,17 @@ pub(crate) struct PipelineSelector {
     model: String,
     /// The request's greatest length, in tokens.
     tokens: usize,
+    /// How long a client may leave an event unread before its places are given to others.
+    unread_within: Duration,
 }
 
 impl PipelineSelector {
-    pub(crate) fn new(routes: Published<Routes>, model: &str, tokens: usize) -> Self {
-        Self { routes, model: model.to_owned(), tokens }
+    pub(crate) fn new(routes: Published<Routes>, model: &str, tokens: usize, unread_within: Duration) -> Self {
+        Self { routes, model: model.to_owned(), tokens, unread_within }
+    }
+
+    pub(crate) fn unread_within(&self) -> Duration {
+        self.unread_within
     }
 
     /// Reserves KV memory in the fastest pipeline that has it free, with `avoid` as the last choice; if none has it
@@ -77,8 +118,7 @@ impl PipelineSelector {
     ) -> Result<Reservation, GenerateError> {
         let mut deadline = None;
         loop {
-            let route = self.routes.observe().get(&self.model).cloned();
-            let route = route.ok_or_else(|| GenerateError::UnknownModel { model: self.model.clone() })?;
+            let route = self.routes.observe().find(&self.model)?;
             let mut open = self.large_enough(&route);
             open.sort_by_key(|pipeline| Some(pipeline.epoch) == avoid);
             if open.is_empty() {
@@ -117,7 +157,7 @@ impl PipelineSelector {
     async fn open_pipelines_changed(&self, known: &[Arc<Pipeline>]) {
         let is_known = |pipeline: &Arc<Pipeline>| known.iter().any(|other| other.epoch == pipeline.epoch);
         let changed = |routes: &Routes| {
-            let open = routes.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
+            let open = routes.open.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
             open.len() != known.len() || !open.iter().all(is_known)
         };
         if self.routes.clone().wait_for(changed).await.is_err() {
@@ -130,7 +170,7 @@ impl PipelineSelector {
     pub(crate) async fn must_move_now(&self, pipeline: &Pipeline) {
         let stalled = |routes: &Routes| {
             pipeline.health() == PipelineHealth::Stalled
-                && routes.get(&self.model).is_some_and(|route| !self.large_enough(route).is_empty())
+                && routes.open.get(&self.model).is_some_and(|route| !self.large_enough(route).is_empty())
         };
         if self.routes.clone().wait_for(stalled).await.is_err() {
             // The fleet's task has ended; what runs goes on.
@@ -145,7 +185,7 @@ impl PipelineSelector {
             return false;
         }
         let routes = self.routes.current();
-        let open = routes.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
+        let open = routes.open.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
         open.iter().any(|other| other.has_kv(self.tokens))
     }
 

@@ -6,17 +6,18 @@
 //! that it has.
 //!
 //! Queues: at most `max_sessions` requests hold a permit, at most `queue_capacity` wait for one; any further one is
-//! refused. Each has one task and one channel of [`EVENTS`]. The waits for KV memory are among the requests with a
-//! permit.
+//! refused. An address has only a part of both ([`places`](crate::places)). Each request has one task and one channel of
+//! [`EVENTS`]. The waits for KV memory are among the requests with a permit. A request whose client does not read gives
+//! both up, and goes on from its tokens when the client reads again.
 
 use crate::{
-    generate::{Event, GenerateError, GenerateRequest, GenerationService, ModelCard},
+    generate::{Event, GenerateError, GenerateRequest, GenerationService, ModelCard, ModelText},
+    places::{Admission, Places},
     published::Published,
     route::{PipelineSelector, Route, Routes},
     sequence::{Outcome, Sequence},
 };
 use futures::future::BoxFuture;
-use gogrid_model::TextModel;
 use std::{
     sync::{
         Arc,
@@ -24,10 +25,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Events that may wait for a slow client before its sequence waits too: a second or two of tokens.
@@ -52,16 +50,38 @@ const RETRY_MEMORY_AFTER: Duration = Duration::from_millis(200);
 /// What a client refused by a full queue is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What the router allows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Sequences generated at once.
+    pub(crate) sessions: usize,
+    /// The same for the requests of one address.
+    pub(crate) sessions_per_address: usize,
+    /// Requests that may wait.
+    pub(crate) queue: usize,
+    /// A request that loses one pipeline after the other without getting a token is not given up before this.
+    pub(crate) starves_after: Duration,
+    /// A client that leaves an event unread for this long loses its places until it reads.
+    pub(crate) unread_within: Duration,
+}
+
+#[cfg(test)]
+impl Bounds {
+    /// The bounds of tests, which have no addresses.
+    pub(crate) fn of(sessions: usize, timing: crate::fleet::Timing) -> Self {
+        let crate::fleet::Timing { starves_after, suspect_after, .. } = timing;
+        let unread_within = 6 * suspect_after;
+        Self { sessions, sessions_per_address: sessions, queue: 64, starves_after, unread_within }
+    }
+}
+
 /// A cheap handle on the router.
 #[derive(Clone)]
 pub(crate) struct Router {
     routes: Published<Routes>,
-    /// One for each sequence that may be generated at once.
-    permits: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    places: Places,
     starving: Arc<AtomicUsize>,
-    queue_capacity: usize,
-    starves_after: Duration,
+    bounds: Bounds,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -75,37 +95,16 @@ impl Drop for CountGuard {
     }
 }
 
-/// How a request was let in.
-enum Admission {
-    Running(OwnedSemaphorePermit),
-    Queued(CountGuard),
-}
-
 impl Router {
-    /// A request that loses one pipeline after the other without getting a token is not given up before
-    /// `starves_after`. After `stop` there are no new requests.
-    pub(crate) fn new(
-        routes: Published<Routes>,
-        max_sessions: usize,
-        queue_capacity: usize,
-        starves_after: Duration,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            routes,
-            permits: Arc::new(Semaphore::new(max_sessions)),
-            waiting: Arc::default(),
-            starving: Arc::default(),
-            queue_capacity,
-            starves_after,
-            tasks: TaskTracker::new(),
-            stop,
-        }
+    /// After `stop` there are no new requests.
+    pub(crate) fn new(routes: Published<Routes>, bounds: Bounds, stop: CancellationToken) -> Self {
+        let places = Places::new(bounds.sessions, bounds.sessions_per_address, bounds.queue);
+        Self { routes, places, starving: Arc::default(), bounds, tasks: TaskTracker::new(), stop }
     }
 
     /// Requests in the queue, and its capacity.
     pub(crate) fn queue(&self) -> (usize, usize) {
-        (self.waiting.load(Ordering::Relaxed), self.queue_capacity)
+        (self.places.waiting(), self.bounds.queue)
     }
 
     /// Requests that were admitted and have not ended.
@@ -121,8 +120,7 @@ impl Router {
     }
 
     fn route(&self, model: &str) -> Result<Route, GenerateError> {
-        let route = self.routes.current().get(model).cloned();
-        route.ok_or_else(|| GenerateError::UnknownModel { model: model.to_owned() })
+        self.routes.current().find(model)
     }
 
     /// Checks a request and gives it a permit or a place in the queue.
@@ -135,25 +133,9 @@ impl Router {
         if let Some(available) = route.kv_capacity().filter(|&available| available < sequence.max_length()) {
             return Err(GenerateError::TooLarge { needed: sequence.max_length(), available });
         }
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok((sequence, Admission::Running(permit)));
-        }
-        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let queued = CountGuard(self.waiting.clone());
-        if ahead >= self.queue_capacity {
-            return Err(GenerateError::QueueFull { waiting: ahead, retry_after: RETRY_AFTER });
-        }
-        Ok((sequence, Admission::Queued(queued)))
-    }
-
-    /// Waits for a queued request's permit.
-    async fn permit(&self, admission: Admission) -> Result<OwnedSemaphorePermit, GenerateError> {
-        match admission {
-            Admission::Running(permit) => Ok(permit),
-            Admission::Queued(_queued) => {
-                self.permits.clone().acquire_owned().await.map_err(|_| GenerateError::ShuttingDown)
-            }
-        }
+        let admission = self.places.admit(request.client);
+        let admission = admission.map_err(|waiting| GenerateError::QueueFull { waiting, retry_after: RETRY_AFTER })?;
+        Ok((sequence, admission))
     }
 
     /// Follows one request to its end.
@@ -163,8 +145,11 @@ impl Router {
         admission: Admission,
         events: &mpsc::Sender<Event>,
     ) -> Result<(), GenerateError> {
-        let _permit = self.permit(admission).await?;
-        let mut selector = PipelineSelector::new(self.routes.clone(), sequence.model(), sequence.max_length());
+        let client = admission.client();
+        let mut place = admission.place().await.ok_or(GenerateError::ShuttingDown)?;
+        let Bounds { unread_within, starves_after, .. } = self.bounds;
+        let mut selector =
+            PipelineSelector::new(self.routes.clone(), sequence.model(), sequence.max_length(), unread_within);
         let mut within = READY_WITHIN;
         let mut avoid = None;
         let mut setbacks = Setbacks::new(&sequence);
@@ -184,8 +169,15 @@ impl Router {
                 Outcome::Finished => return Ok(()),
                 Outcome::Moved => {}
                 Outcome::NotRetained => sequence.forget_retained(),
+                Outcome::Unread => {
+                    drop(place);
+                    if sequence.wait_until_read(events).await {
+                        return Ok(());
+                    }
+                    place = self.places.place(client).await.ok_or(GenerateError::ShuttingDown)?;
+                }
                 Outcome::Lost => {
-                    setbacks.lost(self.starves_after, &self.starving)?;
+                    setbacks.lost(starves_after, &self.starving)?;
                     if setbacks.starving.is_none() && self.starving.load(Ordering::Relaxed) > 0 {
                         tokio::time::sleep(YIELD_TO_STARVING).await;
                     }
@@ -268,11 +260,12 @@ impl GenerationService for Router {
             context_length: route.model.manifest.config.context_length,
             ready: route.is_open(),
         };
-        routes.values().map(card).collect()
+        routes.open.values().map(card).collect()
     }
 
-    fn text(&self, model: &str) -> Result<Arc<TextModel>, GenerateError> {
-        Ok(self.route(model)?.model.text.clone())
+    fn text(&self, model: &str) -> Result<ModelText, GenerateError> {
+        let model = self.route(model)?.model;
+        Ok(ModelText { text: model.text.clone(), context_length: model.manifest.config.context_length })
     }
 
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<mpsc::Receiver<Event>, GenerateError>> {

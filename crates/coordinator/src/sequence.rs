@@ -8,8 +8,11 @@ use crate::{
 };
 use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
 use gogrid_wire::{SessionId, control::SessionError, stage::Want};
-use std::{sync::Arc, time::Duration};
-use tokio::{sync::mpsc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, mpsc::error::SendTimeoutError},
+    time::Instant,
+};
 
 /// The most time for one step, a long prompt on slow machines included; then the pipeline is given up.
 const STEP_WITHIN: Duration = Duration::from_secs(600);
@@ -31,6 +34,8 @@ pub(crate) enum Outcome {
     OutOfMemory,
     /// A stage no longer has what it should reuse; the sequence can start from nothing, at once.
     NotRetained,
+    /// The client does not read. The sequence can go on when it does; until then others need its places.
+    Unread,
 }
 
 /// Waits until a session must give up what it sent or is about to send. Cancel-safe.
@@ -68,6 +73,10 @@ pub(crate) struct Sequence {
     ignore_eos: bool,
     /// Its last session, which stages may retain.
     session: Option<SessionId>,
+    /// Events that the client has not taken yet: of the last token, and the end.
+    unread: VecDeque<Event>,
+    /// Whether the end is among them, or was taken.
+    is_complete: bool,
 }
 
 impl Sequence {
@@ -102,6 +111,8 @@ impl Sequence {
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,
             session: None,
+            unread: VecDeque::new(),
+            is_complete: false,
         })
     }
 
@@ -133,7 +144,8 @@ impl Sequence {
         events: &mpsc::Sender<Event>,
     ) -> Outcome {
         if self.tokens.len() >= self.end {
-            return self.finish(FinishReason::Length, String::new(), events).await;
+            self.finish(FinishReason::Length, String::new());
+            return self.deliver(events, selector.unread_within()).await.unwrap_or(Outcome::Finished);
         }
         let length = self.tokens.len();
         let reuse = self.session.map_or_else(Vec::new, |session| pipeline.plan_reuse(session, length));
@@ -170,7 +182,8 @@ impl Sequence {
             if !is_prefill {
                 pipeline.record_token_time(sent.elapsed());
             }
-            if let Some(outcome) = self.accept(sampled, events).await {
+            self.accept(sampled);
+            if let Some(outcome) = self.deliver(events, selector.unread_within()).await {
                 return outcome;
             }
             if selector.should_move(&pipeline) {
@@ -205,34 +218,55 @@ impl Sequence {
         self.sampler.sample(candidates, self.top_logprobs).map_err(|error| Outcome::Failed(bad(error)))
     }
 
-    /// Appends the next token and sends the text that it makes certain; `Some` if the sequence ends with it.
-    async fn accept(&mut self, sampled: Sampled, events: &mpsc::Sender<Event>) -> Option<Outcome> {
+    /// Appends the next token, and the events that follow from it.
+    fn accept(&mut self, sampled: Sampled) {
         self.sampler.accept(sampled.token);
         self.tokens.push(sampled.token);
         if self.model.text.is_eos(sampled.token) && !self.ignore_eos {
             let mut text = self.stops.push(&self.detokenizer.finish()).emit;
             text.push_str(&self.stops.finish());
-            return Some(self.finish(FinishReason::Stop, text, events).await);
+            return self.finish(FinishReason::Stop, text);
         }
         let scanned = self.stops.push(&self.detokenizer.push(sampled.token));
         let event = TokenEvent { text: scanned.emit, token: sampled.token, logprob: sampled.logprob, top: sampled.top };
-        if events.send(Event::Token(event)).await.is_err() {
-            return Some(Outcome::Finished);
-        }
+        self.unread.push_back(Event::Token(event));
         if scanned.stopped {
-            return Some(self.finish(FinishReason::Stop, String::new(), events).await);
-        }
-        if self.tokens.len() >= self.end {
+            self.finish(FinishReason::Stop, String::new());
+        } else if self.tokens.len() >= self.end {
             let last = self.stops.push(&self.detokenizer.finish());
             let text = if last.stopped { last.emit } else { last.emit + &self.stops.finish() };
-            return Some(self.finish(FinishReason::Length, text, events).await);
+            self.finish(FinishReason::Length, text);
         }
-        None
     }
 
-    async fn finish(&self, reason: FinishReason, text: String, events: &mpsc::Sender<Event>) -> Outcome {
+    fn finish(&mut self, reason: FinishReason, text: String) {
         let done = Completion { reason, text, prompt_tokens: self.prompt, completion_tokens: self.emitted() };
-        drop(events.send(Event::Done(done)).await);
-        Outcome::Finished
+        self.unread.push_back(Event::Done(done));
+        self.is_complete = true;
+    }
+
+    /// Hands the client what it has not taken yet; `Some` if the sequence does not go on here. Not cancel-safe.
+    async fn deliver(&mut self, events: &mpsc::Sender<Event>, within: Duration) -> Option<Outcome> {
+        while let Some(event) = self.unread.pop_front() {
+            match events.send_timeout(event, within).await {
+                Ok(()) => {}
+                Err(SendTimeoutError::Closed(_)) => return Some(Outcome::Finished),
+                Err(SendTimeoutError::Timeout(event)) => {
+                    self.unread.push_front(event);
+                    return Some(Outcome::Unread);
+                }
+            }
+        }
+        self.is_complete.then_some(Outcome::Finished)
+    }
+
+    /// Waits until the client has taken everything; whether the sequence is complete with it. Not cancel-safe.
+    pub(crate) async fn wait_until_read(&mut self, events: &mpsc::Sender<Event>) -> bool {
+        while let Some(event) = self.unread.pop_front() {
+            if events.send(event).await.is_err() {
+                return true;
+            }
+        }
+        self.is_complete
     }
 }

@@ -24,6 +24,18 @@ pub struct Settings {
     pub queue_capacity: usize,
     /// Sequences that are generated at once, over all models.
     pub max_sessions: usize,
+    /// The same for the requests of one address; of the coordinator's own machine there may be `max_sessions`.
+    pub max_sessions_per_address: usize,
+    /// A client that takes nothing for this long is closed, and its places are given to others. In seconds.
+    pub client_stall_seconds: u64,
+    /// Connections to the API at once.
+    pub max_connections: usize,
+    /// The same from one address; the coordinator's own machine may have `max_connections`.
+    pub max_connections_per_address: usize,
+    /// Names under which clients reach the API, besides addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
+    /// Origins (`https://chat.example`) whose web pages may use the API.
+    pub allowed_origins: Vec<String>,
     /// Whether the remaining stages of a lost pipeline keep its sessions' KV caches for a minute, so that only the lost
     /// stages are computed again.
     pub keep_sessions: bool,
@@ -41,6 +53,14 @@ impl Default for Settings {
             queue_capacity: 256,
             // The largest batch of a stage.
             max_sessions: 64,
+            // The others keep a quarter.
+            max_sessions_per_address: 48,
+            client_stall_seconds: 10,
+            // A quarter for the others, and far below the usual limit of a process for descriptors.
+            max_connections: 512,
+            max_connections_per_address: 384,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             keep_sessions: true,
         }
     }
@@ -105,12 +125,16 @@ impl Settings {
         if settings.name.trim().is_empty() || settings.name.len() > LONGEST_NAME {
             return Err(SettingsError::Name { path, length: settings.name.len() });
         }
-        for (key, value, range) in [
-            ("max_sessions", settings.max_sessions, 1..=65_536),
-            ("queue_capacity", settings.queue_capacity, 0..=1_000_000),
+        let stall = usize::try_from(settings.client_stall_seconds).unwrap_or(usize::MAX);
+        for (key, value, [least, most], range) in [
+            ("max_sessions", settings.max_sessions, [1, 65_536], "1 to 65536"),
+            ("max_sessions_per_address", settings.max_sessions_per_address, [1, 65_536], "1 to 65536"),
+            ("queue_capacity", settings.queue_capacity, [0, 1_000_000], "0 to 1000000"),
+            ("client_stall_seconds", stall, [1, 3600], "1 to 3600"),
+            ("max_connections", settings.max_connections, [16, 65_536], "16 to 65536"),
+            ("max_connections_per_address", settings.max_connections_per_address, [1, 65_536], "1 to 65536"),
         ] {
-            if !range.contains(&value) {
-                let range = if key == "max_sessions" { "1 to 65536" } else { "0 to 1000000" };
+            if !(least..=most).contains(&value) {
                 return Err(SettingsError::Range { path, key, value, range });
             }
         }
@@ -140,6 +164,8 @@ mod tests {
         assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
         assert!(error("listen = 7").contains("listen"));
         assert!(error("max_sessions = 0").contains("max_sessions in"));
+        assert!(error("client_stall_seconds = 0").contains("client_stall_seconds in"));
+        assert!(error("max_connections = 3").contains("must be 16 to 65536"));
         assert!(error("name = ' '").contains("name in"));
         assert!(error(&format!("name = '{}'", "x".repeat(61))).contains("61 bytes"));
     }

@@ -8,7 +8,7 @@ use crate::{
     fleet::{FleetTask, Timing},
     generate::{Event as Answer, GenerateRequest, GenerationService},
     registry::{Registry, RegistryHandle},
-    router::Router,
+    router::{Bounds, Router},
     status::{PipelineState, Status, WorkerState},
     weights::TensorIndex,
 };
@@ -52,7 +52,7 @@ impl Grid {
         let registry = RegistryHandle::start(registry).expect("a thread");
         let (stop, timing) = (CancellationToken::new(), Timing::default());
         let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, timing);
-        let router = Router::new(routes, 64, 64, timing.starves_after, stop.clone());
+        let router = Router::new(routes, Bounds::of(64, timing), stop.clone());
         let (net, mut tasks) = (MemoryNet::default(), JoinSet::new());
         let welcome = Welcome { version: VERSION, grid: "test".into(), weights_port: 1, weights_token: "t".into() };
         tasks.spawn(task.run(stop.clone()));
@@ -131,6 +131,7 @@ impl Grid {
             stop: Vec::new(),
             top_logprobs: 0,
             ignore_eos: true,
+            client: None,
         };
         let mut events = self.router.generate(request).await.expect("admitted");
         match tokio::time::timeout(SOON, events.recv()).await.expect("in time") {

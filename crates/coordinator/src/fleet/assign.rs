@@ -279,6 +279,10 @@ impl Core {
     }
 
     fn no_plan(&mut self, job: &Job, reason: Option<String>) {
+        let reason = reason.map(|reason| match self.quarantined(&job.model) {
+            Some(without) => format!("{reason}; {without}"),
+            None => reason,
+        });
         let Some(state) = self.models.get_mut(&job.model) else { return };
         match job.purpose {
             Purpose::Serve => state.tried.serve = Some(job.generation),

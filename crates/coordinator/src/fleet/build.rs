@@ -3,6 +3,7 @@
 use super::{
     ModelId,
     core::Core,
+    deadlines::Watch,
     event::Action,
     plan::PlannedStage,
     state::{ModelState, Waiting},
@@ -18,6 +19,7 @@ use gogrid_wire::{
     control::{Peer, RetainedSession, StageSpec, ToWorker},
     stage::{Refusal, Role},
 };
+use std::time::Duration;
 
 /// A pipeline with the machines that it is made of.
 pub(super) struct Build {
@@ -34,6 +36,8 @@ pub(super) struct Build {
     pub(super) replaces: Vec<Epoch>,
     /// Whether it is wanted even if those it replaces work as they should.
     pub(super) is_better: bool,
+    /// What it is waited for.
+    pub(super) watch: Watch,
 }
 
 pub(super) struct BuildStage {
@@ -56,6 +60,7 @@ impl Build {
             health: PipelineHealth::Open,
             replaces,
             is_better,
+            watch: Watch::default(),
         }
     }
 
@@ -75,6 +80,30 @@ impl Build {
         self.stages.iter().any(|stage| stage.place.is_same_stage(place))
     }
 
+    /// Whether all stages are in memory.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.stages.iter().all(|stage| stage.loaded.is_some())
+    }
+
+    /// The stages that are not in memory yet.
+    pub(super) fn not_loaded(&self) -> Vec<Placement> {
+        self.stages.iter().filter(|stage| stage.loaded.is_none()).map(|stage| stage.place.clone()).collect()
+    }
+
+    /// The machines that have not said that they are linked up, or not taken their end of the ring.
+    pub(super) fn not_linked(&self) -> Vec<PeerId> {
+        let last = self.stages.len().saturating_sub(1);
+        let lacks = |(at, stage): &(usize, &BuildStage)| {
+            stage.started.is_none() || *at == 0 && !self.feeding || *at == last && !self.collecting
+        };
+        self.stages.iter().enumerate().filter(lacks).map(|(_, stage)| stage.place.machine).collect()
+    }
+
+    /// What a token is predicted to take.
+    pub(super) fn token_time(&self) -> Duration {
+        Duration::from_secs_f64(self.stages.iter().map(|stage| stage.place.seconds_per_token.max(0.0)).sum())
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.ready
     }
@@ -91,13 +120,17 @@ impl Build {
     /// Takes in that a stage is loaded; true when it was the last one missing.
     fn loaded(&mut self, peer: PeerId, weights: (u64, String)) -> bool {
         let news = self.stage(peer).is_some_and(|stage| stage.loaded.replace(weights).is_none());
-        news && self.stages.iter().all(|stage| stage.loaded.is_some())
+        if news && self.is_loaded() {
+            self.watch = Watch::default();
+            return true;
+        }
+        false
     }
 
     /// Takes in that a stage is linked up; true when the pipeline is ready with it.
     pub(super) fn started(&mut self, peer: PeerId, retained: Vec<RetainedSession>) -> bool {
         // It is told to start when all are loaded, so it cannot have started earlier.
-        if self.stages.iter().any(|stage| stage.loaded.is_none()) {
+        if !self.is_loaded() {
             return false;
         }
         if let Some(stage) = self.stage(peer) {
@@ -108,6 +141,7 @@ impl Build {
             return false;
         }
         self.ready = true;
+        self.watch = Watch::default();
         true
     }
 
@@ -173,7 +207,9 @@ impl Core {
         let peer = |at: Option<usize>| at.and_then(|at| peers.get(at)).cloned().unwrap_or(Peer::Coordinator);
         let chunk = self.prefill_chunk(stages.iter().map(|stage| &stage.place));
         let kv = self.kv_capacity(id, stages.iter().map(|stage| &stage.place), chunk);
-        self.actions.push(Action::OpenPipeline { epoch, kv });
+        let token_time = stages.iter().map(|stage| stage.place.seconds_per_token.max(0.0)).sum();
+        let token_time = Duration::from_secs_f64(token_time);
+        self.actions.push(Action::OpenPipeline { epoch, kv, token_time });
         let mut places = Vec::new();
         tracing::info!(%epoch, model = %id, stages = stages.len(), "building a pipeline");
         for (at, stage) in stages.into_iter().enumerate() {
@@ -286,9 +322,11 @@ impl Core {
         for peer in build.peers() {
             self.send(peer, ToWorker::Stop { epoch, keep }, Vec::new());
         }
-        // A pipeline that never worked would fail again at once; one that did, or that lost a machine, deserves a new
-        // plan now.
-        let now = build.is_ready() || build.peers().any(|peer| !self.workers.contains_key(&peer));
+        // A pipeline that never worked would fail again at once; one that did, or that lost a machine or was failed by it,
+        // deserves a new plan now.
+        let held = |peer: PeerId| self.models.get(&id).is_some_and(|state| state.quarantine.holds(peer));
+        let without = |peer: PeerId| !self.workers.contains_key(&peer) || held(peer);
+        let now = build.is_ready() || build.peers().any(without);
         let retry = if now { self.now } else { self.now + self.settings.timing.retry_after };
         if let Some(state) = self.models.get_mut(&id) {
             state.former = build.placements();

@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(super) settings: Settings,
     /// The time of the step that is being made, or of the last one.
     pub(super) now: Instant,
+    /// When it was last told that time has passed.
+    pub(super) last_tick: Instant,
     /// What this step has decided so far.
     pub(super) actions: Vec<Action>,
     /// Whether this step ends with new routes.
@@ -46,6 +48,8 @@ pub(crate) struct Core {
     pub(super) models: BTreeMap<ModelId, ModelState>,
     /// Models whose files are being read.
     pub(super) opening: BTreeMap<ModelId, ModelRecord>,
+    /// Whether the registry's models were read.
+    pub(super) models_are_read: bool,
     /// The model of each pipeline and each spare.
     pub(super) by_epoch: BTreeMap<Epoch, ModelId>,
     pub(super) workers: BTreeMap<PeerId, Worker>,
@@ -76,10 +80,12 @@ impl Core {
         Self {
             settings,
             now,
+            last_tick: now,
             actions: Vec::new(),
             publish: false,
             models: BTreeMap::new(),
             opening: BTreeMap::new(),
+            models_are_read: false,
             by_epoch: BTreeMap::new(),
             workers: BTreeMap::new(),
             reliability: ReliabilityRecords::default(),
@@ -146,7 +152,7 @@ impl Core {
                     self.assign();
                 }
             }
-            Event::Tick { empty } => self.tick(&empty),
+            Event::Tick { activity } => self.tick(&activity),
             Event::Stopping => {
                 let peers: Vec<PeerId> = self.workers.keys().copied().collect();
                 peers.into_iter().for_each(|peer| self.record_reliability(peer));
@@ -155,7 +161,8 @@ impl Core {
         if std::mem::take(&mut self.publish) {
             self.update_health();
             let routes = self.routes();
-            self.actions.push(Action::Publish(routes));
+            let opening = self.opening.keys().map(ToString::to_string).collect();
+            self.actions.push(Action::Publish { routes, opening, is_complete: self.models_are_read });
         }
         std::mem::take(&mut self.actions)
     }

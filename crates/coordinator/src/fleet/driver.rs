@@ -54,6 +54,8 @@ pub(super) struct Driver {
     pub(super) events: VecDeque<Event>,
     connections: BTreeMap<PeerId, u64>,
     stages: BTreeMap<PeerId, BTreeMap<Epoch, [Peer; 2]>>,
+    /// Machines that take loads and say nothing.
+    pub(super) ignore_loads: BTreeSet<PeerId>,
     /// What each worker was told, the newest last.
     pub(super) sent: Vec<(PeerId, ToWorker)>,
     next_epoch: u32,
@@ -72,6 +74,7 @@ impl Driver {
             events: VecDeque::new(),
             connections: BTreeMap::new(),
             stages: BTreeMap::new(),
+            ignore_loads: BTreeSet::new(),
             sent: Vec::new(),
             next_epoch: 1,
         };
@@ -108,7 +111,7 @@ impl Driver {
     }
 
     pub(super) fn tick() -> Event {
-        Event::Tick { empty: BTreeSet::new() }
+        Event::Tick { activity: BTreeMap::new() }
     }
 
     /// Lets the core take in an event; returns how long that took.
@@ -160,7 +163,9 @@ impl Driver {
                 self.stages.entry(peer).or_default().insert(spec.epoch, ends);
                 let (epoch, quant) = (spec.epoch, "none".into());
                 let loaded = ToCoordinator::Loaded { epoch, weight_bytes: 1, quant, bandwidth: None };
-                self.events.push_back(self.message(peer, loaded));
+                if !self.ignore_loads.contains(&peer) {
+                    self.events.push_back(self.message(peer, loaded));
+                }
             }
             ToWorker::Start { epoch } => {
                 let Some(ends) = self.stages.get(&peer).and_then(|stages| stages.get(epoch)).cloned() else { return };

@@ -22,6 +22,19 @@ use std::{
     time::Duration,
 };
 
+/// What a pipeline does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Activity {
+    /// Sessions in flight.
+    pub(crate) sessions: usize,
+    /// Rows that were sent into it and not answered yet.
+    pub(crate) rows: usize,
+    /// Answers so far.
+    pub(crate) replies: u64,
+    /// Measured time of a token; zero before the first.
+    pub(crate) token_time: Duration,
+}
+
 /// What happened.
 pub(crate) enum Event {
     /// The coordinator started, and this is what the one before it recorded.
@@ -46,8 +59,8 @@ pub(crate) enum Event {
     Planned { job: u64, outcome: Outcome },
     /// The registry reserved as many epochs as were asked for, or fewer when it failed.
     EpochsReserved { asked: usize, epochs: Vec<Epoch> },
-    /// Time has passed. `empty` has the pipelines without a session.
-    Tick { empty: BTreeSet<Epoch> },
+    /// Time has passed, and this is what goes on in the pipelines.
+    Tick { activity: BTreeMap<Epoch, Activity> },
     /// The coordinator is about to end.
     Stopping,
 }
@@ -70,10 +83,11 @@ pub(crate) enum Action {
     },
     /// Answers [`Event::Attach`]: which end of which epoch's ring the worker takes.
     Attach(Result<(Epoch, Role), Refusal>),
-    /// A pipeline is being built.
+    /// A pipeline is being built. `token_time` is what a token is predicted to take.
     OpenPipeline {
         epoch: Epoch,
         kv: KvCapacity,
+        token_time: Duration,
     },
     SetHealth {
         epoch: Epoch,
@@ -93,8 +107,13 @@ pub(crate) enum Action {
     ClosePipeline {
         epoch: Epoch,
     },
-    /// Every model's route. This is the whole of it, not a change.
-    Publish(Vec<ModelRoute>),
+    /// Every model's route, and whose files are being read. This is the whole of it, not a change.
+    Publish {
+        routes: Vec<ModelRoute>,
+        opening: BTreeSet<String>,
+        /// Whether the registry was read, so that there are no others.
+        is_complete: bool,
+    },
     Record(Record),
     /// Take a worker that resigned off the allow list.
     RemoveMember(PeerId),

@@ -1,9 +1,15 @@
 //! Which pipelines take sessions: what their machines say and do, and how many pipelines a model may have.
 
-use super::{ModelId, build::Build, core::Core, event::Action, state::Worker};
+use super::{
+    ModelId,
+    build::Build,
+    core::Core,
+    event::{Action, Activity},
+    state::Worker,
+};
 use crate::pipeline::PipelineHealth;
 use gogrid_wire::Epoch;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 impl Core {
     /// Whether a worker has not been heard for longer than a beat may be late.
@@ -79,10 +85,11 @@ impl Core {
     }
 
     /// Pipelines that were to be left by their sessions, and have none.
-    pub(super) fn left(&self, empty: &BTreeSet<Epoch>) -> Vec<Epoch> {
+    pub(super) fn left(&self, activity: &BTreeMap<Epoch, Activity>) -> Vec<Epoch> {
+        let is_empty = |build: &Build| activity.get(&build.epoch).is_some_and(|activity| activity.sessions == 0);
         let left = |build: &&Build| {
             let leaving = build.health == PipelineHealth::Leaving || self.any(build, |worker| worker.draining);
-            leaving && empty.contains(&build.epoch)
+            leaving && is_empty(build)
         };
         self.builds().filter(left).map(|build| build.epoch).collect()
     }

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 impl Core {
     pub(super) fn models_read(&mut self, records: Vec<ModelRecord>) {
+        self.models_are_read = true;
         let records: BTreeMap<ModelId, ModelRecord> =
             records.into_iter().map(|record| (ModelId::from(record.name.as_str()), record)).collect();
         self.opening.retain(|id, record| records.get(id) == Some(record));
@@ -32,6 +33,7 @@ impl Core {
             return;
         }
         self.opening.remove(&id);
+        self.publish = true;
         if let Some(model) = model {
             let before = self.before.remove(id.as_str()).unwrap_or_default();
             tracing::info!(model = %id, "model ready to be placed");

@@ -42,7 +42,10 @@ impl Core {
         for stage in self.builds().flat_map(|build| &build.stages) {
             *taken.entry(stage.place.machine).or_default() += stage.place.memory.total();
         }
-        let usable = self.workers.iter().filter(|(_, worker)| worker.takes_work() && !self.is_silent(worker));
+        let held = |peer: PeerId| self.models.get(id).is_some_and(|state| state.quarantine.holds(peer));
+        let usable =
+            |(peer, worker): &(&PeerId, &Worker)| worker.takes_work() && !self.is_silent(worker) && !held(**peer);
+        let usable = self.workers.iter().filter(usable);
         let lent = usable.map(|(peer, worker)| Lent {
             machine: Machine {
                 id: *peer,

@@ -1,7 +1,7 @@
 //! Warm spares: where no further pipeline fits, machines without a part in one keep stages of it in memory, as far as
 //! they lend it. A spare that takes the place of a lost machine has nothing to load.
 
-use super::{ModelId, core::Core, plan::PlannedStage, state::Worker};
+use super::{ModelId, core::Core, deadlines::Watch, plan::PlannedStage, state::Worker};
 use crate::planner::Placement;
 use gogrid_wire::{
     Epoch, PeerId,
@@ -14,10 +14,11 @@ pub(super) struct Spare {
     pub(super) place: Placement,
     /// Memory of the weights in bytes, and their type, once loaded.
     pub(super) loaded: Option<(u64, String)>,
+    pub(super) watch: Watch,
 }
 
 impl Core {
-    fn spares(&self) -> impl Iterator<Item = (Epoch, &ModelId, &Spare)> {
+    pub(super) fn spares(&self) -> impl Iterator<Item = (Epoch, &ModelId, &Spare)> {
         self.models.iter().flat_map(|(id, state)| state.spares.iter().map(move |(epoch, spare)| (*epoch, id, spare)))
     }
 
@@ -90,7 +91,7 @@ impl Core {
         // Its neighbours are not known yet, and it is never told to link up.
         self.load(epoch, id, stage, chunk, [Peer::Coordinator, Peer::Coordinator]);
         if let Some(state) = self.models.get_mut(id) {
-            state.spares.insert(epoch, Spare { place, loaded: None });
+            state.spares.insert(epoch, Spare { place, loaded: None, watch: Watch::default() });
             self.by_epoch.insert(epoch, id.clone());
         }
     }

@@ -1,6 +1,6 @@
 //! What the fleet knows of each worker and each model.
 
-use super::{ModelId, build::Build, returning::Stages, spares::Spare};
+use super::{ModelId, build::Build, quarantine::Quarantine, returning::Stages, spares::Spare};
 use crate::model::Model;
 use crate::{
     planner::{Device, Measured, Placement},
@@ -60,6 +60,7 @@ pub(super) struct ModelState {
     /// Whether a better pipeline is to be looked for.
     pub(super) improve: bool,
     pub(super) tried: Tried,
+    pub(super) quarantine: Quarantine,
 }
 
 /// Why a model is not being built.
@@ -91,6 +92,7 @@ impl ModelState {
             spares_loaded: None,
             improve: false,
             tried: Tried::default(),
+            quarantine: Quarantine::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::{
     Connected, Fleet, Timing, ToPeer,
     core::{Core, Settings},
-    event::{Action, Event, ModelRoute},
+    event::{Action, Activity, Event, ModelRoute},
     models,
     plan::{Outcome, PlanRequest},
     returning::Restored,
@@ -16,7 +16,7 @@ use crate::{
     pipeline::{Pipeline, SessionReply},
     published::{Published, Publisher, publish},
     registry::{ModelRecord, RegistryHandle},
-    route::{Route, Routes},
+    route::{Route, RouteTable, Routes},
     status::Status,
     weights::TensorIndex,
 };
@@ -25,10 +25,7 @@ use gogrid_wire::{
     hello::Capabilities,
     stage::{Refusal, Role},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
@@ -140,8 +137,8 @@ impl FleetTask {
                 () = stop.cancelled() => break,
                 // Rare, so that it takes nothing from the requests; behind them it might never have its turn.
                 _ = tick.tick() => {
-                    let empty = self.empty();
-                    self.take(Event::Tick { empty }, None);
+                    let activity = self.activity();
+                    self.take(Event::Tick { activity }, None);
                 }
                 Some(done) = self.jobs.join_next() => self.job_done(done),
                 request = self.requests.recv() => match request {
@@ -192,7 +189,7 @@ impl FleetTask {
                 match action {
                     Action::Accept { peer, connection } => next = self.accept(peer, connection, reply.take()),
                     Action::Attach(attached) => self.attach(attached, reply.take()),
-                    Action::Tick => next = Some(Event::Tick { empty: self.empty() }),
+                    Action::Tick => next = Some(Event::Tick { activity: self.activity() }),
                     action => self.carry_out(action),
                 }
             }
@@ -209,8 +206,8 @@ impl FleetTask {
                     tracing::warn!(peer = %peer.short(), "the worker's link takes no messages");
                 }
             }
-            Action::OpenPipeline { epoch, kv } => {
-                let (pipeline, frames) = Pipeline::new(epoch, kv, self.max_sessions);
+            Action::OpenPipeline { epoch, kv, token_time } => {
+                let (pipeline, frames) = Pipeline::new(epoch, kv, self.max_sessions, token_time);
                 self.pipelines.insert(epoch, OpenPipeline { pipeline, frames: Some(frames) });
             }
             Action::SetHealth { epoch, health } => {
@@ -227,7 +224,10 @@ impl FleetTask {
                     open.pipeline.lost.cancel();
                 }
             }
-            Action::Publish(routes) => self.publish(routes),
+            Action::Publish { routes, opening, is_complete } => {
+                let open = self.open_routes(routes);
+                self.routes.put(Arc::new(RouteTable { open, opening, is_complete }));
+            }
             Action::ReserveEpochs(asked) => {
                 let store = self.store.clone();
                 self.jobs.spawn(async move {
@@ -278,20 +278,18 @@ impl FleetTask {
         drop(reply.send(end));
     }
 
-    /// Tells the router which pipelines may be used.
-    fn publish(&self, routes: Vec<ModelRoute>) {
+    /// Which pipelines the router may use.
+    fn open_routes(&self, routes: Vec<ModelRoute>) -> BTreeMap<String, Route> {
         let route = |ModelRoute { model, open, reason }: ModelRoute| {
             let open = open.iter().filter_map(|epoch| self.pipelines.get(epoch));
             let pipelines = open.map(|open| open.pipeline.clone()).collect();
             (model.name.clone(), Route { model, pipelines, reason })
         };
-        self.routes.put(Routes::new(routes.into_iter().map(route).collect()));
+        routes.into_iter().map(route).collect()
     }
 
-    /// Pipelines without a session.
-    fn empty(&self) -> BTreeSet<Epoch> {
-        let empty = self.pipelines.iter().filter(|(_, open)| open.pipeline.sessions() == 0);
-        empty.map(|(epoch, _)| *epoch).collect()
+    fn activity(&self) -> BTreeMap<Epoch, Activity> {
+        self.pipelines.iter().map(|(epoch, open)| (*epoch, open.pipeline.activity())).collect()
     }
 
     fn plan(&mut self, request: Box<PlanRequest>) {

@@ -13,6 +13,14 @@ pub(crate) struct Timing {
     pub(crate) lost_after: Duration,
     /// A model whose stages could not be loaded is tried again after this long.
     pub(crate) retry_after: Duration,
+    /// What a stage's load may take besides its bytes.
+    pub(crate) load_grace: Duration,
+    /// Stages that are loaded link up within this time.
+    pub(crate) link_within: Duration,
+    /// What a pipeline's answer may take besides its tokens.
+    pub(crate) step_grace: Duration,
+    /// How long a machine is left out of a model's plans that was too late for the first time.
+    pub(crate) quarantine: Duration,
     /// A model that is served is planned at most once in this time.
     pub(crate) replan_window: Duration,
     /// Better plans for what is served are looked for this often.
@@ -34,6 +42,13 @@ impl Default for Timing {
             // Three missed beats of one second, and the beat's own lateness.
             lost_after: Duration::from_millis(3500),
             retry_after: Duration::from_secs(5),
+            // Other loads before it, a slow disk, and a processor that is hardly lent.
+            load_grace: Duration::from_secs(60),
+            // Three dials of five seconds each.
+            link_within: Duration::from_secs(15),
+            // An owner who comes back may slow a machine down to a twentieth within a step.
+            step_grace: Duration::from_secs(20),
+            quarantine: Duration::from_secs(30),
             // A machine that comes and goes needs five seconds to be missed and to be back. With twice that, it cannot
             // make others load and drop weights at its own pace, and a replica that is lost is still replaced soon.
             replan_window: Duration::from_secs(10),

@@ -1,6 +1,11 @@
 //! What workers do: they connect, report, lend more or less, leave, and are lost.
 
-use super::{ModelId, core::Core, event::Action, state::Worker};
+use super::{
+    ModelId,
+    core::Core,
+    event::{Action, Activity},
+    state::Worker,
+};
 use crate::planner::{Device, Measured};
 use gogrid_wire::{
     Epoch, PeerId,
@@ -55,6 +60,7 @@ impl Core {
             }
             ToCoordinator::LoadFailed { epoch, message } => {
                 let name = self.worker_name(peer);
+                self.blame(epoch, &[peer], "it could not load its stage", self.settings.timing.retry_after);
                 self.end(epoch, &format!("{name} cannot load its stage: {message}"));
             }
             ToCoordinator::LinkLost { epoch, message } => {
@@ -155,12 +161,13 @@ impl Core {
         }
     }
 
-    pub(super) fn tick(&mut self, empty: &BTreeSet<Epoch>) {
+    pub(super) fn tick(&mut self, activity: &BTreeMap<Epoch, Activity>) {
         let gone = self.lose_silent();
         let mut news = !gone.is_empty() || self.update_health();
-        for epoch in self.left(empty) {
+        for epoch in self.left(activity) {
             news |= self.close(epoch, "its sessions have left it");
         }
+        news |= self.end_overdue(activity) | self.end_quarantines();
         news |= self.stop_expecting() | self.start_improving();
         self.reserve_epochs();
         if news || self.is_assignment_due() {

@@ -133,7 +133,7 @@ impl World {
         if left != [0; 3] {
             self.log.wrong(format_args!("sessions, requests in flight, requests waiting: {left:?}"));
         }
-        for pipeline in self.routes.current().values().flat_map(|route| &route.pipelines) {
+        for pipeline in self.routes.current().open.values().flat_map(|route| &route.pipelines) {
             let free = pipeline.kv_free.available_permits();
             let all = pipeline.kv_capacity.permits();
             if free != all {

@@ -69,6 +69,7 @@ impl Ask {
                 stop: Vec::new(),
                 top_logprobs: 0,
                 ignore_eos: true,
+                client: None,
             };
             match self.attempt(request, &router, &expected, &log).await {
                 ControlFlow::Break(end) => break end,

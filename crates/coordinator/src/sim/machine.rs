@@ -27,6 +27,8 @@ pub(super) struct Quirks {
     pub(super) keeps_outputs: bool,
     /// Whether it frees sessions that it reported as retained.
     pub(super) forgets: bool,
+    /// Whether it takes steps and answers none.
+    pub(super) ignores_steps: bool,
     /// How its answers are wrong, where it has a last stage.
     pub(super) wrong: Option<Wrong>,
 }

@@ -23,7 +23,7 @@ fn millis(random: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
 fn quirks(random: &mut StdRng) -> Quirks {
     let (load, step) = (millis(random, 10..1500), millis(random, 1..25));
     let (keeps_outputs, forgets) = (random.random_ratio(3, 4), random.random_ratio(1, 8));
-    Quirks { load, step, failing_loads: 0, keeps_outputs, forgets, wrong: None }
+    Quirks { load, step, failing_loads: 0, keeps_outputs, forgets, ignores_steps: false, wrong: None }
 }
 
 /// The world of a seed.

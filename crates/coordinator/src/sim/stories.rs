@@ -23,6 +23,7 @@ impl Story {
             failing_loads: 0,
             keeps_outputs: true,
             forgets: false,
+            ignores_steps: false,
             wrong: None,
         };
         let ask = Ask {
@@ -208,4 +209,17 @@ async fn a_model_that_was_planned_while_a_machine_was_silent_is_planned_again_wh
     heard.into_iter().for_each(|(_, later)| story.0.follow(later));
     story.wait_pipelines(1).await;
     story.ends_well().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_goes_on_elsewhere_when_a_machine_beats_and_answers_no_step() {
+    // With a replica, and without one: the others load what the silent pipeline had.
+    for (machines, stages, pipelines) in [(4, 2, 2), (3, 1, 1), (6, 3, 1)] {
+        let story = Story::start(machines, stages, pipelines, 400).await;
+        let silent = *story.serving().await.last().expect("a stage");
+        story.0.machines[silent].quirks.lock().expect("not poisoned").ignores_steps = true;
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        story.0.machines[silent].quirks.lock().expect("not poisoned").ignores_steps = false;
+        story.ends_well().await;
+    }
 }

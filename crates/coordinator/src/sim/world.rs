@@ -16,7 +16,7 @@ use crate::{
     published::Published,
     registry::{ModelRecord, Registry, RegistryHandle},
     route::Routes,
-    router::Router,
+    router::{Bounds, Router},
     weights::TensorIndex,
 };
 use gogrid_model::{Quant, Source, TextModel};
@@ -119,7 +119,7 @@ impl World {
             task.know(record.clone(), model.clone());
         }
         let stop = CancellationToken::new();
-        let router = Router::new(routes.clone(), scenario.sessions, 64, timing.starves_after, stop.clone());
+        let router = Router::new(routes.clone(), Bounds::of(scenario.sessions, timing), stop.clone());
         let coordinator = Computer::default();
         coordinator.spawn(task.run(stop.clone()));
         let welcome = Welcome { version: VERSION, grid: "sim".into(), weights_port: 0, weights_token: String::new() };

@@ -109,7 +109,6 @@ impl TextModel {
         let broken = |message: &ChatMessage| ChatMessage {
             role: self.literal.broken(&message.role).into_owned(),
             content: self.literal.broken(&message.content).into_owned(),
-            ..message.clone()
         };
         let broken: Vec<ChatMessage> = messages.iter().map(broken).collect();
         let rendered = self.chat(&broken, add_generation_prompt)?;

@@ -195,7 +195,7 @@ pub(crate) fn typed_marks(text: &TextModel) -> Vec<String> {
     let marks = text.pieces().special_texts();
     assert!(!marks.is_empty());
     let around = |(_, mark): (u32, String)| {
-        [format!("{mark}"), format!("the {mark}{mark}cat {mark}"), format!("the{mark} system cat{mark}the")]
+        [mark.clone(), format!("the {mark}{mark}cat {mark}"), format!("the{mark} system cat{mark}the")]
     };
     marks.into_iter().flat_map(around).collect()
 }

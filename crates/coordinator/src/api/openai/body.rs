@@ -6,10 +6,11 @@
 
 use super::error::ApiError;
 use axum::{
-    body::Bytes,
+    body::{Body, HttpBody},
     extract::{FromRef, FromRequest, Request},
     http::{HeaderMap, header::CONTENT_TYPE},
 };
+use futures::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,26 +18,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The largest request body that is read, in bytes. A context of 131,072 tokens at four characters each, every
 /// character written as `\uXXXX`, is 3 MiB; the rest is for the other fields.
 pub const MAX_BODY_BYTES: usize = 4 << 20;
-/// Requests that are read, parsed and tokenized at once: their bodies take at most 256 MiB. More would not be faster,
-/// since a few of them keep all cores busy. Further requests wait unread, in their connections.
-const MAX_PREPARING: usize = 64;
-/// A client must send its body within this time, since it holds one of [`MAX_PREPARING`] places meanwhile.
+/// Bytes of all bodies that have arrived and are not encoded yet. When they are so many, the other clients' bytes wait in
+/// their connections.
+const BYTES_IN_FLIGHT: usize = 64 << 20;
+/// A client must send its whole body within this time, and some of it in each [`PROGRESS_WITHIN`]: what has come takes
+/// memory meanwhile.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Bounds the requests that are prepared at once.
+/// Bounds the bodies that are in memory at once. One permit a byte.
 #[derive(Clone)]
 pub(super) struct Preparing(Arc<Semaphore>);
 
 impl Default for Preparing {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_PREPARING)))
+        Self(Arc::new(Semaphore::new(BYTES_IN_FLIGHT)))
     }
 }
 
-/// The body of a request that says it is JSON. It holds one of [`MAX_PREPARING`] places until it is dropped.
+/// The body of a request that says it is JSON. Its bytes count among [`BYTES_IN_FLIGHT`] until it is dropped.
 pub(super) struct JsonBody {
-    pub(super) bytes: Bytes,
-    _place: OwnedSemaphorePermit,
+    pub(super) bytes: Vec<u8>,
+    _booked: Option<OwnedSemaphorePermit>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody
@@ -50,13 +53,37 @@ where
         if !is_json(request.headers()) {
             return Err(ApiError::not_json());
         }
-        let Preparing(places) = Preparing::from_ref(state);
-        let place = places.acquire_owned().await.map_err(|closed| ApiError::internal(&closed))?;
-        let read = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state));
-        let bytes = read.await.map_err(|_| ApiError::slow_body(BODY_WITHIN))?;
-        let bytes = bytes.map_err(|rejection| ApiError::unreadable_body(&rejection, MAX_BODY_BYTES))?;
-        Ok(Self { bytes, _place: place })
+        let read = read(request.into_body(), Preparing::from_ref(state));
+        tokio::time::timeout(BODY_WITHIN, read).await.map_err(|_| ApiError::slow_body(BODY_WITHIN))?
     }
+}
+
+/// Reads a body, whose bytes are booked as they come.
+async fn read(body: Body, Preparing(in_flight): Preparing) -> Result<JsonBody, ApiError> {
+    let length = body.size_hint().lower();
+    if length > MAX_BODY_BYTES as u64 {
+        return Err(ApiError::large_body(MAX_BODY_BYTES));
+    }
+    let (mut bytes, mut booked) = (Vec::new(), None::<OwnedSemaphorePermit>);
+    let mut chunks = body.into_data_stream();
+    loop {
+        let chunk = tokio::time::timeout(PROGRESS_WITHIN, chunks.next()).await;
+        let Some(chunk) = chunk.map_err(|_| ApiError::slow_body(PROGRESS_WITHIN))? else { break };
+        let chunk = chunk.map_err(|_| ApiError::unreadable_body())?;
+        if bytes.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(ApiError::large_body(MAX_BODY_BYTES));
+        }
+        // Bodies that wait for each other's bytes: the first to give up lets the others go on.
+        let more = tokio::time::timeout(PROGRESS_WITHIN, in_flight.clone().acquire_many_owned(chunk.len() as u32));
+        let more =
+            more.await.map_err(|_| ApiError::too_many_bodies())?.map_err(|closed| ApiError::internal(&closed))?;
+        match &mut booked {
+            Some(booked) => booked.merge(more),
+            None => booked = Some(more),
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(JsonBody { bytes, _booked: booked })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,6 +1,6 @@
 //! A request's generations, one per choice: started together, read together, dropped together.
 
-use super::{envelope::Usage, error::ApiError, options::ValidOptions};
+use super::{client::Client, envelope::Usage, error::ApiError, options::ValidOptions};
 use crate::generate::{Completion, Event, FinishReason, GenerateRequest, GenerationService, TokenEvent};
 use futures::{
     StreamExt,
@@ -66,14 +66,14 @@ impl ChoiceRequests {
     ///
     /// # Errors
     /// The first refusal.
-    pub(super) async fn start(self, service: &dyn GenerationService) -> Result<Choices, ApiError> {
+    pub(super) async fn start(self, service: &dyn GenerationService, client: Client) -> Result<Choices, ApiError> {
         let choices = self.options.choices as usize;
         let mut longest_first: Vec<usize> = (0..self.prompts.len()).collect();
         longest_first.sort_by_key(|&prompt| Reverse(self.prompts[prompt].len()));
         let mut events = SelectAll::new();
         for prompt in longest_first {
             for choice in 0..choices {
-                let request = self.request(prompt, choice as u64);
+                let request = GenerateRequest { client: client.0, ..self.request(prompt, choice as u64) };
                 let receiver = service.generate(request).await;
                 let receiver = receiver.map_err(|error| ApiError::generate(&error, self.input))?;
                 let index = prompt * choices + choice;
@@ -103,6 +103,7 @@ impl ChoiceRequests {
             stop: options.stop.clone(),
             top_logprobs: self.top_logprobs,
             ignore_eos: options.ignore_eos,
+            client: None,
         }
     }
 }

@@ -3,7 +3,6 @@
 use crate::generate::GenerateError;
 use axum::{
     Json,
-    extract::rejection::BytesRejection,
     http::{HeaderValue, Method, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
@@ -90,6 +89,12 @@ impl ApiError {
 
     /// 400: the tokenizer or the chat template refuses what the field `input` holds.
     pub(super) fn text(error: &TextError, input: &str) -> Self {
+        if let &TextError::TooLong { bytes, least, most } = error {
+            let message = format!(
+                "this model's maximum context length is {most} tokens, but the prompt has {bytes} bytes, which are at least {least} tokens"
+            );
+            return Self::client(StatusCode::BAD_REQUEST, Some("context_length_exceeded"), message).about(input);
+        }
         let causes = iter::successors(error.source(), |&cause| cause.source());
         let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
         Self::invalid(Some(input), message)
@@ -106,12 +111,19 @@ impl ApiError {
         Self::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, Some("unsupported_media_type"), message)
     }
 
-    /// 413 when the body is too large, 400 when it broke off.
-    pub(super) fn unreadable_body(rejection: &BytesRejection, max_bytes: usize) -> Self {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = format!("the body is larger than {max_bytes} bytes");
-            return Self::client(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), message);
-        }
+    /// 413: the body is too large.
+    pub(super) fn large_body(max_bytes: usize) -> Self {
+        let message = format!("the body is larger than {max_bytes} bytes");
+        Self::client(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), message)
+    }
+
+    /// 503: too many bodies are being read.
+    pub(super) fn too_many_bodies() -> Self {
+        Self::unavailable("overloaded", "too many requests are being read at once; try again soon".to_owned())
+    }
+
+    /// 400: the body broke off.
+    pub(super) fn unreadable_body() -> Self {
         Self::client(StatusCode::BAD_REQUEST, None, "the body could not be read to its end".to_owned())
     }
 

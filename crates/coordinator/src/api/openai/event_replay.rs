@@ -9,7 +9,8 @@
 //! generations ─▶ fill (one task per stream) ─▶ StoredStream (bounded) ─▶ replay ─▶ the newest client
 //! ```
 //!
-//! `fill` reads the generations no further than [`MAX_EVENTS`] or [`MAX_BYTES`] ahead of the client. There are at most
+//! `fill` reads the generations no further than [`MAX_EVENTS`] or [`MAX_BYTES`] ahead of the client, and no longer than
+//! [`READ_AHEAD_FOR`] after it has gone; the router then gives their places to others. There are at most
 //! [`MAX_STREAMS`] stored streams, so all of them take at most 256 MiB, and one event each beyond that.
 
 use super::error::ApiError;
@@ -34,6 +35,9 @@ use tokio::{sync::watch, time::Instant};
 
 /// A client that is away for longer has given up; others need what computes for it.
 pub(super) const REPLAY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a stream without a client is read ahead: that is a lost connection. After that what computes it is to serve
+/// others, until the client is back.
+const READ_AHEAD_FOR: Duration = Duration::from_secs(10);
 /// Events stored of one stream: one per token, so most answers are stored completely.
 const MAX_EVENTS: usize = 1024;
 /// Bytes stored of one stream. An event takes some 250 bytes, and 2 KiB with twenty alternatives to its token.
@@ -41,7 +45,7 @@ const MAX_BYTES: usize = 256 << 10;
 /// Streams stored at once. Any further one is served as if it had not asked for replay.
 const MAX_STREAMS: usize = 1024;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const STORE: HeaderName = HeaderName::from_static("x-gogrid-resume");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -78,6 +82,11 @@ impl StoredStream {
     /// The number of the event after the last one.
     fn end(&self) -> usize {
         self.first + self.events.len()
+    }
+
+    /// Whether another event is to be read.
+    fn wants_more(&self) -> bool {
+        self.has_room() && self.alone_since.is_none_or(|since| since.elapsed() < READ_AHEAD_FOR)
     }
 
     /// Whether another event may be stored.
@@ -204,7 +213,7 @@ async fn fill(stored: &watch::Sender<StoredStream>, body: Body) {
             continue;
         };
         stored.send_modify(|stream| stream.push(data.trim_end().to_owned()));
-        if stored.subscribe().wait_for(StoredStream::has_room).await.is_err() {
+        if stored.subscribe().wait_for(StoredStream::wants_more).await.is_err() {
             return;
         }
     }

@@ -14,6 +14,7 @@
 mod body;
 mod chat;
 mod choices;
+mod client;
 mod completions;
 mod envelope;
 mod error;
@@ -37,8 +38,8 @@ pub use openapi::document;
 use crate::generate::GenerationService;
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef},
-    http::{Method, Uri},
+    extract::FromRef,
+    http::{HeaderName, Method, Uri},
     middleware::from_fn_with_state,
     routing::{get, post},
 };
@@ -46,6 +47,9 @@ use body::Preparing;
 use error::ApiError;
 use event_replay::{REPLAY_WITHIN, StoredStreams};
 use std::sync::Arc;
+
+/// The response header with a completion's id.
+pub(crate) const REQUEST_ID: HeaderName = event_replay::REQUEST_ID;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -86,7 +90,6 @@ fn router_with(service: Arc<dyn GenerationService>, streams: StoredStreams) -> R
         .route("/openapi.json", get(openapi::serve_document))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_url)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(ApiState { service, preparing: Preparing::default() })
 }
 

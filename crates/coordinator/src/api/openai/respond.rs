@@ -2,6 +2,7 @@
 
 use super::{
     choices::ChoiceRequests,
+    client::Client,
     envelope::Delivery,
     error::ApiError,
     format::Format,
@@ -12,6 +13,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
+use tokio::sync::Semaphore;
 
 /// Starts the generations and answers the client, with one document or with a stream.
 ///
@@ -19,11 +21,12 @@ use axum::{
 /// A refusal; for a whole answer also a failure on the way.
 pub(super) async fn respond<F: Format>(
     service: &dyn GenerationService,
+    client: Client,
     requests: ChoiceRequests,
     format: F,
 ) -> Result<Response, ApiError> {
     let delivery = requests.options.delivery;
-    let choices = requests.start(service).await?;
+    let choices = requests.start(service, client).await?;
     match delivery {
         Delivery::Whole => {
             let (choices, usage) = choices.collect(format.logprobs()).await?;
@@ -33,12 +36,20 @@ pub(super) async fn respond<F: Format>(
     }
 }
 
-/// Runs what may take long, such as tokenizing a long prompt, off the async workers.
+/// Requests that are parsed and encoded at once. Each may take a core and, for the longest prompts, hundreds of MiB.
+static ENCODING: Semaphore = Semaphore::const_new(4);
+
+/// Runs what may take long, such as tokenizing a long prompt, off the async workers, and few of them at once.
 ///
 /// # Errors
 /// What `work` returns, or 500 if it panicked.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
+    let place = ENCODING.acquire().await.map_err(|closed| ApiError::internal(&closed))?;
+    let work = move || {
+        let _place = place;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))?
 }

@@ -2,6 +2,7 @@
 
 use crate::fleet::{
     Event,
+    build::Build,
     driver::{Driver, demo_model},
 };
 use gogrid_wire::{
@@ -20,12 +21,12 @@ fn served() -> (Driver, Epoch) {
         driver.step(hello);
         driver.settle();
     }
-    let epochs = driver.sent.iter().filter_map(|(_, message)| match message {
+    let mut epochs = driver.sent.iter().filter_map(|(_, message)| match message {
         ToWorker::Load(spec) => Some(spec.epoch),
         _ => None,
     });
-    let epoch = epochs.last().expect("a stage was loaded");
-    assert!(driver.core.build(epoch).is_some_and(|build| build.is_ready()));
+    let epoch = epochs.next_back().expect("a stage was loaded");
+    assert!(driver.core.build(epoch).is_some_and(Build::is_ready));
     (driver, epoch)
 }
 
@@ -53,7 +54,7 @@ fn what_a_machine_says_of_others_stages_is_dropped_counted_and_lowers_its_reliab
         let event = driver.message(OTHER, report);
         assert!(driver.core.step(event, driver.now).is_empty(), "nothing follows from {said}");
     }
-    assert!(driver.core.build(epoch).is_some_and(|build| build.is_ready()), "the pipeline serves on");
+    assert!(driver.core.build(epoch).is_some_and(Build::is_ready), "the pipeline serves on");
     assert_eq!(driver.core.workers[&OTHER].foreign_reports, count);
     assert_eq!(driver.core.workers[&OTHER].bandwidth, None);
     assert!(driver.core.reliability.seen(OTHER, driver.now).mean() < before);

@@ -4,7 +4,7 @@ use crate::{
     fleet::{Fleet, FleetTask, Timing},
     generate::{Event, GenerateError, GenerateRequest, GenerationService},
     registry::{Registry, RegistryHandle},
-    router::Router,
+    router::{Bounds, Router},
     status::{ModelStatus, PipelineState, Status},
     weights::TensorIndex,
 };
@@ -34,6 +34,10 @@ pub(super) fn hurried() -> Timing {
         suspect_busy_after,
         lost_after,
         retry_after,
+        load_grace,
+        link_within,
+        step_grace,
+        quarantine,
         replan_window,
         improve_every,
         return_within,
@@ -45,6 +49,10 @@ pub(super) fn hurried() -> Timing {
         suspect_busy_after: suspect_busy_after / 10,
         lost_after: lost_after / 10,
         retry_after: retry_after / 10,
+        load_grace: load_grace / 10,
+        link_within: link_within / 10,
+        step_grace: step_grace / 10,
+        quarantine: quarantine / 10,
         replan_window: replan_window / 10,
         improve_every: improve_every / 100,
         return_within: return_within / 3,
@@ -66,7 +74,7 @@ fn coordinator(folder: &Path) -> (Fleet, Router, DropGuard) {
     let registry = RegistryHandle::start(Registry::open(folder).expect("opened")).expect("a thread");
     let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, hurried());
     let stop = CancellationToken::new();
-    let router = Router::new(routes, 64, 64, hurried().starves_after, stop.clone());
+    let router = Router::new(routes, Bounds::of(64, hurried()), stop.clone());
     tokio::spawn(task.run(stop.clone()));
     (fleet, router, stop.drop_guard())
 }
@@ -181,6 +189,7 @@ impl Grid {
             stop: Vec::new(),
             top_logprobs: 0,
             ignore_eos: true,
+            client: None,
         };
         Stream { events: self.router.generate(request).await.expect("admitted"), tokens: Vec::new() }
     }

@@ -4,7 +4,9 @@
 //! every token after it. Time is real, and ten times as fast as outside.
 
 mod authority;
+mod deadlines;
 mod grid;
+mod known;
 mod machine;
 mod moves;
 mod plans;
@@ -12,3 +14,4 @@ mod ring;
 mod stale;
 mod storm;
 mod takeover;
+mod unread;

@@ -8,6 +8,7 @@ pub(super) use format::{ChatChunk, ChatCompletion};
 use super::{
     body::{JsonBody, parse},
     choices::ChoiceRequests,
+    client::Client,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
     options::Options,
@@ -15,7 +16,7 @@ use super::{
     schema::all_of,
     unsupported::UnsupportedField,
 };
-use crate::generate::GenerationService;
+use crate::generate::{GenerationService, ModelText};
 use axum::{extract::State, response::Response};
 use format::ChatFormat;
 use message::Message;
@@ -69,11 +70,12 @@ pub(super) struct ChatFields {
     ))]
 pub(super) async fn create_chat_completion(
     State(service): State<Arc<dyn GenerationService>>,
+    client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let for_models = Arc::clone(&service);
     let (requests, format) = blocking(move || prepare_chat(for_models.as_ref(), &body.bytes)).await?;
-    respond(service.as_ref(), requests, format).await
+    respond(service.as_ref(), client, requests, format).await
 }
 
 /// Finds everything that can be wrong with a request, except its length and the model's state, which the router checks.
@@ -81,15 +83,14 @@ fn prepare_chat(service: &dyn GenerationService, body: &[u8]) -> Result<(ChoiceR
     let fields: ChatFields = parse(body)?;
     let options: Options = parse(body)?;
     parse::<UnsupportedField>(body)?.check()?;
-    let text = service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
+    let ModelText { text, context_length } =
+        service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
     let top_logprobs = fields.top_logprobs()?;
     let max_tokens = fields.max_tokens(&options)?;
     let options = options.check(&text, max_tokens)?;
     let messages = message::check_messages(fields.messages)?;
 
-    let prompt = text.chat(&messages, true).map_err(|error| ApiError::text(&error, INPUT))?;
-    // The template writes the special tokens itself.
-    let prompt = text.encode(&prompt, false).map_err(|error| ApiError::text(&error, INPUT))?;
+    let prompt = text.chat_tokens(context_length, &messages, true).map_err(|error| ApiError::text(&error, INPUT))?;
 
     let logprobs = fields.logprobs.unwrap_or(false).then_some(text);
     let format = ChatFormat::new(Envelope::new("chatcmpl", &fields.model), logprobs, options.delivery);

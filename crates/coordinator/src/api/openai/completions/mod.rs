@@ -8,6 +8,7 @@ pub(super) use format::TextCompletion;
 use super::{
     body::{JsonBody, parse},
     choices::ChoiceRequests,
+    client::Client,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
     options::{Options, ValidOptions},
@@ -15,7 +16,7 @@ use super::{
     schema::all_of,
     unsupported::UnsupportedField,
 };
-use crate::generate::GenerationService;
+use crate::generate::{GenerationService, ModelText};
 use axum::{extract::State, response::Response};
 use format::TextFormat;
 use prompt::{INPUT, MAX_ANSWERS, PromptInput};
@@ -68,11 +69,12 @@ pub(super) struct CompletionFields {
     ))]
 pub(super) async fn create_completion(
     State(service): State<Arc<dyn GenerationService>>,
+    client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let for_models = Arc::clone(&service);
     let (requests, format) = blocking(move || prepare_completion(for_models.as_ref(), &body.bytes)).await?;
-    respond(service.as_ref(), requests, format).await
+    respond(service.as_ref(), client, requests, format).await
 }
 
 /// Finds everything that can be wrong with a request, except its length and the model's state, which the router checks.
@@ -80,13 +82,14 @@ fn prepare_completion(service: &dyn GenerationService, body: &[u8]) -> Result<(C
     let fields: CompletionFields = parse(body)?;
     let options: Options = parse(body)?;
     parse::<UnsupportedField>(body)?.check()?;
-    let text = service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
+    let ModelText { text, context_length } =
+        service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
     let max_tokens = options.max_tokens().unwrap_or(DEFAULT_MAX_TOKENS);
     let options = options.check(&text, Some(max_tokens))?;
     fields.check(&options)?;
 
     let echo = fields.echo.unwrap_or(false);
-    let (prompts, texts): (Vec<_>, Vec<_>) = fields.prompt.check(&text, echo)?.into_iter().unzip();
+    let (prompts, texts): (Vec<_>, Vec<_>) = fields.prompt.check(&text, context_length, echo)?.into_iter().unzip();
     let answers = prompts.len() * options.choices as usize;
     if answers > MAX_ANSWERS {
         let message = format!(

@@ -40,10 +40,10 @@ impl PromptInput {
     /// vocabulary is for the router to say.
     ///
     /// # Errors
-    /// 400: no prompt, too many, or an empty one.
-    pub(super) fn check(self, model: &TextModel, echo: bool) -> Result<Vec<Prompt>, ApiError> {
+    /// 400: no prompt, too many, an empty one, or one that is far longer than the context.
+    pub(super) fn check(self, model: &TextModel, context: usize, echo: bool) -> Result<Vec<Prompt>, ApiError> {
         let from_text = |text: String| -> Result<Prompt, ApiError> {
-            let tokens = model.encode(&text, true).map_err(|error| ApiError::text(&error, INPUT))?;
+            let tokens = model.encode_for(context, &text, true).map_err(|error| ApiError::text(&error, INPUT))?;
             Ok((tokens, text))
         };
         let from_tokens = |tokens: Vec<u32>| {

@@ -255,16 +255,30 @@ fn unfinished_body() -> Body {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_bodies_hold_up_others_for_a_while_only() {
+async fn slow_bodies_end_in_time_and_hold_up_nobody() {
     let app = app(&Fake::new([]));
     let path = "/v1/chat/completions";
     let mut slow: FuturesUnordered<_> =
         (0..64).map(|_| app.clone().oneshot(post_request(path, unfinished_body()))).collect();
     assert!(slow.next().now_or_never().is_none(), "all of them are being read");
     let quick = app.clone().oneshot(post_request(path, chat_body(&json!({})).to_string()));
-    tokio::pin!(quick);
-    assert!(quick.as_mut().now_or_never().is_none(), "it waits for a place");
+    assert_eq!(quick.await.expect("routers do not fail").status(), StatusCode::OK);
     let statuses: Vec<StatusCode> = slow.map(|reply| reply.expect("routers do not fail").status()).collect().await;
     assert_eq!(statuses, [StatusCode::REQUEST_TIMEOUT; 64]);
-    assert_eq!(quick.await.expect("routers do not fail").status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn prompts_that_can_never_fit_are_refused_before_they_are_encoded() {
+    let fake = Fake::new([]);
+    let digits = "7".repeat(4_000_000);
+    let messages = json!([{"role": "user", "content": digits}]);
+    let refused = json!("context_length_exceeded");
+    let reply = chat(&fake, json!({"messages": messages})).await;
+    assert_error(&reply, 400, "invalid_request_error", &json!("messages"), &refused);
+    assert!(reply.text.contains("4000000 bytes"), "{}", reply.text);
+    for prompt in [json!(digits), json!(["short", digits])] {
+        let reply = complete(&fake, json!({"prompt": prompt})).await;
+        assert_error(&reply, 400, "invalid_request_error", &json!("prompt"), &refused);
+    }
+    assert!(fake.seen().is_empty(), "nothing was asked of the router");
 }

@@ -1,7 +1,8 @@
 //! A service that plays scripts.
 
 use crate::generate::{
-    Completion, Event, FinishReason, GenerateError, GenerateRequest, GenerationService, ModelCard, TokenEvent,
+    Completion, Event, FinishReason, GenerateError, GenerateRequest, GenerationService, ModelCard, ModelText,
+    TokenEvent,
 };
 use futures::{FutureExt, future::BoxFuture};
 use gogrid_model::TextModel;
@@ -99,10 +100,10 @@ impl GenerationService for Fake {
         vec![card("demo", true), card("sleepy", false), card("org/demo", true)]
     }
 
-    fn text(&self, model: &str) -> Result<Arc<TextModel>, GenerateError> {
+    fn text(&self, model: &str) -> Result<ModelText, GenerateError> {
         let model = model.to_owned();
         match model.as_str() {
-            "demo" | "org/demo" => Ok(text()),
+            "demo" | "org/demo" => Ok(ModelText { text: text(), context_length: 1024 }),
             "sleepy" => Err(GenerateError::NotReady { model, reason: "it is being loaded".to_owned() }),
             _ => Err(GenerateError::UnknownModel { model }),
         }
