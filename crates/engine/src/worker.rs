@@ -61,10 +61,17 @@ impl Worker {
     /// # Errors
     /// When the machine is refused, cannot be set up, or its computing thread panics.
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+        check_built(self.options.device)?;
+        let record = Record::open(&self.options.data);
+        record.begin();
+        let result = self.serve(record.clone(), stop).await;
+        record.end(result.as_ref().err().map(ToString::to_string));
+        result
+    }
+
+    async fn serve(self, record: Record, stop: CancellationToken) -> Result<(), WorkerError> {
         let Self { transport, options, probe, state } = self;
-        check_built(options.device)?;
         let (failed, failures) = mpsc::channel(FAILURES);
-        let record = Record::open(&options.data);
         let LentDevice { resources, loader, machine } = lend(&options, probe, failed, record.clone())?;
         let inbound = Inbound::default();
         let (membership, commands) = MembershipCommands::new();
@@ -87,7 +94,6 @@ impl Worker {
         };
         let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: resources.view().clone() };
         let local = Local::bind(&options.data)?;
-        record.begin();
         let mut tasks = JoinSet::new();
         tasks.spawn(local.serve(api));
         tasks.spawn(accept(transport.clone(), inbound, loader.executor.clone()));
@@ -116,7 +122,6 @@ impl Worker {
             // answer.
             () = executor.ended() => Err(WorkerError::Executor),
         };
-        record.end(result.as_ref().err().map(ToString::to_string));
         transport.close().await;
         result
     }
