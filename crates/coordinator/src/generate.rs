@@ -1,5 +1,9 @@
 //! What the API asks of the router, and what it gets back. Knows neither OpenAI's JSON nor links.
 
+mod not_ready;
+
+pub use not_ready::NotReady;
+
 use futures::future::BoxFuture;
 use gogrid_model::{SamplingError, SamplingParams, TextModel};
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -128,7 +132,7 @@ pub enum GenerateError {
         /// The model's name.
         model: String,
         /// What it waits for.
-        reason: String,
+        reason: NotReady,
     },
     /// Prompt (and answer) do not fit the context.
     #[error("this model's maximum context length is {context} tokens, but the prompt has {prompt} tokens")]

@@ -5,7 +5,7 @@
 //! is lost, or until one of the pipeline's machines leaves and another pipeline has KV memory for it.
 
 use crate::{
-    generate::GenerateError,
+    generate::{GenerateError, NotReady},
     model::Model,
     pipeline::{Pipeline, PipelineHealth},
     published::Published,
@@ -26,7 +26,7 @@ pub(crate) struct Route {
     /// The pipelines that take sessions.
     pub(crate) pipelines: Vec<Arc<Pipeline>>,
     /// What the model waits for if no pipeline takes sessions.
-    pub(crate) reason: String,
+    pub(crate) reason: NotReady,
 }
 
 /// Every model that is known.
@@ -54,10 +54,10 @@ impl RouteTable {
         }
         let model = model.to_owned();
         if self.opening.contains(&model) {
-            return Err(GenerateError::NotReady { model, reason: "its files are being read".into() });
+            return Err(GenerateError::NotReady { model, reason: NotReady::Reading });
         }
         if !self.is_complete {
-            return Err(GenerateError::NotReady { model, reason: "the coordinator has just started".into() });
+            return Err(GenerateError::NotReady { model, reason: NotReady::Starting });
         }
         Err(GenerateError::UnknownModel { model })
     }

@@ -12,7 +12,7 @@ use gogrid_model::{
     DeviceSpec, FloatType, Footprint, Layers, Manifest, ManifestError, ModelConfig, Quant, QuantError, TensorEntry,
     TensorError, TensorHash, TensorSource,
 };
-use gogrid_wire::control::StageSpec;
+use gogrid_wire::control::{LoadFailure, StageSpec};
 use std::{borrow::Cow, cell::RefCell, io, sync::Arc, thread};
 use tokio::sync::oneshot;
 
@@ -37,6 +37,24 @@ pub(crate) enum StageLoadError {
     Thread(#[source] io::Error),
     #[error("the executor has ended")]
     Executor,
+}
+
+impl StageLoadError {
+    /// As far as the coordinator is told: the error itself may name files of the machine.
+    pub(crate) fn class(&self) -> LoadFailure {
+        match self {
+            Self::ManifestJson(_) | Self::Manifest(_) | Self::Quant(_) => LoadFailure::Manifest,
+            Self::Memory { .. } | Self::OverLimit(_) => LoadFailure::Memory,
+            Self::Fetch(FetchError::NoMirror | FetchError::Http { .. } | FetchError::Status { .. }) => {
+                LoadFailure::Unreachable
+            }
+            Self::Fetch(FetchError::Mismatch { .. }) => LoadFailure::Mismatch,
+            Self::Fetch(FetchError::DiskLimit { .. }) => LoadFailure::DiskLimit,
+            Self::Fetch(FetchError::Disk { .. }) => LoadFailure::Disk,
+            Self::Load(_) => LoadFailure::Build,
+            Self::Thread(_) | Self::Executor => LoadFailure::Failed,
+        }
+    }
 }
 
 /// What a load needs from its worker.

@@ -17,8 +17,10 @@
 //!   Resign ──────────────────────▶           it leaves for good and is taken off the allow list
 //! ```
 
+mod reason;
 mod refusal;
 
+pub use reason::{GoneReason, LoadFailure, StopReason};
 pub use refusal::Refusal;
 
 use crate::{Epoch, InviteToken, PeerAddr, PeerId, SessionId, frame, frame::FrameError, version5};
@@ -49,8 +51,8 @@ pub enum ToCoordinator {
     LoadFailed {
         /// Whose stage.
         epoch: Epoch,
-        /// Why, for people.
-        message: String,
+        /// Why.
+        reason: LoadFailure,
     },
     /// The stage's links are up.
     Started {
@@ -72,15 +74,15 @@ pub enum ToCoordinator {
     LinkLost {
         /// Whose stage.
         epoch: Epoch,
-        /// Why, for people.
+        /// What happened to the link, in technical terms.
         message: String,
     },
     /// The worker gave the stage up: its owner lends less memory now, or has paused it for long.
     StageGone {
         /// Whose stage.
         epoch: Epoch,
-        /// Why, for people.
-        message: String,
+        /// Why.
+        reason: GoneReason,
     },
     /// The worker is leaving and takes no new sessions.
     Draining,
@@ -112,7 +114,7 @@ pub struct Lends {
     /// Memory for weights and KV, in bytes, including what its stages hold.
     pub memory: u64,
     /// Why it takes no new sessions; `None` while it does.
-    pub stopped: Option<String>,
+    pub stopped: Option<StopReason>,
     /// Whether it goes on computing the sessions that it has.
     pub computes: bool,
 }

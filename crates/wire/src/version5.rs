@@ -10,7 +10,7 @@ mod tests;
 
 use crate::{
     Epoch, SessionId,
-    control::{self, Beat, Hello, Lends, Refusal, RetainedSession, SessionError},
+    control::{self, Beat, Hello, Refusal, RetainedSession, SessionError},
     hello::{Capabilities, feature},
 };
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub enum ToCoordinator {
     Hello(Hello),
     /// Unchanged.
     Beat(Beat),
-    /// Unchanged.
+    /// Its reason is any text.
     Lends(Lends),
     /// Has a field that version 6 has not.
     Loaded {
@@ -37,7 +37,7 @@ pub enum ToCoordinator {
         /// The best rate at which weights arrived, in bytes a second.
         bandwidth: Option<u64>,
     },
-    /// Unchanged.
+    /// Its reason is any text.
     LoadFailed {
         /// Whose stage.
         epoch: Epoch,
@@ -67,7 +67,7 @@ pub enum ToCoordinator {
         /// Why, for people.
         message: String,
     },
-    /// Unchanged.
+    /// Its reason is any text.
     StageGone {
         /// Whose stage.
         epoch: Epoch,
@@ -80,20 +80,37 @@ pub enum ToCoordinator {
     Resign,
 }
 
+/// [`control::Lends`] of version 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lends {
+    /// Memory for weights and KV, in bytes.
+    pub memory: u64,
+    /// Why it takes no new sessions, in a sentence for its owner; `None` while it does.
+    pub stopped: Option<String>,
+    /// Whether it goes on computing the sessions that it has.
+    pub computes: bool,
+}
+
+impl From<Lends> for control::Lends {
+    fn from(Lends { memory, stopped, computes }: Lends) -> Self {
+        Self { memory, stopped: stopped.map(Into::into), computes }
+    }
+}
+
 impl From<ToCoordinator> for control::ToCoordinator {
     fn from(message: ToCoordinator) -> Self {
         match message {
             ToCoordinator::Hello(hello) => Self::Hello(hello),
             ToCoordinator::Beat(beat) => Self::Beat(beat),
-            ToCoordinator::Lends(lends) => Self::Lends(lends),
+            ToCoordinator::Lends(lends) => Self::Lends(lends.into()),
             ToCoordinator::Loaded { epoch, weight_bytes, kv_budget: _, quant, bandwidth } => {
                 Self::Loaded { epoch, weight_bytes, quant, bandwidth }
             }
-            ToCoordinator::LoadFailed { epoch, message } => Self::LoadFailed { epoch, message },
+            ToCoordinator::LoadFailed { epoch, message } => Self::LoadFailed { epoch, reason: message.into() },
             ToCoordinator::Started { epoch, kept } => Self::Started { epoch, kept },
             ToCoordinator::SessionFailed { epoch, session, error } => Self::SessionFailed { epoch, session, error },
             ToCoordinator::LinkLost { epoch, message } => Self::LinkLost { epoch, message },
-            ToCoordinator::StageGone { epoch, message } => Self::StageGone { epoch, message },
+            ToCoordinator::StageGone { epoch, message } => Self::StageGone { epoch, reason: message.into() },
             ToCoordinator::Draining => Self::Draining,
             ToCoordinator::Resign => Self::Resign,
         }

@@ -12,6 +12,7 @@ use super::{
     plan::{Goal, Outcome, PlannedPipeline, PlannedStage},
     state::Waiting,
 };
+use crate::generate::NotReady;
 use gogrid_wire::Epoch;
 
 /// A plan that is being made.
@@ -182,11 +183,6 @@ impl Core {
         }
     }
 
-    /// Whether a plan is being made for a model that nothing serves.
-    pub(super) fn is_planned(&self, id: &ModelId) -> bool {
-        self.planning.as_ref().is_some_and(|job| job.model == *id && job.purpose == Purpose::Serve)
-    }
-
     /// A plan is ready.
     pub(super) fn planned(&mut self, number: u64, outcome: Outcome) {
         let Some(job) = self.planning.take_if(|job| job.number == number) else { return };
@@ -292,7 +288,7 @@ impl Core {
         }
         if let Some(reason) = reason.filter(|_| job.purpose == Purpose::Serve) {
             tracing::info!(model = %job.model, reason, "no place yet");
-            state.waiting = Some(Waiting { reason, retry: None });
+            state.waiting = Some(Waiting { class: NotReady::NoRoom, reason, retry: None });
         }
     }
 
@@ -301,7 +297,7 @@ impl Core {
         let Some(state) = self.models.get_mut(&job.model) else { return };
         if job.purpose == Purpose::Serve {
             let reason = "machines that served it before have not connected again yet".to_owned();
-            state.waiting = Some(Waiting { reason, retry: Some(self.before_until) });
+            state.waiting = Some(Waiting { class: NotReady::Returning, reason, retry: Some(self.before_until) });
         } else {
             state.tried.scale_out = Some(job.generation);
         }

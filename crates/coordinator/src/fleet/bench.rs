@@ -8,7 +8,7 @@ use super::{
 use crate::registry::Member;
 use gogrid_wire::{
     PeerId,
-    control::{Lends, ToCoordinator},
+    control::{Lends, StopReason, ToCoordinator},
 };
 use std::{
     collections::BTreeMap,
@@ -113,8 +113,8 @@ impl Bench {
         }
     }
 
-    fn lends(&mut self, peer: PeerId, stopped: Option<&str>) {
-        let lends = Lends { memory: MEMORY, stopped: stopped.map(str::to_owned), computes: stopped.is_none() };
+    fn lends(&mut self, peer: PeerId, stopped: Option<StopReason>) {
+        let lends = Lends { memory: MEMORY, stopped, computes: stopped.is_none() };
         let event = self.driver.message(peer, ToCoordinator::Lends(lends));
         self.step("an owner stops or resumes a machine", event);
         self.settle();
@@ -147,7 +147,7 @@ pub fn measure(machines: u16) -> Vec<Row> {
     bench.status(&peers);
     let some = &peers[..peers.len().min(SAMPLES)];
     for peer in some {
-        bench.lends(*peer, Some("Its owner is back"));
+        bench.lends(*peer, Some(StopReason::Limited));
         bench.lends(*peer, None);
     }
     for peer in some {

@@ -9,6 +9,7 @@ use super::{
     state::{ModelState, Waiting},
 };
 use crate::{
+    generate::NotReady,
     kv_capacity::KvCapacity,
     pipeline::PipelineHealth,
     planner::{PREFILL_CHUNK_CPU, PREFILL_CHUNK_GPU, Placement},
@@ -331,7 +332,7 @@ impl Core {
         if let Some(state) = self.models.get_mut(&id) {
             state.former = build.placements();
             if !now || state.builds.is_empty() {
-                state.waiting = Some(Waiting { reason: reason.to_owned(), retry: Some(retry) });
+                state.waiting = Some(Waiting { class: NotReady::Interrupted, reason: reason.to_owned(), retry: Some(retry) });
             }
         }
         self.changed();

@@ -210,7 +210,7 @@ impl Core {
             ModelRoute {
                 model: state.model.clone(),
                 open: open.map(|build| build.epoch).collect(),
-                reason: self.reason(id),
+                reason: self.not_ready(id),
             }
         };
         self.models.iter().map(route).collect()

@@ -5,6 +5,7 @@ use super::{
     returning::{Restored, Stages},
 };
 use crate::{
+    generate::NotReady,
     kv_capacity::KvCapacity,
     model::Model,
     pipeline::PipelineHealth,
@@ -134,7 +135,7 @@ pub(crate) struct ModelRoute {
     pub(crate) model: Arc<Model>,
     pub(crate) open: Vec<Epoch>,
     /// What the model waits for while there is none.
-    pub(crate) reason: String,
+    pub(crate) reason: NotReady,
 }
 
 /// What the next coordinator needs to know.

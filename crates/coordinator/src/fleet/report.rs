@@ -1,6 +1,13 @@
-use super::{ModelId, build::Build, core::Core, spares::Spare, state::ModelState, state::Worker};
+use super::{
+    ModelId,
+    build::Build,
+    core::Core,
+    spares::Spare,
+    state::{ModelState, Waiting, Worker},
+};
 use crate::model::Model;
 use crate::{
+    generate::NotReady,
     pipeline::PipelineHealth,
     registry::Member,
     status::{
@@ -119,21 +126,35 @@ impl Core {
         }
     }
 
-    /// What a model without an open pipeline waits for.
-    pub(super) fn reason(&self, id: &ModelId) -> String {
+    /// What a model without an open pipeline waits for, in words for consumers.
+    pub(super) fn not_ready(&self, id: &ModelId) -> NotReady {
         // A pipeline that is on its way says more than one that is stopped.
-        let building = self.of_model(id).find(|build| !build.is_ready());
-        if let Some(build) = building {
+        if let Some(build) = self.of_model(id).find(|build| !build.is_ready()) {
             let loaded = build.stages.iter().filter(|stage| stage.loaded.is_some()).count();
-            return format!("{loaded} of {} stages are loaded", build.stages.len());
+            return NotReady::Loading { loaded, stages: build.stages.len() };
         }
-        let Some(build) = self.of_model(id).next() else {
-            let waiting = self.models.get(id).and_then(|state| state.waiting.as_ref());
-            let planned = if self.is_planned(id) { "its place is being worked out" } else { "" };
-            return waiting.map_or_else(|| planned.into(), |waiting| waiting.reason.clone());
-        };
-        let mut workers = build.peers().filter_map(|peer| self.workers.get(&peer));
-        match workers.find_map(|worker| Some((worker, worker.lends.stopped.as_deref()?))) {
+        if self.of_model(id).next().is_some() {
+            return NotReady::Stopped;
+        }
+        let waiting = self.models.get(id).and_then(|state| state.waiting.as_ref());
+        waiting.map_or(NotReady::Planning, |Waiting { class, .. }| *class)
+    }
+
+    /// The same in words for the operator, with machines by name.
+    pub(super) fn reason(&self, id: &ModelId) -> String {
+        let class = self.not_ready(id);
+        let waiting = self.models.get(id).and_then(|state| state.waiting.as_ref());
+        match (class, waiting) {
+            (NotReady::Stopped, _) => self.stopped_by(id),
+            (NotReady::Loading { .. }, _) | (_, None) => class.to_string(),
+            (_, Some(waiting)) => waiting.reason.clone(),
+        }
+    }
+
+    /// Which machine of a model's pipelines takes no work.
+    fn stopped_by(&self, id: &ModelId) -> String {
+        let mut workers = self.of_model(id).flat_map(Build::peers).filter_map(|peer| self.workers.get(&peer));
+        match workers.find_map(|worker| Some((worker, worker.lends.stopped?))) {
             Some((worker, why)) => format!("{} takes no work now: {why}", worker.hello.name),
             None => "a machine that serves it is leaving".into(),
         }

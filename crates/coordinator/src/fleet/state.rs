@@ -3,6 +3,7 @@
 use super::{ModelId, build::Build, quarantine::Quarantine, returning::Stages, spares::Spare};
 use crate::model::Model;
 use crate::{
+    generate::NotReady,
     planner::{Device, Measured, Placement},
     registry::ModelRecord,
 };
@@ -65,6 +66,9 @@ pub(super) struct ModelState {
 
 /// Why a model is not being built.
 pub(super) struct Waiting {
+    /// For consumers.
+    pub(super) class: NotReady,
+    /// For the operator.
     pub(super) reason: String,
     /// When to try again; `None` waits for a change.
     pub(super) retry: Option<Instant>,

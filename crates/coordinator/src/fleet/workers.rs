@@ -9,7 +9,7 @@ use super::{
 use crate::planner::{Device, Measured};
 use gogrid_wire::{
     Epoch, PeerId,
-    control::{Beat, Hello, Lends, ToCoordinator, ToWorker},
+    control::{Beat, Hello, Lends, StopReason, ToCoordinator, ToWorker},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -58,18 +58,18 @@ impl Core {
                     self.pipeline_ready(epoch);
                 }
             }
-            ToCoordinator::LoadFailed { epoch, message } => {
+            ToCoordinator::LoadFailed { epoch, reason } => {
                 let name = self.worker_name(peer);
                 self.blame(epoch, &[peer], "it could not load its stage", self.settings.timing.retry_after);
-                self.end(epoch, &format!("{name} cannot load its stage: {message}"));
+                self.end(epoch, &format!("{name} cannot load its stage: {reason}"));
             }
             ToCoordinator::LinkLost { epoch, message } => {
                 let name = self.worker_name(peer);
                 self.end(epoch, &format!("{name} lost a stage link: {message}"));
             }
-            ToCoordinator::StageGone { epoch, message } => {
+            ToCoordinator::StageGone { epoch, reason } => {
                 let name = self.worker_name(peer);
-                self.end(epoch, &format!("{name} gave its stage up: {message}"));
+                self.end(epoch, &format!("{name} gave its stage up: {reason}"));
             }
             ToCoordinator::Lends(lends) => self.lends(peer, lends),
             ToCoordinator::SessionFailed { epoch, session, error } => {
@@ -124,7 +124,7 @@ impl Core {
         if worker.lends == lends {
             return;
         }
-        tracing::info!(peer = %peer.short(), name = worker.hello.name, memory = lends.memory, stopped = lends.stopped, "worker lends");
+        tracing::info!(peer = %peer.short(), name = worker.hello.name, memory = lends.memory, stopped = lends.stopped.map(StopReason::text), "worker lends");
         worker.lends = lends;
         self.retry_all();
     }

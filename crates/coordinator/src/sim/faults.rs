@@ -5,7 +5,7 @@ use super::{
     network::IDLE,
     world::{COORDINATOR, World},
 };
-use gogrid_wire::PeerId;
+use gogrid_wire::{PeerId, control::StopReason};
 use std::{sync::PoisonError, time::Duration};
 use tokio::time::Instant;
 
@@ -97,7 +97,7 @@ impl World {
                 vec![(lasts, Later::Hasten(machine))]
             }
             Fault::Stop { machine, at_once, lasts } => {
-                self.machine(machine).lend(Some("Its owner is back"), !at_once);
+                self.machine(machine).lend(Some(StopReason::Limited), !at_once);
                 vec![(lasts, Later::Resume(machine))]
             }
             Fault::Drain { machine, back } => {

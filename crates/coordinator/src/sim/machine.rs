@@ -7,7 +7,10 @@ use super::{
     worker::{Held, Worker},
 };
 use crate::published::{Published, Publisher, publish};
-use gogrid_wire::{Epoch, InviteToken, PeerId, control::Lends};
+use gogrid_wire::{
+    Epoch, InviteToken, PeerId,
+    control::{Lends, StopReason},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -128,8 +131,8 @@ impl Machine {
     }
 
     /// Its owner lends this.
-    pub(super) fn lend(&self, stopped: Option<&str>, computes: bool) {
-        self.lends.put(Lends { memory: self.memory, stopped: stopped.map(str::to_owned), computes });
+    pub(super) fn lend(&self, stopped: Option<StopReason>, computes: bool) {
+        self.lends.put(Lends { memory: self.memory, stopped, computes });
     }
 
     /// Lets it leave, and then switches it off.

@@ -12,7 +12,7 @@ use crate::published::Published;
 use gogrid_link::{Link, Protocol, Transport};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, PeerId, SessionId, VERSION,
-    control::{Beat, Hello, Lends, Peer, RetainedSession, StageBeat, StageSpec, ToCoordinator, ToWorker},
+    control::{Beat, Hello, Lends, LoadFailure, Peer, RetainedSession, StageBeat, StageSpec, ToCoordinator, ToWorker},
     stage::{Hello as StageHello, Refusal, Reply, Role, StageFrame},
 };
 use std::{
@@ -249,7 +249,7 @@ impl Worker {
             (quirks.load, fails)
         };
         let report = if fails {
-            ToCoordinator::LoadFailed { epoch, message: "a simulated failure".into() }
+            ToCoordinator::LoadFailed { epoch, reason: LoadFailure::Failed }
         } else {
             ToCoordinator::Loaded { epoch, weight_bytes: 1, quant: "none".into(), bandwidth: None }
         };

@@ -10,7 +10,7 @@ use crate::{
 use gogrid_link::{Link, Transport};
 use gogrid_wire::{
     Epoch, PeerAddr,
-    control::{Peer, RetainedSession, StageSpec, ToCoordinator, ToWorker},
+    control::{LoadFailure, Peer, RetainedSession, StageSpec, ToCoordinator, ToWorker},
     stage::Role,
 };
 use std::{collections::HashMap, sync::Arc, time::Instant};
@@ -106,7 +106,7 @@ impl Stages {
         let (epoch, model) = (spec.epoch, &spec.model);
         if let Err(message) = self.admits(epoch, manifest.len()) {
             tracing::warn!(%epoch, model, message, "the stage is not loaded");
-            return Some(ToCoordinator::LoadFailed { epoch, message });
+            return Some(ToCoordinator::LoadFailed { epoch, reason: LoadFailure::Refused });
         }
         tracing::info!(%epoch, model, layers = ?(spec.first_layer..spec.end_layer), "loading a stage");
         if let Some(peer) = spec.from.worker() {
@@ -177,9 +177,9 @@ impl Stages {
     pub(super) fn failed(&mut self, failure: Failure) -> Option<ToCoordinator> {
         match failure {
             Failure::Session { epoch, session, error } => Some(ToCoordinator::SessionFailed { epoch, session, error }),
-            Failure::Stage { epoch, message } => {
+            Failure::Stage { epoch, reason } => {
                 self.forget(epoch)?;
-                Some(ToCoordinator::StageGone { epoch, message })
+                Some(ToCoordinator::StageGone { epoch, reason })
             }
         }
     }
@@ -207,9 +207,8 @@ impl Stages {
             }
             Report::Loaded(_, Err(error)) => {
                 stage.manifest = 0;
-                let message = chain(&error);
-                tracing::warn!(%epoch, message, "the stage cannot be loaded");
-                ToCoordinator::LoadFailed { epoch, message }
+                tracing::warn!(%epoch, error = chain(&error), "the stage cannot be loaded");
+                ToCoordinator::LoadFailed { epoch, reason: error.class() }
             }
             Report::Linked(_, Ok(kept)) => ToCoordinator::Started { epoch, kept },
             Report::Linked(_, Err(message)) => ToCoordinator::LinkLost { epoch, message },

@@ -7,7 +7,7 @@ use gogrid_limits::{OverLimit, Reservation};
 use gogrid_model::{Layers, Quant, TensorHash};
 use gogrid_wire::{
     Epoch, SessionId,
-    control::{RetainedSession, SessionError, StageSpec},
+    control::{GoneReason, RetainedSession, SessionError, StageSpec},
     stage::StageFrame,
 };
 use std::sync::{Arc, mpsc::SyncSender};
@@ -66,7 +66,7 @@ pub(crate) enum Failure {
     /// A session.
     Session { epoch: Epoch, session: SessionId, error: SessionError },
     /// A whole stage.
-    Stage { epoch: Epoch, message: String },
+    Stage { epoch: Epoch, reason: GoneReason },
 }
 
 /// What is known of a stage once it is in memory.
@@ -96,7 +96,7 @@ pub(super) enum Command {
     Refuse { frame: StageFrame, error: OverLimit },
     Retained { epoch: Epoch, reply: oneshot::Sender<Option<Vec<RetainedSession>>> },
     Park { epoch: Epoch, keep: bool },
-    Release { why: String },
+    Release,
 }
 
 /// A stage to put into service.
@@ -118,6 +118,5 @@ pub(super) struct Arrived {
 
 /// Memory to free, because the ledger's limit was lowered. It does not wait behind commands.
 pub(super) struct Shrink {
-    pub(super) why: String,
     pub(super) done: SyncSender<()>,
 }

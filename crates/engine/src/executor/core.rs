@@ -15,7 +15,7 @@ use crate::{
     pace::{Kind, Pace, Start},
     slices::{BESIDE, PLANNED, Plan},
 };
-use gogrid_wire::Epoch;
+use gogrid_wire::{Epoch, control::GoneReason};
 use std::{
     collections::BTreeMap,
     sync::{Arc, mpsc::Receiver},
@@ -62,8 +62,8 @@ impl Core {
     /// Serves until every handle is gone.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>, shrinks: &Receiver<Shrink>) {
         loop {
-            while let Ok(Shrink { why, done }) = shrinks.try_recv() {
-                self.shrink(&why);
+            while let Ok(Shrink { done }) = shrinks.try_recv() {
+                self.shrink();
                 let _ = done.send(());
             }
             loop {
@@ -191,10 +191,10 @@ impl Core {
                     report(&self.failures, epoch, slot.refuse(&frame, error));
                 }
             }
-            Command::Release { why } => {
+            Command::Release => {
                 self.parked.clear();
                 let epochs: Vec<Epoch> = self.stages.keys().copied().collect();
-                epochs.into_iter().for_each(|epoch| self.give_up(epoch, &why));
+                epochs.into_iter().for_each(|epoch| self.give_up(epoch, GoneReason::NotComputing));
             }
         }
     }

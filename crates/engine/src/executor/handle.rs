@@ -139,17 +139,17 @@ impl Executor {
 
     /// A ledger's limit was lowered: frees what is over it after the slice under way. Blocks until that is done, and for
     /// [`FREED_WITHIN`] at most; false where the slice takes longer. It is freed then without asking again.
-    pub(crate) fn shrink(&self, why: String) -> bool {
+    pub(crate) fn shrink(&self) -> bool {
         let (done, freed) = sync_channel(1);
         // A full queue says that the order before is still waiting.
-        let ordered = self.shrinks.try_send(Shrink { why, done }).is_ok();
+        let ordered = self.shrinks.try_send(Shrink { done }).is_ok();
         self.wake();
         ordered && freed.recv_timeout(FREED_WITHIN).is_ok()
     }
 
     /// Gives every stage up; false where the order could not be given now.
-    pub(crate) fn release(&self, why: String) -> bool {
-        let sent = self.inbox.try_send(Command::Release { why }).is_ok();
+    pub(crate) fn release(&self) -> bool {
+        let sent = self.inbox.try_send(Command::Release).is_ok();
         self.wake();
         sent
     }
@@ -194,7 +194,7 @@ impl Detached {
     /// Waits for the next order to free memory, and obeys.
     pub(crate) async fn freed(self) -> Self {
         let obey = move || {
-            let Shrink { done, .. } = self.shrinks.recv().expect("somebody could give an order");
+            let Shrink { done } = self.shrinks.recv().expect("somebody could give an order");
             let _ = done.send(());
             self
         };
@@ -204,7 +204,7 @@ impl Detached {
     /// Waits for the order to give up everything; `None` once every handle is gone.
     pub(crate) async fn released(&mut self) -> Option<()> {
         loop {
-            if let Command::Release { .. } = self.commands.recv().await? {
+            if let Command::Release = self.commands.recv().await? {
                 return Some(());
             }
         }

@@ -82,7 +82,7 @@ impl Rig {
         for epoch in epochs {
             self.executor.park(*epoch, false).await;
         }
-        assert!(self.executor.release("the test is over".into()));
+        assert!(self.executor.release());
         let usage = self.ledgers.device.clone();
         eventually("all memory is given back", || usage.usage().total() == 0).await;
     }
@@ -118,7 +118,7 @@ async fn a_link_that_takes_nothing_blocks_its_own_stage_and_no_other() {
     }
     assert!(stuck.gauge.blocked.load(Ordering::Relaxed) && !flows.gauge.blocked.load(Ordering::Relaxed));
     let executor = rig.executor.clone();
-    let shrunk = tokio::task::spawn_blocking(move || executor.shrink("nothing is over".into()));
+    let shrunk = tokio::task::spawn_blocking(move || executor.shrink());
     assert!(shrunk.await.expect("it returns"), "what frees memory does not wait for the link");
 
     assert!(matches!(next(&mut from_stuck).await, StageFrame::Open { .. }));

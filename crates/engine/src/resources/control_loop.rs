@@ -4,7 +4,7 @@ use super::{
     Lent, Settings, View,
     chart::Observed,
     command::{Parts, Reply, ResourceCommand},
-    lent,
+    lent::{self, stop_reason},
     system_caps::SystemCaps,
     view::Rates,
 };
@@ -12,6 +12,7 @@ use crate::{executor::Executor, ledgers::Ledgers, pace::Paced, weights::WeightCa
 use gogrid_limits::{Allowance, Governor, Limits, LimitsError, Machine, Now, Pause, Preset, Sample, Share};
 use gogrid_panel_api::{PauseRequest, RequestError};
 use gogrid_probe::{Probe, Watch};
+use gogrid_wire::control::StopReason;
 use std::{
     sync::{Arc, mpsc},
     time::{Duration, Instant},
@@ -175,17 +176,16 @@ impl ControlLoop {
         self.paced.allow(&paced, self.governor.limits().cpu_threads);
         self.ledgers.allow(&allowance);
         self.executor.wake();
-        let why = || format!("less memory is lent now: {}", allowance.reason);
-        let freed = !self.ledgers.are_over() || self.executor.shrink(why());
+        let freed = !self.ledgers.are_over() || self.executor.shrink();
         self.bound_the_process();
         self.give_back_after_long_pause(&allowance);
         let computes = !self.asleep && self.paced.computes(&allowance);
         let stopped = match &self.finishing {
-            _ if self.asleep => Some("it goes to sleep".to_owned()),
-            Some(_) => Some("it pauses after the answers under way".to_owned()),
-            None => (!computes).then(|| allowance.reason.to_string()),
+            _ if self.asleep => Some(StopReason::Unavailable),
+            Some(_) => Some(StopReason::Paused),
+            None => (!computes).then(|| stop_reason(&allowance)),
         };
-        let lent = Lent { memory: lent(&self.ledgers.device.usage()), stopped, computes };
+        let lent = Lent { memory: lent::lent(&self.ledgers.device.usage()), stopped, computes };
         self.view.decided(allowance, &self.settings, lent, self.finishing.is_some());
         freed
     }
@@ -207,7 +207,7 @@ impl ControlLoop {
         }
         let since = *self.stopped_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= self.long_pause && !self.released {
-            self.released = self.executor.release(format!("not computing for long: {}", allowance.reason));
+            self.released = self.executor.release();
         }
     }
 

@@ -5,6 +5,7 @@ use crate::{executor::Detached, ledgers::Ledgers, pace::Paced, record::Record, w
 use gogrid_limits::{Account, Ledger, Machine, Policy, Preset, Signal, Totals};
 use gogrid_panel_api::PauseRequest;
 use gogrid_probe::{FakeMachine, FakeProbe, calm_sample};
+use gogrid_wire::control::StopReason;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -44,8 +45,8 @@ fn under(policy: Policy, preset: Preset, long_pause: Duration) -> Bench {
     Bench { resources, paced, ledger: ledgers.device, executor: detached, machine, folder }
 }
 
-fn stopped(resources: &ResourceController) -> Option<String> {
-    resources.view().lent().borrow().clone().and_then(|lent| lent.stopped)
+fn stopped(resources: &ResourceController) -> Option<StopReason> {
+    resources.view().lent().borrow().and_then(|lent| lent.stopped)
 }
 
 #[tokio::test]
@@ -56,7 +57,7 @@ async fn an_order_holds_when_it_is_answered() {
 
     bench.resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
     assert!(bench.paced.is_stopped());
-    assert!(stopped(&bench.resources).is_some_and(|reason| reason.starts_with("Paused")));
+    assert_eq!(stopped(&bench.resources), Some(StopReason::Paused));
     let kept = std::fs::read_to_string(bench.folder.path().join("limits.toml")).expect("kept");
     assert!(kept.contains("pause"), "a pause outlives a restart: {kept}");
 
@@ -73,7 +74,7 @@ async fn nothing_is_computed_while_the_system_sleeps_and_what_was_paused_stays_s
     let bench = bench(Preset::Full, LONG_PAUSE);
     let sleeps = |sleeps| bench.resources.command(ResourceCommand::Sleep(sleeps));
     sleeps(true).await.expect("stopped");
-    let lent = bench.resources.view().lent().borrow().clone().expect("decided");
+    let lent = bench.resources.view().lent().borrow().expect("decided");
     assert!(bench.paced.is_stopped() && !lent.computes && lent.stopped.is_some());
     sleeps(false).await.expect("goes on");
     assert!(!bench.paced.is_stopped());

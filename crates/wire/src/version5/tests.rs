@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     InviteToken, PeerAddr, PeerId,
-    control::{Peer, StageBeat, StageSpec, StageSpeed, ToWorker, Welcome},
+    control::{Peer, StageBeat, StageSpec, StageSpeed, StopReason, ToWorker, Welcome},
     frame,
     stage::{self, CandidateRow, KvReuse, Role, Rows, Span, StageFrame, Step, TensorType, Want},
 };
@@ -160,6 +160,9 @@ fn a_worker_of_version_5_is_understood() {
         .collect();
     let expected: Vec<control::ToCoordinator> = to_coordinator().into_iter().map(Into::into).collect();
     assert_eq!(read, expected);
+    // Its reasons are sentences for the machine's owner, and become classes.
+    let lends = control::Lends { memory: 8 << 30, stopped: Some(StopReason::Unavailable), computes: false };
+    assert_eq!(read[3], control::ToCoordinator::Lends(lends));
     let (quant, bandwidth) = ("q8_0".to_owned(), Some(90_000_000));
     assert_eq!(read[4], control::ToCoordinator::Loaded { epoch, weight_bytes: 600 << 20, quant, bandwidth });
     // The same bytes are another message in version 6, so the version decides.

@@ -46,7 +46,7 @@ export const connection = {
     },
     {
       title: "Nothing of yours is read.",
-      text: "GoGrid reads how busy this computer is, when a key or the mouse was last used, and the names of running programs if you choose programs to stop for. It reads no files of yours, no screen, no keys. To the grid it tells this computer's name, what you lend, and whether it works.",
+      text: "GoGrid reads how busy this computer is, when a key or the mouse was last used, and the names of running programs if you choose programs to stop for. It reads no files of yours, no screen, no keys.",
     },
     {
       title: "Links are encrypted.",

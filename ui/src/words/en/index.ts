@@ -4,6 +4,7 @@ import { contribution } from "./contribution";
 import { diagnostics } from "./diagnostics";
 import { examples } from "./examples";
 import { history } from "./history";
+import { leaves } from "./leaves";
 import { limits } from "./limits";
 import { now } from "./now";
 import { state } from "./state";
@@ -63,6 +64,7 @@ export const en = {
   contribution,
   history,
   connection,
+  leaves,
   diagnostics,
   weights,
   welcome,

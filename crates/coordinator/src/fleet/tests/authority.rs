@@ -7,7 +7,9 @@ use crate::fleet::{
 };
 use gogrid_wire::{
     Epoch, PeerId, SessionId,
-    control::{Beat, RetainedSession, SessionError, StageBeat, StageSpeed, ToCoordinator, ToWorker},
+    control::{
+        Beat, GoneReason, LoadFailure, RetainedSession, SessionError, StageBeat, StageSpeed, ToCoordinator, ToWorker,
+    },
 };
 
 const OWNER: PeerId = PeerId([1; 32]);
@@ -35,11 +37,11 @@ fn reports(epoch: Epoch) -> Vec<ToCoordinator> {
     let (message, session) = ("a lie".to_owned(), SessionId::new(epoch, 1));
     vec![
         ToCoordinator::Loaded { epoch, weight_bytes: 1, quant: "none".into(), bandwidth: Some(1) },
-        ToCoordinator::LoadFailed { epoch, message: message.clone() },
+        ToCoordinator::LoadFailed { epoch, reason: LoadFailure::Failed },
         ToCoordinator::Started { epoch, kept: vec![RetainedSession { session, tokens: 9, outputs: true }] },
         ToCoordinator::SessionFailed { epoch, session, error: SessionError::Compute(message.clone()) },
-        ToCoordinator::LinkLost { epoch, message: message.clone() },
-        ToCoordinator::StageGone { epoch, message },
+        ToCoordinator::LinkLost { epoch, message },
+        ToCoordinator::StageGone { epoch, reason: GoneReason::GivenUp },
     ]
 }
 

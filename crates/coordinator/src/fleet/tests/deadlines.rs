@@ -6,7 +6,7 @@ use crate::fleet::{
 };
 use gogrid_wire::{
     Epoch, PeerId,
-    control::{Lends, ToCoordinator, ToWorker},
+    control::{Lends, LoadFailure, ToCoordinator, ToWorker},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -159,7 +159,7 @@ fn a_machine_that_cannot_load_a_stage_does_not_keep_it_from_another() {
     connect(&mut driver, SLOW, "cpu");
     let (machine, epoch) = last_load(&driver);
     assert_eq!(machine, FAST);
-    let failed = driver.message(FAST, ToCoordinator::LoadFailed { epoch, message: "no".into() });
+    let failed = driver.message(FAST, ToCoordinator::LoadFailed { epoch, reason: LoadFailure::Failed });
     driver.step(failed);
     driver.settle();
     assert_eq!(serving(&driver), Some(SLOW));

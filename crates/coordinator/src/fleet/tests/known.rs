@@ -6,7 +6,7 @@ use crate::{
         driver::{Driver, demo_model},
         event::Action,
     },
-    generate::GenerateError,
+    generate::{GenerateError, NotReady},
     route::RouteTable,
 };
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ fn a_model_is_not_unknown_while_its_files_are_read_or_the_registry_is() {
     let read = Event::ModelsRead(Some(vec![record.clone()]));
     let opening = published(driver.core.step(read, driver.now));
     let Some(GenerateError::NotReady { reason, .. }) = opening.find("demo").err() else { panic!("it is known") };
-    assert_eq!(reason, "its files are being read");
+    assert_eq!(reason, NotReady::Reading);
     assert!(matches!(opening.find("other").err(), Some(GenerateError::UnknownModel { .. })));
     // One that cannot be used is unknown again.
     let unusable = Event::ModelOpened { record: Box::new(record), model: None };

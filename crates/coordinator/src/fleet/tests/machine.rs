@@ -5,7 +5,7 @@ use crate::{
 };
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
-    control::{Beat, Hello, Lends, Peer, StageSpec, ToCoordinator, ToWorker},
+    control::{Beat, Hello, Lends, Peer, StageSpec, StopReason, ToCoordinator, ToWorker},
     hello::Capabilities,
     stage::Role,
 };
@@ -153,7 +153,7 @@ impl Machine {
                 world.computing.insert(self.id);
             }
         }
-        let stopped = paused.then(|| "Paused until you resume".into());
+        let stopped = paused.then_some(StopReason::Paused);
         self.say(ToCoordinator::Lends(Lends { memory: MEMORY, stopped, computes: !paused })).await;
     }
 
@@ -170,7 +170,7 @@ impl Machine {
     /// Its owner wants it back once the answers under way are over, or lets it go on.
     pub(super) async fn stop_soon(&self, stopped: bool) {
         self.leaving.store(stopped, Ordering::Relaxed);
-        let stopped = stopped.then(|| "Pausing after the answers under way".into());
+        let stopped = stopped.then_some(StopReason::Paused);
         self.say(ToCoordinator::Lends(Lends { memory: MEMORY, stopped, computes: true })).await;
     }
 

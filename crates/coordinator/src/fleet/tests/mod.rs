@@ -10,6 +10,7 @@ mod known;
 mod machine;
 mod moves;
 mod plans;
+mod reasons;
 mod ring;
 mod stale;
 mod storm;

@@ -3,11 +3,12 @@
 use super::{Core, report};
 use crate::executor::slot::{Slot, StageLocation};
 use gogrid_limits::{Release, plan_shrink};
+use gogrid_wire::control::GoneReason;
 
 impl Core {
     /// Frees what is over the ledgers' limits: outputs that are retained for replays, idle stages, then sessions, then
     /// stages.
-    pub(super) fn shrink(&mut self, why: &str) {
+    pub(super) fn shrink(&mut self) {
         if self.ledgers.are_over() {
             self.stages.values_mut().chain(&mut self.parked).for_each(Slot::forget_outputs);
         }
@@ -26,7 +27,7 @@ impl Core {
                         report(&self.failures, epoch, slot.hand_back(session));
                     }
                 }
-                Release::Stage { stage: StageLocation::Serving(epoch) } => self.give_up(epoch, why),
+                Release::Stage { stage: StageLocation::Serving(epoch) } => self.give_up(epoch, GoneReason::LessMemory),
                 Release::Stage { stage: StageLocation::Parked(at) } => parked.push(at),
                 Release::Session { stage: StageLocation::Parked(_), .. } => {}
             }

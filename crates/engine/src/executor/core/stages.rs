@@ -3,7 +3,7 @@
 use super::Core;
 use crate::executor::{Failure, Installed, Loaded, ServeOptions, StageKey, slot::Slot};
 use gogrid_limits::OverLimit;
-use gogrid_wire::Epoch;
+use gogrid_wire::{Epoch, control::GoneReason};
 
 impl Core {
     pub(super) fn install(
@@ -61,14 +61,14 @@ impl Core {
     }
 
     /// Gives a stage up, and every epoch that was to take it over.
-    pub(super) fn give_up(&mut self, epoch: Epoch, why: &str) {
+    pub(super) fn give_up(&mut self, epoch: Epoch, reason: GoneReason) {
         if self.stages.remove(&epoch).is_none() {
             return;
         }
         let successors = self.handovers.extract_if(.., |_, (from, _)| *from == epoch).map(|(successor, _)| successor);
         for epoch in successors.chain([epoch]) {
-            tracing::warn!(%epoch, why, "stage given up");
-            drop(self.failures.try_send(Failure::Stage { epoch, message: why.to_owned() }));
+            tracing::warn!(%epoch, %reason, "stage given up");
+            drop(self.failures.try_send(Failure::Stage { epoch, reason }));
         }
     }
 }

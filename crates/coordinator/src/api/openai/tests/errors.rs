@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::openai::MAX_BODY_BYTES,
-    generate::{Event, FinishReason, GenerateError},
+    generate::{Event, FinishReason, GenerateError, NotReady},
 };
 use axum::{
     body::Body,
@@ -89,7 +89,7 @@ async fn the_routers_refusals_have_their_statuses() {
             Some("3"),
         ),
         (
-            GenerateError::NotReady { model: "demo".to_owned(), reason: "layers 4..8 have no machine".to_owned() },
+            GenerateError::NotReady { model: "demo".to_owned(), reason: NotReady::NoRoom },
             503,
             "server_error",
             Value::Null,

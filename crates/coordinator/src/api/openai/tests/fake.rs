@@ -1,7 +1,7 @@
 //! A service that plays scripts.
 
 use crate::generate::{
-    Completion, Event, FinishReason, GenerateError, GenerateRequest, GenerationService, ModelCard, ModelText,
+    Completion, Event, FinishReason, GenerateError, GenerateRequest, GenerationService, ModelCard, ModelText, NotReady,
     TokenEvent,
 };
 use futures::{FutureExt, future::BoxFuture};
@@ -104,7 +104,7 @@ impl GenerationService for Fake {
         let model = model.to_owned();
         match model.as_str() {
             "demo" | "org/demo" => Ok(ModelText { text: text(), context_length: 1024 }),
-            "sleepy" => Err(GenerateError::NotReady { model, reason: "it is being loaded".to_owned() }),
+            "sleepy" => Err(GenerateError::NotReady { model, reason: NotReady::Planning }),
             _ => Err(GenerateError::UnknownModel { model }),
         }
     }
