@@ -17,6 +17,9 @@ const COMMANDS: &[&str] = &[
     "forget_code",
     "restart_worker",
     "install_update",
+    "grid_models",
+    "ask_grid",
+    "stop_asking",
 ];
 /// The built page, relative to this folder.
 const PAGE: &str = "../ui/dist";

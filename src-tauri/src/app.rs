@@ -38,6 +38,9 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
             commands::forget_code,
             commands::restart_worker,
             commands::install_update,
+            commands::grid_models,
+            commands::ask_grid,
+            commands::stop_asking,
         ])
         .build(context())?;
     let mut arguments = Some(arguments);
@@ -50,7 +53,9 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
             window::closing(app);
         }
         RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if window::is_open(app, &label) => {
-            app.state::<AppHandles>().stop_following();
+            let handles = app.state::<AppHandles>();
+            handles.stop_following();
+            handles.questions.stop();
             window::closed(app);
         }
         // Closing the last window leaves the tray.

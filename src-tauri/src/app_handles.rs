@@ -2,6 +2,7 @@
 
 use crate::{
     app_state::AppStateStore,
+    ask::Questions,
     folders::Folders,
     redact::Redactor,
     secrets::KeyStoreHandle,
@@ -34,6 +35,7 @@ pub(crate) struct AppHandles {
     pub(crate) folders: Folders,
     pub(crate) settings: Mutex<SettingsFile>,
     pub(crate) name: watch::Sender<String>,
+    pub(crate) questions: Questions,
     /// The task that sends the state to the page. There is one page; a reload replaces the task.
     pub(crate) page: Mutex<Option<AbortHandle>>,
 }

@@ -4,11 +4,14 @@
 
 use crate::{
     app_handles::AppHandles,
-    export, log_lines,
+    ask, export, log_lines,
     report::{self, System},
     worker::SupervisorCommand,
 };
-use gogrid_panel_api::{AppSettings, AppState, LogFilter, LogLine, Request, RequestError, Response};
+use gogrid_panel_api::{
+    AnswerEnd, AppSettings, AppState, GridModel, GridQuestion, LogFilter, LogLine, Request, RequestError, Response,
+};
+use std::io;
 use tauri::{AppHandle, Manager, State, Wry, async_runtime::spawn_blocking, ipc::Channel};
 
 /// The app's state.
@@ -89,6 +92,29 @@ pub(crate) async fn install_update(app: AppHandle<Wry>, handles: State<'_, AppHa
     handles.updates().map_err(refused)?.install(&app).await.map_err(refused)?;
     app.request_restart();
     Ok(())
+}
+
+/// The grid's models.
+#[tauri::command]
+pub(crate) async fn grid_models(handles: State<'_, AppHandles>) -> Result<Vec<GridModel>, RequestError> {
+    ask::models(&handles.app_state).await
+}
+
+/// Asks the grid. The pieces of the answer go over the channel.
+#[tauri::command]
+pub(crate) async fn ask_grid(
+    handles: State<'_, AppHandles>,
+    question: GridQuestion,
+    channel: Channel<String>,
+) -> Result<AnswerEnd, RequestError> {
+    let piece = move |text: &str| channel.send(text.to_owned()).map_err(io::Error::other);
+    handles.questions.ask(&handles.app_state, question, piece).await
+}
+
+/// Ends the answer under way.
+#[tauri::command]
+pub(crate) fn stop_asking(handles: State<'_, AppHandles>) {
+    handles.questions.stop();
 }
 
 /// Runs work that may block on the disk, away from the few async threads.

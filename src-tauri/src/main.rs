@@ -14,6 +14,7 @@ mod app;
 mod app_handles;
 mod app_state;
 mod arguments;
+mod ask;
 mod commands;
 mod desired_state;
 mod export;

@@ -2,7 +2,7 @@
 
 use gogrid_limits::{Allowance, Reason, Share};
 use gogrid_panel_api::{
-    AppSettings, AppState, Connection, Contribution, KeyStore, Machine, Process, Stage, State, Status, Usage,
+    AppSettings, AppState, Connection, Contribution, Day, KeyStore, Machine, Process, Stage, State, Status, Usage,
 };
 
 /// A worker on a machine without a GPU.
@@ -20,6 +20,8 @@ pub(crate) fn status(state: State, reason: &str) -> Status {
             connected: state != State::Connecting,
             problem: None,
         }),
+        about: None,
+        left: None,
         machine: Machine { cores: 8, memory: Some(16 << 30), gpu_name: None, gpu_memory: None, disk: None },
         allowance: Allowance {
             cpu: Share::from_percent(50),
@@ -53,6 +55,7 @@ pub(crate) fn status(state: State, reason: &str) -> Status {
             divisible_slice_p99_ms: 0.0,
             longest_slice_ms: 0.0,
         },
+        today: Day::default(),
         levers: Vec::new(),
     }
 }

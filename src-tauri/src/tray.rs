@@ -1,10 +1,11 @@
 //! The tray's icon and menu.
 //!
-//! What they show is a pure function of the app's state ([`view`]). One small file applies it ([`Tray`]) and changes
+//! What they show is a pure function of the app's state ([`view`], [`figures`]). One small file applies it ([`Tray`]) and changes
 //! only what differs. Clicks become requests to the worker ([`MenuEntry`]).
 
 mod apply;
 mod entry;
+mod figures;
 mod icon;
 mod morning;
 mod view;

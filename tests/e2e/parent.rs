@@ -31,12 +31,16 @@ async fn wait_for_state(worker: &Resident, state: &str) -> Result<Value> {
 #[tokio::test]
 async fn a_machine_joins_works_leaves_and_joins_again_without_a_restart() -> Result<()> {
     let mut cluster = coordinator().await?;
-    let worker = Resident::start(&json!({ "key": "07".repeat(32) })).await?;
+    let line = json!({ "key": "07".repeat(32) });
+    let worker = Resident::start(&line).await?;
     let status = worker.status().await?;
     assert_eq!((&status["state"], &status["connection"]), (&json!("not_joined"), &Value::Null), "{status:#}");
     assert!(!worker.data().join("machine.key").exists(), "the key is its parent's to keep");
 
-    let code = cluster.invite(&["--uses", "2"]).await?;
+    let code = cluster.invite(&[]).await?;
+    let says = worker.get(&json!({ "request": "read_code", "code": code })).await?;
+    assert_eq!(says["grid"], "Example Grid", "{says}");
+    assert_eq!(worker.status().await?["state"], "not_joined", "a code that is read is not used");
     assert_eq!(join(&worker, &code).await?, json!({ "response": "done" }));
     let connection = worker.status().await?["connection"].take();
     assert_eq!((&connection["grid"], &connection["connected"]), (&json!("Example Grid"), &json!(true)));
@@ -53,8 +57,15 @@ async fn a_machine_joins_works_leaves_and_joins_again_without_a_restart() -> Res
     let again = worker.ask(&json!({ "request": "leave" })).await?;
     assert_eq!(again["response"], "refused");
 
-    assert_eq!(join(&worker, &code).await?, json!({ "response": "done" }));
-    cluster.ready(MODEL).await
+    // Left by mistake: back without a new code, also after a restart.
+    let worker = worker.restart(&line).await?;
+    assert_eq!(worker.status().await?["left"]["grid"], "Example Grid");
+    let back = json!({ "request": "join_again" });
+    assert_eq!(worker.ask(&back).await?, json!({ "response": "done" }));
+    assert_eq!(worker.status().await?["left"], Value::Null);
+    cluster.ready(MODEL).await?;
+    assert_eq!(worker.ask(&back).await?["response"], "refused", "it is a member");
+    Ok(())
 }
 
 /// Charts, the timeline and the day show the answer.

@@ -7,7 +7,7 @@ mod command;
 #[cfg(test)]
 mod tests;
 
-use crate::client::{ApiClient, ApiRefusal, Message, Question, Summary, names};
+use crate::client::{ApiClient, ApiClientError, Message, Question, Summary, choose_model, connect, names};
 use anyhow::{Context, Result, bail};
 use command::Command;
 use std::{
@@ -39,8 +39,8 @@ pub(crate) struct ChatOptions {
 /// # Errors
 /// When the coordinator cannot be reached or does not know the model; without a terminal also when an answer fails.
 pub(crate) async fn run(options: ChatOptions) -> Result<()> {
-    let client = ApiClient::new(&options.url)?;
-    let model = client.choose_model(options.model.as_deref()).await?;
+    let client = connect(&options.url)?;
+    let model = choose_model(&client, options.model.as_deref()).await?;
     let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let mut chat =
         Chat { client, model, temperature: options.temperature, history: Vec::new(), terminal, out: io::stdout() };
@@ -118,7 +118,7 @@ impl<W: Write> Chat<W> {
                     self.survive(outcome)?;
                 }
                 Command::Model(name) => {
-                    let outcome = self.client.choose_model(Some(name)).await.map(|name| self.model = name);
+                    let outcome = choose_model(&self.client, Some(name)).await.map(|name| self.model = name);
                     self.survive(outcome)?;
                 }
                 Command::Unknown(name) => {
@@ -166,7 +166,7 @@ impl<W: Write> Chat<W> {
             Ok(Answered::Interrupted) => bail!("interrupted"),
             Err(error) => {
                 self.say("\n")?;
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -180,11 +180,13 @@ impl<W: Write> Chat<W> {
     /// Shows a person what went wrong and goes on; ends a script.
     fn survive(&mut self, outcome: Result<()>) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
-        if !self.terminal || error.downcast_ref::<io::Error>().is_some() {
+        let failed = error.downcast_ref::<ApiClientError>();
+        let unwritten = error.is::<io::Error>() || matches!(failed, Some(ApiClientError::Write(_)));
+        if !self.terminal || unwritten {
             return Err(error);
         }
         writeln!(self.out, "error: {error:#}")?;
-        let refusal = error.downcast_ref::<ApiRefusal>();
+        let refusal = if let Some(ApiClientError::Refused(refusal)) = failed { Some(refusal) } else { None };
         if refusal.is_some_and(|refusal| refusal.code.as_deref() == Some("context_length_exceeded")) {
             writeln!(self.out, "/reset begins a new chat")?;
         }

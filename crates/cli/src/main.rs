@@ -11,7 +11,6 @@ mod logs;
 mod operator;
 mod private;
 mod shutdown;
-mod sse;
 
 use args::{Args, Command, MemberCommand, ModelCommand};
 use clap::Parser;

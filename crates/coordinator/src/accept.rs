@@ -9,6 +9,7 @@ mod tests;
 
 use crate::{
     fleet::{Connected, Event, Fleet, ToPeer},
+    grid_info::Body,
     planner::Device,
     registry::unix_now,
 };
@@ -16,7 +17,7 @@ use gogrid_link::{FrameReceiver, FrameSender, Link, Occasional, Protocol, Receiv
 use gogrid_wire::{
     OLDEST_VERSION, PeerId,
     control::{Hello, Refusal, ToCoordinator, ToWorker, Welcome},
-    hello::{self, Capabilities},
+    hello::{self, Capabilities, feature},
     stage,
 };
 use std::{sync::Arc, time::Duration};
@@ -38,8 +39,21 @@ const MAX_OPENING_PER_ADDRESS: usize = 256;
 /// Strangers can cause these lines.
 static REFUSED: Occasional = Occasional::new(Duration::from_secs(1));
 
+/// What every worker is told.
+#[derive(Clone)]
+pub(crate) struct Greeting {
+    pub(crate) welcome: Welcome,
+    pub(crate) info: watch::Receiver<Body>,
+}
+
+impl Greeting {
+    fn in_version(self, version: u16) -> Self {
+        Self { welcome: Welcome { version, ..self.welcome }, ..self }
+    }
+}
+
 /// Accepts links until the transport closes.
-pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, welcome: Welcome) {
+pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, greeting: Greeting) {
     let mut links = JoinSet::new();
     let opening = Slots::new(MAX_OPENING, MAX_OPENING_PER_ADDRESS);
     while let Some(link) = transport.accept().await {
@@ -51,17 +65,17 @@ pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, welcome:
             }
             continue;
         };
-        let (fleet, welcome) = (fleet.clone(), welcome.clone());
+        let (fleet, greeting) = (fleet.clone(), greeting.clone());
         links.spawn(async move {
             match link.protocol {
-                Protocol::Control => control(link, slot, fleet, welcome).await,
+                Protocol::Control => control(link, slot, fleet, greeting).await,
                 Protocol::Stage => stage_link(link, slot, fleet).await,
             }
         });
     }
 }
 
-async fn control(mut link: Link, opening: Slot, fleet: Fleet, welcome: Welcome) {
+async fn control(mut link: Link, opening: Slot, fleet: Fleet, greeting: Greeting) {
     // From before the admission on, so that no removal is missed.
     let removals = fleet.registry().removals();
     let first = first_message(&mut link.receiver).await;
@@ -74,7 +88,7 @@ async fn control(mut link: Link, opening: Slot, fleet: Fleet, welcome: Welcome) 
     match admitted {
         Ok(worker) => {
             drop(opening);
-            serve(link, worker, &fleet, Welcome { version, ..welcome }, removals).await;
+            serve(link, worker, &fleet, greeting.in_version(version), removals).await;
         }
         Err(refusal) => {
             if let Some(before) = REFUSED.pass() {
@@ -119,13 +133,15 @@ async fn admit(peer: PeerId, mut hello: Hello, capabilities: Capabilities, fleet
 }
 
 /// Serves a control link until it ends or its machine is removed from the allow list.
-async fn serve(link: Link, worker: Admitted, fleet: &Fleet, welcome: Welcome, removals: watch::Receiver<u64>) {
+async fn serve(link: Link, worker: Admitted, fleet: &Fleet, greeting: Greeting, removals: watch::Receiver<u64>) {
     let Link { peer, mut sender, receiver, .. } = link;
+    let Greeting { welcome, info } = greeting;
     if sender.send(&ToWorker::Welcome(welcome), &[]).await.is_err() {
         return;
     }
     let Admitted { hello, capabilities, device } = worker;
     let version = hello.version;
+    let info = capabilities.has(feature::ABOUT).then_some(info);
     let (to_worker, messages) = mpsc::channel(TO_WORKER);
     let connected = Connected { id: peer, hello, capabilities, device, to_worker };
     let Some(connection) = fleet.connected(connected).await else { return };
@@ -137,7 +153,7 @@ async fn serve(link: Link, worker: Admitted, fleet: &Fleet, welcome: Welcome, re
             tracing::warn!(peer = %peer.short(), "a machine that was removed from the allow list is cut off");
         }
         () = receive(receiver, fleet, Sender { peer, connection, version }) => {}
-        () = transmit(sender, messages) => {}
+        () = transmit(sender, messages, info) => {}
     }
     fleet.tell(Event::Gone { peer, connection }).await;
 }
@@ -186,12 +202,37 @@ async fn receive(mut receiver: FrameReceiver, fleet: &Fleet, sender: Sender) {
     }
 }
 
-async fn transmit(mut sender: FrameSender, mut messages: mpsc::Receiver<ToPeer>) {
-    while let Some(ToPeer { message, body }) = messages.recv().await {
-        if sender.send(&message, &body).await.is_err() {
+async fn transmit(
+    mut sender: FrameSender,
+    mut messages: mpsc::Receiver<ToPeer>,
+    mut info: Option<watch::Receiver<Body>>,
+) {
+    if let Some(info) = &mut info {
+        info.mark_changed();
+    }
+    loop {
+        let sent = tokio::select! {
+            biased;
+            message = messages.recv() => match message {
+                Some(ToPeer { message, body }) => sender.send(&message, &body).await,
+                None => return,
+            },
+            body = next_info(&mut info) => sender.send(&ToWorker::About, &body).await,
+        };
+        if sent.is_err() {
             return;
         }
     }
+}
+
+/// The next description of the grid, for a worker that reads them. Cancel-safe.
+async fn next_info(info: &mut Option<watch::Receiver<Body>>) -> Body {
+    if let Some(info) = info
+        && info.changed().await.is_ok()
+    {
+        return info.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }
 
 /// The coordinator's two ends of a ring: the first stage dials to receive, the last to send.

@@ -1,6 +1,9 @@
 //! What the operator changes in the registry, whether the coordinator runs or not.
 
-use crate::registry::{ModelRecord, Registry, RegistryError, unix_now};
+use crate::{
+    registry::{ModelRecord, Registry, RegistryError, unix_now},
+    settings::{Settings, SettingsError},
+};
 use gogrid_link::{Identity, IdentityError};
 use gogrid_model::{Manifest, Quant, QuantError, Source, SourceError, TextError};
 use gogrid_wire::{InviteToken, JoinCode, PeerAddr, PeerId};
@@ -25,6 +28,9 @@ pub enum AdminError {
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The coordinator's settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The coordinator's key cannot be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -95,12 +101,14 @@ pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, 
     let registry = Registry::open_for_command(folder)?;
     let addrs = registry.metadata(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
     let coordinator = PeerAddr { id: Identity::load_or_create(folder)?.id(), addrs: addrs.ok_or_else(never_ran)? };
+    let grid = Settings::load(folder)?.name;
     let token = InviteToken(rand::random());
     registry.add_invite(&token, uses, unix_now() + lifetime.as_secs())?;
-    Ok(JoinCode { coordinator, token })
+    Ok(JoinCode { coordinator, token, grid })
 }
 
-/// Takes a machine off the allow list, by its name or its id in hexadecimal. Returns its id.
+/// Takes a machine off the allow list, by its name or its id in hexadecimal. Returns its id. A machine that left by itself
+/// and could still come back without a code is found, too.
 ///
 /// A running coordinator cuts the machine off once it is told to reload its registry.
 ///
@@ -108,7 +116,7 @@ pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, 
 /// When no member or more than one has that name.
 pub fn remove_member(folder: &Path, name_or_id: &str) -> Result<PeerId, AdminError> {
     let mut registry = Registry::open_for_command(folder)?;
-    let members = registry.members()?;
+    let members = registry.known_machines()?;
     let found: Vec<PeerId> = match PeerId::from_hex(name_or_id) {
         Some(id) => members.iter().filter(|member| member.id == id).map(|member| member.id).collect(),
         None => members.iter().filter(|member| member.name == name_or_id).map(|member| member.id).collect(),
@@ -197,6 +205,9 @@ mod tests {
         assert!(matches!(remove("anna"), Err(AdminError::NoMember(_))));
         let id = PeerId([3; 32]);
         assert_eq!(remove(&id.to_string()).expect("removed"), id);
+        registry.leave(PeerId([2; 32]), unix_now()).expect("left");
+        assert_eq!(remove("ben").expect("cannot come back"), PeerId([2; 32]));
+        registry.admit(PeerId([2; 32]), "ben", Some(&token), 0).expect("read").expect("let in");
         assert_eq!(
             registry.members().expect("read").iter().map(|member| member.id).collect::<Vec<_>>(),
             [PeerId([2; 32])]

@@ -1,9 +1,10 @@
 use crate::{
-    accept,
+    accept::{self, Greeting},
     admin::LINK_ADDRS,
     api::openai,
     fleet::{FleetTask, Timing},
     folder_lock::FolderLock,
+    grid_info::{self, Publisher},
     http::{self, Guard, Limits, guard},
     operator::{self, OperatorFile},
     registry::{Registry, RegistryError, RegistryHandle},
@@ -143,10 +144,13 @@ impl Coordinator {
         let operator_app = operator::routes(fleet.clone(), router.clone(), api_url, &file.token);
         let operator_app = operator_app.layer(from_fn_with_state(Guard::default(), guard));
         let app = guarded(openai::router(Arc::new(router.clone())), settings);
+        let info = Publisher::new(settings, api, router.answers().clone(), registry.clone()).await?;
+        let greeting = Greeting { welcome, info: info.bodies() };
 
         let (mut tasks, mut fleet_tasks) = (JoinSet::new(), JoinSet::new());
         fleet_tasks.spawn(fleet_task.run(close.clone()));
-        tasks.spawn(accept::accept(transport.clone(), fleet, welcome));
+        tasks.spawn(accept::accept(transport.clone(), fleet, greeting));
+        tasks.spawn(info.run());
         let weights = weights::routes(index, &weights_token);
         tasks.spawn(http::serve("the weights' server", weights_listener, weights, WEIGHTS, close.clone()));
         tasks.spawn(http::serve("the operator's API", operator_listener, operator_app, OPERATOR, close.clone()));
@@ -185,6 +189,7 @@ impl Coordinator {
         OperatorFile::remove(&self.folder);
         self.close.cancel();
         self.transport.close().await;
+        grid_info::save(self.router.answers(), &self.registry);
         let saved = async {
             self.fleet.join_next().await;
             self.registry.close().await;

@@ -7,12 +7,14 @@
 
 mod accept;
 mod admin;
+mod answers;
 pub mod api;
 mod coordinator;
 mod dry_run;
 mod fleet;
 mod folder_lock;
 pub mod generate;
+mod grid_info;
 mod http;
 mod kv_capacity;
 mod kv_reuse;
@@ -39,4 +41,4 @@ pub use dry_run::{DryFleet, DryPlan, DryRunError, DrySpare, DryStage, FleetFileE
 pub use fleet::bench as fleet_bench;
 pub use operator::OperatorFile;
 pub use registry::RegistryError;
-pub use settings::{Settings, SettingsError};
+pub use settings::{About, Settings, SettingsError};

@@ -21,6 +21,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+/// How long a machine that has left may come back without a new join code.
+const COME_BACK_WITHIN: Duration = Duration::from_secs(600);
+
 /// The store in `registry.db`.
 pub(crate) struct Registry {
     db: Connection,
@@ -109,7 +112,10 @@ impl Registry {
 
     fn migrated(mut db: Connection, path: PathBuf) -> Result<Self> {
         match migrations::migrate(&mut db) {
-            Ok(()) => Ok(Self { db }),
+            Ok(()) => match forget_left(&db, unix_now()) {
+                Ok(()) => Ok(Self { db }),
+                Err(source) => Err(RegistryError::Store { path, source }),
+            },
             Err(MigrateError::Newer(found)) => Err(RegistryError::Newer { path, found, known: migrations::VERSION }),
             Err(MigrateError::Failed(version, source)) => Err(RegistryError::Migration { path, version, source }),
             Err(MigrateError::Unreadable(source)) => Err(RegistryError::Store { path, source }),
@@ -175,8 +181,10 @@ impl Registry {
         now: u64,
     ) -> Result<std::result::Result<(), Refusal>> {
         let admit = |db: &mut Connection| {
+            forget_left(db, now)?;
             let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let known = change.execute("UPDATE members SET name = ?2 WHERE id = ?1", params![id.0, name])? > 0;
+            let back = "UPDATE members SET name = ?2, left_at = NULL WHERE id = ?1";
+            let known = change.execute(back, params![id.0, name])? > 0;
             if !known {
                 let Some(token) = token else { return Ok(Err(Refusal::NotMember)) };
                 let query = "SELECT uses_left, expires FROM invites WHERE token = ?1";
@@ -189,7 +197,8 @@ impl Registry {
                     Some(_) => {}
                 }
                 change.execute("UPDATE invites SET uses_left = uses_left - 1 WHERE token = ?1", [hashed(token)])?;
-                change.execute("INSERT INTO members VALUES (?1, ?2, ?3)", params![id.0, name, now.cast_signed()])?;
+                let values = params![id.0, name, now.cast_signed()];
+                change.execute("INSERT INTO members (id, name, joined) VALUES (?1, ?2, ?3)", values)?;
             }
             change.commit()?;
             Ok(Ok(()))
@@ -198,7 +207,24 @@ impl Registry {
         self.wrap(result)
     }
 
-    /// Takes a machine off the allow list and drops its reliability. False if it was no member.
+    /// Takes a machine that wants to leave off the allow list and drops its reliability. For [`COME_BACK_WITHIN`]
+    /// [`admit`](Self::admit) lets it in again without a code.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn leave(&mut self, id: PeerId, now: u64) -> Result<()> {
+        let leave = |db: &mut Connection| {
+            let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let left = "UPDATE members SET left_at = ?2 WHERE id = ?1 AND left_at IS NULL";
+            change.execute(left, params![id.0, now.cast_signed()])?;
+            change.execute("DELETE FROM reliability WHERE id = ?1", [id.0])?;
+            change.commit()
+        };
+        let result = leave(&mut self.db);
+        self.wrap(result)
+    }
+
+    /// Takes a machine off the allow list for good and drops its reliability. False if it was not known.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -219,7 +245,7 @@ impl Registry {
     /// # Errors
     /// When the store cannot be read.
     pub(crate) fn is_member(&self, id: PeerId) -> Result<bool> {
-        let query = "SELECT EXISTS (SELECT 1 FROM members WHERE id = ?1)";
+        let query = "SELECT EXISTS (SELECT 1 FROM members WHERE id = ?1 AND left_at IS NULL)";
         self.wrap(self.db.query_row(query, [id.0], |row| row.get(0)))
     }
 
@@ -228,8 +254,20 @@ impl Registry {
     /// # Errors
     /// When the store cannot be read.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
+        self.machines("WHERE left_at IS NULL")
+    }
+
+    /// Those, and the machines that have left and may still come back.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn known_machines(&self) -> Result<Vec<Member>> {
+        self.machines("")
+    }
+
+    fn machines(&self, which: &str) -> Result<Vec<Member>> {
         let read = || {
-            let mut query = self.db.prepare("SELECT id, name FROM members ORDER BY joined, id")?;
+            let mut query = self.db.prepare(&format!("SELECT id, name FROM members {which} ORDER BY joined, id"))?;
             let rows = query.query_map([], |row| Ok(Member { id: PeerId(row.get(0)?), name: row.get(1)? }))?;
             rows.collect()
         };
@@ -297,6 +335,12 @@ impl Registry {
         };
         self.wrap(read())
     }
+}
+
+/// Forgets the machines that left too long ago to come back without a code.
+fn forget_left(db: &Connection, now: u64) -> rusqlite::Result<()> {
+    let since = now.saturating_sub(COME_BACK_WITHIN.as_secs()).cast_signed();
+    db.execute("DELETE FROM members WHERE left_at <= ?1", [since]).map(drop)
 }
 
 fn hashed(token: &InviteToken) -> [u8; 32] {

@@ -11,6 +11,7 @@
 //! both up, and goes on from its tokens when the client reads again.
 
 use crate::{
+    answers::Answers,
     generate::{Event, GenerateError, GenerateRequest, GenerationService, ModelCard, ModelText},
     places::{Admission, Places},
     published::Published,
@@ -84,6 +85,7 @@ pub(crate) struct Router {
     bounds: Bounds,
     tasks: TaskTracker,
     stop: CancellationToken,
+    answers: Answers,
 }
 
 /// Counts one request for as long as it lives.
@@ -99,12 +101,18 @@ impl Router {
     /// After `stop` there are no new requests.
     pub(crate) fn new(routes: Published<Routes>, bounds: Bounds, stop: CancellationToken) -> Self {
         let places = Places::new(bounds.sessions, bounds.sessions_per_address, bounds.queue);
-        Self { routes, places, starving: Arc::default(), bounds, tasks: TaskTracker::new(), stop }
+        let (starving, answers) = (Arc::default(), Answers::default());
+        Self { routes, places, starving, bounds, tasks: TaskTracker::new(), stop, answers }
     }
 
     /// Requests in the queue, and its capacity.
     pub(crate) fn queue(&self) -> (usize, usize) {
         (self.places.waiting(), self.bounds.queue)
+    }
+
+    /// Counts the answers that were completed.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// Requests that were admitted and have not ended.
@@ -166,7 +174,10 @@ impl Router {
             within = RECOVER_WITHIN;
             setbacks.forget_if_progressed(&sequence);
             match outcome {
-                Outcome::Finished => return Ok(()),
+                Outcome::Finished => {
+                    self.answers.count();
+                    return Ok(());
+                }
                 Outcome::Moved => {}
                 Outcome::NotRetained => sequence.forget_retained(),
                 Outcome::Unread => {

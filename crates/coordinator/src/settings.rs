@@ -1,12 +1,17 @@
+mod about;
+
+pub use about::About;
+
+use gogrid_wire::{
+    about::is_url,
+    text::{LONGEST_GRID_NAME, is_grid_name},
+};
 use serde::Deserialize;
 use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
-
-/// The longest name of a grid, in bytes: it is shown in a menu.
-const LONGEST_NAME: usize = 60;
 
 /// The coordinator's settings: `DIR/coordinator.toml`, every key optional.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -16,6 +21,9 @@ pub struct Settings {
     pub name: String,
     /// Address of the API (TCP).
     pub listen: SocketAddr,
+    /// The API's address as other machines reach it, such as that of a proxy: `https://llm.example.org`. Donors see it.
+    /// Without it they see the address that is listened on.
+    pub api_url: Option<String>,
     /// Address of the links to workers (UDP).
     pub link_listen: SocketAddr,
     /// Address of the weights' server (TCP); workers must reach it.
@@ -39,6 +47,8 @@ pub struct Settings {
     /// Whether the remaining stages of a lost pipeline keep its sessions' KV caches for a minute, so that only the lost
     /// stages are computed again.
     pub keep_sessions: bool,
+    /// What donors read of the grid.
+    pub about: About,
 }
 
 impl Default for Settings {
@@ -47,6 +57,7 @@ impl Default for Settings {
             name: "GoGrid".into(),
             // Only this machine, until the operator opens it.
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            api_url: None,
             link_listen: SocketAddr::from(([0, 0, 0, 0], 7450)),
             weights_listen: SocketAddr::from(([0, 0, 0, 0], 7451)),
             // At a few seconds per answer, the last in the queue waits about a minute.
@@ -62,6 +73,7 @@ impl Default for Settings {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             keep_sessions: true,
+            about: About::default(),
         }
     }
 }
@@ -86,13 +98,31 @@ pub enum SettingsError {
         /// What and where.
         message: String,
     },
-    /// The grid's name is empty or too long.
-    #[error("name in {path} has {length} bytes, but must have 1 to {LONGEST_NAME}")]
+    /// The grid's name is empty, too long, or cannot be shown.
+    #[error("name in {path} has {length} bytes, but must have 1 to {LONGEST_GRID_NAME} and be printable")]
     Name {
         /// Which file.
         path: PathBuf,
         /// Its length in bytes.
         length: usize,
+    },
+    /// The API's address is none.
+    #[error(
+        "api_url in {path} must begin with http:// or https://, and have a host and neither name, password nor query"
+    )]
+    ApiUrl {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A text of the section `[about]` cannot be shown.
+    #[error("{key} in {path} must be {range}")]
+    About {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: String,
+        /// What is accepted.
+        range: String,
     },
     /// A number is out of its range.
     #[error("{key} in {path} is {value}, but must be {range}")]
@@ -122,8 +152,14 @@ impl Settings {
         };
         let settings: Self = toml::from_str(&text)
             .map_err(|error| SettingsError::Parse { path: path.clone(), message: error.to_string() })?;
-        if settings.name.trim().is_empty() || settings.name.len() > LONGEST_NAME {
+        if !is_grid_name(&settings.name) {
             return Err(SettingsError::Name { path, length: settings.name.len() });
+        }
+        if settings.api_url.as_deref().is_some_and(|url| !is_url(url)) {
+            return Err(SettingsError::ApiUrl { path });
+        }
+        if let Some((key, range)) = settings.about.mistake() {
+            return Err(SettingsError::About { path, key, range });
         }
         let stall = usize::try_from(settings.client_stall_seconds).unwrap_or(usize::MAX);
         for (key, value, [least, most], range) in [
@@ -160,13 +196,20 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let error = |text| load(text).expect_err("a mistake").to_string();
+        let error = |text: &str| load(text).expect_err("a mistake").to_string();
         assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
         assert!(error("listen = 7").contains("listen"));
         assert!(error("max_sessions = 0").contains("max_sessions in"));
         assert!(error("client_stall_seconds = 0").contains("client_stall_seconds in"));
         assert!(error("max_connections = 3").contains("must be 16 to 65536"));
+        assert!(error("api_url = 'llm.example.org'").contains("api_url in"));
+        assert!(error("[about]\nowners = 'x'").contains("owners"));
+        assert!(error("[about]\nowner = \"two\\nlines\"").contains("about.owner in"));
+        assert!(error("[about]\nmodels = ['a', '']").contains("about.models, line 2 in"));
+        assert!(error(&format!("[about]\nmodels = [{}]", "'a',".repeat(17))).contains("at most 16 lines"));
+        assert!(error(&format!("[about]\npurpose = '{}'", "x".repeat(201))).contains("200 bytes"));
         assert!(error("name = ' '").contains("name in"));
         assert!(error(&format!("name = '{}'", "x".repeat(61))).contains("61 bytes"));
+        assert!(error("name = \"two\\nlines\"").contains("printable"));
     }
 }

@@ -12,9 +12,11 @@ use crate::{
     weights::WeightCache,
 };
 use gogrid_limits::Ledger;
-use gogrid_panel_api::{Contribution, LeverState, Machine, Request, RequestError, Response, Stage, Status, Usage};
+use gogrid_panel_api::{
+    CodeDetails, Contribution, LeverState, Machine, Request, RequestError, Response, Stage, Status, Usage,
+};
 use gogrid_probe::{Lever, Outcome};
-use gogrid_wire::Epoch;
+use gogrid_wire::{Epoch, JoinCode};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -59,12 +61,15 @@ impl local::Handler for WorkerApi {
             reason: reason(&state),
             pausing_after_answers: state.finishing,
             connection: state.connection.clone(),
+            about: state.about.clone(),
+            left: state.left.clone(),
             machine: identity.machine.clone(),
             managed_by: state.settings.managed_by().map(str::to_owned),
             usage: self.usage(&state),
             stages: state.stages.iter().map(|(epoch, stage)| panel_stage(*epoch, stage)).collect(),
             sessions: self.resources.view().sessions(),
             contribution: self.contribution(),
+            today: self.resources.view().record().day(&jiff::Zoned::now().date().to_string()),
             levers: self.levers(&state.caps),
             limits: state.settings.shown(),
             allowance: state.allowance,
@@ -94,6 +99,8 @@ impl local::Handler for WorkerApi {
             Request::Days => return Response::Days(record.days()),
             Request::Join { code } => return self.join(&code).await,
             Request::Leave => return done(self.membership.send(MembershipCommand::Leave).await),
+            Request::JoinAgain => return done(self.membership.send(MembershipCommand::JoinAgain).await),
+            Request::ReadCode { code } => return read_code(&code),
             Request::SelfTest => return self.test().await,
             Request::Diagnose => {
                 return answer(diagnosis::diagnose(&self.resources, &self.identity).await.map(Response::Diagnosis));
@@ -130,6 +137,18 @@ fn answer(result: Result<Response, RequestError>) -> Response {
 
 fn done(result: Result<(), RequestError>) -> Response {
     answer(result.map(|()| Response::Done))
+}
+
+/// What a join code says.
+fn read_code(code: &str) -> Response {
+    match code.parse::<JoinCode>() {
+        Ok(JoinCode { coordinator, grid, .. }) => Response::Code(CodeDetails {
+            grid,
+            coordinator: coordinator.id.to_string(),
+            addresses: coordinator.addrs.iter().map(ToString::to_string).collect(),
+        }),
+        Err(error) => Response::Refused(RequestError::new(Some("code"), error.to_string())),
+    }
 }
 
 impl WorkerApi {

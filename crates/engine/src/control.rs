@@ -5,6 +5,7 @@
 //!                    └── stages: Load ▶ load, Start ▶ link up, Stop ▶ park ──▶ executor
 //! ```
 
+mod about;
 mod beat;
 mod join;
 mod leave;

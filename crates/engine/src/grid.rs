@@ -5,6 +5,8 @@
 //! no grid ◀── rejected ─┤ connecting │             │ connected │ ─ leave, revoked ─▶ no grid
 //!                       └────────────┘ ◀ link lost ┴───────────┘
 //! ```
+//! A machine whose donor has left may go back for ten minutes without a new code ([`Left`]).
+//!
 //! A member that loses its coordinator tries again for ever, with growing pauses. A resident worker
 //! ([`WorkerOptions::resident`](crate::WorkerOptions)) waits for a join code in no grid; any other ends there.
 
@@ -18,7 +20,7 @@ use crate::{
     control::{self, ControlError, Ended, Introduction, LeaveRequest, Shared},
     error::WorkerError,
     executor::Failure,
-    membership::Membership,
+    membership::{Left, Membership},
     options::WorkerState,
 };
 use commands::Done;
@@ -36,6 +38,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a machine that is no member yet tries: its owner is there and wants to know. A member tries for ever.
 const JOIN_WITHIN: Duration = Duration::from_secs(8);
+
+/// Why a machine does not come back.
+const COME_BACK_OVER: &str = "the time to come back without a new join code is over: ask for a new one";
 
 enum MembershipState {
     NoGrid,
@@ -92,12 +97,20 @@ impl Grid {
         self.state.send_replace(WorkerState::NotJoined);
         self.shared.view.set_connection(None);
         loop {
+            let left = Left::load(&self.data);
+            self.shared.view.set_left(left.as_ref());
+            let over = left.as_ref().and_then(Left::remaining);
             let pending = tokio::select! {
                 pending = self.commands.recv() => pending,
+                () = tokio::time::sleep(over.unwrap_or_default()), if over.is_some() => continue,
                 () = stop.cancelled() => None,
             };
             let Some(PendingCommand { command, done }) = pending else { return MembershipState::Ended };
             match command {
+                MembershipCommand::JoinAgain => match Left::load(&self.data) {
+                    Some(left) => return MembershipState::Connecting(Target::again(left, done)),
+                    None => drop(done.send(Err(RequestError::new(None, COME_BACK_OVER)))),
+                },
                 MembershipCommand::Join(code) => {
                     return MembershipState::Connecting(Target::asked(*code, done, None));
                 }
@@ -122,10 +135,10 @@ impl Grid {
             };
             let pause = match tried {
                 Ok(joined) => return Ok(self.let_in(target, joined)),
-                Err(ControlError::Refused(refusal)) if target.token.is_some() || !refusal.may_pass() => {
+                Err(ControlError::Refused(refusal)) if target.is_new() || !refusal.may_pass() => {
                     return self.refused(target, &refusal);
                 }
-                Err(error) if target.token.is_some() && started.elapsed() > JOIN_WITHIN => {
+                Err(error) if target.is_new() && started.elapsed() > JOIN_WITHIN => {
                     return self.no_answer(target, &error);
                 }
                 Err(error) => {
@@ -144,12 +157,18 @@ impl Grid {
     /// A command came while the machine was connecting.
     fn redirected(&mut self, target: Target, pending: Option<PendingCommand>) -> Result<MembershipState, WorkerError> {
         let Some(PendingCommand { command, done }) = pending else { return Ok(MembershipState::Ended) };
-        let member = target.superseded();
         match command {
-            MembershipCommand::Join(code) => Ok(MembershipState::Connecting(Target::asked(*code, done, member))),
+            MembershipCommand::Join(code) => {
+                Ok(MembershipState::Connecting(Target::asked(*code, done, target.superseded())))
+            }
+            MembershipCommand::JoinAgain => {
+                drop(done.send(Err(RequestError::new(None, "this machine is connecting to a grid already"))));
+                Ok(MembershipState::Connecting(target))
+            }
             MembershipCommand::Leave => {
                 // The coordinator cannot be told: its allow list keeps the key.
-                let left = self.forget(EventKind::Left);
+                target.superseded();
+                let left = self.leave();
                 drop(done.send(Ok(())));
                 left
             }
@@ -157,7 +176,7 @@ impl Grid {
     }
 
     fn let_in(&mut self, target: Target, joined: control::Joined) -> MembershipState {
-        if target.token.is_some() {
+        if target.is_new() {
             self.shared.view.happened(EventKind::Joined);
         }
         let (member, asked) = target.reached();
@@ -169,8 +188,12 @@ impl Grid {
         if !self.resident {
             return Err(WorkerError::Refused(refusal.to_string()));
         }
-        if target.token.is_none() {
+        if !target.is_new() {
             return self.forget(EventKind::Revoked { reason: refusal.to_string() });
+        }
+        if target.token.is_none() && !refusal.may_pass() {
+            Left::forget(&self.data);
+            return Ok(rejected(target, RequestError::new(None, COME_BACK_OVER)));
         }
         Ok(rejected(target, RequestError::new(Some("code"), refusal.to_string())))
     }
@@ -181,6 +204,14 @@ impl Grid {
             return Err(error);
         }
         Ok(rejected(target, RequestError::new(None, error.to_string())))
+    }
+
+    /// The machine leaves by its donor's will, and may go back for a while.
+    fn leave(&mut self) -> Result<MembershipState, WorkerError> {
+        if let Some(member) = Membership::load(&self.data)? {
+            Left::now(member).save(&self.data)?;
+        }
+        self.forget(EventKind::Left)
     }
 
     /// The machine is a member no longer.
@@ -202,6 +233,8 @@ impl Grid {
         let member = Membership { coordinator: coordinator.clone(), grid: joined.grid().to_owned() };
         // With the name that the grid has now.
         member.save(&self.data)?;
+        Left::forget(&self.data);
+        self.shared.view.set_left(None);
         self.shared.view.set_connection(Some(Connection { connected: true, ..connection(&member, None) }));
         if let Some(asked) = asked {
             drop(asked.send(Ok(())));
@@ -212,8 +245,9 @@ impl Grid {
             Some(PendingCommand { command: MembershipCommand::Join(code), done }) => {
                 Ok(MembershipState::Connecting(Target::asked(*code, done, Some(member))))
             }
-            Some(PendingCommand { command: MembershipCommand::Leave, done }) => {
-                let left = self.forget(EventKind::Left);
+            // To leave; no other command ends the link.
+            Some(PendingCommand { done, .. }) => {
+                let left = self.leave();
                 drop(done.send(Ok(())));
                 left
             }
@@ -240,6 +274,10 @@ impl Grid {
             tokio::select! {
                 ended = &mut serve => return (ended, pending),
                 Some(given) = self.commands.recv(), if pending.is_none() => {
+                    if matches!(given.command, MembershipCommand::JoinAgain) {
+                        drop(given.done.send(Err(RequestError::new(None, "this machine is a member of a grid already"))));
+                        continue;
+                    }
                     leave.ask(matches!(given.command, MembershipCommand::Leave));
                     pending = Some(given);
                 }

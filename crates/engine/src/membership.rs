@@ -1,3 +1,7 @@
+mod left;
+
+pub(crate) use left::Left;
+
 use gogrid_wire::{PeerAddr, PeerId};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -52,6 +56,29 @@ fn path(folder: &Path) -> PathBuf {
     folder.join("membership.json")
 }
 
+impl File {
+    fn of(member: &Membership) -> Self {
+        let Membership { coordinator: PeerAddr { id, addrs }, grid } = member;
+        Self { coordinator: id.to_string(), addrs: addrs.clone(), grid: grid.clone() }
+    }
+
+    fn read(self) -> Result<Membership, serde_json::Error> {
+        let id = PeerId::from_hex(&self.coordinator)
+            .ok_or_else(|| serde::de::Error::custom("`coordinator` is not 64 hexadecimal digits"))?;
+        Ok(Membership { coordinator: PeerAddr { id, addrs: self.addrs }, grid: self.grid })
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, file: &impl Serialize) -> Result<(), MembershipError> {
+    let temporary = path.with_extension("json.new");
+    serde_json::to_vec_pretty(file)
+        .map_err(io::Error::from)
+        .and_then(|text| fs::write(&temporary, text))
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(|source| MembershipError::Io { path: path.to_owned(), source })
+}
+
 impl Membership {
     /// Reads it; `None` when the machine has not joined yet.
     ///
@@ -64,11 +91,8 @@ impl Membership {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(MembershipError::Io { path, source }),
         };
-        let damaged = |source| MembershipError::Damaged { path: path.clone(), source };
-        let file: File = serde_json::from_str(&text).map_err(damaged)?;
-        let id = PeerId::from_hex(&file.coordinator)
-            .ok_or_else(|| damaged(serde::de::Error::custom("`coordinator` is not 64 hexadecimal digits")))?;
-        Ok(Some(Self { coordinator: PeerAddr { id, addrs: file.addrs }, grid: file.grid }))
+        let read = serde_json::from_str(&text).and_then(File::read);
+        read.map(Some).map_err(|source| MembershipError::Damaged { path, source })
     }
 
     /// Keeps it, whole or not at all.
@@ -76,18 +100,7 @@ impl Membership {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), MembershipError> {
-        let path = path(folder);
-        let file = File {
-            coordinator: self.coordinator.id.to_string(),
-            addrs: self.coordinator.addrs.clone(),
-            grid: self.grid.clone(),
-        };
-        let temporary = path.with_extension("json.new");
-        serde_json::to_vec_pretty(&file)
-            .map_err(io::Error::from)
-            .and_then(|text| fs::write(&temporary, text))
-            .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|source| MembershipError::Io { path, source })
+        write(&path(folder), &File::of(self))
     }
 
     /// Forgets it.

@@ -147,6 +147,11 @@ impl Record {
         lock(&self.book).calendar.lent_on(date)
     }
 
+    /// The work of a day.
+    pub(crate) fn day(&self, date: &str) -> Day {
+        lock(&self.book).calendar.day(date)
+    }
+
     /// Takes what the donor says of energy and its price, and saves it.
     pub(crate) fn set_figures(&self, figures: EnergyFigures) {
         lock(&self.book).calendar.figures = figures;

@@ -14,6 +14,7 @@
 //! ```
 
 mod app;
+mod ask;
 mod diagnosis;
 mod energy;
 #[cfg(windows)]
@@ -25,6 +26,7 @@ mod status;
 mod weights;
 
 pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notify, Process};
+pub use ask::{AnswerEnd, ChatMessage, ChatRole, GridModel, GridQuestion};
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 pub use energy::EnergyFigures;
 #[cfg(windows)]
@@ -32,7 +34,10 @@ pub use pipe::pipe_name;
 pub use record::{Day, Days, Event, EventKind, Gap, History, Point, Range};
 pub use request::{FOLLOW_MS, PAUSE_SECONDS, PauseRequest, Request, RequestError, Response};
 pub use setting::{Managed, Setting};
-pub use status::{Connection, Contribution, LeverState, Machine, Stage, State, Status, Usage};
+pub use status::{
+    CodeDetails, Connection, Contribution, GridAbout, GridApi, LeftGrid, LeverState, Machine, Stage, State, Status,
+    Usage,
+};
 pub use weights::{CachedModel, CachedWeights};
 
 /// The socket's name in the worker's data folder.

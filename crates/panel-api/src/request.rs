@@ -1,4 +1,6 @@
-use crate::{CachedWeights, Days, Diagnosis, EnergyFigures, Event, History, Range, SelfTest, Setting, Status};
+use crate::{
+    CachedWeights, CodeDetails, Days, Diagnosis, EnergyFigures, Event, History, Range, SelfTest, Setting, Status,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, ops::RangeInclusive};
@@ -43,6 +45,13 @@ pub enum Request {
         /// What `gogrid invite` printed.
         code: String,
     },
+    /// What a join code says: the grid's name, and its coordinator's key and addresses. It is not used.
+    ReadCode {
+        /// What `gogrid invite` printed.
+        code: String,
+    },
+    /// Goes back to the grid that was left within the last ten minutes, without a new code. Answered as `join` is.
+    JoinAgain,
     /// Leaves the grid. Answers under way are finished first, and the coordinator is informed.
     Leave,
     /// What charts show.
@@ -174,6 +183,8 @@ pub enum Response {
     Status(Box<Status>),
     /// Every limit, in the order in which they are shown.
     Limits(Vec<Setting>),
+    /// What a join code says.
+    Code(CodeDetails),
     /// What charts show.
     History(History),
     /// Events, oldest first.

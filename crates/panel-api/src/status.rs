@@ -1,6 +1,6 @@
 //! A worker's live state. The field names are a contract: scripts read them.
 
-use crate::Setting;
+use crate::{Day, Setting};
 use gogrid_limits::{Allowance, Sample};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -22,6 +22,12 @@ pub struct Status {
     pub pausing_after_answers: bool,
     /// Its connection to the coordinator; null before the machine has joined a grid.
     pub connection: Option<Connection>,
+    /// What the grid says of itself; null before it has said anything, and if its coordinator is an older program.
+    #[serde(default)]
+    pub about: Option<GridAbout>,
+    /// The grid that the machine left a moment ago and may go back to without a new code; null otherwise.
+    #[serde(default)]
+    pub left: Option<LeftGrid>,
     /// The totals of the machine.
     pub machine: Machine,
     /// What it may take now. `cpu` and `gpu` are in thousandths, memory in bytes.
@@ -40,6 +46,9 @@ pub struct Status {
     pub sessions: u32,
     /// What it has done since it was started.
     pub contribution: Contribution,
+    /// The work of today, in the donor's time zone.
+    #[serde(default)]
+    pub today: Day,
     /// The settings of the operating system that keep this program in the background.
     pub levers: Vec<LeverState>,
 }
@@ -82,6 +91,55 @@ pub struct Connection {
     pub connected: bool,
     /// Why not, if known.
     pub problem: Option<String>,
+}
+
+/// A grid, as its operator describes it. Texts are empty where they have not said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct GridAbout {
+    /// Who runs it.
+    pub owner: String,
+    /// Whom to ask.
+    pub contact: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Its models and what they are for, a line each.
+    pub models: Vec<String>,
+    /// Answers that the whole grid has completed since midnight on the coordinator's clock.
+    #[ts(type = "number")]
+    pub answers_today: u64,
+    /// Where programs reach its API; null if its coordinator is an older program.
+    #[serde(default)]
+    pub api: Option<GridApi>,
+}
+
+/// The grid's API, as this machine reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct GridApi {
+    /// Its base address; null if this machine does not reach it.
+    pub url: Option<String>,
+    /// Whether only programs on the coordinator's machine reach it.
+    pub local: bool,
+}
+
+/// A grid that the machine left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct LeftGrid {
+    /// Its name; empty if it was never known.
+    pub grid: String,
+    /// Until when the machine may go back, in milliseconds since 1970.
+    #[ts(type = "number")]
+    pub until_ms: u64,
+}
+
+/// What a join code says before it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct CodeDetails {
+    /// The grid's name when the code was made; empty in codes of older programs.
+    pub grid: String,
+    /// The coordinator's key in hexadecimal.
+    pub coordinator: String,
+    /// The coordinator's addresses, with ports.
+    pub addresses: Vec<String>,
 }
 
 /// The totals of which the limits are parts.

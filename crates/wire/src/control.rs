@@ -14,7 +14,8 @@
 //!         ◀─────────────────────── Stop      the epoch is over; weights stay in memory, and sessions if asked
 //!   Draining ────────────────────▶           the machine leaves politely
 //!         ◀─────────────────────── Drained   its sessions are over or moved
-//!   Resign ──────────────────────▶           it leaves for good and is taken off the allow list
+//!         ◀─────────────────────── About     what the grid is; body: its description (JSON)
+//!   Resign ──────────────────────▶           it leaves and is taken off the allow list
 //! ```
 
 mod reason;
@@ -86,7 +87,7 @@ pub enum ToCoordinator {
     },
     /// The worker is leaving and takes no new sessions.
     Draining,
-    /// The worker leaves for good: take it off the allow list.
+    /// The worker leaves: take it off the allow list. It may come back for ten minutes without a code.
     Resign,
 }
 
@@ -188,6 +189,9 @@ pub enum ToWorker {
     },
     /// The answer to `Draining`: the worker's sessions are over or moved.
     Drained,
+    /// What the grid is; the frame's body is its [`GridInfo`](crate::about::GridInfo) as JSON. Only workers that say
+    /// [`feature::ABOUT`](crate::hello::feature::ABOUT) get it: after `Welcome`, and again when it changes.
+    About,
 }
 
 /// What a member needs to know. Its encoding is the same in every version.

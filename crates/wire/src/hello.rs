@@ -43,8 +43,11 @@ pub mod feature {
     /// Activations in bf16 are understood.
     pub const BF16: &str = "bf16";
 
+    /// [`ToWorker::About`](crate::control::ToWorker::About) is understood.
+    pub const ABOUT: &str = "about";
+
     /// Every part that this program knows.
-    pub const ALL: [&str; 2] = [KV_REUSE, BF16];
+    pub const ALL: [&str; 3] = [KV_REUSE, BF16, ABOUT];
 }
 
 impl Capabilities {

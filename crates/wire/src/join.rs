@@ -1,4 +1,4 @@
-use crate::PeerId;
+use crate::{PeerId, text::is_grid_name};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr, str::FromStr};
 
@@ -21,13 +21,15 @@ impl fmt::Debug for InviteToken {
     }
 }
 
-/// What `gogrid invite` prints: the coordinator's key and addresses, and a token that lets machines in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What `gogrid invite` prints: the coordinator's key and addresses, a token that lets machines in, and the grid's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinCode {
     /// The coordinator.
     pub coordinator: PeerAddr,
     /// The secret.
     pub token: InviteToken,
+    /// The grid's name when the code was made; empty in codes of older programs.
+    pub grid: String,
 }
 
 /// Why a text is no join code.
@@ -54,7 +56,11 @@ const CHECK_BYTES: usize = 4;
 
 impl fmt::Display for JoinCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = postcard::to_allocvec(self).map_err(|_| fmt::Error)?;
+        let mut bytes = postcard::to_allocvec(&(&self.coordinator, self.token)).map_err(|_| fmt::Error)?;
+        // Older programs read what is above, and leave the rest.
+        if !self.grid.is_empty() {
+            bytes.extend(postcard::to_allocvec(&self.grid).map_err(|_| fmt::Error)?);
+        }
         bytes.extend(checksum(&bytes));
         f.write_str(PREFIX)?;
         f.write_str(&BASE32.encode(&bytes).to_ascii_lowercase())
@@ -75,7 +81,16 @@ impl FromStr for JoinCode {
         if check != checksum(content) {
             return Err(JoinCodeError::Checksum);
         }
-        postcard::from_bytes(content).map_err(|_| JoinCodeError::Content)
+        let (known, rest) = postcard::take_from_bytes(content).map_err(|_| JoinCodeError::Content)?;
+        let (coordinator, token) = known;
+        let grid = match rest {
+            [] => String::new(),
+            rest => postcard::from_bytes::<String>(rest)
+                .ok()
+                .filter(|name| is_grid_name(name))
+                .ok_or(JoinCodeError::Content)?,
+        };
+        Ok(Self { coordinator, token, grid })
     }
 }
 
@@ -93,6 +108,7 @@ mod tests {
         JoinCode {
             coordinator: PeerAddr { id: PeerId([7; 32]), addrs: vec!["192.0.2.7:7450".parse().expect("address")] },
             token: InviteToken([9; 16]),
+            grid: "Beispiel & Söhne".into(),
         }
     }
 
@@ -102,6 +118,39 @@ mod tests {
         assert_eq!(text.parse(), Ok(code()));
         assert_eq!(text.to_uppercase().replace("GOGRID1-", "gogrid1-").parse(), Ok(code()));
         assert_eq!(format!(" {text}\n").parse(), Ok(code()));
+    }
+
+    /// What programs read and wrote before codes had a name.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Nameless {
+        coordinator: PeerAddr,
+        token: InviteToken,
+    }
+
+    fn encoded(mut bytes: Vec<u8>) -> String {
+        bytes.extend(checksum(&bytes));
+        format!("{PREFIX}{}", BASE32.encode(&bytes).to_ascii_lowercase())
+    }
+
+    #[test]
+    fn codes_without_a_name_stay_good_and_older_programs_read_those_with_one() {
+        let JoinCode { coordinator, token, .. } = code();
+        let old = Nameless { coordinator: coordinator.clone(), token };
+        let bytes = postcard::to_allocvec(&old).expect("encoded");
+        let nameless = JoinCode { coordinator, token, grid: String::new() };
+        assert_eq!(encoded(bytes).parse(), Ok(nameless.clone()));
+        assert_eq!(nameless.to_string().parse(), Ok(nameless));
+        let new = BASE32.decode(code().to_string()[PREFIX.len()..].as_bytes()).expect("base32");
+        assert_eq!(postcard::from_bytes::<Nameless>(&new[..new.len() - CHECK_BYTES]), Ok(old));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_shown_is_refused() {
+        for name in ["a\u{202e}b", &"x".repeat(61)] {
+            let JoinCode { coordinator, token, .. } = code();
+            let bytes = postcard::to_allocvec(&(coordinator, token, name)).expect("encoded");
+            assert_eq!(encoded(bytes).parse::<JoinCode>(), Err(JoinCodeError::Content), "{name:?}");
+        }
     }
 
     #[test]

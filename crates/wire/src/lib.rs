@@ -3,12 +3,14 @@
 //! Two protocols, told apart by ALPN ([`CONTROL_ALPN`], [`STAGE_ALPN`]), each one long-lived bidirectional stream of
 //! [frames](frame). `docs/WIRE.md` lists every message with its bounds.
 
+pub mod about;
 pub mod control;
 pub mod frame;
 pub mod hello;
 mod ids;
 mod join;
 pub mod stage;
+pub mod text;
 pub mod version5;
 
 pub use ids::{Epoch, PeerId, SessionId};

@@ -124,7 +124,7 @@ pub(crate) fn capabilities(hello: &Hello) -> Capabilities {
         devices: vec![hello.device.clone()],
         backend: "candle".into(),
         weight_types: ["none", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4k", "q5k", "q6k"].map(String::from).into(),
-        features: feature::ALL.map(String::from).into(),
+        features: [feature::KV_REUSE, feature::BF16].map(String::from).into(),
         footprint: None,
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     app_handles::{AppHandles, machine_name, starts_at_login},
     app_state::AppStateStore,
+    ask::Questions,
     desired_state,
     folders::Folders,
     logging, notify,
@@ -130,6 +131,7 @@ fn handles(
         settings: Mutex::new(settings),
         name,
         page: Mutex::default(),
+        questions: Questions::default(),
     }
 }
 

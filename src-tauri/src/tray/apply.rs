@@ -1,5 +1,6 @@
 use super::{
     entry::MenuEntry,
+    figures::{Figures, figures},
     icon::{TEMPLATE, folder},
     view::{Action, Icon, View, view},
 };
@@ -25,6 +26,10 @@ pub(crate) struct Tray {
     line: MenuItem<Wry>,
     act: MenuItem<Wry>,
     pause_for: Submenu<Wry>,
+    takes: MenuItem<Wry>,
+    today: MenuItem<Wry>,
+    presets: Submenu<Wry>,
+    figures: Mutex<Figures>,
     /// What is shown, because a click means what the donor has read.
     shown: Mutex<View>,
 }
@@ -40,7 +45,7 @@ impl Tray {
         data: &Path,
         clicked: impl Fn(&AppHandle, MenuEntry) + Clone + Send + Sync + 'static,
     ) -> tauri::Result<Arc<Self>> {
-        let first = app_state.read(view);
+        let (first, figures) = app_state.read(|state| (view(state), figures(state)));
         let item = |entry: MenuEntry, enabled| MenuItem::with_id(app, entry.id(), entry.label(), enabled, None::<&str>);
         let line = MenuItem::new(app, text(&first.line), false, None::<&str>)?;
         let act = item(MenuEntry::PauseOrResume, first.enabled)?;
@@ -48,10 +53,17 @@ impl Tray {
         for entry in MenuEntry::PAUSES {
             pause_for.append(&item(entry, true)?)?;
         }
+        let note = |text: &str| MenuItem::new(app, text, false, None::<&str>);
+        let (takes, today) = (note(&figures.takes)?, note(&figures.today)?);
+        let presets = Submenu::new(app, &figures.preset, first.enabled)?;
+        for entry in MenuEntry::PRESETS {
+            presets.append(&item(entry, true)?)?;
+        }
         let line_between = || PredefinedMenuItem::separator(app);
         let (above, below) = (line_between()?, line_between()?);
         let (open, quit) = (item(MenuEntry::Open, true)?, item(MenuEntry::Quit, true)?);
-        let menu = Menu::with_items(app, &[&line, &above, &act, &pause_for, &below, &open, &quit])?;
+        let menu =
+            Menu::with_items(app, &[&line, &takes, &today, &above, &act, &pause_for, &presets, &below, &open, &quit])?;
         let left_click = clicked.clone();
         let icon = TrayIconBuilder::with_id(ID)
             .icon(first.icon.image())
@@ -71,7 +83,8 @@ impl Tray {
                 }
             })
             .build(app)?;
-        Ok(Arc::new(Self { icon, line, act, pause_for, shown: Mutex::new(first) }))
+        let (shown, figures) = (Mutex::new(first), Mutex::new(figures));
+        Ok(Arc::new(Self { icon, line, act, pause_for, takes, today, presets, figures, shown }))
     }
 
     /// The request of a click, as the menu reads now. None for a disabled entry: some panels pass on clicks on those.
@@ -81,7 +94,8 @@ impl Tray {
     }
 
     /// Changes what differs. Called on the main thread, for which every single change would wait elsewhere.
-    fn apply(&self, next: &View) -> tauri::Result<()> {
+    fn apply(&self, next: &View, figures: &Figures) -> tauri::Result<()> {
+        self.apply_figures(figures)?;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *shown, next.clone());
         drop(shown);
@@ -98,6 +112,23 @@ impl Tray {
         if before.enabled != next.enabled {
             self.act.set_enabled(next.enabled)?;
             self.pause_for.set_enabled(next.enabled)?;
+            self.presets.set_enabled(next.enabled)?;
+        }
+        Ok(())
+    }
+
+    fn apply_figures(&self, next: &Figures) -> tauri::Result<()> {
+        let mut shown = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *shown, next.clone());
+        drop(shown);
+        if before.takes != next.takes {
+            self.takes.set_text(&next.takes)?;
+        }
+        if before.today != next.today {
+            self.today.set_text(&next.today)?;
+        }
+        if before.preset != next.preset {
+            self.presets.set_text(&next.preset)?;
         }
         Ok(())
     }
@@ -112,14 +143,17 @@ pub(crate) async fn follow(app: AppHandle, tray: Arc<Tray>, app_state: AppStateS
     let mut states = app_state.subscribe();
     let mut last = None;
     while states.changed().await.is_ok() {
-        let next = view(&states.borrow_and_update());
+        let next = {
+            let state = states.borrow_and_update();
+            (view(&state), figures(&state))
+        };
         if last.as_ref() == Some(&next) {
             continue;
         }
         last = Some(next.clone());
         let tray = Arc::clone(&tray);
         let applied = app.run_on_main_thread(move || {
-            if let Err(error) = tray.apply(&next) {
+            if let Err(error) = tray.apply(&next.0, &next.1) {
                 tracing::warn!("the tray cannot be changed: {error}");
             }
         });

@@ -1,4 +1,5 @@
-use super::{morning::seconds_until_morning, view::Action};
+use super::{figures::label, morning::seconds_until_morning, view::Action};
+use gogrid_limits::Preset;
 use gogrid_panel_api::{PauseRequest, Request};
 use jiff::Zoned;
 
@@ -13,6 +14,8 @@ pub(crate) enum MenuEntry {
     UntilTomorrow,
     /// Pause when the answers in flight are finished.
     AfterAnswers,
+    /// Switch to a preset.
+    Preset(Preset),
     /// Open the window.
     Open,
     /// End the app.
@@ -23,12 +26,18 @@ impl MenuEntry {
     /// The pauses that end by themselves, in the menu's order.
     pub(super) const PAUSES: [Self; 4] =
         [Self::Minutes(15), Self::Minutes(60), Self::UntilTomorrow, Self::AfterAnswers];
-    const ALL: [Self; 7] = [
+    /// The presets, in the menu's order.
+    pub(super) const PRESETS: [Self; 3] =
+        [Self::Preset(Preset::Quiet), Self::Preset(Preset::Balanced), Self::Preset(Preset::Full)];
+    const ALL: [Self; 10] = [
         Self::PauseOrResume,
         Self::Minutes(15),
         Self::Minutes(60),
         Self::UntilTomorrow,
         Self::AfterAnswers,
+        Self::Preset(Preset::Quiet),
+        Self::Preset(Preset::Balanced),
+        Self::Preset(Preset::Full),
         Self::Open,
         Self::Quit,
     ];
@@ -41,6 +50,9 @@ impl MenuEntry {
             Self::Minutes(_) => "pause-1-hour",
             Self::UntilTomorrow => "pause-until-tomorrow",
             Self::AfterAnswers => "pause-after-answers",
+            Self::Preset(Preset::Quiet) => "preset-quiet",
+            Self::Preset(Preset::Balanced) => "preset-balanced",
+            Self::Preset(Preset::Full) => "preset-full",
             Self::Open => "open",
             Self::Quit => "quit",
         }
@@ -54,6 +66,7 @@ impl MenuEntry {
             Self::Minutes(_) => "1 hour",
             Self::UntilTomorrow => "Until tomorrow",
             Self::AfterAnswers => "After the current answers",
+            Self::Preset(preset) => label(preset),
             Self::Open => "Open GoGrid",
             Self::Quit => "Quit",
         }
@@ -73,6 +86,7 @@ impl MenuEntry {
             Self::Minutes(minutes) => pause(Some(u64::from(minutes) * 60), false),
             Self::UntilTomorrow => pause(Some(seconds_until_morning(now)), false),
             Self::AfterAnswers => pause(None, true),
+            Self::Preset(preset) => Some(Request::Preset { name: preset.to_string() }),
             Self::Open | Self::Quit => None,
         }
     }
@@ -98,6 +112,7 @@ mod tests {
     #[case(MenuEntry::Minutes(60), Action::Resume, pause(Some(3600), false))]
     #[case(MenuEntry::UntilTomorrow, Action::Pause, pause(Some(12 * 3600), false))]
     #[case(MenuEntry::AfterAnswers, Action::Pause, pause(None, true))]
+    #[case(MenuEntry::Preset(Preset::Quiet), Action::Pause, Some(Request::Preset { name: "quiet".into() }))]
     #[case(MenuEntry::Open, Action::Pause, None)]
     #[case(MenuEntry::Quit, Action::Pause, None)]
     fn each_entry_asks_for_what_it_says(
@@ -119,8 +134,18 @@ mod tests {
     #[test]
     fn the_labels_are_those_of_the_contract() {
         let labels = MenuEntry::ALL.map(MenuEntry::label);
-        let contract =
-            ["Pause", "15 minutes", "1 hour", "Until tomorrow", "After the current answers", "Open GoGrid", "Quit"];
+        let contract = [
+            "Pause",
+            "15 minutes",
+            "1 hour",
+            "Until tomorrow",
+            "After the current answers",
+            "Quiet",
+            "Balanced",
+            "Full",
+            "Open GoGrid",
+            "Quit",
+        ];
         assert_eq!(labels, contract);
     }
 }

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 
 /** Ends with a statement without a value, because the value of the script is sent back. */
 const AXE = `${readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")};undefined`;
-const PAGES = ["now", "limits", "contribution", "history", "connection", "diagnostics"];
+const PAGES = ["now", "limits", "contribution", "history", "connection", "ask", "diagnostics"];
 const SCENARIOS = [
   "working",
   "idle",

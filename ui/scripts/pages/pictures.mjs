@@ -10,6 +10,7 @@ const PICTURES = {
   contribution: { page: "contribution", fake: "throttled" },
   history: { page: "history", fake: "throttled" },
   connection: { page: "connection", fake: "throttled" },
+  ask: { page: "ask", fake: "throttled" },
   diagnostics: { page: "diagnostics", fake: "throttled" },
   join: { page: "connection", fake: "not-joined" },
   hours: { page: "limits", fake: "hours", at: "row-when" },

@@ -201,6 +201,14 @@ pausing_after_answers: boolean,
  */
 connection: Connection | null, 
 /**
+ * What the grid says of itself; null before it has said anything, and if its coordinator is an older program.
+ */
+about: GridAbout | null, 
+/**
+ * The grid that the machine left a moment ago and may go back to without a new code; null otherwise.
+ */
+left: LeftGrid | null, 
+/**
  * The totals of the machine.
  */
 machine: Machine, 
@@ -237,6 +245,10 @@ sessions: number,
  */
 contribution: Contribution, 
 /**
+ * The work of today, in the donor's time zone.
+ */
+today: Day, 
+/**
  * The settings of the operating system that keep this program in the background.
  */
 levers: Array<LeverState>, };
@@ -266,6 +278,127 @@ connected: boolean,
  * Why not, if known.
  */
 problem: string | null, };
+
+/**
+ * A grid, as its operator describes it. Texts are empty where they have not said.
+ */
+export type GridAbout = { 
+/**
+ * Who runs it.
+ */
+owner: string, 
+/**
+ * Whom to ask.
+ */
+contact: string, 
+/**
+ * What it is for.
+ */
+purpose: string, 
+/**
+ * Its models and what they are for, a line each.
+ */
+models: Array<string>, 
+/**
+ * Answers that the whole grid has completed since midnight on the coordinator's clock.
+ */
+answers_today: number, 
+/**
+ * Where programs reach its API; null if its coordinator is an older program.
+ */
+api: GridApi | null, };
+
+/**
+ * The grid's API, as this machine reaches it.
+ */
+export type GridApi = { 
+/**
+ * Its base address; null if this machine does not reach it.
+ */
+url: string | null, 
+/**
+ * Whether only programs on the coordinator's machine reach it.
+ */
+local: boolean, };
+
+/**
+ * A model of the grid.
+ */
+export type GridModel = { 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * Whether it answers now.
+ */
+ready: boolean, };
+
+/**
+ * A chat that waits for its next answer.
+ */
+export type GridQuestion = { 
+/**
+ * The model's name.
+ */
+model: string, 
+/**
+ * The chat so far, oldest first.
+ */
+messages: Array<ChatMessage>, };
+
+/**
+ * One message.
+ */
+export type ChatMessage = { 
+/**
+ * Who wrote it.
+ */
+role: ChatRole, 
+/**
+ * What.
+ */
+text: string, };
+
+/**
+ * Who writes.
+ */
+export type ChatRole = "user" | "assistant";
+
+/**
+ * How an answer ended that did not fail.
+ */
+export type AnswerEnd = "whole" | "stopped";
+
+/**
+ * A grid that the machine left.
+ */
+export type LeftGrid = { 
+/**
+ * Its name; empty if it was never known.
+ */
+grid: string, 
+/**
+ * Until when the machine may go back, in milliseconds since 1970.
+ */
+until_ms: number, };
+
+/**
+ * What a join code says before it is used.
+ */
+export type CodeDetails = { 
+/**
+ * The grid's name when the code was made; empty in codes of older programs.
+ */
+grid: string, 
+/**
+ * The coordinator's key in hexadecimal.
+ */
+coordinator: string, 
+/**
+ * The coordinator's addresses, with ports.
+ */
+addresses: Array<string>, };
 
 /**
  * The totals of which the limits are parts.
@@ -435,7 +568,11 @@ name: string, } | { "request": "pause" } & PauseRequest | { "request": "resume" 
 /**
  * What `gogrid invite` printed.
  */
-code: string, } | { "request": "leave" } | { "request": "history", 
+code: string, } | { "request": "read_code", 
+/**
+ * What `gogrid invite` printed.
+ */
+code: string, } | { "request": "join_again" } | { "request": "leave" } | { "request": "history", 
 /**
  * How far back.
  */
@@ -466,7 +603,7 @@ after_answers: boolean, };
 /**
  * The worker's answer.
  */
-export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "weights", "body": CachedWeights } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": RequestError };
+export type Response = { "response": "status", "body": Status } | { "response": "limits", "body": Array<Setting> } | { "response": "code", "body": CodeDetails } | { "response": "history", "body": History } | { "response": "events", "body": Array<Event> } | { "response": "days", "body": Days } | { "response": "weights", "body": CachedWeights } | { "response": "diagnosis", "body": Diagnosis } | { "response": "programs", "body": Array<string> } | { "response": "self_test", "body": SelfTest } | { "response": "done" } | { "response": "refused", "body": RequestError };
 
 /**
  * One limit.

@@ -2,7 +2,18 @@
  * The commands of the shell that the page uses, one a method. A rejected promise carries a {@link Refusal}. Nothing else
  * in the page knows where its data comes from.
  */
-import type { AppSettings, AppState, LogFilter, LogLine, RequestError, Request, Response } from "../api/types";
+import type {
+  AnswerEnd,
+  AppSettings,
+  AppState,
+  GridModel,
+  GridQuestion,
+  LogFilter,
+  LogLine,
+  RequestError,
+  Request,
+  Response,
+} from "../api/types";
 
 /** The requests that the shell passes on to the worker. The state comes by {@link Platform.follow} alone. */
 export type WorkerRequest = Exclude<Request, { request: "status" } | { request: "follow" }>;
@@ -25,6 +36,12 @@ export interface Platform {
   forgetCode(): Promise<void>;
   restartWorker(): Promise<void>;
   installUpdate(): Promise<void>;
+  /** The models of the grid's API. */
+  gridModels(): Promise<GridModel[]>;
+  /** Asks the grid, and calls the listener with each piece of the answer. Ends the question before. */
+  askGrid(question: GridQuestion, piece: (text: string) => void): Promise<AnswerEnd>;
+  /** Ends the answer under way. */
+  stopAsking(): Promise<void>;
 }
 
 /** The error of a command. Its message is for people. */

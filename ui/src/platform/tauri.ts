@@ -24,4 +24,7 @@ export const tauri: Platform = {
   forgetCode: () => call("forget_code"),
   restartWorker: () => call("restart_worker"),
   installUpdate: () => call("install_update"),
+  gridModels: () => call("grid_models"),
+  askGrid: (question, piece) => call("ask_grid", { question, channel: new Channel<string>(piece) }),
+  stopAsking: () => call("stop_asking"),
 };

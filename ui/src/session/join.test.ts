@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { membership } from "../lib/membership";
+import { ask } from "../platform/ask";
 import { FakePlatform } from "../platform/fake";
 import { codeThatIs, REFUSALS } from "../platform/fake/joins";
 import { JoinAttempt } from "./join.svelte";
@@ -52,6 +53,21 @@ test("a machine that is let in is a member, and the form is empty again", async 
   await vi.runOnlyPendingTimersAsync();
   expect(await joined).toBe(true);
   expect([isMember(), attempt.code, attempt.busy]).toEqual([true, "", false]);
+});
+
+test("a code is read before it is used, and a grid that was left is joined again without one", async () => {
+  const { session, isMember } = await start();
+  const details = await ask(session.platform, { request: "read_code", code: GOOD }, "code");
+  expect([details.grid, isMember(), session.status?.state]).toEqual(["Example Grid", false, "not_joined"]);
+  await expect(ask(session.platform, { request: "join_again" }, "done")).rejects.toThrow(/is over/);
+  const joined = new JoinAttempt(GOOD).run(session.platform);
+  await vi.runOnlyPendingTimersAsync();
+  await joined;
+  await session.command({ request: "leave" });
+  expect([session.status?.left?.grid, isMember()]).toEqual(["Example Grid", false]);
+  const again = session.command({ request: "join_again" });
+  await vi.runOnlyPendingTimersAsync();
+  expect([await again, session.status?.left, isMember()]).toEqual([true, null, true]);
 });
 
 test("one attempt at a time, and none without a code", async () => {

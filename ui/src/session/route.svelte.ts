@@ -1,6 +1,6 @@
 /** The page that is shown: the part of the address after the #. */
 
-export const PAGES = ["now", "limits", "contribution", "history", "connection", "diagnostics"] as const;
+export const PAGES = ["now", "limits", "contribution", "history", "connection", "ask", "diagnostics"] as const;
 export type Page = (typeof PAGES)[number];
 
 function fromHash(): Page {

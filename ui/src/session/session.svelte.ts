@@ -4,6 +4,7 @@ import type { AppState, Setting, Status } from "../api/types";
 import { ask } from "../platform/ask";
 import { Refusal, type Platform, type WorkerRequest } from "../platform/platform";
 import { words } from "../words";
+import { Chat } from "./chat.svelte";
 import { JoinAttempt } from "./join.svelte";
 import { Toasts } from "./toasts.svelte";
 
@@ -12,6 +13,7 @@ export class Session {
   readonly toasts = new Toasts();
   /** The attempt with a code that the donor types. */
   readonly typedJoin = new JoinAttempt();
+  readonly chat = new Chat();
   #offered: { code: string; attempt: JoinAttempt } | null = null;
   /** Null until the shell has answered. */
   app = $state.raw<AppState | null>(null);

@@ -20,6 +20,10 @@ Fields of --json, of a worker (shares of a device are in thousandths, loads betw
   reason        why, in a sentence
   pausing_after_answers  whether it pauses once the answers under way are over
   connection    null before it has joined, or coordinator (its id), grid (its name), connected, problem (why not)
+  about         what the grid says of itself (null before it has): owner, contact, purpose, models (a line each; texts
+                are empty where it does not say), answers_today (of the whole grid), and api (null, or url, which is
+                null where this machine does not reach it, and local: on the coordinator's machine alone)
+  left          the grid that was left and may be joined again without a code: grid, until_ms; else null
   machine       cores, memory, gpu_name, gpu_memory, disk (bytes; null where not known)
   allowance     what it may take now: cpu, gpu, memory and gpu_memory (bytes), reason (kind, and what that kind has)
   usage         what it takes now: cpu, gpu (null without one), tokens_per_second, and of the memory ledger
@@ -36,6 +40,7 @@ Fields of --json, of a worker (shares of a device are in thousandths, loads betw
   sessions      sessions with a KV cache here
   contribution  since it was started: tokens, slices, throttled, busy_seconds, waited_seconds, and of the last minute
                 slice_p99_ms, divisible_slice_p99_ms (of slices that could have been cut), longest_slice_ms
+  today         the work of this day: date, tokens, active_seconds, energy_wh (estimated)
   levers        what the system was asked for to keep it in the background: name, result (Ok or Err, with a text)";
 
 #[derive(Debug, clap::Args)]

@@ -1,8 +1,8 @@
 //! A streamed completion over the API, timed from outside.
 
 use super::local::Timing;
-use crate::sse::SseDecoder;
 use anyhow::{Context, Result, bail, ensure};
+use gogrid_api_client::SseDecoder;
 use serde_json::{Value, json};
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Chats against a server that plays scripts.
 
 use super::Chat;
-use crate::client::{ApiClient, ApiRefusal, Message, Question};
+use crate::client::{ApiClientError, Message, Question, choose_model, connect};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::{
@@ -155,7 +155,7 @@ fn stage(server: &Server, terminal: bool) -> Result<Stage> {
     let (type_line, lines) = mpsc::channel(16);
     let (interrupt, interrupts) = mpsc::channel(1);
     let out = Output::default();
-    let client = ApiClient::new(&server.url)?;
+    let client = connect(&server.url)?;
     let (model, history) = ("demo".to_owned(), Vec::new());
     let chat = Chat { client, model, temperature: None, history, terminal, out: out.clone() };
     Ok(Stage { chat, out, type_line, lines, interrupt, interrupts })
@@ -266,14 +266,15 @@ async fn streams_that_break_off_are_errors() -> Result<()> {
     let ask = Question { model: "demo", messages: &question, temperature: Some(0.0) };
     let refused = "data: {\"error\":{\"message\":\"the machines left\",\"code\":\"pipeline_lost\"}}\n\n";
     let server = Server::start(Script::Stream(refused.to_owned())).await?;
-    let error = ApiClient::new(&server.url)?.stream_chat(ask, |_| Ok(())).await.expect_err("it failed");
-    assert_eq!(error.downcast_ref::<ApiRefusal>().and_then(|refusal| refusal.code.as_deref()), Some("pipeline_lost"));
+    let error = connect(&server.url)?.stream_chat(ask, |_| Ok(())).await.expect_err("it failed");
+    let ApiClientError::Refused(refusal) = error else { panic!("{error}") };
+    assert_eq!(refusal.code.as_deref(), Some("pipeline_lost"));
     assert_eq!(server.seen()[0]["temperature"], 0.0);
 
     let half: String = TOKYO.split_inclusive("\n\n").take(3).collect();
     let server = Server::start(Script::Stream(half)).await?;
-    let error = ApiClient::new(&server.url)?.stream_chat(ask, |_| Ok(())).await.expect_err("it broke off");
-    assert!(error.to_string().contains("broke off"), "{error:#}");
+    let error = connect(&server.url)?.stream_chat(ask, |_| Ok(())).await.expect_err("it broke off");
+    assert!(error.to_string().contains("broke off"), "{error}");
     Ok(())
 }
 
@@ -283,7 +284,7 @@ async fn the_summary_counts() -> Result<()> {
     let question = [Message { role: "user", content: "Japan?".to_owned() }];
     let ask = Question { model: "demo", messages: &question, temperature: None };
     let mut text = String::new();
-    let client = ApiClient::new(&format!("{}/v1/", server.url))?;
+    let client = connect(&format!("{}/v1/", server.url))?;
     let summary = client
         .stream_chat(ask, |piece| {
             text.push_str(piece);
@@ -299,10 +300,10 @@ async fn the_summary_counts() -> Result<()> {
 #[tokio::test]
 async fn models_are_chosen_or_named_in_the_error() -> Result<()> {
     let server = Server::start(Script::Stream(String::new())).await?;
-    let client = ApiClient::new(&server.url)?;
-    assert_eq!(client.choose_model(None).await?, "demo", "the first that is ready");
-    assert_eq!(client.choose_model(Some("sleepy")).await?, "sleepy");
-    let error = client.choose_model(Some("gpt-4o")).await.expect_err("unknown");
+    let client = connect(&server.url)?;
+    assert_eq!(choose_model(&client, None).await?, "demo", "the first that is ready");
+    assert_eq!(choose_model(&client, Some("sleepy")).await?, "sleepy");
+    let error = choose_model(&client, Some("gpt-4o")).await.expect_err("unknown");
     assert!(error.to_string().contains("gpt-4o") && error.to_string().contains("sleepy (not ready), demo"), "{error}");
     Ok(())
 }
@@ -310,9 +311,9 @@ async fn models_are_chosen_or_named_in_the_error() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_told_so() -> Result<()> {
     let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
-    let error = ApiClient::new(&format!("127.0.0.1:{port}"))?.models().await.expect_err("nobody listens");
-    assert!(error.to_string().contains("cannot be reached"), "{error:#}");
-    assert!(ApiClient::new("https://example.org").is_err());
-    assert!(ApiClient::new("http://").is_err());
+    let error = connect(&format!("127.0.0.1:{port}"))?.models().await.expect_err("nobody listens");
+    assert!(error.to_string().contains("cannot be reached"), "{error}");
+    assert!(connect("https://example.org").is_err());
+    assert!(connect("http://").is_err());
     Ok(())
 }

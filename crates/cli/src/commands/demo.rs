@@ -1,6 +1,6 @@
 use crate::{
     args::DemoArgs,
-    client::{ApiClient, Message, Question},
+    client::{Message, Question, connect},
     launch::{self, Cluster, Launch},
     shutdown,
 };
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
 }
 
 async fn answer(url: &str, prompt: &str) -> Result<()> {
-    let client = ApiClient::new(url)?;
+    let client = connect(url)?;
     let messages = [Message { role: "user", content: prompt.to_owned() }];
     println!("\n> {prompt}");
     let question = Question { model: "demo", messages: &messages, temperature: Some(0.0) };

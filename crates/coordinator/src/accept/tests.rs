@@ -16,7 +16,7 @@ use gogrid_link::MemoryNet;
 use gogrid_model::{Quant, SamplingParams};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, VERSION,
-    hello::feature,
+    about::GridInfo,
     stage::{Reply, Role},
 };
 use std::{path::Path, time::Instant};
@@ -37,6 +37,7 @@ struct Grid {
     router: Router,
     ring: Ring,
     folder: tempfile::TempDir,
+    info: watch::Sender<Body>,
     tasks: JoinSet<()>,
     _stop: DropGuard,
 }
@@ -55,13 +56,19 @@ impl Grid {
         let router = Router::new(routes, Bounds::of(64, timing), stop.clone());
         let (net, mut tasks) = (MemoryNet::default(), JoinSet::new());
         let welcome = Welcome { version: VERSION, grid: "test".into(), weights_port: 1, weights_token: "t".into() };
+        let info = watch::Sender::new(Arc::new(GridInfo::default().to_body()));
         tasks.spawn(task.run(stop.clone()));
-        tasks.spawn(accept(net.join(COORDINATOR), fleet.clone(), welcome));
-        Self { net, fleet, router, ring: Ring::default(), folder, tasks, _stop: stop.drop_guard() }
+        tasks.spawn(accept(net.join(COORDINATOR), fleet.clone(), Greeting { welcome, info: info.subscribe() }));
+        Self { net, fleet, router, ring: Ring::default(), folder, info, tasks, _stop: stop.drop_guard() }
     }
 
     /// A machine dials and says hello. The link, and the coordinator's answer.
     async fn greet(&self, number: u8, version: u16, device: &str) -> (Link, ToWorker) {
+        self.greet_with(number, version, device, &[feature::KV_REUSE]).await
+    }
+
+    /// The same, for a machine that knows these parts of the protocol.
+    async fn greet_with(&self, number: u8, version: u16, device: &str, features: &[&str]) -> (Link, ToWorker) {
         let mut link = self.dial(number, Protocol::Control).await;
         let hello = Hello {
             version,
@@ -71,7 +78,8 @@ impl Grid {
             memory: 600 << 20,
             addrs: Vec::new(),
         };
-        let capabilities = Capabilities { features: vec![feature::KV_REUSE.into()], ..Capabilities::default() };
+        let features = features.iter().map(|name| (*name).to_owned()).collect();
+        let capabilities = Capabilities { features, ..Capabilities::default() };
         let body = if version == 5 { Vec::new() } else { capabilities.to_body() };
         link.sender.send(&ToCoordinator::Hello(hello), &body).await.expect("sent");
         let answer = tokio::time::timeout(SOON, link.receiver.recv::<ToWorker>()).await.expect("in time");
@@ -235,4 +243,30 @@ async fn a_removed_machine_is_cut_off_at_once() {
     link.sender.send(&ToCoordinator::Hello(hello), &[]).await.expect("sent");
     let answer = link.receiver.recv::<ToWorker>().await.expect("an answer").message;
     assert_eq!(answer, ToWorker::Refused(Refusal::NotMember));
+}
+
+#[tokio::test]
+async fn what_the_grid_is_goes_to_the_workers_that_read_it_and_again_when_it_changes() {
+    let grid = Grid::start(1);
+    let (mut older, _) = grid.greet_with(1, VERSION, "cpu", &[]).await;
+    assert!(matches!(next(&mut older).await.message, ToWorker::Load(_)), "it is told nothing that it cannot read");
+    let (mut worker, _) = grid.greet_with(2, VERSION, "cpu", &[feature::ABOUT]).await;
+    assert_eq!(about(&mut worker).await, Some(GridInfo::default()));
+    let info = GridInfo { owner: "Platform team".into(), answers_today: 1, ..GridInfo::default() };
+    grid.info.send_replace(Arc::new(info.to_body()));
+    assert_eq!(about(&mut worker).await, Some(info));
+}
+
+async fn next(link: &mut Link) -> Received<ToWorker> {
+    tokio::time::timeout(SOON, link.receiver.recv::<ToWorker>()).await.expect("in time").expect("a message")
+}
+
+/// The next description of the grid, whatever comes before it.
+async fn about(link: &mut Link) -> Option<GridInfo> {
+    loop {
+        let Received { message, body } = next(link).await;
+        if message == ToWorker::About {
+            return GridInfo::from_body(&body);
+        }
+    }
 }

@@ -332,7 +332,8 @@ impl Core {
         if let Some(state) = self.models.get_mut(&id) {
             state.former = build.placements();
             if !now || state.builds.is_empty() {
-                state.waiting = Some(Waiting { class: NotReady::Interrupted, reason: reason.to_owned(), retry: Some(retry) });
+                state.waiting =
+                    Some(Waiting { class: NotReady::Interrupted, reason: reason.to_owned(), retry: Some(retry) });
             }
         }
         self.changed();

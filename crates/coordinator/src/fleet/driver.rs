@@ -180,7 +180,7 @@ impl Driver {
             ToWorker::Stop { epoch, .. } => {
                 self.stages.get_mut(&peer).and_then(|stages| stages.remove(epoch));
             }
-            ToWorker::Drained | ToWorker::Welcome(_) | ToWorker::Refused(_) => {}
+            ToWorker::Drained | ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::About => {}
         }
     }
 }

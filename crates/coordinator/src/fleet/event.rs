@@ -117,7 +117,7 @@ pub(crate) enum Action {
     },
     Record(Record),
     /// Take a worker that resigned off the allow list.
-    RemoveMember(PeerId),
+    Resigned(PeerId),
     /// Reserve epochs in the registry; answered by [`Event::EpochsReserved`].
     ReserveEpochs(usize),
     /// Read the registry's models; answered by [`Event::ModelsRead`].

@@ -50,8 +50,8 @@ impl Store {
     }
 
     /// Takes a worker that resigned off the allow list.
-    pub(super) async fn remove(&self, peer: PeerId) {
-        match self.0.remove(peer).await {
+    pub(super) async fn resigned(&self, peer: PeerId) {
+        match self.0.leave(peer, unix_now()).await {
             Ok(()) => tracing::info!(peer = %peer.short(), "worker resigned"),
             Err(error) => tracing::error!(%error, "a worker that resigned is still a member"),
         }

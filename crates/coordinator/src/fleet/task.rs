@@ -245,10 +245,10 @@ impl FleetTask {
             }
             Action::Plan(request) => self.plan(request),
             Action::Record(record) => self.store.record(record),
-            Action::RemoveMember(peer) => {
+            Action::Resigned(peer) => {
                 let store = self.store.clone();
                 self.jobs.spawn(async move {
-                    store.remove(peer).await;
+                    store.resigned(peer).await;
                     None
                 });
             }

@@ -76,7 +76,7 @@ impl Core {
                 self.actions.push(Action::FailSession { epoch, session, error });
             }
             ToCoordinator::Draining => self.drain(peer),
-            ToCoordinator::Resign => self.actions.push(Action::RemoveMember(peer)),
+            ToCoordinator::Resign => self.actions.push(Action::Resigned(peer)),
             ToCoordinator::Hello(_) => tracing::warn!(peer = %peer.short(), "a second hello; ignored"),
         }
     }

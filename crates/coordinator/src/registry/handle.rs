@@ -95,11 +95,11 @@ impl RegistryHandle {
         self.call(move |registry| registry.admit(id, &name, token.as_ref(), now)).await
     }
 
-    /// See [`Registry::remove`]. Who follows [`removals`](Self::removals) is told.
-    pub(crate) async fn remove(&self, id: PeerId) -> Result<()> {
-        let removed = self.call(move |registry| registry.remove(id).map(drop)).await;
+    /// See [`Registry::leave`]. Who follows [`removals`](Self::removals) is told.
+    pub(crate) async fn leave(&self, id: PeerId, now: u64) -> Result<()> {
+        let left = self.call(move |registry| registry.leave(id, now)).await;
         self.tell_removals();
-        removed
+        left
     }
 
     /// See [`Registry::is_member`].
@@ -290,7 +290,7 @@ mod tests {
         Registry::open(folder.path()).expect("opened").add_invite(&token, 1, 100).expect("written");
         let admitted = handle.admit(PeerId([1; 32]), "anna".into(), Some(token), 0).await.expect("read");
         assert_eq!(admitted, Ok(()));
-        handle.remove(PeerId([1; 32])).await.expect("removed");
+        handle.leave(PeerId([1; 32]), 1).await.expect("left");
         assert_eq!(handle.members().await.expect("read"), []);
     }
 }

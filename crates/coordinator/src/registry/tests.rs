@@ -47,6 +47,33 @@ fn it_outlives_its_process_and_never_repeats_an_epoch() {
 }
 
 #[test]
+fn a_machine_that_left_may_come_back_for_ten_minutes() {
+    let (folder, mut registry) = registry();
+    registry.add_invite(&InviteToken([1; 16]), 2, u64::MAX >> 1).expect("kept");
+    let now = unix_now();
+    let anna = PeerId([1; 32]);
+    registry.admit(anna, "anna", Some(&InviteToken([1; 16])), now).expect("readable").expect("in");
+    let leave = |registry: &mut Registry, at| {
+        registry.leave(anna, at).expect("written");
+        assert!(!registry.is_member(anna).expect("read"), "it is cut off at once");
+        assert_eq!(registry.members().expect("read"), []);
+    };
+    leave(&mut registry, now);
+    drop(registry);
+    let mut registry = Registry::open(folder.path()).expect("a restart does not end the time");
+    assert_eq!(registry.admit(anna, "anna", None, now + 599).expect("read"), Ok(()));
+    assert!(registry.is_member(anna).expect("read"));
+    leave(&mut registry, now);
+    assert_eq!(registry.admit(anna, "anna", None, now + 600).expect("read"), Err(Refusal::NotMember));
+    assert_eq!(registry.known_machines().expect("read"), [], "it is forgotten");
+    // A restart after the time has passed forgets it, too.
+    registry.admit(anna, "anna", Some(&InviteToken([1; 16])), now).expect("readable").expect("in");
+    leave(&mut registry, now - 600);
+    drop(registry);
+    assert_eq!(Registry::open(folder.path()).expect("opened").known_machines().expect("read"), []);
+}
+
+#[test]
 fn a_secret_is_not_in_the_file() {
     let (folder, registry) = registry();
     registry.add_invite(&InviteToken(*b"a secret, mostly"), 1, HOUR).expect("kept");

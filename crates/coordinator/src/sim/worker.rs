@@ -196,7 +196,9 @@ impl Worker {
                 }
             }
             ToWorker::Stop { epoch, keep } => self.stop(epoch, keep),
-            ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Drained => self.log.wrong("a message out of turn"),
+            ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Drained | ToWorker::About => {
+                self.log.wrong("a message out of turn")
+            }
         }
     }
 

@@ -9,9 +9,10 @@ use super::{
     turns::Computer,
 };
 use crate::{
-    accept::accept,
+    accept::{Greeting, accept},
     admin::{NewModel, add_model},
     fleet::{Fleet, FleetTask, Timing},
+    grid_info::Body,
     model::Model,
     published::Published,
     registry::{ModelRecord, Registry, RegistryHandle},
@@ -27,7 +28,10 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) const COORDINATOR: PeerId = PeerId([255; 32]);
@@ -123,7 +127,11 @@ impl World {
         let coordinator = Computer::default();
         coordinator.spawn(task.run(stop.clone()));
         let welcome = Welcome { version: VERSION, grid: "sim".into(), weights_port: 0, weights_token: String::new() };
-        coordinator.spawn(accept(net.join(COORDINATOR), fleet.clone(), welcome));
+        coordinator.spawn(accept(
+            net.join(COORDINATOR),
+            fleet.clone(),
+            Greeting { welcome, info: watch::channel(Body::default()).1 },
+        ));
         let machine = |(number, (memory, quirks, there)): (usize, &(u64, Quirks, bool))| {
             let mut machine = Machine::new(number as u8, *memory, quirks.clone(), (&net, &log), (COORDINATOR, TOKEN));
             if *there {

@@ -1,5 +1,5 @@
 use super::{
-    beat,
+    about, beat,
     join::{Joined, mirrors},
     leave::{LeaveRequest, resign},
     stages::{Shared, Stages},
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
     let mut lent = shared.view.lent();
     // What changed while there was no connection is news too, and Hello says nothing of a pause.
     lent.mark_changed();
-    let paced = shared.loader.paced.clone();
+    let (paced, view) = (shared.loader.paced.clone(), shared.view.clone());
     // The first beat of work does not wait for the next one of rest.
     let mut arrivals = shared.loader.executor.gauge().arrivals();
     let mut stages = Stages::new(transport, coordinator, shared, mirrors, lost, reports);
@@ -83,11 +83,15 @@ pub(crate) async fn serve(
             }
             message = incoming.recv() => match message {
                 Some(Received { message: ToWorker::Drained, .. }) => break Ended::Left,
+                Some(Received { message: ToWorker::About, body }) => {
+                    view.set_about(about::read(&body, remote_ip));
+                    None
+                }
                 Some(Received { message, body }) => stages.handle(message, body).await,
                 None => break if leaving { Ended::Left } else { Ended::Lost },
             },
             Some(failure) = failures.recv() => stages.failed(failure),
-            Ok(()) = lent.changed() => lent.borrow_and_update().clone().map(lends),
+            Ok(()) = lent.changed() => (*lent.borrow_and_update()).map(lends),
             Some(LinkLost { epoch, message }) = losses.recv() => {
                 stages.holds(epoch).then_some(ToCoordinator::LinkLost { epoch, message })
             }

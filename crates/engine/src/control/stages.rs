@@ -95,7 +95,7 @@ impl Stages {
             ToWorker::Load(spec) => return self.load(spec, body),
             ToWorker::Start { epoch } => self.start(epoch),
             ToWorker::Stop { epoch, keep } => self.stop(epoch, keep).await,
-            ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Drained => {
+            ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Drained | ToWorker::About => {
                 tracing::warn!("a message out of turn from the coordinator; ignored");
             }
         }

@@ -21,6 +21,8 @@ pub(crate) enum MembershipCommand {
     Join(Box<JoinCode>),
     /// Leave the grid.
     Leave,
+    /// Go back to the grid that was left a moment ago.
+    JoinAgain,
 }
 
 /// A handle to give commands with.

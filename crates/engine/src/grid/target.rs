@@ -1,5 +1,5 @@
 use super::commands::Done;
-use crate::membership::Membership;
+use crate::membership::{Left, Membership};
 use gogrid_panel_api::{Connection, RequestError};
 use gogrid_wire::{InviteToken, JoinCode};
 
@@ -35,9 +35,21 @@ impl Target {
         Self { asked: Some(Asked { done, before }), ..Self::with(code) }
     }
 
-    /// What the panel is told while the coordinator is not reached.
+    /// The grid that the machine left a moment ago.
+    pub(super) fn again(left: Left, done: Done) -> Self {
+        Self { asked: Some(Asked { done, before: None }), ..Self::of(left.member) }
+    }
+
+    /// Whether the machine is to become a member: somebody waits for an answer then.
+    pub(super) fn is_new(&self) -> bool {
+        self.token.is_some() || self.asked.is_some()
+    }
+
+    /// What the panel is told while the coordinator is not reached. A grid that has not let the machine in has no name:
+    /// with one, the machine counts as its member.
     pub(super) fn connection(&self, problem: Option<String>) -> Connection {
-        connection(&self.member, problem)
+        let connection = connection(&self.member, problem);
+        if self.is_new() { Connection { grid: String::new(), ..connection } } else { connection }
     }
 
     /// Ends the try, tells the donor why, and gives back where the machine was a member before.
@@ -54,10 +66,11 @@ impl Target {
 
     /// The try ends because of another command.
     pub(super) fn superseded(self) -> Option<Membership> {
+        let member = !self.is_new();
         if let Some(Asked { done, .. }) = self.asked {
             drop(done.send(Err(RequestError::new(None, "another command came while the machine was joining"))));
         }
-        self.token.is_none().then_some(self.member)
+        member.then_some(self.member)
     }
 }
 

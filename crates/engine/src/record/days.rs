@@ -85,6 +85,12 @@ impl Calendar {
         })
     }
 
+    /// A day, with or without work.
+    pub(crate) fn day(&self, date: &str) -> Day {
+        let found = self.find(date).ok().map(|at| self.days[at].clone());
+        found.unwrap_or_else(|| Day { date: date.to_owned(), ..Day::default() })
+    }
+
     fn find(&self, date: &str) -> Result<usize, usize> {
         self.days.binary_search_by(|day| day.date.as_str().cmp(date))
     }

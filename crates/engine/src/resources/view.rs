@@ -1,9 +1,9 @@
 //! What the resource controller last sampled and decided. Any task may read it.
 
 use super::{Lent, Settings};
-use crate::{executor::StageGauge, pace::Paced, record::Record};
+use crate::{executor::StageGauge, membership::Left, pace::Paced, record::Record};
 use gogrid_limits::{Allowance, Sample};
-use gogrid_panel_api::{Connection, EventKind, State as PanelState};
+use gogrid_panel_api::{Connection, EventKind, GridAbout, LeftGrid, State as PanelState};
 use gogrid_probe::Lever;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,6 +45,10 @@ pub(crate) struct State {
     pub(crate) finishing: bool,
     /// The grid that the machine is a member of.
     pub(crate) connection: Option<Connection>,
+    /// What the coordinator says of the grid; kept while the link is down.
+    pub(crate) about: Option<GridAbout>,
+    /// The grid that the donor left a moment ago.
+    pub(crate) left: Option<LeftGrid>,
     /// Why the coordinator ended the membership, if it did.
     pub(crate) revoked: Option<String>,
     /// The system's caps of the process, or why there are none.
@@ -80,6 +84,8 @@ impl View {
             rates: Rate::default(),
             finishing: false,
             connection: None,
+            about: None,
+            left: None,
             revoked: None,
             caps: Vec::new(),
             stages: BTreeMap::new(),
@@ -136,7 +142,7 @@ impl View {
             }
             changed
         };
-        self.lent.send_if_modified(|known| known.replace(lent.clone()) != Some(lent));
+        self.lent.send_if_modified(|known| known.replace(lent) != Some(lent));
         if let Some(event) = event {
             self.record.happened(event);
         }
@@ -179,12 +185,29 @@ impl View {
         if connection.is_some() {
             state.revoked = None;
         }
+        let coordinator = |connection: &Option<Connection>| connection.as_ref().map(|known| known.coordinator.clone());
+        if coordinator(&state.connection) != coordinator(&connection) {
+            state.about = None;
+        }
         state.connection = connection;
         drop(state);
         match (before, now) {
             (false, true) => self.happened(EventKind::Connected),
             (true, false) => self.happened(EventKind::Disconnected),
             _ => self.changed(),
+        }
+    }
+
+    pub(crate) fn set_about(&self, about: Option<GridAbout>) {
+        self.lock().about = about;
+        self.changed();
+    }
+
+    pub(crate) fn set_left(&self, left: Option<&Left>) {
+        let left = left.map(|left| LeftGrid { grid: left.member.grid.clone(), until_ms: left.until_ms() });
+        let changed = std::mem::replace(&mut self.lock().left, left.clone()) != left;
+        if changed {
+            self.changed();
         }
     }
 

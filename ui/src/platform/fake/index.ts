@@ -1,7 +1,8 @@
 /** A platform that makes everything up: for development, the gallery and the page's tests. Never in the product. */
-import type { AppSettings, AppState, KeyStore, LogFilter, Process } from "../../api/types";
+import type { AppSettings, AppState, GridQuestion, KeyStore, LogFilter, Process } from "../../api/types";
 import { download } from "../download";
 import { Refusal, type Platform, type WorkerRequest } from "../platform";
+import { FakeAnswers, MODELS } from "./answers";
 import { log } from "./log";
 import { FakeMachine } from "./machine";
 import { SCENARIOS, type Scenario, type ScenarioName } from "./scenarios";
@@ -18,6 +19,7 @@ export class FakePlatform implements Platform {
   #settings: AppSettings;
   #notices: AppState["notices"];
   #offered: string | null;
+  readonly #answers = new FakeAnswers();
 
   constructor(name: ScenarioName) {
     this.#scenario = SCENARIOS[name];
@@ -85,7 +87,7 @@ export class FakePlatform implements Platform {
     if (this.#worker.process !== "running") throw new Refusal({ field: null, message: "the worker does not run" });
     const answer = this.#machine.answer(request);
     // As the shell does: a change of the state is told at once, also while the answer is on its way.
-    if (request.request === "join") this.#tell();
+    if (request.request === "join" || request.request === "join_again") this.#tell();
     const response = await answer;
     if (response.response === "done" || response.response === "refused") this.#tell();
     return response;
@@ -146,5 +148,20 @@ export class FakePlatform implements Platform {
 
   async installUpdate() {
     await this.#reach();
+  }
+
+  async gridModels() {
+    await this.#reach();
+    return MODELS;
+  }
+
+  async askGrid(question: GridQuestion, piece: (text: string) => void) {
+    await this.#reach();
+    return this.#answers.ask(question, piece);
+  }
+
+  async stopAsking() {
+    await this.#reach();
+    this.#answers.stop();
   }
 }

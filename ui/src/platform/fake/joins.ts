@@ -1,5 +1,5 @@
 /** How attempts to join end, in the real worker's words. */
-import type { RequestError } from "../../api/types";
+import type { GridAbout, LeftGrid, RequestError, Response } from "../../api/types";
 
 const PREFIX = "gogrid1-";
 
@@ -32,3 +32,29 @@ export function refusalOf(code: string): RequestError | null {
   const kind = Object.keys(REFUSALS).find((kind) => code === codeThatIs(kind));
   return kind === undefined ? null : (REFUSALS[kind] ?? null);
 }
+
+/** What a code says; every good one is of the same grid. */
+export function details(code: string, coordinator: string, grid: string): Response {
+  const wrong = wrongCode(code.trim());
+  if (wrong) return { response: "refused", body: refused(wrong) };
+  return { response: "code", body: { grid, coordinator, addresses: ["10.20.0.4:7450", "192.0.2.17:7450"] } };
+}
+
+const COME_BACK_MS = 600_000;
+
+/** The grid that was left now. */
+export function leftNow(grid: string): LeftGrid {
+  return { grid, until_ms: Date.now() + COME_BACK_MS };
+}
+
+export const TOO_LATE = "the time to come back without a new join code is over: ask for a new one";
+
+/** What the grid's operator wrote. */
+export const ABOUT: GridAbout = {
+  owner: "Platform team, floor 3",
+  contact: "platform@example.org",
+  purpose: "Drafts, summaries and code for everybody at Example, on our own computers",
+  models: ["Qwen3-8B: the general one", "demo: to try things out"],
+  answers_today: 412,
+  api: { url: "http://10.20.0.4:8080", local: false },
+};

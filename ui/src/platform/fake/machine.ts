@@ -19,7 +19,7 @@ import { parseAmount, resolve } from "../../lib/value";
 import type { WorkerRequest } from "../platform";
 import { days, FIGURES, METHOD } from "./days";
 import { diagnosis, GIB, levers, machineOf, sample } from "./hardware";
-import { refusalOf, wrongCode } from "./joins";
+import { ABOUT, details, leftNow, refusalOf, TOO_LATE, wrongCode } from "./joins";
 import { FakeLimits } from "./limits";
 import { load, turnAt, type Turn } from "./load";
 import { offEvents, offTimes, pastDays } from "./past";
@@ -55,6 +55,7 @@ export class FakeMachine {
   #joined: boolean;
   /** A join code is being tried: the worker is on its way to a grid that has told nothing yet. */
   #joining = false;
+  #left: Status["left"] = null;
   #finishing = false;
   #until: number | null = null;
   name = "office-7";
@@ -132,6 +133,8 @@ export class FakeMachine {
       reason: turn.reason,
       pausing_after_answers: this.#finishing,
       connection: this.#connection(),
+      about: this.#joined && !this.#joining ? ABOUT : null,
+      left: this.#left,
       machine: machineOf(hardware),
       allowance: {
         cpu: Math.round(turn.cpu * 1000),
@@ -169,6 +172,14 @@ export class FakeMachine {
         slice_p99_ms: 7.4,
         divisible_slice_p99_ms: 7.1,
         longest_slice_ms: 7.9,
+      },
+      today: {
+        date: isoDate(Date.now()),
+        tokens: 402_110,
+        active_seconds: 5040,
+        energy_wh: 120.2,
+        metered_wh: 0,
+        running_seconds: 21_600,
       },
       levers: levers(),
     };
@@ -253,8 +264,13 @@ export class FakeMachine {
         return this.#join(request.code);
       case "leave":
         this.#joined = false;
+        this.#left = leftNow(GRID);
         this.#extra.push({ at_ms: Date.now(), what: { event: "left" } });
         return DONE;
+      case "read_code":
+        return details(request.code, KEY, GRID);
+      case "join_again":
+        return this.#left ? this.#tried(null) : { response: "refused", body: { field: null, message: TOO_LATE } };
       case "history":
         return { response: "history", body: this.#history(request.range) };
       case "events":
@@ -311,12 +327,17 @@ export class FakeMachine {
   async #join(code: string): Promise<Response> {
     const wrong = wrongCode(code.trim());
     if (wrong) return { response: "refused", body: { field: "code", message: wrong } };
+    return this.#tried(refusalOf(code.trim()));
+  }
+
+  /** Tries to be let in, which ends like this. */
+  async #tried(refusal: RequestError | null): Promise<Response> {
     this.#joining = true;
     await new Promise((done) => setTimeout(done, JOIN_MS));
     this.#joining = false;
-    const refusal = refusalOf(code.trim());
     if (refusal) return { response: "refused", body: refusal };
     this.#joined = true;
+    this.#left = null;
     this.#turns.push(this.#turn({ state: "idle", kind: "free", reason: "Nobody needs the computer" }, Date.now()));
     this.#extra.push({ at_ms: Date.now(), what: { event: "joined" } });
     return DONE;

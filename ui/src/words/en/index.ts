@@ -1,4 +1,5 @@
 /** Every English string of the page. Those with values are functions; figures come with their units. */
+import { ask } from "./ask";
 import { connection } from "./connection";
 import { contribution } from "./contribution";
 import { diagnostics } from "./diagnostics";
@@ -37,6 +38,7 @@ export const en = {
     contribution: "Contribution",
     history: "History",
     connection: "Connection",
+    ask: "Ask",
     diagnostics: "Diagnostics",
     managed: (by: string) => `Managed by ${by}`,
   },
@@ -64,6 +66,7 @@ export const en = {
   contribution,
   history,
   connection,
+  ask,
   leaves,
   diagnostics,
   weights,

@@ -11,7 +11,7 @@ const lines: Record<Line, { title: string; text: string }> = {
   },
   device: {
     title: "What computes",
-    text: "Whether the processor or which graphics card is lent, and which kinds of models the program can compute.",
+    text: "Whether the processor or which graphics card is lent, and which kinds of models the program can compute and in how much memory.",
   },
   lends: { title: "What you lend", text: "How much memory models may take. No other limit of yours, and no schedule." },
   takesWork: {
@@ -35,6 +35,6 @@ const lines: Record<Line, { title: string; text: string }> = {
 
 export const leaves = {
   title: "What leaves this computer",
-  what: "All that GoGrid tells the grid. Downloads of models also show which parts are fetched. Nothing goes anywhere else.",
+  what: "All that GoGrid tells the grid. Downloads of models also show which parts are fetched, and what you write on the page Ask goes to the grid. Nothing goes anywhere else.",
   lines,
 };

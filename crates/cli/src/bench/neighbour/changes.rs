@@ -8,7 +8,7 @@ use super::{report::Row, selection::Selection, site::Site, windows::percentile};
 use crate::{
     args::BenchModel,
     assets,
-    client::{ApiClient, Message, Question},
+    client::{ApiClient, Message, Question, connect},
 };
 use anyhow::{Context, Result, ensure};
 use gogrid_model::DeviceSpec;
@@ -58,7 +58,7 @@ struct Outcomes {
 pub(super) async fn rows(selection: &Selection) -> Result<Vec<Row>> {
     selection.announce("answers under changing limits");
     let mut site = Site::start(BenchModel::Demo, DeviceSpec::Cpu).await?;
-    let client = ApiClient::new(site.url())?;
+    let client = connect(site.url())?;
     let known = known(&client).await?;
     let stage = site.status().await?.usage;
     let over = Arc::new(AtomicBool::new(false));

@@ -1,7 +1,7 @@
 //! A steady load for a worker: endless answers, several at a time, or long prompts, which fill a GPU.
 
-use crate::sse::SseDecoder;
 use anyhow::{Context, Result, bail};
+use gogrid_api_client::SseDecoder;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{

@@ -241,7 +241,7 @@ impl Life {
                 self.world.end(epoch);
             }
             ToWorker::Drained => self.drained.notify_one(),
-            ToWorker::Welcome(_) | ToWorker::Refused(_) => {}
+            ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::About => {}
         }
     }
 

@@ -3,15 +3,24 @@
 //! Only `data` matters here; other fields and comments (keep-alives) are skipped. Lines end with LF or CR LF.
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>
 
-use anyhow::{Context, Result, ensure};
-
 /// The most bytes of one event. Chunks have some hundred bytes, and some thousand with log-probabilities. A server that
 /// sends more is no coordinator.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
+/// Why a stream is none of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SseError {
+    /// An event is too large.
+    #[error("an event of more than {MAX_EVENT_BYTES} bytes came")]
+    TooLarge,
+    /// An event is no text.
+    #[error("an event that is not UTF-8 came")]
+    NoText,
+}
+
 /// Decodes events.
 #[derive(Debug, Default)]
-pub(crate) struct SseDecoder {
+pub struct SseDecoder {
     /// The incomplete line.
     line: Vec<u8>,
     /// The `data` lines of the incomplete event.
@@ -23,12 +32,14 @@ impl SseDecoder {
     ///
     /// # Errors
     /// When an event is too large or not UTF-8. The stream is unusable afterwards.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, SseError> {
         let mut events = Vec::new();
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.line.extend_from_slice(part);
             let bytes = self.line.len() + self.data.as_ref().map_or(0, Vec::len);
-            ensure!(bytes <= MAX_EVENT_BYTES, "an event of more than {MAX_EVENT_BYTES} bytes came");
+            if bytes > MAX_EVENT_BYTES {
+                return Err(SseError::TooLarge);
+            }
             if part.ends_with(b"\n") {
                 let mut line = std::mem::take(&mut self.line);
                 line.pop();
@@ -41,10 +52,10 @@ impl SseDecoder {
         Ok(events)
     }
 
-    fn end_line(&mut self, line: &[u8]) -> Result<Option<String>> {
+    fn end_line(&mut self, line: &[u8]) -> Result<Option<String>, SseError> {
         if line.is_empty() {
             let data = self.data.take().map(String::from_utf8).transpose();
-            return data.context("an event that is not UTF-8 came");
+            return data.map_err(|_| SseError::NoText);
         }
         if let Some(value) = line.strip_prefix(b"data:") {
             let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -67,7 +78,7 @@ mod tests {
     const STREAM: &str = ": keep-alive\n\ndata: {\"text\":\"Tōkyō 🗼\"}\r\n\r\nevent: x\nid: 7\ndata:first\ndata:  second\n\ndata: [DONE]\n\ndata: cut";
 
     #[test]
-    fn events_are_the_same_however_the_bytes_are_cut() -> Result<()> {
+    fn events_are_the_same_however_the_bytes_are_cut() -> Result<(), SseError> {
         let expected = ["{\"text\":\"Tōkyō 🗼\"}", "first\n second", "[DONE]"];
         for size in 1..=STREAM.len() {
             let mut decoder = SseDecoder::default();

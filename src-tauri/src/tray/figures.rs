@@ -1,0 +1,127 @@
+//! What the menu says in figures: what GoGrid takes now, what it gave today, and by which preset.
+
+use gogrid_limits::Preset;
+use gogrid_panel_api::{AppState, Day, Status};
+
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// The lines, in the menu's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Figures {
+    /// What it takes now.
+    pub(super) takes: String,
+    /// What it gave today.
+    pub(super) today: String,
+    /// The title of the presets' submenu.
+    pub(super) preset: String,
+}
+
+/// The figures of the app's state.
+pub(super) fn figures(state: &AppState) -> Figures {
+    match &state.status {
+        Some(status) => Figures { takes: takes(status), today: today(&status.today), preset: preset(status) },
+        None => {
+            Figures { takes: "Takes nothing now".into(), today: "Today: not known yet".into(), preset: TITLE.into() }
+        }
+    }
+}
+
+/// "Takes now: 12 % of the CPU, 2.4 GB of memory".
+fn takes(status: &Status) -> String {
+    let usage = &status.usage;
+    let (share, device, memory) = match usage.gpu {
+        Some(gpu) => (gpu, "GPU", "GPU memory"),
+        None => (usage.cpu, "CPU", "memory"),
+    };
+    let percent = (share * 100.0).round();
+    if percent < 1.0 && usage.ledger_bytes == 0 {
+        return "Takes nothing now".into();
+    }
+    // As on the page: powers of two under the name GB.
+    let bytes = usage.ledger_bytes as f64 / GIB;
+    format!("Takes now: {percent:.0} % of the {device}, {bytes:.1} GB of {memory}")
+}
+
+/// "Today: 1.4 hours of work, about 12 Wh".
+fn today(day: &Day) -> String {
+    let minutes = (day.active_seconds / 60.0).round();
+    let time = match minutes {
+        ..1.0 => return "Today: no work yet".into(),
+        ..2.0 => "1 minute".to_owned(),
+        ..60.0 => format!("{minutes:.0} minutes"),
+        _ => format!("{:.1} hours", day.active_seconds / 3600.0),
+    };
+    format!("Today: {time} of work, about {:.0} Wh", day.energy_wh)
+}
+
+const TITLE: &str = "Preset";
+
+/// "Preset: Balanced", or "Preset: Balanced, changed".
+fn preset(status: &Status) -> String {
+    let chosen = status.limits.iter().find(|setting| setting.key == "preset");
+    let Some(chosen) = chosen.and_then(|setting| setting.value.parse::<Preset>().ok()) else { return TITLE.into() };
+    let changed = status.limits.iter().any(|setting| setting.key != "preset" && setting.changed);
+    let changed = if changed { ", changed" } else { "" };
+    format!("{TITLE}: {}{changed}", label(chosen))
+}
+
+/// A preset's name in the menu.
+pub(super) const fn label(preset: Preset) -> &'static str {
+    match preset {
+        Preset::Quiet => "Quiet",
+        Preset::Balanced => "Balanced",
+        Preset::Full => "Full",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{app, running, status};
+    use gogrid_panel_api::{Setting, State};
+    use rstest::rstest;
+
+    fn setting(key: &str, value: &str, changed: bool) -> Setting {
+        let text = str::to_owned;
+        serde_json::from_value(serde_json::json!({
+            "key": key, "value": text(value), "changed": changed, "help": "", "default": "", "managed": null
+        }))
+        .unwrap()
+    }
+
+    #[rstest]
+    #[case::nothing(0.0, None, 0, "Takes nothing now")]
+    #[case::rests(0.002, None, 3 << 30, "Takes now: 0 % of the CPU, 3.0 GB of memory")]
+    #[case::works(0.124, None, 5 << 29, "Takes now: 12 % of the CPU, 2.5 GB of memory")]
+    #[case::gpu(0.01, Some(0.3), 5 << 29, "Takes now: 30 % of the GPU, 2.5 GB of GPU memory")]
+    fn what_it_takes(#[case] cpu: f32, #[case] gpu: Option<f32>, #[case] ledger_bytes: u64, #[case] line: &str) {
+        let mut status = status(State::Working, "");
+        status.usage = gogrid_panel_api::Usage { cpu, gpu, ledger_bytes, ..status.usage };
+        assert_eq!(figures(&app(running(), Some(status))).takes, line);
+    }
+
+    #[rstest]
+    #[case(0.0, 0.0, "Today: no work yet")]
+    #[case(70.0, 0.4, "Today: 1 minute of work, about 0 Wh")]
+    #[case(3540.0, 7.6, "Today: 59 minutes of work, about 8 Wh")]
+    #[case(5040.0, 120.2, "Today: 1.4 hours of work, about 120 Wh")]
+    fn what_it_gave(#[case] active_seconds: f64, #[case] energy_wh: f64, #[case] line: &str) {
+        assert_eq!(today(&Day { active_seconds, energy_wh, ..Day::default() }), line);
+    }
+
+    #[test]
+    fn the_preset_is_named_and_whether_limits_differ_from_it() {
+        let mut status = status(State::Idle, "");
+        assert_eq!(preset(&status), "Preset");
+        status.limits = vec![setting("preset", "quiet", true), setting("cpu", "10", false)];
+        assert_eq!(preset(&status), "Preset: Quiet");
+        status.limits.push(setting("memory", "1GiB", true));
+        assert_eq!(preset(&status), "Preset: Quiet, changed");
+    }
+
+    #[test]
+    fn without_a_worker_there_are_no_figures() {
+        let Figures { takes, today, preset } = figures(&app(running(), None));
+        assert_eq!([takes, today, preset], ["Takes nothing now", "Today: not known yet", "Preset"]);
+    }
+}

@@ -1,0 +1,26 @@
+/** The Ask page. */
+export const ask = {
+  title: "Ask the grid",
+  what: "Questions go to the computers of the grid, not to this one alone. Those who administer them could read along.",
+  model: "Model",
+  notReady: (model: string) => `${model} (not ready)`,
+  noModels: "This grid has no models yet.",
+  question: "Your question",
+  send: "Ask",
+  stop: "Stop",
+  again: "New chat",
+  you: "You",
+  thinking: "Waiting for the grid…",
+  stopped: "Stopped.",
+  addressTitle: "For other programs",
+  addressWhat: "Programs that speak OpenAI's API can use the grid at this address. They need no key.",
+  copy: "Copy",
+  copied: "Copied.",
+  select: "Copy it from the field.",
+  address: "Address of the API",
+  notJoined: "Join a grid on the Connection page, then you can ask it.",
+  notConnected: "The grid is not connected. As soon as it is, you can ask it.",
+  untold: "This grid does not say where it can be asked: its coordinator is an older program.",
+  local:
+    "This grid can only be asked on the computer that runs its coordinator. To open it, its operator sets listen, or api_url, in coordinator.toml.",
+};
