@@ -13,5 +13,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
   },
   server: { port: 5173, strictPort: true },
-  test: { include: ["src/**/*.test.ts"] },
+  // Style sheets are read as they are: a test compares colours.
+  test: { include: ["src/**/*.test.ts"], css: true },
 });

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
         }
         RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } if window::is_open(app, &label) => {
             let handles = app.state::<AppHandles>();
-            handles.stop_following();
+            handles.page_is_gone();
             handles.questions.stop();
             window::closed(app);
         }

@@ -80,9 +80,10 @@ impl AppHandles {
         self.replace_page(Some(task.inner().abort_handle()));
     }
 
-    /// Stops sending: the page is gone.
-    pub(crate) fn stop_following(&self) {
+    /// Stops sending: the page is gone, and what it was asked to show with it.
+    pub(crate) fn page_is_gone(&self) {
         self.replace_page(None);
+        self.app_state.update(|state| state.join_asked = 0);
     }
 
     fn replace_page(&self, task: Option<AbortHandle>) {

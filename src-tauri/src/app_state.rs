@@ -1,7 +1,7 @@
 //! The app's state as one watched value. The supervisor, the key loader, the settings and the commands write their own
 //! parts; the tray, the page and the notifications follow it.
 
-use gogrid_panel_api::{AppSettings, AppState, KeyStore, Notice, Process};
+use gogrid_panel_api::{AppSettings, AppState, KeyStore, Mark, Notice, Process};
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
@@ -22,6 +22,7 @@ impl AppStateStore {
     /// The state at the start.
     pub(crate) fn new(version: String, settings: AppSettings) -> Self {
         let state = AppState {
+            mark: Mark::Connecting,
             worker: Process::Starting,
             status: None,
             settings,
@@ -30,13 +31,17 @@ impl AppStateStore {
             key_store: KeyStore::Opening,
             update: None,
             offered_code: None,
+            join_asked: 0,
         };
         Self { state: watch::Sender::new(state), last_notice: Arc::default() }
     }
 
     /// Changes the state and wakes its subscribers.
     pub(crate) fn update(&self, apply: impl FnOnce(&mut AppState)) {
-        self.state.send_modify(apply);
+        self.state.send_modify(|state| {
+            apply(state);
+            state.mark = Mark::of(state);
+        });
     }
 
     /// Reads the state under its lock, so `at` must be short.

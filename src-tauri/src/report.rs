@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn nothing_secret_or_personal_is_in_it() {
-        let mut status = status(State::Working, "Nobody needs the computer");
+        let mut status = status(State::Working, "Nothing holds GoGrid back");
         status.id = KEY.into();
         status.name = "annas-laptop".into();
         status.connection.as_mut().unwrap().problem = Some("no way to annas-laptop".into());

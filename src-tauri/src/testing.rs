@@ -2,7 +2,7 @@
 
 use gogrid_limits::{Allowance, Reason, Share};
 use gogrid_panel_api::{
-    AppSettings, AppState, Connection, Contribution, Day, KeyStore, Machine, Process, Stage, State, Status, Usage,
+    AppSettings, AppState, Connection, Contribution, Day, KeyStore, Machine, Mark, Process, Stage, State, Status, Usage,
 };
 
 /// A worker on a machine without a GPU.
@@ -39,6 +39,7 @@ pub(crate) fn status(state: State, reason: &str) -> Status {
             workspace_bytes: 0,
             limit_bytes: 8 << 30,
             tokens_per_second: 0.0,
+            answers: 0,
         },
         limits: Vec::new(),
         managed_by: None,
@@ -74,6 +75,7 @@ pub(crate) fn running() -> Process {
 /// The state of an app whose worker process is in this state and has this status.
 pub(crate) fn app(worker: Process, status: Option<Status>) -> AppState {
     AppState {
+        mark: Mark::Connecting,
         worker,
         status,
         settings: AppSettings::default(),
@@ -82,5 +84,6 @@ pub(crate) fn app(worker: Process, status: Option<Status>) -> AppState {
         key_store: KeyStore::System,
         update: None,
         offered_code: None,
+        join_asked: 0,
     }
 }

@@ -186,6 +186,19 @@ async fn the_self_test_works_under_the_limit_and_stops() -> Result<()> {
     let status = worker.status().await?;
     assert_eq!((&status["state"], &status["stages"][0]["loaded"]), (&json!("idle"), &json!(true)), "{status:#}");
 
+    // Answers are finished first if the donor says so, and none is cut.
+    worker.get(&json!({ "request": "set", "changes": [["cpu", "100"]] })).await?;
+    let mut stream = cluster.api().stream(long_story(400)).await?;
+    stream.first_pieces(2).await?;
+    let refused = worker.ask(&json!({ "request": "self_test" })).await?;
+    assert_eq!(refused["body"]["field"], "after_answers", "{refused}");
+    let after_answers = json!({ "request": "self_test", "after_answers": true });
+    let (answer, tested) = tokio::join!(stream.answer(), worker.get(&after_answers));
+    answer?;
+    assert!(tested?["stopped_after_ms"].as_f64().is_some());
+    let answer = cluster.api().chat(ask("What is the capital of Japan?")).await?;
+    assert_eq!(content(&answer), "The capital of Japan is Tokyo.", "new answers are taken again");
+
     worker.get(&json!({ "request": "pause" })).await?;
     let refused = worker.ask(&json!({ "request": "self_test" })).await?;
     assert!(refused["body"]["message"].as_str().is_some_and(|why| why.contains("Paused")), "{refused}");

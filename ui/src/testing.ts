@@ -1,5 +1,6 @@
 /** States for tests. */
 import type { AppState, Status } from "./api/types";
+import { markOf } from "./platform/fake";
 import { FakeMachine } from "./platform/fake/machine";
 import { SCENARIOS, type ScenarioName } from "./platform/fake/scenarios";
 
@@ -19,9 +20,12 @@ export function withLimits(
 }
 
 export function app(changes: Partial<AppState> = {}): AppState {
+  const worker = changes.worker ?? { process: "running", build: "cuda", fallback: null };
+  const shown = changes.status === undefined ? status() : changes.status;
   return {
-    worker: { process: "running", build: "cuda", fallback: null },
-    status: status(),
+    mark: markOf(worker, shown),
+    worker,
+    status: shown,
     settings: {
       welcomed: true,
       autostart: false,
@@ -34,6 +38,7 @@ export function app(changes: Partial<AppState> = {}): AppState {
     key_store: { store: "system" },
     update: null,
     offered_code: null,
+    join_asked: 0,
     ...changes,
   };
 }

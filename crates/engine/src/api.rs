@@ -7,7 +7,7 @@ use crate::{
     grid::{MembershipCommand, MembershipCommands},
     local,
     pace::Paced,
-    resources::{ResourceCommand, ResourceController, StageView, State},
+    resources::{RATE_OVER, ResourceCommand, ResourceController, StageView, State},
     self_test,
     weights::WeightCache,
 };
@@ -71,7 +71,7 @@ impl local::Handler for WorkerApi {
             contribution: self.contribution(),
             today: self.resources.view().record().day(&jiff::Zoned::now().date().to_string()),
             levers: self.levers(&state.caps),
-            limits: state.settings.shown(),
+            limits: state.settings.shown(state.sample.as_ref()),
             allowance: state.allowance,
             sample: state.sample,
         }
@@ -85,7 +85,8 @@ impl local::Handler for WorkerApi {
         let record = self.resources.view().record();
         let command = match request {
             Request::Limits | Request::Status | Request::Follow { .. } => {
-                return Response::Limits(self.resources.view().state().settings.shown());
+                let state = self.resources.view().state();
+                return Response::Limits(state.settings.shown(state.sample.as_ref()));
             }
             Request::History { range } => return Response::History(record.history(range)),
             Request::Events { after_ms } => return Response::Events(record.events(after_ms)),
@@ -101,7 +102,7 @@ impl local::Handler for WorkerApi {
             Request::Leave => return done(self.membership.send(MembershipCommand::Leave).await),
             Request::JoinAgain => return done(self.membership.send(MembershipCommand::JoinAgain).await),
             Request::ReadCode { code } => return read_code(&code),
-            Request::SelfTest => return self.test().await,
+            Request::SelfTest { after_answers } => return self.test(after_answers).await,
             Request::Diagnose => {
                 return answer(diagnosis::diagnose(&self.resources, &self.identity).await.map(Response::Diagnosis));
             }
@@ -173,10 +174,18 @@ impl WorkerApi {
         weights.map(Response::Weights).map_err(|error| RequestError::new(None, error.to_string()))
     }
 
-    async fn test(&self) -> Response {
+    async fn test(&self, after_answers: bool) -> Response {
         let Ok(_alone) = self.testing.try_lock() else {
             return Response::Refused(RequestError::new(None, "a self-test is running already"));
         };
+        // Held while the test runs.
+        let _taking_none = after_answers.then(|| self.resources.take_none());
+        if after_answers && !self_test::answers_are_over(&self.resources, &self.executor).await {
+            return Response::Refused(RequestError::new(
+                None,
+                "the answers under way are not over yet: try again later",
+            ));
+        }
         answer(self_test::run(&self.resources, &self.executor, &self.paced).await.map(Response::SelfTest))
     }
 
@@ -206,6 +215,7 @@ impl WorkerApi {
             workspace_bytes: ledger.workspace.saturating_add(ledger.runtime).saturating_add(ledger.frames),
             limit_bytes: ledger.limit,
             tokens_per_second: state.rates.tokens,
+            answers: self.executor.gauge().sessions_within(RATE_OVER).max(self.resources.view().sessions()),
         }
     }
 

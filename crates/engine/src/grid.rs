@@ -41,6 +41,8 @@ const JOIN_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why a machine does not come back.
 const COME_BACK_OVER: &str = "the time to come back without a new join code is over: ask for a new one";
+/// What a donor who waits for the machine to be let in is told; the log has the transport's words.
+const NO_ANSWER: &str = "the coordinator of this join code cannot be reached from this computer: ask whether it runs";
 
 enum MembershipState {
     NoGrid,
@@ -142,7 +144,7 @@ impl Grid {
                     return self.no_answer(target, &error);
                 }
                 Err(error) => {
-                    self.shared.view.set_connection(Some(target.connection(Some(error.to_string()))));
+                    self.shared.view.set_connection(Some(target.connection(Some(error.for_people()))));
                     backoff.after(&error)
                 }
             };
@@ -199,11 +201,11 @@ impl Grid {
     }
 
     fn no_answer(&mut self, target: Target, error: &ControlError) -> Result<MembershipState, WorkerError> {
-        let error = WorkerError::NoAnswer(error.to_string());
         if !self.resident {
-            return Err(error);
+            return Err(WorkerError::NoAnswer(error.to_string()));
         }
-        Ok(rejected(target, RequestError::new(None, error.to_string())))
+        tracing::warn!(%error, "the coordinator of a join code does not answer");
+        Ok(rejected(target, RequestError::new(None, NO_ANSWER)))
     }
 
     /// The machine leaves by its donor's will, and may go back for a while.

@@ -25,4 +25,4 @@ pub(crate) use lent::{Lent, lent};
 pub(crate) use settings::Settings;
 pub use settings::{SettingsError, compute_threads, system_policy};
 pub(crate) use sleep::follow as follow_sleep;
-pub(crate) use view::{StageView, State, View};
+pub(crate) use view::{RATE_OVER, StageView, State, View};

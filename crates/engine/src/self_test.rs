@@ -24,8 +24,23 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(2);
 /// Work under way ends well within this time after a stop.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
+/// Longer than most answers take; the donor waits for it.
+const ANSWERS_END_WITHIN: Duration = Duration::from_secs(60);
+/// How often answers are counted meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
 /// One unit of work: hashing these bytes takes about a millisecond.
 const UNIT_BYTES: usize = 2 << 20;
+
+/// Waits until no answer is under way; false if that takes longer than [`ANSWERS_END_WITHIN`].
+pub(crate) async fn answers_are_over(resources: &ResourceController, executor: &Executor) -> bool {
+    let mut looks = tokio::time::interval(LOOK);
+    let over = async {
+        while resources.view().sessions() > 0 || executor.gauge().is_busy() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(ANSWERS_END_WITHIN, over).await.is_ok()
+}
 
 /// Runs the test. The coordinator is not told of the stop.
 ///
@@ -41,7 +56,8 @@ pub(crate) async fn run(
         return Err(RequestError::new(None, format!("nothing is computed now: {reason}")));
     }
     if executor.gauge().is_busy() {
-        return Err(RequestError::new(None, "a model computes now: try again when there are no answers under way"));
+        let message = "a model computes now: finish the answers under way first (after_answers)";
+        return Err(RequestError::new(Some("after_answers"), message));
     }
     let load = SyntheticLoad::start(paced)
         .map_err(|error| RequestError::new(None, format!("no thread can be started: {error}")))?;

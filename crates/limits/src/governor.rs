@@ -13,7 +13,8 @@
 //!   step by step.
 //! * **The donor's own changes apply at once,** up and down. Pause and schedule are outside the ramp, which follows the
 //!   samples meanwhile: a donor who resumes gets what is due now.
-//! * **A signal that cannot be read counts as a user at the machine,** for every rule that needs it and is on.
+//! * **A signal that fails counts as a user at the machine,** for every rule that needs it and is on. A signal that the
+//!   machine does not have turns its rule off, unless a policy requires it.
 //! * **A long gap between samples** (the machine slept) is not calm: the level goes to the floor and climbs.
 //!
 //! The caller samples every 50 ms while it computes, so input is answered within the next 50 ms.
@@ -30,7 +31,7 @@ mod thermal;
 
 pub use input::{DailyUse, Machine, Now};
 
-use crate::{Allowance, Gpu, Limits, Memory, Reason, Sample, Share, Signal};
+use crate::{Allowance, Gpu, Limits, Memory, Reason, RequiredSignals, Sample, Share, Signal};
 use attribution::Attribution;
 use memory_ramp::MemoryRamp;
 use observations::Observations;
@@ -61,6 +62,7 @@ const REASON_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Governor {
     limits: Limits,
+    required: RequiredSignals,
     machine: Machine,
     observed: Observations,
     cpu: Ramp,
@@ -85,6 +87,7 @@ impl Governor {
             Allowance { cpu: Share::ZERO, gpu: Share::ZERO, memory: 0, gpu_memory: 0, reason: Reason::Starting };
         Self {
             limits,
+            required: RequiredSignals::default(),
             machine,
             observed: Observations::new(),
             cpu: Ramp::new(Share::FULL, Duration::ZERO),
@@ -98,6 +101,12 @@ impl Governor {
             allowance: nothing,
             reason_renewed: Duration::ZERO,
         }
+    }
+
+    /// With rules that are on even where the machine does not have their signal.
+    #[must_use]
+    pub fn requiring(self, required: RequiredSignals) -> Self {
+        Self { required, ..self }
     }
 
     /// The allowance since the last sample or change of the limits.
@@ -115,13 +124,13 @@ impl Governor {
         let old = std::mem::replace(&mut self.limits, limits);
         if let Some((sample, _)) = &self.last {
             let before = self.devices_under(&old);
-            let was = Ceilings::evaluate(sample, &self.observed, &old, before);
+            let was = Ceilings::evaluate(sample, &self.observed, (&old, &self.required), before);
             if self.limits.max_celsius != old.max_celsius {
                 self.observed.thermal_limiter.reset();
                 self.observed.observe_temperature(sample, &self.limits);
             }
             let after = self.devices_under(&self.limits);
-            let is = Ceilings::evaluate(sample, &self.observed, &self.limits, after);
+            let is = Ceilings::evaluate(sample, &self.observed, (&self.limits, &self.required), after);
             let (cpu_was, gpu_was) = before.while_user_is_present(&old);
             let (cpu_is, gpu_is) = after.while_user_is_present(&self.limits);
             let levels = |ceiling: &Ceiling, floor| Levels { target: ceiling.share, floor };
@@ -169,7 +178,7 @@ impl Governor {
     fn decide(&mut self, now: Now) {
         let Some((sample, sampled)) = self.last.take() else { return };
         let devices = self.devices_under(&self.limits);
-        let ceilings = Ceilings::evaluate(&sample, &self.observed, &self.limits, devices);
+        let ceilings = Ceilings::evaluate(&sample, &self.observed, (&self.limits, &self.required), devices);
         self.cpu.advance(ceilings.cpu.share, devices.cpu.cap, now.monotonic);
         self.gpu.advance(ceilings.gpu.share, devices.gpu.cap, now.monotonic);
         let mut attribution = Attribution::new();
@@ -204,7 +213,7 @@ impl Governor {
     fn decide_memory(&mut self, sample: &Sample, now: Duration, attribution: &mut Attribution) -> u64 {
         let limit = self.limits.memory.resolve(self.machine.memory);
         let (target, reason) = match &sample.memory {
-            Signal::Unknown(_) => (None, None),
+            Signal::Unknown(_) | Signal::Absent(_) => (None, None),
             Signal::Known(memory) => self.memory_target(memory, now),
         };
         self.memory.advance(target, limit, now);
@@ -238,7 +247,7 @@ impl Governor {
                 let target = gpu.memory_total.saturating_sub(others).saturating_sub(headroom);
                 (Some(target), Some(Reason::GpuMemoryShort { others }))
             }
-            Some(Signal::Unknown(_)) | None => (None, None),
+            Some(Signal::Unknown(_) | Signal::Absent(_)) | None => (None, None),
         };
         self.gpu_memory.advance(target, limit, now);
         let is_short = target.is_none_or(|target| target < limit);
@@ -256,7 +265,9 @@ impl Governor {
         let old = &mut self.allowance;
         let figures = |a: &Allowance| (a.cpu, a.gpu, a.memory, a.gpu_memory, a.reason.kind());
         let is_fresh = now.saturating_sub(self.reason_renewed) < REASON_INTERVAL;
-        if figures(old) == figures(&allowance) && is_fresh {
+        // The end of a pause is the donor's word, not a figure that flickers.
+        let is_word = matches!(allowance.reason, Reason::Paused { .. });
+        if figures(old) == figures(&allowance) && is_fresh && !is_word {
             std::mem::swap(&mut allowance.reason, &mut old.reason);
         } else {
             self.reason_renewed = now;

@@ -41,7 +41,7 @@ pub use pacer::{Grant, Paced, Pacer, PacerStats, RequestPacer};
 pub use pause::Pause;
 pub use policy::{Bound, Policy, PolicyError};
 pub use preset::Preset;
-pub use reason::{Moment, Reason, SignalKind};
+pub use reason::{Moment, Reason, RequiredSignals, SignalKind};
 pub use sample::{Gpu, Load, Memory, Power, Sample, Signal};
 pub use schedule::Schedule;
 pub use settings::LimitsError;

@@ -1,4 +1,4 @@
-use crate::{Amount, Pause, Preset, Schedule, Share, SignalKind, When};
+use crate::{Amount, Pause, Preset, RequiredSignals, Sample, Schedule, Share, SignalKind, When};
 use std::time::Duration;
 
 /// What the donor lends, and when. Every rule that takes something away is a field; `None` turns the rule off.
@@ -59,7 +59,8 @@ impl Limits {
     /// The shortest `idle_after`. Pauses in typing are shorter.
     pub(crate) const MIN_IDLE: Duration = Duration::from_secs(1);
 
-    /// Whether a rule that is on needs this signal. If it cannot be read then, the user counts as present.
+    /// Whether a rule that is set needs this signal. If that fails, the user counts as present; if the machine does not
+    /// have it, the rule is [off](Self::why_off).
     pub fn needs(&self, signal: SignalKind) -> bool {
         match signal {
             SignalKind::UserIdle => !self.idle_after.is_zero(),
@@ -70,5 +71,17 @@ impl Limits {
             SignalKind::FullScreen => self.stop_for_full_screen,
             SignalKind::Programs => !self.stop_for.is_empty(),
         }
+    }
+
+    /// Why a rule that is set is off nevertheless: the machine does not have the signal that it needs, and nobody
+    /// requires it. `None` if it is on, or not set.
+    ///
+    /// A donor who lends only while away has asked for that very signal: without it nothing is lent.
+    pub fn why_off<'a>(&self, signal: SignalKind, sample: &'a Sample, required: &RequiredSignals) -> Option<&'a str> {
+        let is_asked_for = signal == SignalKind::UserIdle && self.when.is_idle_only();
+        if !self.needs(signal) || is_asked_for || required.has(signal) {
+            return None;
+        }
+        sample.why_absent(signal)
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 
 pub use file::PolicyError;
 
-use crate::{Key, Limits, LimitsError, Preset, Schedule, Totals, key::DEFAULT};
+use crate::{Key, Limits, LimitsError, Preset, RequiredSignals, Schedule, Totals, key::DEFAULT};
 use std::collections::BTreeMap;
 
 /// Who manages the machine, if the policy does not say.
@@ -44,6 +44,8 @@ struct Rule {
     hidden: bool,
     /// Whether the bound is also the donor's first value.
     starts: bool,
+    /// Whether the rule is on even where the machine does not have its signal.
+    required: bool,
 }
 
 /// A bound as the donor sees it.
@@ -70,6 +72,12 @@ impl Policy {
     pub fn managed(&self, key: &Key) -> Option<Bound> {
         let rule = self.rules.get(key.name)?;
         Some(Bound { text: key.value(&self.bound), hidden: rule.hidden })
+    }
+
+    /// The signals whose rules are on even on a machine that does not have them.
+    pub fn required(&self) -> RequiredSignals {
+        let keys = Limits::KEYS.iter().filter(|key| self.rules.get(key.name).is_some_and(|rule| rule.required));
+        keys.filter_map(Key::signal).collect()
     }
 
     /// The limits in effect when the donor chose these: for each key the stricter of theirs and the policy's. The governor

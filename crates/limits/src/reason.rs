@@ -8,7 +8,7 @@ use ts_rs::TS;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Reason {
-    /// Nobody needs the machine: the limits themselves hold.
+    /// No rule takes anything: the limits themselves hold, whether or not somebody is there.
     Free,
     /// No sample was taken yet.
     Starting,
@@ -135,6 +135,23 @@ pub enum SignalKind {
     Programs,
 }
 
+/// Signals whose rules are on even on a machine that does not have them: there, somebody counts as present.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequiredSignals(Vec<SignalKind>);
+
+impl RequiredSignals {
+    /// Whether this one is required.
+    pub fn has(&self, signal: SignalKind) -> bool {
+        self.0.contains(&signal)
+    }
+}
+
+impl FromIterator<SignalKind> for RequiredSignals {
+    fn from_iter<I: IntoIterator<Item = SignalKind>>(signals: I) -> Self {
+        Self(signals.into_iter().collect())
+    }
+}
+
 /// A time on the donor's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Moment {
@@ -205,7 +222,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Free => f.write_str("Nobody needs the computer"),
+            Self::Free => f.write_str("Nothing holds GoGrid back"),
             Self::Starting => f.write_str("Starting: the computer was not checked yet"),
             Self::Paused { until: Some(until) } => write!(f, "Paused until {until}"),
             Self::Paused { until: None } => f.write_str("Paused until you resume"),
@@ -225,9 +242,9 @@ impl fmt::Display for Reason {
             Self::Cooling { celsius, resumes } => write!(f, "Cooling down: {celsius} °C, goes on at {resumes} °C"),
             Self::Program { name } => write!(f, "{name} is running"),
             Self::FullScreen => f.write_str("A program fills the screen"),
-            Self::Unknown { signal, why } => write!(f, "Cannot tell {signal}: {why}"),
+            Self::Unknown { signal, why } => write!(f, "{signal} cannot be read: {why}"),
             Self::Settling => f.write_str("Waiting for a moment of calm before taking more"),
-            Self::Climbing => f.write_str("Nobody needs the computer any more: taking more step by step"),
+            Self::Climbing => f.write_str("Nothing holds GoGrid back any more: taking more step by step"),
             Self::MemoryShort { available } => write!(f, "Memory is short: {} left", size(*available)),
             Self::MemoryPressure { waiting } => {
                 write!(f, "Memory is short: programs wait for it {waiting} of the time")
@@ -240,13 +257,13 @@ impl fmt::Display for Reason {
 impl fmt::Display for SignalKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UserIdle => "whether somebody is there",
-            Self::CpuLoad => "how much of the CPU other programs use",
-            Self::GpuLoad => "how much of the GPU other programs use",
-            Self::Temperature => "how hot the computer is",
-            Self::Power => "whether the computer runs on its battery",
-            Self::FullScreen => "whether a program fills the screen",
-            Self::Programs => "which programs are running",
+            Self::UserIdle => "The time since the last input",
+            Self::CpuLoad => "Other programs' CPU load",
+            Self::GpuLoad => "Other programs' GPU load",
+            Self::Temperature => "Heat",
+            Self::Power => "The power supply",
+            Self::FullScreen => "Whether a program fills the screen",
+            Self::Programs => "The list of running programs",
         })
     }
 }
@@ -274,7 +291,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(Reason::Free, "free", "Nobody needs the computer")]
+    #[case(Reason::Free, "free", "Nothing holds GoGrid back")]
     #[case(Reason::Starting, "starting", "Starting: the computer was not checked yet")]
     #[case(Reason::Paused { until: None }, "paused", "Paused until you resume")]
     #[case(Reason::Paused { until: Some(moment(true)) }, "paused", "Paused until 14:30")]
@@ -296,10 +313,10 @@ mod tests {
     #[case(
         Reason::Unknown { signal: SignalKind::UserIdle, why: "no display found".into() },
         "unknown",
-        "Cannot tell whether somebody is there: no display found"
+        "The time since the last input cannot be read: no display found"
     )]
     #[case(Reason::Settling, "settling", "Waiting for a moment of calm before taking more")]
-    #[case(Reason::Climbing, "climbing", "Nobody needs the computer any more: taking more step by step")]
+    #[case(Reason::Climbing, "climbing", "Nothing holds GoGrid back any more: taking more step by step")]
     #[case(Reason::MemoryShort { available: 3 << 29 }, "memory_short", "Memory is short: 1.5 GiB left")]
     #[case(
         Reason::MemoryPressure { waiting: LOAD },

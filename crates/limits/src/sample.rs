@@ -1,5 +1,6 @@
 //! A sample of the machine. Taken by `gogrid-probe`, read by the governor.
 
+use crate::SignalKind;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use ts_rs::TS;
@@ -10,8 +11,10 @@ use ts_rs::TS;
 pub enum Signal<T> {
     /// The value.
     Known(T),
-    /// It cannot be read, for this reason; for people.
+    /// It could be read and fails now, for this reason; for people.
     Unknown(String),
+    /// This machine has nothing to read it from: no sensor, or a system that does not tell. For people.
+    Absent(String),
 }
 
 impl<T> Signal<T> {
@@ -19,15 +22,15 @@ impl<T> Signal<T> {
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
-            Self::Unknown(_) => None,
+            Self::Unknown(_) | Self::Absent(_) => None,
         }
     }
 
-    /// The value, or why it is unknown.
+    /// The value, or why it cannot be read.
     pub fn into_result(self) -> Result<T, String> {
         match self {
             Self::Known(value) => Ok(value),
-            Self::Unknown(reason) => Err(reason),
+            Self::Unknown(reason) | Self::Absent(reason) => Err(reason),
         }
     }
 
@@ -36,11 +39,33 @@ impl<T> Signal<T> {
         Self::Unknown(reason.into())
     }
 
+    /// Not on this machine, for this reason.
+    pub fn absent(reason: impl Into<String>) -> Self {
+        Self::Absent(reason.into())
+    }
+
+    /// Why it cannot be read, now or ever; `None` if it is known.
+    pub fn why_not(&self) -> Option<&str> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown(reason) | Self::Absent(reason) => Some(reason),
+        }
+    }
+
+    /// Why this machine cannot tell it; `None` if it can, whether or not it does now.
+    pub fn why_absent(&self) -> Option<&str> {
+        match self {
+            Self::Absent(reason) => Some(reason),
+            Self::Known(_) | Self::Unknown(_) => None,
+        }
+    }
+
     /// The same signal of something made from the value.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Signal<U> {
         match self {
             Self::Known(value) => Signal::Known(f(value)),
             Self::Unknown(reason) => Signal::Unknown(reason),
+            Self::Absent(reason) => Signal::Absent(reason),
         }
     }
 }
@@ -61,12 +86,37 @@ pub struct Sample {
     /// Where the machine's power comes from.
     pub power: Signal<Power>,
     /// Time since the last key or pointer event.
-    #[ts(type = "{ known: { secs: number; nanos: number } } | { unknown: string }")]
+    #[ts(type = "{ known: { secs: number; nanos: number } } | { unknown: string } | { absent: string }")]
     pub user_idle: Signal<Duration>,
     /// Whether the window in front covers the screen.
     pub full_screen: Signal<bool>,
     /// The programs to stop for that are running, by name.
     pub programs: Signal<Vec<String>>,
+}
+
+impl Sample {
+    /// Why this machine cannot tell a signal at all; `None` if it can, or if no device that is lent needs it.
+    ///
+    /// The temperature is that of the CPU and of the GPU that is lent: one of them is enough to have it.
+    pub fn why_absent(&self, signal: SignalKind) -> Option<&str> {
+        match signal {
+            SignalKind::UserIdle => self.user_idle.why_absent(),
+            SignalKind::CpuLoad => self.cpu.why_absent(),
+            SignalKind::GpuLoad => self.of_gpu(|gpu| gpu.load.why_absent())?,
+            SignalKind::Temperature => {
+                let cpu = self.cpu_celsius.why_absent()?;
+                self.of_gpu(|gpu| gpu.celsius.why_absent()).unwrap_or(Some(cpu))
+            }
+            SignalKind::Power => self.power.why_absent(),
+            SignalKind::FullScreen => self.full_screen.why_absent(),
+            SignalKind::Programs => self.programs.why_absent(),
+        }
+    }
+
+    /// Why a signal of the GPU is absent; the outer `None` if no GPU is lent.
+    fn of_gpu<'a>(&'a self, of: impl FnOnce(&'a Gpu) -> Option<&'a str>) -> Option<Option<&'a str>> {
+        self.gpu.as_ref().map(|gpu| gpu.known().map_or(gpu.why_absent(), of))
+    }
 }
 
 /// A device's load.

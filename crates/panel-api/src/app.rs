@@ -1,12 +1,14 @@
 //! What the desktop app's shell sends to its page.
 
-use crate::Status;
+use crate::{Mark, Status};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// The state that every page shows. Sent at every change, and once a second while the window is open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct AppState {
+    /// What the tray's icon shows; the window has the same mark.
+    pub mark: Mark,
     /// The worker's process.
     pub worker: Process,
     /// The worker's state; null while it does not answer.
@@ -23,6 +25,8 @@ pub struct AppState {
     pub update: Option<String>,
     /// A join code from a link that the donor opened; the page asks before it is used. Never sent anywhere else.
     pub offered_code: Option<String>,
+    /// How often the donor chose *Join…* in the tray since the window was opened: the page then shows where to join.
+    pub join_asked: u32,
 }
 
 /// The worker's process, as the shell sees it.

@@ -17,6 +17,7 @@ mod app;
 mod ask;
 mod diagnosis;
 mod energy;
+mod mark;
 #[cfg(windows)]
 mod pipe;
 mod record;
@@ -29,6 +30,7 @@ pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notif
 pub use ask::{AnswerEnd, ChatMessage, ChatRole, GridModel, GridQuestion};
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 pub use energy::EnergyFigures;
+pub use mark::Mark;
 #[cfg(windows)]
 pub use pipe::pipe_name;
 pub use record::{Day, Days, Event, EventKind, Gap, History, Point, Range};

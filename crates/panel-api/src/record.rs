@@ -73,6 +73,16 @@ pub struct Point {
     pub memory_limit: Option<u64>,
     /// Rows computed per second.
     pub tokens_per_second: f32,
+    /// What the worker was allowed of all cores' time: the donor's limit or less.
+    #[serde(default)]
+    pub cpu_allowed: Option<f32>,
+    /// What it was allowed of the GPU's time.
+    #[serde(default)]
+    pub gpu_allowed: Option<f32>,
+    /// What it was allowed of that memory.
+    #[serde(default)]
+    #[ts(type = "number | null")]
+    pub memory_allowed: Option<u64>,
 }
 
 /// An entry of the timeline.

@@ -84,7 +84,11 @@ pub enum Request {
     /// The names of programs that run now, as `stop-for` takes them.
     Programs,
     /// A few seconds of real work under the limits, and a stop, measured. Refused while a model computes.
-    SelfTest,
+    SelfTest {
+        /// Finish the answers under way first, and take no new ones until the test is over.
+        #[serde(default)]
+        after_answers: bool,
+    },
 }
 
 impl Request {
@@ -238,6 +242,8 @@ mod tests {
     #[case(r#"{"request":"events"}"#, Request::Events { after_ms: None })]
     #[case(r#"{"request":"events","after_ms":0}"#, Request::Events { after_ms: Some(0) })]
     #[case(r#"{"request":"pause"}"#, Request::Pause(PauseRequest::default()))]
+    #[case(r#"{"request":"self_test"}"#, Request::SelfTest { after_answers: false })]
+    #[case(r#"{"request":"self_test","after_answers":true}"#, Request::SelfTest { after_answers: true })]
     #[case(
         r#" {"after_answers":true,"request":"pause"} "#,
         Request::Pause(PauseRequest { seconds: None, after_answers: true })
@@ -294,6 +300,7 @@ mod tests {
                 help: "Most of all cores' time: 1 to 100 %".into(),
                 default: "50".into(),
                 managed: Some(Managed { bound: "60%".into(), hidden: false }),
+                no_signal: None,
             }]),
         ] {
             let line = serde_json::to_string(&response).unwrap();

@@ -16,6 +16,10 @@ pub struct Setting {
     pub default: String,
     /// The bound of the machine's administrator; null if the donor alone decides.
     pub managed: Option<Managed>,
+    /// Why the rule is off although it is set: this machine does not have the signal that it needs. Null if it is on,
+    /// or not set.
+    #[serde(default)]
+    pub no_signal: Option<String>,
 }
 
 /// An administrator's bound on a limit. The donor may always be stricter.

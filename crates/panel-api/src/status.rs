@@ -184,6 +184,9 @@ pub struct Usage {
     pub limit_bytes: u64,
     /// Rows computed per second: every token of every stage here.
     pub tokens_per_second: f32,
+    /// The most answers that were computed at once in the last second: those rows are theirs.
+    #[serde(default)]
+    pub answers: u32,
 }
 
 /// One stage.

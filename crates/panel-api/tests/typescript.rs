@@ -24,6 +24,7 @@ fn declaration(docs: &Option<String>, declaration: &str) -> String {
 fn types() -> String {
     let body = declarations![
         api::AppState,
+        api::Mark,
         api::Process,
         api::KeyStore,
         api::Notice,

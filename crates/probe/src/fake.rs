@@ -1,5 +1,5 @@
 use crate::{Probe, Source, Watch};
-use gogrid_limits::{Load, Memory, Power, Sample, Signal};
+use gogrid_limits::{Gpu, Load, Memory, Power, Sample, Signal, SignalKind};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -89,6 +89,22 @@ impl FakeMachine {
         self.with(|state| change(&mut state.sample));
     }
 
+    /// Takes a signal away, as on a machine that does not have it.
+    pub fn hide(&self, signal: SignalKind, why: &str) {
+        self.change(|sample| match signal {
+            SignalKind::UserIdle => sample.user_idle = Signal::absent(why),
+            SignalKind::CpuLoad => sample.cpu = Signal::absent(why),
+            SignalKind::GpuLoad => change_gpu(sample, |gpu| gpu.load = Signal::absent(why)),
+            SignalKind::Temperature => {
+                sample.cpu_celsius = Signal::absent(why);
+                change_gpu(sample, |gpu| gpu.celsius = Signal::absent(why));
+            }
+            SignalKind::Power => sample.power = Signal::absent(why),
+            SignalKind::FullScreen => sample.full_screen = Signal::absent(why),
+            SignalKind::Programs => sample.programs = Signal::absent(why),
+        });
+    }
+
     /// How many samples were taken. After two more, a change has been seen.
     pub fn samples_taken(&self) -> u64 {
         self.with(|state| state.samples_taken)
@@ -104,6 +120,12 @@ impl FakeMachine {
     }
 }
 
+fn change_gpu(sample: &mut Sample, change: impl FnOnce(&mut Gpu)) {
+    if let Some(Signal::Known(gpu)) = &mut sample.gpu {
+        change(gpu);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +133,7 @@ mod tests {
     #[test]
     fn what_the_machine_hides_has_no_source() {
         let (mut probe, machine) = FakeProbe::new(calm_sample());
-        machine.change(|sample| sample.power = Signal::unknown("no battery answers"));
+        machine.hide(SignalKind::Power, "no battery answers");
         let source = |probe: &mut FakeProbe, signal| {
             probe.sources().into_iter().find(|source| source.signal == signal).map(|source| source.from)
         };

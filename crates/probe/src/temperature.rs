@@ -5,33 +5,53 @@ use sysinfo::{Component, Components};
 
 /// A CPU's package warms up over seconds, and some sensors take milliseconds to answer.
 const INTERVAL: Duration = Duration::from_secs(3);
+/// How often a machine without a sensor is searched again: a driver that is loaded later brings one.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(60);
 /// What a sensor that is not connected shows lies outside.
 const CREDIBLE_CELSIUS: std::ops::RangeInclusive<f32> = 1.0..=150.0;
 
 /// The CPU's temperature sensors, by sysinfo. Only they are read, as sensors of disks may wake them.
 pub(crate) struct Thermometer {
-    sensors: Result<(Components, Kind), String>,
+    sensors: Signal<Sensors>,
+    searched: Instant,
     hottest: Periodic<Signal<f32>>,
+}
+
+/// All sensors, and the best kind of those that measure the CPU.
+struct Sensors {
+    all: Components,
+    best: Kind,
+    /// Whether one has ever shown a temperature. Firmware lists some that never do.
+    answered: bool,
 }
 
 impl Thermometer {
     pub(crate) fn new() -> Self {
-        Self { sensors: find(), hottest: Periodic::new(INTERVAL) }
+        Self { sensors: find(), searched: Instant::now(), hottest: Periodic::new(INTERVAL) }
     }
 
     /// The hottest CPU sensor, in °C.
     pub(crate) fn cpu(&mut self, now: Instant) -> Signal<f32> {
-        let sensors = &mut self.sensors;
-        self.hottest.get(now, || match sensors {
-            Ok((sensors, best)) => hottest(sensors, *best),
-            Err(reason) => Signal::Unknown(reason.clone()),
+        let Self { sensors, searched, hottest } = self;
+        hottest.get(now, || {
+            let is_there = matches!(sensors, Signal::Known(Sensors { answered: true, .. }));
+            if !is_there && now.saturating_duration_since(*searched) >= SEARCH_INTERVAL {
+                (*sensors, *searched) = (find(), now);
+            }
+            match sensors {
+                Signal::Known(sensors) => sensors.hottest(),
+                Signal::Unknown(reason) => Signal::unknown(reason.as_str()),
+                Signal::Absent(reason) => Signal::absent(reason.as_str()),
+            }
         })
     }
 
     /// Which sensors are read, or why none can be.
     pub(crate) fn source(&mut self, now: Instant) -> Result<String, String> {
         self.cpu(now).into_result()?;
-        let (sensors, best) = self.sensors.as_ref().map_err(Clone::clone)?;
+        let Signal::Known(Sensors { all: sensors, best, .. }) = &self.sensors else {
+            return Err(self.sensors.why_not().unwrap_or_default().to_owned());
+        };
         let labels = sensors.iter().map(Component::label).filter(|label| Kind::of(label) == Some(*best));
         Ok(named(&labels.collect::<Vec<_>>()))
     }
@@ -46,25 +66,34 @@ fn named(labels: &[&str]) -> String {
     }
 }
 
-/// All sensors, and the best kind of those that measure the CPU.
-fn find() -> Result<(Components, Kind), String> {
-    let all = Components::new_with_refreshed_list().map_err(|error| format!("sensors cannot be listed: {error}"))?;
+fn find() -> Signal<Sensors> {
+    let all = match Components::new_with_refreshed_list() {
+        Ok(all) => all,
+        Err(error) => return Signal::unknown(format!("sensors cannot be listed: {error}")),
+    };
     match all.iter().filter_map(|sensor| Kind::of(sensor.label())).max() {
-        Some(best) => Ok((all, best)),
-        None if all.is_empty() => Err("the machine shows no temperature sensor".into()),
-        None => Err(format!("none of the {} temperature sensors is the CPU's", all.len())),
+        Some(best) => Signal::Known(Sensors { all, best, answered: false }),
+        None if all.is_empty() => Signal::absent("the machine shows no temperature sensor"),
+        None => Signal::absent(format!("none of the {} temperature sensors is the CPU's", all.len())),
     }
 }
 
-/// The hottest sensor of this kind, in °C.
-fn hottest(sensors: &mut Components, kind: Kind) -> Signal<f32> {
-    let of_this_kind = sensors.iter_mut().filter(|sensor| Kind::of(sensor.label()) == Some(kind));
-    let temperatures = of_this_kind.filter_map(|sensor| {
-        sensor.refresh();
-        sensor.temperature().filter(|celsius| CREDIBLE_CELSIUS.contains(celsius))
-    });
-    let hottest = temperatures.max_by(f32::total_cmp);
-    hottest.map_or_else(|| Signal::unknown("no CPU sensor answers"), Signal::Known)
+impl Sensors {
+    /// The hottest sensor of the best kind, in °C.
+    fn hottest(&mut self) -> Signal<f32> {
+        let of_this_kind = self.all.iter_mut().filter(|sensor| Kind::of(sensor.label()) == Some(self.best));
+        let temperatures = of_this_kind.filter_map(|sensor| {
+            sensor.refresh();
+            sensor.temperature().filter(|celsius| CREDIBLE_CELSIUS.contains(celsius))
+        });
+        let hottest = temperatures.max_by(f32::total_cmp);
+        self.answered |= hottest.is_some();
+        match hottest {
+            Some(celsius) => Signal::Known(celsius),
+            None if self.answered => Signal::unknown("no CPU sensor answers"),
+            None => Signal::absent("no CPU sensor has ever shown a temperature"),
+        }
+    }
 }
 
 /// What a sensor measures, from bad to good.
@@ -139,7 +168,7 @@ mod tests {
     fn a_machine_tells_its_temperature_or_why_not() {
         match Thermometer::new().cpu(Instant::now()) {
             Signal::Known(celsius) => assert!(CREDIBLE_CELSIUS.contains(&celsius)),
-            Signal::Unknown(reason) => assert!(!reason.is_empty()),
+            Signal::Unknown(reason) | Signal::Absent(reason) => assert!(!reason.is_empty()),
         }
     }
 }

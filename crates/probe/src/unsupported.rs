@@ -51,11 +51,11 @@ mod unknown {
         }
 
         pub(crate) fn user_idle(&mut self, _now: Instant) -> Signal<Duration> {
-            Signal::unknown(REASON)
+            Signal::absent(REASON)
         }
 
         pub(crate) fn full_screen(&mut self, _now: Instant) -> Signal<bool> {
-            Signal::unknown(REASON)
+            Signal::absent(REASON)
         }
 
         pub(crate) fn user_idle_source(&mut self, _now: Instant) -> Result<String, String> {

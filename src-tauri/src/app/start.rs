@@ -164,6 +164,10 @@ fn on_click(app: &AppHandle<Wry>, entry: MenuEntry, app_state: &AppStateStore, c
     match entry {
         MenuEntry::Open => window::open(app),
         MenuEntry::Quit => app.exit(0),
+        _ if app.try_state::<Arc<Tray>>().is_some_and(|tray| tray.is_join(entry)) => {
+            app_state.update(|state| state.join_asked += 1);
+            window::open(app);
+        }
         _ => {
             let request = app.try_state::<Arc<Tray>>().and_then(|tray| tray.request(entry));
             let Some(request) = request else { return };

@@ -1,11 +1,11 @@
 use super::{
     entry::MenuEntry,
     figures::{Figures, figures},
-    icon::{TEMPLATE, folder},
-    view::{Action, Icon, View, view},
+    icon::{TEMPLATE, folder, image},
+    view::{Action, View, view},
 };
 use crate::app_state::AppStateStore;
-use gogrid_panel_api::Request;
+use gogrid_panel_api::{Mark, Request};
 use jiff::Zoned;
 use std::{
     path::Path,
@@ -49,7 +49,7 @@ impl Tray {
         let item = |entry: MenuEntry, enabled| MenuItem::with_id(app, entry.id(), entry.label(), enabled, None::<&str>);
         let line = MenuItem::new(app, text(&first.line), false, None::<&str>)?;
         let act = item(MenuEntry::PauseOrResume, first.enabled)?;
-        let pause_for = Submenu::new(app, PAUSE_FOR, first.enabled)?;
+        let pause_for = Submenu::new(app, PAUSE_FOR, first.can_pause())?;
         for entry in MenuEntry::PAUSES {
             pause_for.append(&item(entry, true)?)?;
         }
@@ -66,7 +66,7 @@ impl Tray {
             Menu::with_items(app, &[&line, &takes, &today, &above, &act, &pause_for, &presets, &below, &open, &quit])?;
         let left_click = clicked.clone();
         let icon = TrayIconBuilder::with_id(ID)
-            .icon(first.icon.image())
+            .icon(image(first.mark))
             .icon_as_template(TEMPLATE)
             .temp_dir_path(folder(data)?)
             .tooltip(&first.line)
@@ -87,6 +87,12 @@ impl Tray {
         Ok(Arc::new(Self { icon, line, act, pause_for, takes, today, presets, figures, shown }))
     }
 
+    /// Whether a click on this entry is meant to join a grid, as the menu reads now.
+    pub(crate) fn is_join(&self, entry: MenuEntry) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.enabled && shown.action == Action::Join && entry == MenuEntry::PauseOrResume
+    }
+
     /// The request of a click, as the menu reads now. None for a disabled entry: some panels pass on clicks on those.
     pub(crate) fn request(&self, entry: MenuEntry) -> Option<Request> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,8 +105,8 @@ impl Tray {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *shown, next.clone());
         drop(shown);
-        if before.icon != next.icon {
-            self.set_icon(next.icon)?;
+        if before.mark != next.mark {
+            self.set_icon(next.mark)?;
         }
         if before.line != next.line {
             self.line.set_text(text(&next.line))?;
@@ -111,7 +117,11 @@ impl Tray {
         }
         if before.enabled != next.enabled {
             self.act.set_enabled(next.enabled)?;
-            self.pause_for.set_enabled(next.enabled)?;
+        }
+        if before.can_pause() != next.can_pause() {
+            self.pause_for.set_enabled(next.can_pause())?;
+        }
+        if before.enabled != next.enabled {
             self.presets.set_enabled(next.enabled)?;
         }
         Ok(())
@@ -133,8 +143,8 @@ impl Tray {
         Ok(())
     }
 
-    fn set_icon(&self, icon: Icon) -> tauri::Result<()> {
-        self.icon.set_icon_with_as_template(Some(icon.image()), TEMPLATE)
+    fn set_icon(&self, mark: Mark) -> tauri::Result<()> {
+        self.icon.set_icon_with_as_template(Some(image(mark)), TEMPLATE)
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Zoned;
 /// An entry of the menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MenuEntry {
-    /// Pause or resume, as the menu says.
+    /// Pause, resume or join, as the menu says.
     PauseOrResume,
     /// Pause for some minutes.
     Minutes(u16),
@@ -81,6 +81,8 @@ impl MenuEntry {
     pub(super) fn request(self, shown: Action, now: &Zoned) -> Option<Request> {
         let pause = |seconds, after_answers| Some(Request::Pause(PauseRequest { seconds, after_answers }));
         match self {
+            // The app opens its window to join.
+            _ if shown == Action::Join => None,
             Self::PauseOrResume if shown == Action::Resume => Some(Request::Resume),
             Self::PauseOrResume => pause(None, false),
             Self::Minutes(minutes) => pause(Some(u64::from(minutes) * 60), false),
@@ -113,6 +115,8 @@ mod tests {
     #[case(MenuEntry::UntilTomorrow, Action::Pause, pause(Some(12 * 3600), false))]
     #[case(MenuEntry::AfterAnswers, Action::Pause, pause(None, true))]
     #[case(MenuEntry::Preset(Preset::Quiet), Action::Pause, Some(Request::Preset { name: "quiet".into() }))]
+    #[case(MenuEntry::PauseOrResume, Action::Join, None)]
+    #[case(MenuEntry::Minutes(15), Action::Join, None)]
     #[case(MenuEntry::Open, Action::Pause, None)]
     #[case(MenuEntry::Quit, Action::Pause, None)]
     fn each_entry_asks_for_what_it_says(

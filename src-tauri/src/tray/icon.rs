@@ -1,4 +1,4 @@
-use super::view::Icon;
+use gogrid_panel_api::Mark;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -8,33 +8,31 @@ use tauri::{image::Image, include_image};
 /// Whether the system recolours the icon for its menu bar.
 pub(super) const TEMPLATE: bool = cfg!(target_os = "macos");
 
-impl Icon {
-    /// Black with transparency, recoloured by the system.
-    #[cfg(target_os = "macos")]
-    pub(super) const fn image(self) -> Image<'static> {
-        match self {
-            Self::NotJoined => include_image!("../icons/tray/template/not-joined.png"),
-            Self::Connecting => include_image!("../icons/tray/template/connecting.png"),
-            Self::Idle => include_image!("../icons/tray/template/idle.png"),
-            Self::Working => include_image!("../icons/tray/template/working.png"),
-            Self::Throttled => include_image!("../icons/tray/template/throttled.png"),
-            Self::Paused => include_image!("../icons/tray/template/paused.png"),
-            Self::Error => include_image!("../icons/tray/template/error.png"),
-        }
+/// The icon of a mark: black with transparency, recoloured by the system.
+#[cfg(target_os = "macos")]
+pub(super) const fn image(mark: Mark) -> Image<'static> {
+    match mark {
+        Mark::NotJoined => include_image!("../icons/tray/template/not-joined.png"),
+        Mark::Connecting => include_image!("../icons/tray/template/connecting.png"),
+        Mark::Idle => include_image!("../icons/tray/template/idle.png"),
+        Mark::Working => include_image!("../icons/tray/template/working.png"),
+        Mark::Throttled => include_image!("../icons/tray/template/throttled.png"),
+        Mark::Paused => include_image!("../icons/tray/template/paused.png"),
+        Mark::Error => include_image!("../icons/tray/template/error.png"),
     }
+}
 
-    /// For dark and for light bars.
-    #[cfg(not(target_os = "macos"))]
-    pub(super) const fn image(self) -> Image<'static> {
-        match self {
-            Self::NotJoined => include_image!("../icons/tray/not-joined.png"),
-            Self::Connecting => include_image!("../icons/tray/connecting.png"),
-            Self::Idle => include_image!("../icons/tray/idle.png"),
-            Self::Working => include_image!("../icons/tray/working.png"),
-            Self::Throttled => include_image!("../icons/tray/throttled.png"),
-            Self::Paused => include_image!("../icons/tray/paused.png"),
-            Self::Error => include_image!("../icons/tray/error.png"),
-        }
+/// The icon of a mark, for dark and for light bars.
+#[cfg(not(target_os = "macos"))]
+pub(super) const fn image(mark: Mark) -> Image<'static> {
+    match mark {
+        Mark::NotJoined => include_image!("../icons/tray/not-joined.png"),
+        Mark::Connecting => include_image!("../icons/tray/connecting.png"),
+        Mark::Idle => include_image!("../icons/tray/idle.png"),
+        Mark::Working => include_image!("../icons/tray/working.png"),
+        Mark::Throttled => include_image!("../icons/tray/throttled.png"),
+        Mark::Paused => include_image!("../icons/tray/paused.png"),
+        Mark::Error => include_image!("../icons/tray/error.png"),
     }
 }
 

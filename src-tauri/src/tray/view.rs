@@ -1,24 +1,14 @@
 use super::words::{shortened, slowed, working};
 use gogrid_limits::Reason;
-use gogrid_panel_api::{AppState, KeyStore, Process, State, Status};
-
-/// The shape of the icon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Icon {
-    NotJoined,
-    Connecting,
-    Idle,
-    Working,
-    Throttled,
-    Paused,
-    Error,
-}
+use gogrid_panel_api::{AppState, Mark, Process, State, Status};
 
 /// The main action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Pause,
     Resume,
+    /// Open the window where a grid is joined.
+    Join,
 }
 
 impl Action {
@@ -26,6 +16,7 @@ impl Action {
         match self {
             Self::Pause => "Pause",
             Self::Resume => "Resume",
+            Self::Join => "Join…",
         }
     }
 }
@@ -33,7 +24,7 @@ impl Action {
 /// What the tray shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
-    pub(super) icon: Icon,
+    pub(super) mark: Mark,
     /// The state in words.
     pub(super) line: String,
     pub(super) action: Action,
@@ -41,37 +32,46 @@ pub(super) struct View {
     pub(super) enabled: bool,
 }
 
+impl View {
+    /// Whether there is something to pause for a while.
+    pub(super) fn can_pause(&self) -> bool {
+        self.enabled && self.action != Action::Join
+    }
+}
+
 /// What the tray shows of the app's state.
 pub(super) fn view(state: &AppState) -> View {
-    let (icon, line) = match (&state.worker, &state.status) {
-        (Process::Running { .. }, Some(status)) => icon_and_line(status),
-        (Process::Running { .. } | Process::Starting, _) => (Icon::Connecting, "Starting".to_owned()),
-        (Process::Waiting { died, .. }, _) => (Icon::Error, format!("The engine stopped: {died}")),
-        (Process::Held { why }, _) if state.key_store == KeyStore::Opening => (Icon::Connecting, why.clone()),
-        (Process::Held { why }, _) => (Icon::Error, why.clone()),
+    let line = match (&state.worker, &state.status) {
+        (Process::Running { .. }, Some(status)) => line(status),
+        (Process::Running { .. } | Process::Starting, _) => "Starting".to_owned(),
+        (Process::Waiting { died, .. }, _) => format!("The engine stopped: {died}"),
+        (Process::Held { why }, _) => why.clone(),
     };
-    let paused = state.status.as_ref().is_some_and(is_paused);
+    let action = match &state.status {
+        Some(status) if is_paused(status) => Action::Resume,
+        Some(status) if status.state == State::NotJoined => Action::Join,
+        _ => Action::Pause,
+    };
     View {
-        icon,
+        mark: Mark::of(state),
         line: shortened(&line),
-        action: if paused { Action::Resume } else { Action::Pause },
+        action,
         enabled: matches!(state.worker, Process::Running { .. }) && state.status.is_some(),
     }
 }
 
-fn icon_and_line(status: &Status) -> (Icon, String) {
+fn line(status: &Status) -> String {
     match status.state {
-        State::NotJoined => (Icon::NotJoined, "Not joined to a grid yet".to_owned()),
-        State::Connecting => (Icon::Connecting, connecting(status)),
-        // It still computes; what matters is that it is about to stop.
+        State::NotJoined => "Not joined to a grid yet".to_owned(),
+        State::Connecting => connecting(status),
         _ if status.pausing_after_answers && status.state != State::Paused => {
-            (Icon::Working, "Pausing after the current answers".to_owned())
+            "Pausing after the current answers".to_owned()
         }
-        State::Idle => (Icon::Idle, "Ready, nothing to do".to_owned()),
-        State::Working => (Icon::Working, working(&status.stages)),
-        State::Throttled => (Icon::Throttled, slowed("Slowed down", status)),
-        State::Stopped => (Icon::Paused, slowed("Stopped", status)),
-        State::Paused => (Icon::Paused, status.reason.clone()),
+        State::Idle => "Ready, nothing to do".to_owned(),
+        State::Working => working(&status.stages),
+        State::Throttled => slowed("Slowed down", status),
+        State::Stopped => slowed("Stopped", status),
+        State::Paused => status.reason.clone(),
     }
 }
 
@@ -91,61 +91,62 @@ fn connecting(status: &Status) -> String {
 mod tests {
     use super::*;
     use crate::testing::{app, running, stage, status};
+    use gogrid_panel_api::KeyStore;
     use rstest::rstest;
 
     #[rstest]
-    #[case(State::NotJoined, "", Icon::NotJoined, "Not joined to a grid yet", Action::Pause)]
-    #[case(State::Connecting, "", Icon::Connecting, "Connecting to Example", Action::Pause)]
-    #[case(State::Idle, "Nothing to compute", Icon::Idle, "Ready, nothing to do", Action::Pause)]
-    #[case(State::Working, "", Icon::Working, "Working: 12 layers of tiny", Action::Pause)]
+    #[case(State::NotJoined, "", Mark::NotJoined, "Not joined to a grid yet", Action::Join)]
+    #[case(State::Connecting, "", Mark::Connecting, "Connecting to Example", Action::Pause)]
+    #[case(State::Idle, "Nothing to compute", Mark::Idle, "Ready, nothing to do", Action::Pause)]
+    #[case(State::Working, "", Mark::Working, "Working: a part of tiny", Action::Pause)]
     #[case(
         State::Throttled,
         "You are using the computer",
-        Icon::Throttled,
+        Mark::Throttled,
         "Slowed down: you are using the computer",
         Action::Pause
     )]
     #[case(
         State::Stopped,
         "Outside the hours you lend",
-        Icon::Paused,
+        Mark::Paused,
         "Stopped: outside the hours you lend",
         Action::Pause
     )]
-    #[case(State::Paused, "Paused until 14:30", Icon::Paused, "Paused until 14:30", Action::Resume)]
-    #[case(State::Paused, "Paused until you resume", Icon::Paused, "Paused until you resume", Action::Resume)]
+    #[case(State::Paused, "Paused until 14:30", Mark::Paused, "Paused until 14:30", Action::Resume)]
+    #[case(State::Paused, "Paused until you resume", Mark::Paused, "Paused until you resume", Action::Resume)]
     fn a_worker_that_answers(
         #[case] state: State,
         #[case] reason: &str,
-        #[case] icon: Icon,
+        #[case] mark: Mark,
         #[case] line: &str,
         #[case] action: Action,
     ) {
         let mut status = status(state, reason);
         status.stages = vec![stage("tiny", [0, 12])];
         let view = view(&app(running(), Some(status)));
-        assert_eq!(view, View { icon, line: line.into(), action, enabled: true });
+        assert_eq!(view, View { mark, line: line.into(), action, enabled: true });
     }
 
     #[rstest]
-    #[case::starting(Process::Starting, Icon::Connecting, "Starting")]
-    #[case::not_heard_yet(running(), Icon::Connecting, "Starting")]
+    #[case::starting(Process::Starting, Mark::Connecting, "Starting")]
+    #[case::not_heard_yet(running(), Mark::Connecting, "Starting")]
     #[case::died(
         Process::Waiting { died: "it was killed".into(), retry_in_ms: 500, times: 1 },
-        Icon::Error,
+        Mark::Error,
         "The engine stopped: it was killed"
     )]
-    #[case::held(Process::Held { why: "Choose where the key is kept".into() }, Icon::Error, "Choose where the key is kept")]
-    fn without_a_worker_nothing_can_be_paused(#[case] worker: Process, #[case] icon: Icon, #[case] line: &str) {
+    #[case::held(Process::Held { why: "Choose where the key is kept".into() }, Mark::Error, "Choose where the key is kept")]
+    fn without_a_worker_nothing_can_be_paused(#[case] worker: Process, #[case] mark: Mark, #[case] line: &str) {
         let view = view(&app(worker, None));
-        assert_eq!(view, View { icon, line: line.into(), action: Action::Pause, enabled: false });
+        assert_eq!(view, View { mark, line: line.into(), action: Action::Pause, enabled: false });
     }
 
     #[test]
     fn a_key_store_that_is_being_opened_is_no_error() {
         let mut state = app(Process::Held { why: "Waiting for the key store".into() }, None);
         state.key_store = KeyStore::Opening;
-        assert_eq!(view(&state).icon, Icon::Connecting);
+        assert_eq!(view(&state).mark, Mark::Connecting);
     }
 
     #[test]

@@ -6,28 +6,23 @@ const LONGEST: usize = 80;
 /// The most models that are named; further ones are counted.
 const NAMED: usize = 2;
 
-/// "Working: 12 layers of A, 8 of B".
+/// "Working: a part of A, B and 2 more".
 pub(super) fn working(stages: &[Stage]) -> String {
-    let mut models: Vec<(&str, u32)> = Vec::new();
+    let mut models: Vec<&str> = Vec::new();
     for stage in stages.iter().filter(|stage| stage.loaded) {
-        let layers = stage.layers[1].saturating_sub(stage.layers[0]);
-        match models.iter_mut().find(|(model, _)| *model == stage.model) {
-            Some((_, sum)) => *sum += layers,
-            None => models.push((&stage.model, layers)),
+        if !models.contains(&stage.model.as_str()) {
+            models.push(&stage.model);
         }
     }
-    let Some(((model, layers), others)) = models.split_first() else {
+    if models.is_empty() {
         return "Working".to_owned();
+    }
+    let more = match models.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
-    let word = if *layers == 1 { "layer" } else { "layers" };
-    let mut line = format!("Working: {layers} {word} of {model}");
-    for (model, layers) in others.iter().take(NAMED - 1) {
-        line.push_str(&format!(", {layers} of {model}"));
-    }
-    if models.len() > NAMED {
-        line.push_str(&format!(" and {} more", models.len() - NAMED));
-    }
-    line
+    models.truncate(NAMED);
+    format!("Working: a part of {}{more}", models.join(", "))
 }
 
 /// "Slowed down: you are using the computer".
@@ -70,13 +65,12 @@ mod tests {
 
     #[rstest]
     #[case::none(vec![], "Working")]
-    #[case::one(vec![stage("a", [0, 12])], "Working: 12 layers of a")]
-    #[case::one_layer(vec![stage("a", [3, 4])], "Working: 1 layer of a")]
-    #[case::two_parts(vec![stage("a", [0, 4]), stage("a", [8, 12])], "Working: 8 layers of a")]
-    #[case::two(vec![stage("a", [0, 4]), stage("b", [0, 8])], "Working: 4 layers of a, 8 of b")]
+    #[case::one(vec![stage("a", [0, 12])], "Working: a part of a")]
+    #[case::two_parts(vec![stage("a", [0, 4]), stage("a", [8, 12])], "Working: a part of a")]
+    #[case::two(vec![stage("a", [0, 4]), stage("b", [0, 8])], "Working: a part of a, b")]
     #[case::four(
         vec![stage("a", [0, 4]), stage("b", [0, 8]), stage("c", [0, 1]), stage("d", [0, 1])],
-        "Working: 4 layers of a, 8 of b and 2 more"
+        "Working: a part of a, b and 2 more"
     )]
     fn the_work_is_named(#[case] stages: Vec<Stage>, #[case] line: &str) {
         assert_eq!(working(&stages), line);

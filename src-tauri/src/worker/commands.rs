@@ -38,7 +38,7 @@ impl WorkerCommands {
                 return Err(RequestError::new(Some("request"), "the app follows the state itself: call `follow`"));
             }
             Request::Pause(_) | Request::Resume => return self.pause_channel.send(request).await,
-            Request::Join { .. } | Request::Leave | Request::SelfTest => SLOW,
+            Request::Join { .. } | Request::Leave | Request::SelfTest { .. } => SLOW,
             _ => QUICK,
         };
         let _permit = self.permits.try_acquire().map_err(|_| RequestError::new(None, "too much is asked at once"))?;

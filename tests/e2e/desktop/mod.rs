@@ -6,6 +6,7 @@
 mod bundle;
 mod cost;
 mod first_day;
+mod joins;
 mod key_store;
 mod kills;
 mod link;

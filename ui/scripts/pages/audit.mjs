@@ -11,6 +11,7 @@ const SCENARIOS = [
   "laptop",
   "stopped",
   "blind",
+  "bare",
   "managed",
   "hours",
   "connecting",
@@ -45,6 +46,7 @@ function* views() {
     }
     yield { page: "now", fake: "welcome", scheme, size: SIZES[1] };
     yield { page: "now", fake: "welcome", scheme, size: SIZES[1], text: LARGER_TEXT };
+    yield { page: "now", fake: "welcome-bare", scheme, size: SIZES[1] };
   }
   for (const [index, fake] of SCENARIOS.entries()) {
     // Each state in one of the two schemes: the contrast of colours depends on the tokens alone.

@@ -11,7 +11,7 @@ const REFUSED_JOINS = {
   expired: /has expired/,
   foreign: /did not make that join code/,
   version: /update the older one/,
-  unreachable: /does not answer/,
+  unreachable: /cannot be reached from this computer/,
 };
 
 /** @type {Record<string, (walker: Walker) => Promise<void>>} */
@@ -95,7 +95,7 @@ const WAYS = {
     await walker.open("limits", "throttled");
     await walker.write("limit-cpu", "150");
     await walker.appears("limit-cpu-error");
-    assert.equal(await walker.text("limit-cpu-error"), "cpu = 150 is out of range: 1 to 100 %");
+    assert.equal(await walker.text("limit-cpu-error"), "Enter 1 to 100 %.");
     assert.equal(await walker.attribute("limit-cpu", "aria-invalid"), "true");
     await walker.press("limit-cpu", "Escape");
     await walker.gone("limit-cpu-error");
@@ -132,7 +132,7 @@ const WAYS = {
     await walker.shows("limit-schedule", "mon-fri 17:00-09:00, sat-sun");
     await walker.write("limit-gpu-memory", "90%");
     await walker.appears("limit-gpu-memory-error");
-    assert.match(await walker.text("limit-gpu-memory-error"), /6GiB that Example GmbH allows/);
+    assert.match(await walker.text("limit-gpu-memory-error"), /Managed by Example GmbH: at most 6 of 12 GiB/);
   },
 
   async "a program is picked from those that run"(walker) {
@@ -168,13 +168,13 @@ const WAYS = {
         height: bar.querySelector("i")?.getBoundingClientRect().height ?? -1,
       })),
     );
-    const empty = bars.filter(({ says }) => says.includes(": 0 tokens"));
+    const empty = bars.filter(({ says }) => says.includes(": 0 pieces"));
     assert.ok(empty.length > 0, "the made-up machine was off on some days");
     assert.ok(
       empty.every(({ height }) => height === 0),
       JSON.stringify(empty),
     );
-    assert.match(await walker.text("axis"), /000.*000.*0/s);
+    assert.match(await walker.text("gutter"), /000.*000.*0/s);
   },
 
   async "costs follow the donor's price, and a wrong figure is marked"(walker) {
@@ -252,6 +252,20 @@ const WAYS = {
     await walker.appears("join-error");
   },
 
+  async "the tray's Join leads to where a code is typed, again and again"(walker) {
+    for (const fake of ["not-joined", "welcome"]) {
+      await walker.open("limits", fake);
+      await walker.tab.evaluate(() => /** @type {any} */ (globalThis).fakePlatform.askToJoin());
+      await walker.appears("join-code");
+    }
+    await walker.open("now", "not-joined");
+    for (const page of ["limits", "diagnostics"]) {
+      await walker.press(`nav-${page}`, "Enter");
+      await walker.tab.evaluate(() => /** @type {any} */ (globalThis).fakePlatform.askToJoin());
+      await walker.appears("join-code");
+    }
+  },
+
   async "leaving asks first"(walker) {
     await walker.open("connection", "throttled");
     await walker.press("leave", "Enter");
@@ -273,13 +287,21 @@ const WAYS = {
 
   async "the first run can be skipped step by step"(walker) {
     await walker.open("now", "welcome");
-    for (const step of ["Step 1 of 3", "Step 2 of 3", "Step 3 of 3"]) {
+    for (const step of ["Step 1 of 3", "Step 2 of 3"]) {
       assert.ok(await walker.hasText("welcome", step));
       await walker.press("welcome-skip", "Enter");
       await walker.drawn();
     }
+    // The last step does what its switch shows.
+    assert.ok(await walker.hasText("welcome", "Step 3 of 3"));
+    assert.equal(await walker.isThere("welcome-skip"), false);
+    await walker.press("welcome-autostart", "Space");
+    await walker.press("welcome-next", "Enter");
     await walker.appears("state");
     assert.equal(await walker.text("state"), "Not joined to a grid");
+    await walker.press("nav-diagnostics", "Enter");
+    await walker.appears("autostart");
+    assert.equal(await walker.isChecked("autostart"), false);
   },
 
   async "the first run joins, sets a preset and starts at login"(walker) {
@@ -304,6 +326,57 @@ const WAYS = {
     await walker.appears("value-cpu");
   },
 
+  async "nothing moves or goes because the pointer moves towards it"(walker) {
+    for (const page of ["now", "limits", "contribution", "connection", "diagnostics"]) {
+      await walker.open(page, "noticing");
+      await walker.settled();
+      const before = await walker.places();
+      assert.ok(before.length > 5, `${page}: only ${before.length} things can be clicked`);
+      await walker.moveOver(before.map(({ x, y }) => [x, y]));
+      // The movement itself has changed what the machine does, and why.
+      await walker.until(
+        () => document.querySelector("header p")?.textContent?.includes("You are using") ?? false,
+        null,
+      );
+      await walker.settled();
+      const after = await walker.places();
+      for (const place of before) {
+        const now = after.find(({ name }) => name === place.name);
+        assert.deepEqual(now, place, `${page}: ${place.name}`);
+      }
+    }
+  },
+
+  async "an axis has room for its widest label, whatever the font"(walker) {
+    for (const [page, fake] of /** @type {const} */ ([
+      ["now", "wide"],
+      ["contribution", "throttled"],
+    ])) {
+      await walker.open(page, fake);
+      for (const font of ["DejaVu Sans", "Noto Sans", "Liberation Sans", "DejaVu Sans Mono", "serif"]) {
+        await walker.setFont(font);
+        const cut = await walker.tab.evaluate(findCutLabels);
+        assert.deepEqual(cut, [], `${page} in ${font}`);
+      }
+    }
+    await walker.open("now", "wide");
+    assert.match(await walker.text("chart-memory"), /1010 GiB/);
+  },
+
+  async "what a machine lacks is told once when it is set up, and once in Limits"(walker) {
+    await walker.open("now", "welcome-bare");
+    await walker.press("welcome-skip", "Enter");
+    await walker.appears("welcome-missing");
+    assert.match(await walker.text("welcome-missing"), /does not tell when you are away, how hot it is or whether/);
+    assert.match(await walker.text("preset-full"), /Nothing but you stops it/);
+    assert.match(await walker.text("preset-quiet"), /Never works here/);
+    await walker.open("limits", "bare");
+    assert.match(await walker.text("row-max-temperature"), /Off here: the machine shows no temperature sensor/);
+    assert.equal(await walker.isThere("turn-off-max-temperature"), false);
+    await walker.open("now", "bare");
+    assert.equal(await walker.text("state"), "Working");
+  },
+
   async "a rule that cannot see is turned off where it is explained"(walker) {
     await walker.open("limits", "blind");
     await walker.press("turn-off-full-screen", "Enter");
@@ -313,13 +386,35 @@ const WAYS = {
   async "the self-test shows its figures, the report its text"(walker) {
     await walker.open("diagnostics", "throttled");
     assert.match(await walker.text("signal-user_idle"), /idle for \d+:\d\d/);
+    // Answers are under way: the test offers to wait for them, and is not simply refused.
     await walker.press("selftest", "Enter");
+    await walker.appears("selftest-answers");
+    await walker.press("selftest-after-answers", "Enter");
     await walker.appears("selftest-result");
     assert.match(await walker.text("selftest-result"), /6\.2 ms/);
     await walker.press("report", "Enter");
     await walker.appears("report-text");
   },
 };
+
+/** Runs in the page. @returns {string[]} labels of axes that leave their gutter, or reach into what is drawn */
+function findCutLabels() {
+  const gutters = [...document.querySelectorAll("[data-testid=gutter]")];
+  if (gutters.length === 0) return ["no axis"];
+  return gutters.flatMap((gutter) => {
+    const [card, drawn] = [gutter.closest(".card"), gutter.nextElementSibling];
+    const range = document.createRange();
+    return [...gutter.children].flatMap((label) => {
+      range.selectNodeContents(label);
+      const { left, right, width } = range.getBoundingClientRect();
+      const from = card?.getBoundingClientRect().left ?? 0;
+      const to = drawn?.getBoundingClientRect().left ?? 0;
+      return width === 0 || (left >= from && right <= to)
+        ? []
+        : [`${label.textContent}: ${left} to ${right} of ${from} to ${to}`];
+    });
+  });
+}
 
 /** @param {import("./browser.mjs").Browser} browser @param {import("./findings.mjs").Findings} findings */
 export async function walkAll(browser, findings) {

@@ -1,7 +1,9 @@
 /** More than the focusable elements of any page. */
 const MOST_TABS = 150;
+/** Longer than the made-up machine takes to answer. */
+const SETTLE_MS = 600;
 /** Everything that can be acted on. */
-const ACTS = "a[href], button, input, select, textarea, [tabindex='0']";
+const ACTS = "a[href], button, input, select, textarea, summary, [tabindex='0']";
 
 /** @param {string} id */
 const by = (id) => `[data-testid="${id}"]`;
@@ -122,8 +124,35 @@ export class Walker {
   }
 
   /** @param {string} id */
+  isChecked(id) {
+    return this.tab.$eval(by(id), (element) => /** @type {HTMLInputElement} */ (element).checked);
+  }
+
+  /** @param {string} id */
   async isThere(id) {
     return (await this.tab.$(by(id))) !== null;
+  }
+
+  /** Until nothing is asked for any more: the page's answers take a moment. */
+  async settled() {
+    await new Promise((done) => setTimeout(done, SETTLE_MS));
+    await this.drawn();
+  }
+
+  /** Everything that can be clicked and is in sight, with its name and its middle. */
+  places() {
+    return this.tab.evaluate(findPlaces, ACTS);
+  }
+
+  /** Moves the pointer from one point to the next, as a hand does. @param {(readonly [number, number])[]} points */
+  async moveOver(points) {
+    for (const [x, y] of points) await this.tab.mouse.move(x, y, { steps: 5 });
+  }
+
+  /** Draws the page in another font. @param {string} family */
+  async setFont(family) {
+    await this.tab.evaluate((family) => document.documentElement.style.setProperty("--font", family), family);
+    await this.drawn();
   }
 
   focused() {
@@ -172,6 +201,21 @@ function findUnreached(acts, reached) {
   return [...document.querySelectorAll(acts)]
     .filter((element, at) => !reached.includes(at) && !element.matches(":disabled") && !isOfGroup(element))
     .map((element) => element.outerHTML.slice(0, 120));
+}
+
+/** Runs in the page. @param {string} acts */
+function findPlaces(acts) {
+  const found = [...document.querySelectorAll(acts)].map((element) => {
+    const { left, top, width, height } = element.getBoundingClientRect();
+    const name = element.getAttribute("data-testid") ?? element.getAttribute("aria-label") ?? element.textContent ?? "";
+    return { name: name.trim(), x: left + width / 2, y: top + height / 2, width, height };
+  });
+  const seen = found.filter(({ x, y, width }) => width > 0 && x > 0 && x < innerWidth && y > 0 && y < innerHeight);
+  // Several may have the same name, in the order of the page.
+  return seen.map((place, at) => {
+    const before = seen.slice(0, at).filter(({ name }) => name === place.name).length;
+    return { ...place, name: `${place.name} ${before}` };
+  });
 }
 
 /** Runs in the page. @param {string} acts */

@@ -286,20 +286,20 @@ export const LIMIT_KEYS = {
     }
   },
   "network": {
-    "help": "Most network traffic for weights; off for no limit",
-    "range": "1kB/s or more, as in 500kB/s or 10MB/s, or off",
+    "help": "Most network traffic for weights",
+    "range": "1kB/s or more, as in 500kB/s or 10MB/s, or unlimited",
     "values": {
       "kind": "speed",
       "least": 1000
     },
-    "off": "off",
+    "off": "unlimited",
     "bound": "most",
-    "laxest": "off",
+    "laxest": "unlimited",
     "signal": null,
     "presets": {
       "quiet": "2MB/s",
       "balanced": "10MB/s",
-      "full": "off"
+      "full": "unlimited"
     }
   },
   "when": {

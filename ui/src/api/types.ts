@@ -5,6 +5,10 @@
  */
 export type AppState = { 
 /**
+ * What the tray's icon shows; the window has the same mark.
+ */
+mark: Mark, 
+/**
  * The worker's process.
  */
 worker: Process, 
@@ -35,7 +39,17 @@ update: string | null,
 /**
  * A join code from a link that the donor opened; the page asks before it is used. Never sent anywhere else.
  */
-offered_code: string | null, };
+offered_code: string | null, 
+/**
+ * How often the donor chose *Join…* in the tray since the window was opened: the page then shows where to join.
+ */
+join_asked: number, };
+
+/**
+ * The mark of the app's state: one shape and one colour each, the same in the tray and in the window. Both have them
+ * from `icons/src/tray`.
+ */
+export type Mark = "not_joined" | "connecting" | "idle" | "working" | "throttled" | "paused" | "error";
 
 /**
  * The worker's process, as the shell sees it.
@@ -460,7 +474,11 @@ limit_bytes: number,
 /**
  * Rows computed per second: every token of every stage here.
  */
-tokens_per_second: number, };
+tokens_per_second: number, 
+/**
+ * The most answers that were computed at once in the last second: those rows are theirs.
+ */
+answers: number, };
 
 /**
  * One stage.
@@ -585,7 +603,11 @@ after_ms: number | null, } | { "request": "days" } | { "request": "energy_figure
 /**
  * Those of this model only.
  */
-model: string | null, } | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test" };
+model: string | null, } | { "request": "diagnose" } | { "request": "programs" } | { "request": "self_test", 
+/**
+ * Finish the answers under way first, and take no new ones until the test is over.
+ */
+after_answers: boolean, };
 
 /**
  * How to pause.
@@ -632,7 +654,12 @@ default: string,
 /**
  * The bound of the machine's administrator; null if the donor alone decides.
  */
-managed: Managed | null, };
+managed: Managed | null, 
+/**
+ * Why the rule is off although it is set: this machine does not have the signal that it needs. Null if it is on,
+ * or not set.
+ */
+no_signal: string | null, };
 
 /**
  * An administrator's bound on a limit. The donor may always be stricter.
@@ -749,7 +776,19 @@ memory_limit: number | null,
 /**
  * Rows computed per second.
  */
-tokens_per_second: number, };
+tokens_per_second: number, 
+/**
+ * What the worker was allowed of all cores' time: the donor's limit or less.
+ */
+cpu_allowed: number | null, 
+/**
+ * What it was allowed of the GPU's time.
+ */
+gpu_allowed: number | null, 
+/**
+ * What it was allowed of that memory.
+ */
+memory_allowed: number | null, };
 
 /**
  * An entry of the timeline.
@@ -1150,7 +1189,7 @@ today: boolean, };
 /**
  * A value that was read, or why it could not be. Never a zero for "unknown".
  */
-export type Signal<T> = { "known": T } | { "unknown": string };
+export type Signal<T> = { "known": T } | { "unknown": string } | { "absent": string };
 
 /**
  * One sample of the machine. Loads are means since the sample before, between 0 and 1.
@@ -1183,7 +1222,7 @@ power: Signal<Power>,
 /**
  * Time since the last key or pointer event.
  */
-user_idle: { known: { secs: number; nanos: number } } | { unknown: string }, 
+user_idle: { known: { secs: number; nanos: number } } | { unknown: string } | { absent: string }, 
 /**
  * Whether the window in front covers the screen.
  */

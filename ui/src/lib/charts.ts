@@ -1,14 +1,18 @@
 /** The words and figures of the Now page's charts. */
-import type { Status } from "../api/types";
+import type { Signal, Status } from "../api/types";
 import { words } from "../words";
 import type { Chart } from "./history";
-import { lendsGpu, partOf } from "./settings";
-import { memory, percent, rate, steadyMemoryOf } from "./units";
+import { lendsGpu, partOf, valueOf } from "./settings";
+import { memory, percent, rate, share, steadyMemoryOf } from "./units";
+import { parseAmount, resolve } from "./value";
 
 /** The newest figures of a chart as text with units; null if there is none. */
 export interface Figure {
   ours: string;
   others: string | null;
+  /** What holds now: the limit or less. */
+  allowed: string | null;
+  /** The donor's limit. */
   limit: string | null;
 }
 
@@ -38,22 +42,27 @@ export function subtitle(chart: Chart, { machine }: Status): string {
 }
 
 export function figure(chart: Chart, status: Status): Figure {
-  const { usage, sample } = status;
+  const { allowance, machine, usage, sample } = status;
   switch (chart) {
     case "gpu": {
       const load = known(known(sample?.gpu ?? null)?.load ?? null);
-      return { ours: percent(usage.gpu ?? 0), others: rest(load), limit: percent(partOf(status, "gpu")) };
+      const limit = percent(partOf(status, "gpu"));
+      return { ours: percent(usage.gpu ?? 0), others: rest(load), allowed: share(allowance.gpu), limit };
     }
     case "memory": {
       const ours = steadyMemoryOf(usage.ledger_bytes, usage.limit_bytes);
-      return { ours, others: null, limit: memory(usage.limit_bytes) };
+      const bytes = lendsGpu(status) ? machine.gpu_memory : machine.memory;
+      const amount = parseAmount(valueOf(status, lendsGpu(status) ? "gpu-memory" : "memory"));
+      const limit = bytes === null || amount === null ? null : memory(resolve(amount, bytes));
+      return { ours, others: null, allowed: memory(usage.limit_bytes), limit };
     }
     case "cpu": {
       const load = known(sample?.cpu ?? null);
-      return { ours: percent(usage.cpu), others: rest(load), limit: percent(partOf(status, "cpu")) };
+      const limit = percent(partOf(status, "cpu"));
+      return { ours: percent(usage.cpu), others: rest(load), allowed: share(allowance.cpu), limit };
     }
     case "tokens":
-      return { ours: rate(usage.tokens_per_second), others: null, limit: null };
+      return { ours: rate(usage.tokens_per_second), others: null, allowed: null, limit: null };
   }
 }
 
@@ -64,7 +73,7 @@ export function label(chart: Chart, value: number): string {
 }
 
 /** A signal's value; null if it is unknown. */
-export function known<T>(signal: { known: T } | { unknown: string } | null): T | null {
+export function known<T>(signal: Signal<T> | null): T | null {
   return signal !== null && "known" in signal ? signal.known : null;
 }
 

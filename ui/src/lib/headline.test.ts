@@ -16,14 +16,25 @@ test("working says for whom, what, why and how much", () => {
   expect(of({ state: "working" })).toEqual([
     "working",
     "Working",
-    "12 layers of Qwen3-8B for Example Grid. Nobody needs the computer. GoGrid takes up to 60 % of the GPU.",
+    "Computes a part of Qwen3-8B for Example Grid. Nothing holds GoGrid back. GoGrid takes up to 60 % of the GPU.",
   ]);
 });
 
 test("slowed down says why", () => {
   const changes = allowance({ gpu: 150, reason: { kind: "others_gpu", load: 620 } });
   expect(of({ state: "throttled", allowance: changes })[2]).toBe(
-    "12 layers of Qwen3-8B for Example Grid. Other programs use 62 % of the GPU. GoGrid takes up to 15 % of the GPU.",
+    "Computes a part of Qwen3-8B for Example Grid. Other programs use 62 % of the GPU. GoGrid takes up to 15 % of the GPU.",
+  );
+});
+
+test("a signal that fails is told with what follows from it", () => {
+  const reason = { kind: "unknown", signal: "temperature", why: "no sensor answers" } as const;
+  expect(of({ state: "throttled", allowance: allowance({ reason }) })[2]).toContain(
+    "Heat cannot be read, so GoGrid stays at its in-use limit.",
+  );
+  const away = { ...reason, signal: "user_idle" } as const;
+  expect(of({ state: "stopped", allowance: allowance({ reason: away }) })[2]).toBe(
+    "The time since the last input cannot be read, so GoGrid does not know when you are away.",
   );
 });
 
@@ -32,7 +43,7 @@ test("without a GPU the CPU is told in cores", () => {
   expect(of({ state: "working", machine, allowance: allowance({ cpu: 250 }) })[2]).toContain("up to 2 of 8 cores.");
 });
 
-test("stages of one model count together, those that are not loaded not at all", () => {
+test("stages of one model are told once, those that are not loaded not at all", () => {
   const [stage] = status().stages;
   if (!stage) throw new Error("the made-up machine has a stage");
   const stages: Status["stages"] = [
@@ -41,7 +52,7 @@ test("stages of one model count together, those that are not loaded not at all",
     { ...stage, model: "demo", layers: [0, 1] },
     { ...stage, model: "other", loaded: false },
   ];
-  expect(of({ state: "working", stages })[2]).toMatch(/^13 layers of Qwen3-8B and 1 layer of demo for Example Grid\./);
+  expect(of({ state: "working", stages })[2]).toMatch(/^Computes a part of Qwen3-8B and demo for Example Grid\./);
   expect(of({ state: "working", stages: [] })[2]).toMatch(/^For Example Grid\./);
 });
 
@@ -62,9 +73,9 @@ test("a pause after the answers is told before it begins", () => {
 });
 
 test("a grid without a name is yours", () => {
-  const connection = { coordinator: "00", grid: "", connected: false, problem: "nobody answers" };
+  const connection = { coordinator: "00", grid: "", connected: false, problem: "it does not answer" };
   expect(of({ state: "connecting", connection })[2]).toBe(
-    "Looking for your grid: nobody answers. GoGrid keeps trying by itself.",
+    "Looking for your grid: it does not answer. GoGrid keeps trying by itself.",
   );
 });
 

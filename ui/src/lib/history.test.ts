@@ -11,8 +11,19 @@ function point(at_ms: number, values: Partial<Point> = {}): Point {
     memory: null,
     memory_others: null,
     memory_limit: null,
+    gpu_allowed: null,
+    memory_allowed: null,
   };
-  return { at_ms, cpu: 0.1, cpu_others: 0.2, cpu_limit: 0.5, ...nothing, tokens_per_second: 3, ...values };
+  return {
+    at_ms,
+    cpu: 0.1,
+    cpu_others: 0.2,
+    cpu_limit: 0.5,
+    cpu_allowed: 0.1,
+    ...nothing,
+    tokens_per_second: 3,
+    ...values,
+  };
 }
 
 const of = (points: Point[], step_ms = 1000): History => ({ step_ms, points, gaps: [] });
@@ -23,6 +34,7 @@ test("ours lies below everything else's, both before the newest point", () => {
   expect(drawn.ours).toEqual([0.1, 0.3]);
   expect(drawn.total.map((value) => value?.toFixed(2))).toEqual(["0.30", "0.50"]);
   expect(drawn.limit).toEqual([0.5, 0.5]);
+  expect(drawn.allowed).toEqual([0.1, 0.1]);
 });
 
 test("where the worker did not run there is a gap, and no point", () => {

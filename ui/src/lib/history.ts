@@ -16,31 +16,35 @@ export interface Columns {
   ours: (number | null)[];
   /** The sum of ours and everything else's. */
   total: (number | null)[];
+  /** The donor's limit. */
   limit: (number | null)[];
+  /** What was allowed: the limit or less. */
+  allowed: (number | null)[];
   /** The time of each point in milliseconds since 1970; null in a gap. */
   at: (number | null)[];
 }
 
-type Values = [ours: number | null, others: number | null, limit: number | null];
+type Value = number | null;
+type Values = [ours: Value, others: Value, limit: Value, allowed: Value];
 
 const PICK: Record<Chart, (point: Point) => Values> = {
-  cpu: (point) => [point.cpu, point.cpu_others, point.cpu_limit],
-  gpu: (point) => [point.gpu, point.gpu_others, point.gpu_limit],
-  memory: (point) => [point.memory, point.memory_others, point.memory_limit],
-  tokens: (point) => [point.tokens_per_second, null, null],
+  cpu: (point) => [point.cpu, point.cpu_others, point.cpu_limit, point.cpu_allowed],
+  gpu: (point) => [point.gpu, point.gpu_others, point.gpu_limit, point.gpu_allowed],
+  memory: (point) => [point.memory, point.memory_others, point.memory_limit, point.memory_allowed],
+  tokens: (point) => [point.tokens_per_second, null, null, null],
 };
 
 /** Points further apart than this many steps have a gap: no worker ran. Below that, a busy machine shifted a point. */
 const GAP_STEPS = 1.75;
 
 export function columns(history: History, chart: Chart): Columns {
-  const all: Columns = { seconds: [], ours: [], total: [], limit: [], at: [] };
+  const all: Columns = { seconds: [], ours: [], total: [], limit: [], allowed: [], at: [] };
   const newest = history.points.at(-1)?.at_ms ?? 0;
   let before: number | null = null;
   for (const point of history.points) {
     const seconds = (point.at_ms - newest) / 1000;
     if (before !== null && point.at_ms - before > GAP_STEPS * history.step_ms) {
-      push(all, seconds - history.step_ms / 1000, [null, null, null], null);
+      push(all, seconds - history.step_ms / 1000, [null, null, null, null], null);
     }
     push(all, seconds, PICK[chart](point), point.at_ms);
     before = point.at_ms;
@@ -48,11 +52,12 @@ export function columns(history: History, chart: Chart): Columns {
   return all;
 }
 
-function push(columns: Columns, seconds: number, [ours, others, limit]: Values, at: number | null) {
+function push(columns: Columns, seconds: number, [ours, others, limit, allowed]: Values, at: number | null) {
   columns.seconds.push(seconds);
   columns.ours.push(ours);
   columns.total.push(ours === null || others === null ? null : ours + others);
   columns.limit.push(limit);
+  columns.allowed.push(allowed);
   columns.at.push(at);
 }
 

@@ -43,7 +43,7 @@ export function reasonText(reason: Reason): string {
     case "full_screen":
       return text.fullScreen;
     case "unknown":
-      return text.unknown(words.state.blind[reason.signal]);
+      return text.unknown(words.state.signals[reason.signal]);
     case "settling":
       return text.settling;
     case "climbing":

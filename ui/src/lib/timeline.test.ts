@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Event, State } from "../api/types";
-import { timeline } from "./timeline";
+import { fitting, timeline } from "./timeline";
 import { THIN } from "./units";
 
 function allowance(at_ms: number, state: State, cpu: number, kind: string, gpu: number | null = null): Event {
@@ -40,9 +40,23 @@ test("a climb is one entry with its end, unless something lies between", () => {
   expect(told([allowance(1, "throttled", 100, "in_use"), climb(2, 200), climb(3, 300)])).toHaveLength(2);
   expect(told([climb(2, 200), climb(3, 300), loaded, climb(5, 400), climb(6, 500)])).toEqual([
     "Raised to 50 % of the CPU",
-    "Loaded 8 layers of demo in 0.8 s",
+    "Loaded a part of demo in 0.8 s",
     "Raised to 30 % of the CPU",
   ]);
+});
+
+test("what took hardly any time is not told as nothing", () => {
+  const loaded = (seconds: number): Event => ({
+    at_ms: 1,
+    what: { event: "loaded", model: "demo", layers: [0, 8], seconds },
+  });
+  expect(told([loaded(0.012)])[0]).toMatch(/in less than 0\.1 s$/);
+  expect(told([loaded(0.06)])[0]).toMatch(/in 0\.1 s$/);
+  expect(told([loaded(42.4)])[0]).toMatch(/in 42 s$/);
+});
+
+test("a larger window shows more of it", () => {
+  expect([fitting(900, 640), fitting(1300, 900), fitting(1920, 1080)]).toEqual([4, 6, 12]);
 });
 
 test("what else happens is told too", () => {
@@ -53,7 +67,7 @@ test("what else happens is told too", () => {
   ];
   expect(timeline(events)).toEqual([
     { at: 3, what: "The grid does not let this computer in any more", why: "the key was revoked" },
-    { at: 2, what: "Gave back 1 layer of demo", why: null },
+    { at: 2, what: "Gave back a part of demo", why: null },
     { at: 1, what: "Joined a grid", why: null },
   ]);
 });

@@ -42,6 +42,17 @@ export function timeline(events: readonly Event[]): Entry[] {
   return entries.reverse();
 }
 
+/** From this width on the timeline has a column of its own, from this height on more room below the charts. */
+const WIDE = 1440;
+const LEAST_HEIGHT = 640;
+
+/** How many entries fit into a window without scrolling, by its size in pixels. */
+export function fitting(width: number, height: number): number {
+  return width >= WIDE
+    ? Math.max(6, Math.floor((height - 320) / 60))
+    : 4 + Math.max(0, Math.floor((height - LEAST_HEIGHT) / 100));
+}
+
 function change(now: Allowance, before: Allowance | null): string {
   if (now.state === "paused") return text.paused;
   if (now.state === "stopped") return text.stopped;
@@ -63,9 +74,9 @@ function rested(ended: number | null, started: number): string | null {
 function tell(what: Exclude<EventKind, Allowance | { event: "started" }>): { what: string; why: string | null } {
   switch (what.event) {
     case "loaded":
-      return { what: text.loaded(layers(what), seconds(what.seconds)), why: null };
+      return { what: text.loaded(what.model, duration(what.seconds)), why: null };
     case "unloaded":
-      return { what: text.unloaded(layers(what)), why: null };
+      return { what: text.unloaded(what.model), why: null };
     case "ended":
       return { what: what.problem === null ? text.ended : text.failed, why: what.problem };
     case "ended_unexpectedly":
@@ -79,10 +90,8 @@ function tell(what: Exclude<EventKind, Allowance | { event: "started" }>): { wha
   }
 }
 
-function layers({ model, layers: [first, end] }: { model: string; layers: [number, number] }): string {
-  return words.state.layers(end - first, model);
-}
-
-function seconds(value: number): string {
-  return value < 9.95 ? value.toFixed(1) : String(Math.round(value));
+/** `9.1 s`; what took hardly any time is not told as none. */
+function duration(seconds: number): string {
+  if (seconds < 0.05) return text.short;
+  return text.seconds(seconds < 9.95 ? seconds.toFixed(1) : String(Math.round(seconds)));
 }

@@ -6,20 +6,22 @@ const plain = (text: string) => text.replaceAll(units.THIN, " ");
 test.each([
   [0, "0 B"],
   [1023, "1023 B"],
-  [1024 ** 3 - 1, "1 GB"],
-  [2.94 * 1024 ** 3, "2.9 GB"],
-  [12 * 1024 ** 3, "12 GB"],
-  [150.4 * 1024 ** 3, "150 GB"],
+  [1024 ** 3 - 1, "1 GiB"],
+  [2.94 * 1024 ** 3, "2.9 GiB"],
+  [12 * 1024 ** 3, "12 GiB"],
+  [150.4 * 1024 ** 3, "150 GiB"],
 ])("memory of %d bytes", (bytes, text) => expect(plain(units.memory(bytes))).toBe(text));
 
 test("memory counts in powers of two, disks in powers of ten", () => {
-  expect(plain(units.memoryOf(4.8 * 2 ** 30, 8 * 2 ** 30))).toBe("4.8 of 8 GB");
+  expect(plain(units.memoryOf(4.8 * 2 ** 30, 8 * 2 ** 30))).toBe("4.8 of 8 GiB");
   expect(plain(units.diskOf(102.4e9, 512e9))).toBe("102 of 512 GB");
   expect(plain(units.diskOf(500e6, 2e12))).toBe("0 of 2 TB");
 });
 
 test("a live figure keeps its width", () => {
-  expect(plain(units.steadyMemoryOf(3 * 2 ** 30, 7.2 * 2 ** 30))).toBe("3.0 of 7.2 GB");
+  expect(plain(units.steadyMemoryOf(3 * 2 ** 30, 7.2 * 2 ** 30))).toBe("3.0 of 7.2 GiB");
+  expect(plain(units.steadyMemoryOf(22 * 2 ** 20, 11.8 * 2 ** 30))).toBe("22 MiB of 11.8 GiB");
+  expect(plain(units.steadyMemoryOf(0, 11.8 * 2 ** 30))).toBe("0.0 of 11.8 GiB");
 });
 
 test.each([

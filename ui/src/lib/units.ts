@@ -1,8 +1,8 @@
 /**
  * The format of figures. Real units come before per cent.
  *
- * Memory is sold and shown in powers of two under the name GB: 8 GB on a graphics card are 8 × 2³⁰ bytes. Disks and
- * networks count in powers of ten. Both are written as on their labels.
+ * Memory counts in powers of two (GiB), disks and networks in powers of ten (GB): in the fields, in the worker's words
+ * and on the command line as well, so that one unit means one thing.
  */
 import { THIN } from "../design/typography";
 import { words } from "../words";
@@ -11,7 +11,7 @@ export { THIN };
 
 const BINARY = 1024;
 const DECIMAL = 1000;
-const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 /** Disks and networks count in thousands, and use a small k. */
 const DECIMAL_UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 
@@ -35,7 +35,7 @@ function scaled(bytes: number, base: number): [number, number] {
   return [value, unit];
 }
 
-/** Memory: `2.9 GB`. */
+/** Memory: `2.9 GiB`. */
 export function memory(bytes: number): string {
   const [value, unit] = scaled(bytes, BINARY);
   return `${short(value)}${THIN}${UNITS[unit]}`;
@@ -47,15 +47,20 @@ export function disk(bytes: number): string {
   return `${short(value)}${THIN}${DECIMAL_UNITS[unit]}`;
 }
 
-/** Both in the unit of the whole: `2.9 of 4.4 GB`. */
+/** Both in the unit of the whole: `2.9 of 4.4 GiB`. */
 export function memoryOf(bytes: number, whole: number): string {
   return partOf(bytes, whole, BINARY, UNITS);
 }
 
-/** As {@link memoryOf}, always with one decimal, because a live figure must not change its width. */
+/**
+ * As {@link memoryOf}, always with one decimal, because a live figure must not change its width. What would round to
+ * nothing has a unit of its own: `22 MiB of 11.8 GiB`.
+ */
 export function steadyMemoryOf(bytes: number, whole: number): string {
   const [value, unit] = scaled(whole, BINARY);
-  return words.units.of((bytes / BINARY ** unit).toFixed(1), `${short(value)}${THIN}${UNITS[unit]}`);
+  const part = bytes / BINARY ** unit;
+  const all = `${short(value)}${THIN}${UNITS[unit]}`;
+  return words.units.of(bytes > 0 && part < 0.05 ? memory(Math.round(bytes)) : part.toFixed(1), all);
 }
 
 /** Both in the unit of the whole: `100 of 500 GB`. */

@@ -4,6 +4,8 @@ import { disk, exactPercent, memory, THIN } from "./units";
 
 /** What turns a rule off. */
 export const OFF = "off";
+/** Any traffic. */
+export const UNLIMITED = "unlimited";
 /** An empty list. */
 export const NONE = "none";
 /** Any number of threads. */
@@ -94,7 +96,7 @@ export function writePrograms(names: readonly string[]): string {
   return names.length === 0 ? NONE : names.join(", ");
 }
 
-/** A value as people read it: `25%` as `25 %`, `4GiB` as `4 GB`. Units of memory and of disks differ. */
+/** A value as people read it: `25%` as `25 %`, `4GiB` as `4 GiB`. Units of memory and of disks differ. */
 export function pretty(value: string, kind: "memory" | "disk" | "other" = "other"): string {
   const [first = "", second] = value.split(UP_TO);
   if (second !== undefined) return words.units.upTo(pretty(first), pretty(second, kind));

@@ -1,6 +1,8 @@
 /** Changes of limits: applied at once, with undo, and with each refusal at its own field. */
 import { SvelteMap } from "svelte/reactivity";
 import type { Setting } from "../api/types";
+import { specOf } from "../lib/limits/keys";
+import { boundText } from "../lib/limits/shown";
 import { settingOf } from "../lib/settings";
 import { DEFAULT } from "../lib/value";
 import { ask } from "../platform/ask";
@@ -112,9 +114,20 @@ export class LimitEditor {
       const { field, message } = Refusal.from(thrown);
       const key = changes.find(([key]) => key === field)?.[0];
       if (key === undefined) this.#session.toasts.show(words.actions.failed(message), { bad: true });
-      else this.errors.set(key, message);
+      else this.errors.set(key, this.#advice(key, message));
       return false;
     }
+  }
+
+  /** What to enter instead. The worker's own words name key and value, which the donor has before them. */
+  #advice(key: string, message: string): string {
+    const { managed } = this.#setting(key) ?? {};
+    const range = specOf(key)?.range;
+    if (range !== undefined && message.endsWith(`: ${range}`)) return words.limits.enter(range);
+    const status = this.#session.status;
+    if (!managed || status === null) return message;
+    const by = status.managed_by ? words.limits.managed(status.managed_by) : words.limits.managedSomebody;
+    return `${by}: ${boundText(key, managed.bound, status.machine)}.`;
   }
 
   /** Fetches the limits, without waiting for the next state. */

@@ -1,11 +1,13 @@
 import { expect, test } from "vitest";
+import { THIN } from "../lib/units";
 import { FakePlatform } from "../platform/fake";
+import type { ScenarioName } from "../platform/fake/scenarios";
 import { LimitEditor } from "./limits.svelte";
 import { Session } from "./session.svelte";
 
 /** A session with a made-up machine that counts what it is asked to set. */
-async function start() {
-  const platform = new FakePlatform("working");
+async function start(scenario: ScenarioName = "working") {
+  const platform = new FakePlatform(scenario);
   const sets: string[] = [];
   const worker = platform.worker.bind(platform);
   platform.worker = (request) => {
@@ -42,11 +44,17 @@ test("a slider sends what it was at last, and goes back to where it began", asyn
 test("what is refused is said at its field, and changes nothing", async () => {
   const { session, editor, value } = await start();
   expect(await editor.commit("cpu", "150", "150")).toBe(false);
-  expect(editor.errors.get("cpu")).toBe("cpu = 150 is out of range: 1 to 100 %");
+  expect(editor.errors.get("cpu")).toBe("Enter 1 to 100 %.");
   expect([value("cpu"), editor.value("cpu")]).toEqual(["50%", "50%"]);
   expect(session.toasts.list).toEqual([]);
   await editor.commit("cpu", "30", "30 %");
   expect(editor.errors.size).toBe(0);
+});
+
+test("a value beyond what somebody else allows says what is left", async () => {
+  const { editor } = await start("managed");
+  expect(await editor.commit("cpu", "80%", "80 %")).toBe(false);
+  expect(editor.errors.get("cpu")?.replaceAll(THIN, " ")).toBe("Managed by Example GmbH: at most 40 %.");
 });
 
 test("a preset undoes every change, and undo brings them back", async () => {

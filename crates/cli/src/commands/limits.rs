@@ -45,11 +45,12 @@ fn describe(settings: &[Setting]) -> String {
     let keys = width(|setting| &setting.key).unwrap_or_default();
     let values = width(|setting| &setting.value).unwrap_or_default().min(WIDEST_VALUE);
     let mut text = String::new();
-    for Setting { key, value, changed, help, managed, .. } in settings {
+    for Setting { key, value, changed, help, managed, no_signal, .. } in settings {
         let star = if *changed { '*' } else { ' ' };
         let managed = managed.as_ref().map(|managed| format!("; managed: {}", managed.bound)).unwrap_or_default();
+        let off = no_signal.as_ref().map(|why| format!("; off here: {why}")).unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{key:keys$} {star} {value:values$}  {help}{managed}");
+        let _ = writeln!(text, "{key:keys$} {star} {value:values$}  {help}{managed}{off}");
     }
     if settings.iter().any(|setting| setting.changed) {
         text.push_str("* not as in the preset\n");
@@ -66,7 +67,16 @@ mod tests {
 
     fn setting(key: &str, value: &str, changed: bool) -> Setting {
         let help = format!("what {key} does");
-        Setting { key: key.into(), value: value.into(), changed, help, default: value.into(), managed: None }
+        let (key, value) = (key.into(), value.to_owned());
+        Setting { key, default: value.clone(), value, changed, help, managed: None, no_signal: None }
+    }
+
+    #[test]
+    fn a_rule_that_is_off_for_want_of_a_sensor_says_so() {
+        let mut heat = setting("max-temperature", "85°C", false);
+        heat.no_signal = Some("the machine shows no temperature sensor".into());
+        let text = describe(&[heat]);
+        assert!(text.ends_with("does; off here: the machine shows no temperature sensor\n"), "{text}");
     }
 
     #[test]

@@ -1,21 +1,24 @@
 //! What was found on the machine. Finding out is slow, so it runs on blocking threads.
 
 use super::Identity;
-use crate::resources::ResourceController;
-use gogrid_limits::{Limits, SignalKind};
+use crate::resources::{ResourceController, State};
+use gogrid_limits::SignalKind;
 use gogrid_panel_api::{Device, Diagnosis, RequestError, SignalSource};
 use gogrid_probe::{FoundDevice, Source};
 use tokio::task::spawn_blocking;
 
 pub(super) async fn diagnose(resources: &ResourceController, identity: &Identity) -> Result<Diagnosis, RequestError> {
     let sources = resources.sources().await?;
-    let limits = resources.view().state().settings.in_force();
+    let state = resources.view().state();
     let devices = blocking(gogrid_probe::devices).await?;
     Ok(Diagnosis {
         version: env!("CARGO_PKG_VERSION").into(),
         system: gogrid_probe::system_name(),
         devices: devices.into_iter().map(|found| device(found, &identity.device)).collect(),
-        signals: sources.into_iter().map(|source| signal(source, &limits, identity.gpu)).collect(),
+        signals: sources
+            .into_iter()
+            .map(|source| signal(source, |kind| is_needed(kind, &state, identity.gpu)))
+            .collect(),
     })
 }
 
@@ -33,17 +36,25 @@ fn device(found: FoundDevice, lent: &str) -> Device {
     Device { lent: device.as_deref() == Some(lent), device, name, detail, why_not }
 }
 
-fn signal(source: Source, limits: &Limits, gpu: bool) -> SignalSource {
-    let needed = match source.signal {
-        "user_idle" => limits.needs(SignalKind::UserIdle),
-        "full_screen" => limits.needs(SignalKind::FullScreen),
-        "power" => limits.needs(SignalKind::Power),
-        "temperature" => limits.needs(SignalKind::Temperature),
-        "cpu" => limits.needs(SignalKind::CpuLoad),
-        "gpu" => gpu && limits.needs(SignalKind::GpuLoad),
+/// Whether a rule that is on needs the signal.
+fn is_needed(kind: SignalKind, state: &State, gpu: bool) -> bool {
+    let limits = state.settings.in_force();
+    let is_off = state.sample.as_ref().is_some_and(|sample| state.settings.why_off(kind, sample).is_some());
+    limits.needs(kind) && !is_off && (gpu || kind != SignalKind::GpuLoad)
+}
+
+fn signal(source: Source, is_needed: impl FnOnce(SignalKind) -> bool) -> SignalSource {
+    let kind = match source.signal {
+        "user_idle" => Some(SignalKind::UserIdle),
+        "full_screen" => Some(SignalKind::FullScreen),
+        "power" => Some(SignalKind::Power),
+        "temperature" => Some(SignalKind::Temperature),
+        "cpu" => Some(SignalKind::CpuLoad),
+        "gpu" => Some(SignalKind::GpuLoad),
         // Memory: no rule needs it to know whether a user is there.
-        _ => false,
+        _ => None,
     };
+    let needed = kind.is_some_and(is_needed);
     let signal = source.signal.to_owned();
     match source.from {
         Ok(from) => SignalSource { signal, source: Some(from), why_not: None, needed },
@@ -54,18 +65,14 @@ fn signal(source: Source, limits: &Limits, gpu: bool) -> SignalSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gogrid_limits::Preset;
 
     #[test]
-    fn a_signal_is_needed_where_a_rule_is_on() {
+    fn a_source_is_told_with_the_signal_that_rules_need() {
         let source = |signal| Source { signal, from: Err("no display found".into()) };
-        let mut limits = Limits::of(Preset::Balanced);
-        let full_screen = signal(source("full_screen"), &limits, false);
+        let full_screen = signal(source("full_screen"), |kind| kind == SignalKind::FullScreen);
         assert_eq!((full_screen.source, full_screen.needed), (None, true));
         assert_eq!(full_screen.why_not.as_deref(), Some("no display found"));
-        limits.set("full-screen", "ignore").expect("a value of it");
-        assert!(!signal(source("full_screen"), &limits, false).needed);
-        assert!(signal(source("gpu"), &limits, true).needed && !signal(source("gpu"), &limits, false).needed);
+        assert!(!signal(source("memory"), |_| true).needed);
     }
 
     #[tokio::test]

@@ -31,6 +31,18 @@ pub(crate) enum ControlError {
     Unexpected,
 }
 
+impl ControlError {
+    /// Half a sentence for the donor, about the coordinator. Keys, addresses and the transport's words are for the log.
+    pub(crate) fn for_people(&self) -> String {
+        match self {
+            Self::Dial(_) | Self::Timeout => "it does not answer".into(),
+            Self::Link(_) => "the connection broke".into(),
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::Unexpected => "its answer is not understood".into(),
+        }
+    }
+}
+
 /// What the worker says of itself.
 #[derive(Clone)]
 pub(crate) struct Introduction {

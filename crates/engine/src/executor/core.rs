@@ -162,7 +162,7 @@ impl Core {
         let done = slot.slice(epoch, threads);
         let took = self.pace.end(threads, Kind::new(epoch, done.rows, done.sessions), done.weight);
         slot.observe(threads, &done, took.device);
-        let slice = Slice { took: took.device, units: done.units.len() };
+        let slice = Slice { took: took.device, units: done.units.len(), sessions: done.sessions as u32 };
         self.gauge.count(slice, done.tokens);
         self.gauge.set_computing(false);
         self.last = Some(epoch);

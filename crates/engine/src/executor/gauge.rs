@@ -66,6 +66,8 @@ pub(super) struct Slice {
     pub(super) took: Duration,
     /// Units, as the back end cuts a step.
     pub(super) units: usize,
+    /// Sessions that it computed for.
+    pub(super) sessions: u32,
 }
 
 /// The slices of the last minute.
@@ -137,6 +139,14 @@ impl ExecutorGauge {
         }
     }
 
+    /// The most sessions that one slice computed for within this time. Short answers begin and end between two looks at
+    /// the [open sessions](StageGauge::sessions), and count here.
+    pub(crate) fn sessions_within(&self, time: Duration) -> u32 {
+        let slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = slices.iter().rev().take_while(|(at, _)| at.elapsed() < time);
+        recent.map(|(_, slice)| slice.sessions).max().unwrap_or_default()
+    }
+
     /// What was asked of the operating system for the executor's thread.
     pub(crate) fn levers(&self) -> Option<&LeverReport> {
         self.levers.get()
@@ -182,4 +192,20 @@ impl ExecutorGauge {
 fn p99(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times.get((times.len() * 99 / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_over_already_counts_for_a_moment() {
+        let gauge = ExecutorGauge::new(NonPreemptibleCount::default());
+        assert_eq!(gauge.sessions_within(BUSY_FOR), 0);
+        for sessions in [1, 3, 2] {
+            gauge.count(Slice { took: Duration::from_millis(1), units: 1, sessions }, 1);
+        }
+        assert_eq!(gauge.sessions_within(BUSY_FOR), 3);
+        assert_eq!(gauge.sessions_within(Duration::ZERO), 0);
+    }
 }

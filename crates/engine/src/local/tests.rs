@@ -131,7 +131,7 @@ async fn who_follows_hears_at_once_and_after_every_change() {
     let mut client = served.client().await;
     client.send(FOLLOW).await;
     assert_eq!(client.next_status().await.reason, "You are using the computer");
-    for reason in ["On battery, 62 % left", "Nobody needs the computer"] {
+    for reason in ["On battery, 62 % left", "Nothing holds GoGrid back"] {
         served.api.change(reason);
         assert_eq!(client.next_status().await.reason, reason);
     }

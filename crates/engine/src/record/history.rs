@@ -101,7 +101,7 @@ impl Series {
 }
 
 /// The number of values in a point.
-const VALUES: usize = 10;
+const VALUES: usize = 13;
 
 /// The step under way.
 #[derive(Debug, Default)]
@@ -141,13 +141,29 @@ fn values(point: &Point) -> [Option<f64>; VALUES] {
         bytes(point.memory_others),
         bytes(point.memory_limit),
         Some(f64::from(point.tokens_per_second)),
+        share(point.cpu_allowed),
+        share(point.gpu_allowed),
+        bytes(point.memory_allowed),
     ]
 }
 
 fn point(at_ms: u64, values: [Option<f64>; VALUES]) -> Point {
     let share = |value: Option<f64>| value.map(|value| value as f32);
     let bytes = |value: Option<f64>| value.map(|value| value as u64);
-    let [cpu, cpu_others, cpu_limit, gpu, gpu_others, gpu_limit, memory, memory_others, memory_limit, tokens] = values;
+    let [
+        cpu,
+        cpu_others,
+        cpu_limit,
+        gpu,
+        gpu_others,
+        gpu_limit,
+        memory,
+        memory_others,
+        memory_limit,
+        tokens,
+        allowed @ ..,
+    ] = values;
+    let [cpu_allowed, gpu_allowed, memory_allowed] = allowed;
     Point {
         at_ms,
         cpu: share(cpu),
@@ -160,6 +176,9 @@ fn point(at_ms: u64, values: [Option<f64>; VALUES]) -> Point {
         memory_others: bytes(memory_others),
         memory_limit: bytes(memory_limit),
         tokens_per_second: share(tokens).unwrap_or_default(),
+        cpu_allowed: share(cpu_allowed),
+        gpu_allowed: share(gpu_allowed),
+        memory_allowed: bytes(memory_allowed),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::view::Rate;
 use crate::record::{self, WorkDelta};
-use gogrid_limits::{Gpu, Limits, Load, Machine, Memory, Sample};
+use gogrid_limits::{Allowance, Gpu, Limits, Load, Machine, Memory, Sample};
 use gogrid_panel_api::Point;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(super) struct Observed<'a> {
     pub(super) sample: &'a Sample,
     pub(super) limits: &'a Limits,
+    /// What holds now: the limits or less.
+    pub(super) allowance: &'a Allowance,
     pub(super) machine: &'a Machine,
     pub(super) rates: Rate,
     /// Bytes of the device's memory that the ledger has given out.
@@ -21,7 +23,7 @@ pub(super) struct Observed<'a> {
 impl Observed<'_> {
     /// The point of now.
     pub(super) fn point(&self) -> Point {
-        let Self { sample, limits, machine, rates, ledger, is_gpu } = *self;
+        let Self { sample, limits, allowance, machine, rates, ledger, is_gpu } = *self;
         let memory_limit = match machine.gpu_memory {
             Some(total) if is_gpu => limits.gpu_memory.resolve(total),
             _ => limits.memory.resolve(machine.memory),
@@ -38,6 +40,9 @@ impl Observed<'_> {
             memory_others: self.memory_of_others(),
             memory_limit: (memory_limit < u64::MAX).then_some(memory_limit),
             tokens_per_second: rates.tokens,
+            cpu_allowed: Some(allowance.cpu.fraction() as f32),
+            gpu_allowed: is_gpu.then(|| allowance.gpu.fraction() as f32),
+            memory_allowed: Some(if is_gpu { allowance.gpu_memory } else { allowance.memory }),
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) struct ControlLoop {
 impl ControlLoop {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, machine, probe, paced, ledgers, executor, weights, record, gpu, long_pause } = parts;
-        let governor = Governor::new(settings.in_force(), machine);
+        let governor = Governor::new(settings.in_force(), machine).requiring(settings.required());
         let view = Arc::new(View::new(governor.allowance().clone(), settings.clone(), record, gpu));
         Self {
             settings,
@@ -152,6 +152,7 @@ impl ControlLoop {
         let observed = Observed {
             sample,
             limits: self.governor.limits(),
+            allowance: self.governor.allowance(),
             machine: &self.machine,
             rates: self.rates.now(),
             ledger: self.ledgers.device.usage().total(),
@@ -183,6 +184,7 @@ impl ControlLoop {
         let stopped = match &self.finishing {
             _ if self.asleep => Some(StopReason::Unavailable),
             Some(_) => Some(StopReason::Paused),
+            None if self.view.takes_none() => Some(StopReason::Unavailable),
             None => (!computes).then(|| stop_reason(&allowance)),
         };
         let lent = Lent { memory: lent::lent(&self.ledgers.device.usage()), stopped, computes };

@@ -15,6 +15,16 @@ use tokio::sync::oneshot;
 /// Commands that may wait: people give them one by one.
 const COMMANDS: usize = 16;
 
+/// While this is held, the coordinator is told that the machine takes no new answers.
+pub(crate) struct TakingNone(ResourceController);
+
+impl Drop for TakingNone {
+    fn drop(&mut self) {
+        self.0.view.take_none(false);
+        self.0.sample_now();
+    }
+}
+
 /// A handle on the control loop's thread, which ends when the last handle is gone.
 #[derive(Clone)]
 pub(crate) struct ResourceController {
@@ -60,6 +70,13 @@ impl ResourceController {
         let (reply, answer) = oneshot::channel();
         self.command(ResourceCommand::Sources(reply)).await?;
         answer.await.map_err(|_| RequestError::new(None, "the worker is ending"))
+    }
+
+    /// Takes no new answers until what this gives is dropped.
+    pub(crate) fn take_none(&self) -> TakingNone {
+        self.view.take_none(true);
+        self.sample_now();
+        TakingNone(self.clone())
     }
 
     /// There is work: sample the machine now.

@@ -2,7 +2,9 @@
 //! whole or not at all.
 
 use crate::record;
-use gogrid_limits::{Key, Limits, LimitsError, Policy, PolicyError, Preset, Totals};
+use gogrid_limits::{
+    Key, Limits, LimitsError, Policy, PolicyError, Preset, RequiredSignals, Sample, SignalKind, Totals,
+};
 use gogrid_panel_api::{EventKind, Managed, Setting};
 use gogrid_probe::PolicyFileError;
 use std::{
@@ -140,6 +142,16 @@ impl Settings {
         self.policy.clamp(&self.chosen)
     }
 
+    /// The signals whose rules the policy wants on wherever the machine is.
+    pub(crate) fn required(&self) -> RequiredSignals {
+        self.policy.required()
+    }
+
+    /// Why the rule that needs this signal is off although it is set; `None` if it is on, or not set.
+    pub(crate) fn why_off<'a>(&self, signal: SignalKind, sample: &'a Sample) -> Option<&'a str> {
+        self.in_force().why_off(signal, sample, &self.required())
+    }
+
     /// The donor's limits with these changes, all of them or none.
     ///
     /// # Errors
@@ -176,10 +188,12 @@ impl Settings {
         self.policy.managed_by()
     }
 
-    /// Every limit for people: what holds, where it comes from, and what the policy says.
-    pub(crate) fn shown(&self) -> Vec<Setting> {
+    /// Every limit for people: what holds, where it comes from, what the policy says, and which rules are off on a
+    /// machine that shows this sample.
+    pub(crate) fn shown(&self, sample: Option<&Sample>) -> Vec<Setting> {
         let holds = self.in_force().on(&self.totals);
         let defaults = self.policy.clamp(&Limits::of(self.chosen.preset)).on(&self.totals);
+        let why_off = |key: &Key| key.signal().and_then(|signal| self.why_off(signal, sample?));
         let setting = |key: &Key| Setting {
             key: key.name.to_owned(),
             value: key.value(&holds),
@@ -187,6 +201,7 @@ impl Settings {
             help: format!("{} ({})", key.help, key.range),
             default: key.value(&defaults),
             managed: self.policy.managed(key).map(|bound| Managed { bound: bound.text, hidden: bound.hidden }),
+            no_signal: why_off(key).map(str::to_owned),
         };
         Limits::KEYS.iter().map(setting).collect()
     }
@@ -259,7 +274,7 @@ mod tests {
         let chosen = settings.with(&change("memory", "25%")).expect("2 GiB are allowed");
         settings.choose(chosen);
         settings.keep().expect("written");
-        let shown = settings.shown();
+        let shown = settings.shown(None);
         let value = |key: &str| {
             let setting = shown.iter().find(|setting| setting.key == key).expect("every key is shown");
             (setting.value.as_str(), setting.changed, setting.managed.as_ref().map(|managed| managed.bound.as_str()))

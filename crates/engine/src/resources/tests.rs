@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{executor::Detached, ledgers::Ledgers, pace::Paced, record::Record, weights::WeightCache};
-use gogrid_limits::{Account, Ledger, Machine, Policy, Preset, Signal, Totals};
+use gogrid_limits::{Account, Ledger, Machine, Policy, Preset, Signal, SignalKind, Totals};
 use gogrid_panel_api::PauseRequest;
 use gogrid_probe::{FakeMachine, FakeProbe, calm_sample};
 use gogrid_wire::control::StopReason;
@@ -89,7 +89,7 @@ async fn nothing_is_computed_while_the_system_sleeps_and_what_was_paused_stays_s
 #[tokio::test]
 async fn a_wrong_order_changes_nothing_and_names_the_field() {
     let bench = bench(Preset::Full, LONG_PAUSE);
-    let before = bench.resources.view().state().settings.shown();
+    let before = bench.resources.view().state().settings.shown(None);
     let changes = [("cpu", "25"), ("gpu", "700")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     let refused = bench.resources.command(ResourceCommand::Set(changes.into())).await.expect_err("out of range");
     assert_eq!(refused.field.as_deref(), Some("gpu"));
@@ -100,7 +100,7 @@ async fn a_wrong_order_changes_nothing_and_names_the_field() {
     ] {
         assert_eq!(bench.resources.command(command).await.expect_err("wrong").field.as_deref(), Some(field));
     }
-    assert_eq!(bench.resources.view().state().settings.shown(), before);
+    assert_eq!(bench.resources.view().state().settings.shown(None), before);
     assert!(!bench.paced.is_stopped());
 }
 
@@ -157,6 +157,39 @@ async fn the_machine_is_obeyed_at_the_next_look() {
     bench.machine.change(|sample| sample.full_screen = Signal::Known(true));
     bench.resources.command(ResourceCommand::Sample).await.expect("looked");
     assert!(bench.paced.is_stopped());
+}
+
+#[tokio::test]
+async fn a_rule_whose_sensor_the_machine_lacks_is_off_said_to_be_off_and_on_again_when_one_appears() {
+    let bench = bench(Preset::Balanced, LONG_PAUSE);
+    for signal in
+        SignalKind::ALL.into_iter().filter(|signal| !matches!(signal, SignalKind::GpuLoad | SignalKind::Programs))
+    {
+        bench.machine.show(calm_sample());
+        bench.machine.hide(signal, "there is none");
+        bench.resources.command(ResourceCommand::Sample).await.expect("looked");
+        let state = bench.resources.view().state();
+        assert_ne!(state.allowance.reason.kind(), "unknown", "{signal:?}");
+        let shown = |state: &State| {
+            let shown = state.settings.shown(state.sample.as_ref());
+            shown.into_iter().find(|setting| setting.key == signal.key()).expect("every key is shown").no_signal
+        };
+        assert_eq!(shown(&state).as_deref(), Some("there is none"), "{signal:?}");
+        bench.machine.show(calm_sample());
+        bench.resources.command(ResourceCommand::Sample).await.expect("looked");
+        assert_eq!(shown(&bench.resources.view().state()), None, "{signal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_may_require_a_rule_whose_sensor_the_machine_lacks() {
+    let policy = Policy::from_toml("[limits]\nmax-temperature = { most = 80, required = true }\n").expect("a policy");
+    let bench = under(policy, Preset::Balanced, LONG_PAUSE);
+    bench.machine.hide(SignalKind::Temperature, "there is none");
+    bench.resources.command(ResourceCommand::Sample).await.expect("looked");
+    let state = bench.resources.view().state();
+    assert_eq!((state.allowance.cpu.per_mille(), state.allowance.reason.kind()), (100, "unknown"));
+    assert_eq!(state.settings.why_off(SignalKind::Temperature, state.sample.as_ref().expect("a sample")), None);
 }
 
 #[tokio::test]

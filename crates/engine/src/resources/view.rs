@@ -2,18 +2,21 @@
 
 use super::{Lent, Settings};
 use crate::{executor::StageGauge, membership::Left, pace::Paced, record::Record};
-use gogrid_limits::{Allowance, Sample};
+use gogrid_limits::{Allowance, Reason, Sample};
 use gogrid_panel_api::{Connection, EventKind, GridAbout, LeftGrid, State as PanelState};
 use gogrid_probe::Lever;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
 /// Rates are means over the last second.
-const RATE_OVER: Duration = Duration::from_secs(1);
+pub(crate) const RATE_OVER: Duration = Duration::from_secs(1);
 
 /// A stage, as the control link knows it.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub(crate) struct View {
     changes: watch::Sender<u64>,
     record: Record,
     gpu: bool,
+    /// Whether no new answers are taken, because the self-test waits for those under way.
+    takes_none: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -90,7 +95,8 @@ impl View {
             caps: Vec::new(),
             stages: BTreeMap::new(),
         };
-        Self { state: Mutex::new(state), lent: watch::Sender::new(None), changes: watch::Sender::new(0), record, gpu }
+        let (lent, changes) = (watch::Sender::new(None), watch::Sender::new(0));
+        Self { state: Mutex::new(state), lent, changes, record, gpu, takes_none: AtomicBool::new(false) }
     }
 
     /// What the worker remembers.
@@ -110,6 +116,15 @@ impl View {
 
     pub(crate) fn state(&self) -> State {
         self.lock().clone()
+    }
+
+    /// Whether the coordinator is told to give no new answers.
+    pub(super) fn takes_none(&self) -> bool {
+        self.takes_none.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_none(&self, none: bool) {
+        self.takes_none.store(none, Ordering::Relaxed);
     }
 
     /// Sessions on all stages.
@@ -132,8 +147,7 @@ impl View {
             if state.allowance.reason != allowance.reason {
                 tracing::info!(cpu = %allowance.cpu, gpu = %allowance.gpu, reason = %allowance.reason, "allowance");
             }
-            let seen = |allowance: &Allowance| (allowance.cpu, allowance.gpu, allowance.reason.kind());
-            if seen(&state.allowance) != seen(&allowance) {
+            if is_event(&state.allowance, &allowance) {
                 event = Some(self.event(&allowance));
             }
             (state.allowance, state.finishing) = (allowance, finishing);
@@ -249,6 +263,12 @@ impl View {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a change of the allowance is one that people follow: not the figures in a reason, but another end of a pause.
+fn is_event(before: &Allowance, now: &Allowance) -> bool {
+    let seen = |allowance: &Allowance| (allowance.cpu, allowance.gpu, allowance.reason.kind());
+    seen(before) != seen(now) || (matches!(now.reason, Reason::Paused { .. }) && before.reason != now.reason)
 }
 
 /// Rates from counts.

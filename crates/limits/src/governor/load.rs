@@ -42,7 +42,7 @@ impl OthersLoad {
                 }
             }
             Signal::Known(_) => self.mark_unknown("the load is not a number"),
-            Signal::Unknown(why) => self.mark_unknown(why),
+            Signal::Unknown(why) | Signal::Absent(why) => self.mark_unknown(why),
         }
     }
 

@@ -2,7 +2,7 @@ use super::{
     load::OthersLoad,
     thermal::{ThermalLimiter, ThermalState},
 };
-use crate::{Gpu, Limits, Sample, Signal};
+use crate::{Gpu, Limits, Sample, Signal, SignalKind};
 use std::time::Duration;
 
 /// State kept between samples, because one sample alone says too little.
@@ -44,7 +44,7 @@ impl Observations {
         match gpu {
             None => {}
             Some(Signal::Known(gpu)) => self.gpu.observe(&gpu.load, span),
-            Some(Signal::Unknown(why)) => self.gpu.observe(&Signal::Unknown(why.clone()), span),
+            Some(Signal::Unknown(why) | Signal::Absent(why)) => self.gpu.observe(&Signal::Unknown(why.clone()), span),
         }
         self.observe_temperature(sample, limits);
     }
@@ -52,22 +52,21 @@ impl Observations {
     /// Judges the temperatures under these limits.
     pub(super) fn observe_temperature(&mut self, sample: &Sample, limits: &Limits) {
         let gpu = sample.gpu.as_ref().filter(|_| self.has_gpu).map(|gpu| match gpu {
-            Signal::Known(Gpu { celsius: Signal::Known(celsius), .. }) => Ok(*celsius),
-            Signal::Known(Gpu { celsius: Signal::Unknown(why), .. }) | Signal::Unknown(why) => Err(why),
+            Signal::Known(Gpu { celsius, .. }) => celsius.clone(),
+            Signal::Unknown(why) => Signal::unknown(why),
+            Signal::Absent(why) => Signal::absent(why),
         });
-        let cpu = match &sample.cpu_celsius {
-            Signal::Known(celsius) => Ok(*celsius),
-            Signal::Unknown(why) => Err(why),
-        };
         let mut hottest = f32::NEG_INFINITY;
-        self.temperature_error = None;
-        for celsius in [Some(cpu), gpu].into_iter().flatten() {
+        // One device without a sensor leaves the other's.
+        self.temperature_error = sample.why_absent(SignalKind::Temperature).map(Into::into);
+        for celsius in [Some(sample.cpu_celsius.clone()), gpu].into_iter().flatten() {
             match celsius {
-                Ok(celsius) if celsius.is_nan() => {
+                Signal::Known(celsius) if celsius.is_nan() => {
                     self.temperature_error = Some("the temperature is not a number".into());
                 }
-                Ok(celsius) => hottest = hottest.max(celsius),
-                Err(why) => self.temperature_error = Some(why.clone()),
+                Signal::Known(celsius) => hottest = hottest.max(celsius),
+                Signal::Unknown(why) => self.temperature_error = Some(why),
+                Signal::Absent(_) => {}
             }
         }
         self.thermal = match limits.max_celsius {

@@ -3,12 +3,13 @@
 //! | rule | leaves |
 //! |---|---|
 //! | a program to stop for, full screen, battery, too hot | nothing |
-//! | input, others' load above its threshold, an unreadable signal | the floor: the donor's share while the user is present |
+//! | input, others' load above its threshold, a signal that fails | the floor: the donor's share while the user is present |
+//! | a signal that the machine does not have | everything: the rule is off, unless a policy requires it |
 //! | others' load below its threshold | what they leave, minus some headroom; never below the floor |
 //! | close to the temperature limit | a part of the donor's cap |
 
 use super::{observations::Observations, thermal::ThermalState};
-use crate::{Limits, Power, Reason, Sample, Share, Signal, reason::SignalKind};
+use crate::{Limits, Power, Reason, RequiredSignals, Sample, Share, Signal, reason::SignalKind};
 
 /// The headroom beside others' load is as large as that load, and at most this many thousandths. A program that needs a
 /// little more finds a part of the device idle and does not wait for our slice to end. No load, no headroom.
@@ -79,9 +80,14 @@ pub(super) struct Ceilings {
 
 impl Ceilings {
     /// Applies all rules under the donor's limits.
-    pub(super) fn evaluate(sample: &Sample, observed: &Observations, limits: &Limits, devices: Devices) -> Self {
+    pub(super) fn evaluate(
+        sample: &Sample,
+        observed: &Observations,
+        (limits, required): (&Limits, &RequiredSignals),
+        devices: Devices,
+    ) -> Self {
         let free = Ceiling { share: Share::FULL, reason: Reason::Free };
-        let mut evaluation = Evaluation { limits, devices, ceilings: Self { cpu: free.clone(), gpu: free } };
+        let mut evaluation = Evaluation { limits, required, devices, ceilings: Self { cpu: free.clone(), gpu: free } };
         // Of rules that leave the same the first is the reason, so rules about known signals come first.
         evaluation.stops(sample, observed);
         evaluation.presence(sample, observed);
@@ -95,6 +101,7 @@ impl Ceilings {
 
 struct Evaluation<'a> {
     limits: &'a Limits,
+    required: &'a RequiredSignals,
     devices: Devices,
     ceilings: Ceilings,
 }
@@ -160,22 +167,23 @@ impl Evaluation<'_> {
 
     /// A signal that a rule needs and that cannot be read counts as a present user.
     fn unreadable_signals(&mut self, sample: &Sample, observed: &Observations) {
-        let limits = self.limits;
-        if let (true, Signal::Unknown(why)) = (limits.needs(SignalKind::UserIdle), &sample.user_idle) {
+        let (limits, required) = (self.limits, self.required);
+        let is_on = |signal| limits.needs(signal) && limits.why_off(signal, sample, required).is_none();
+        if let (true, Some(why)) = (is_on(SignalKind::UserIdle), sample.user_idle.why_not()) {
             let (cpu, gpu) = self.devices.while_user_is_present(limits);
-            self.leave(cpu, gpu, || Reason::Unknown { signal: SignalKind::UserIdle, why: why.clone() });
+            self.leave(cpu, gpu, || Reason::Unknown { signal: SignalKind::UserIdle, why: why.into() });
         }
         let mut unreadable = |why: Option<&str>, signal: SignalKind| {
-            if let (true, Some(why)) = (limits.needs(signal), why) {
+            if let (true, Some(why)) = (is_on(signal), why) {
                 self.floor(|| Reason::Unknown { signal, why: why.into() });
             }
         };
         unreadable(observed.cpu.mean().err(), SignalKind::CpuLoad);
         unreadable(observed.gpu_load().and_then(Result::err), SignalKind::GpuLoad);
         unreadable(observed.temperature_error.as_deref(), SignalKind::Temperature);
-        unreadable(why(&sample.power), SignalKind::Power);
-        unreadable(why(&sample.full_screen), SignalKind::FullScreen);
-        unreadable(why(&sample.programs), SignalKind::Programs);
+        unreadable(sample.power.why_not(), SignalKind::Power);
+        unreadable(sample.full_screen.why_not(), SignalKind::FullScreen);
+        unreadable(sample.programs.why_not(), SignalKind::Programs);
         // A sensor that stops answering does not end a stop for heat.
         if let (true, None, Some(why)) =
             (observed.thermal_limiter.is_tripped(), observed.thermal, observed.temperature_error.as_deref())
@@ -193,13 +201,6 @@ impl Evaluation<'_> {
         if let (true, Some(Ok(load))) = (self.limits.others_gpu.is_some(), observed.gpu_load()) {
             self.ceilings.gpu.lower(left_by(load).max(gpu.floor), &|| Reason::RoomGpu { load: percent(load) });
         }
-    }
-}
-
-fn why<T>(signal: &Signal<T>) -> Option<&str> {
-    match signal {
-        Signal::Known(_) => None,
-        Signal::Unknown(why) => Some(why),
     }
 }
 

@@ -152,6 +152,45 @@ fn an_unknown_signal_counts_for_the_rule_that_needs_it(
     assert_eq!(governor.set_limits(limits, now(at)).reason, Reason::Free);
 }
 
+/// What the machine does not have turns a rule off, but where a policy requires it.
+#[rstest]
+#[case(SignalKind::UserIdle, |s: &mut Sample| s.user_idle = Signal::absent("none"))]
+#[case(SignalKind::CpuLoad, |s: &mut Sample| s.cpu = Signal::absent("none"))]
+#[case(SignalKind::GpuLoad, |s: &mut Sample| edit_gpu(s, |g| g.load = Signal::absent("none")))]
+#[case(SignalKind::Temperature, |s: &mut Sample| {
+    s.cpu_celsius = Signal::absent("none");
+    edit_gpu(s, |g| g.celsius = Signal::absent("none"));
+})]
+#[case(SignalKind::Power, |s: &mut Sample| s.power = Signal::absent("none"))]
+#[case(SignalKind::FullScreen, |s: &mut Sample| s.full_screen = Signal::absent("none"))]
+#[case(SignalKind::Programs, |s: &mut Sample| s.programs = Signal::absent("none"))]
+fn a_rule_without_its_signal_is_off_unless_it_is_required(#[case] signal: SignalKind, #[case] hide: fn(&mut Sample)) {
+    let mut limits = Limits::of(Preset::Balanced);
+    limits.set("stop-for", "blender").unwrap();
+    let (governor, at) = after_calm(limits.clone());
+    let mut sample = calm();
+    hide(&mut sample);
+    let required = RequiredSignals::from_iter([signal]);
+    assert_eq!(limits.why_off(signal, &sample, &RequiredSignals::default()), Some("none"));
+    assert_eq!(limits.why_off(signal, &sample, &required), None);
+    let mut lax = governor;
+    assert_eq!(lax.update(&sample, now(at)).reason, Reason::Free);
+    let mut strict = after_calm(limits).0.requiring(required);
+    let allowance = strict.update(&sample, now(at));
+    assert_eq!((allowance.cpu, &allowance.reason), (FLOOR, &Reason::Unknown { signal, why: "none".into() }));
+}
+
+#[test]
+fn the_sensor_of_one_device_is_enough_for_the_rule_of_heat() {
+    let (mut governor, at) = after_calm(Limits::of(Preset::Balanced));
+    let mut sample = calm();
+    sample.cpu_celsius = Signal::absent("none");
+    assert_eq!(sample.why_absent(SignalKind::Temperature), None);
+    assert_eq!(governor.update(&sample, now(at)).reason, Reason::Free);
+    edit_gpu(&mut sample, |gpu| gpu.celsius = Signal::Known(95.0));
+    assert_eq!(governor.update(&sample, now(at + STEP)).reason.kind(), "too_hot");
+}
+
 #[test]
 fn a_sensor_that_falls_silent_does_not_lift_a_stop() {
     let (mut governor, at) = after_calm(Limits::of(Preset::Full));
@@ -177,6 +216,16 @@ fn figures_in_a_reason_are_renewed_once_a_second() {
     }
     texts.dedup();
     assert_eq!(texts.len(), 2);
+}
+
+#[test]
+fn a_pause_that_gets_another_end_says_so_at_once() {
+    let (mut governor, at) = after_calm(Limits::of(Preset::Balanced));
+    let paused = |pause| Limits { pause: Some(pause), ..Limits::of(Preset::Balanced) };
+    assert_eq!(governor.set_limits(paused(Pause::Indefinitely), now(at)).reason.to_string(), "Paused until you resume");
+    let end = now(at).timestamp + Duration::from_secs(15 * 60);
+    let reason = &governor.set_limits(paused(Pause::Until(end)), now(at)).reason;
+    assert!(matches!(reason, Reason::Paused { until: Some(_) }), "{reason}");
 }
 
 #[test]

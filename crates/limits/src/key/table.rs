@@ -31,6 +31,8 @@ const MAX_PROGRAMS: usize = 32;
 const MAX_PROGRAM_BYTES: usize = 255;
 /// Any number of threads.
 const ALL: &str = "all";
+/// Any traffic.
+const UNLIMITED: &str = "unlimited";
 const STOP: &str = "stop";
 const IGNORE: &str = "ignore";
 
@@ -134,13 +136,13 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "network",
-        help: "Most network traffic for weights; off for no limit",
-        range: "1kB/s or more, as in 500kB/s or 10MB/s, or off",
+        help: "Most network traffic for weights",
+        range: "1kB/s or more, as in 500kB/s or 10MB/s, or unlimited",
         values: ValueKind::Speed { least: MIN_SPEED },
-        off: Some(v::OFF),
+        off: Some(UNLIMITED),
         bound_kind: Some(BoundKind::Most),
-        get: |limits| v::or_off(limits.network, v::speed_text),
-        set: |limits, text| v::unless_off(text, |text| v::speed(text, MIN_SPEED)).map(|value| limits.network = value),
+        get: |limits| limits.network.map_or_else(|| UNLIMITED.into(), v::speed_text),
+        set: |limits, text| speed(text).map(|value| limits.network = value),
     },
     Key {
         name: "when",
@@ -271,6 +273,14 @@ pub(crate) const KEYS: &[Key] = &[
         set: |limits, text| v::unless_off(text, str::parse).map(|value| limits.pause = value),
     },
 ];
+
+/// Files of earlier versions say `off` for no limit.
+fn speed(text: &str) -> Result<Option<u64>, ValueError> {
+    match text.trim() {
+        UNLIMITED => Ok(None),
+        text => v::unless_off(text, |text| v::speed(text, MIN_SPEED)),
+    }
+}
 
 fn celsius(text: &str) -> Result<u8, ValueError> {
     let text = text.trim();

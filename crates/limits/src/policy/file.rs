@@ -7,6 +7,7 @@ use toml::{Table, Value};
 /// A longer name does not fit the line that shows it.
 const LONGEST_NAME_BYTES: usize = 100;
 const HIDDEN: &str = "hidden";
+const REQUIRED: &str = "required";
 
 /// Why a policy is refused. Its text names the key, the value and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,10 +72,11 @@ impl BoundKind {
     }
 
     /// An example of a rule.
-    fn expected(self) -> String {
+    fn expected(self, key: &Key) -> String {
         let name = self.name();
         let or = if self == Self::Fixed { String::new() } else { " or { fixed = … }".into() };
-        format!("{{ {name} = … }}{or}, with or without {HIDDEN} = true")
+        let required = if key.signal().is_some() { format!(" and {REQUIRED} = true") } else { String::new() };
+        format!("{{ {name} = … }}{or}, with or without {HIDDEN} = true{required}")
     }
 }
 
@@ -104,12 +106,13 @@ impl Policy {
 
     fn manage(&mut self, key: &'static Key, value: &Value) -> Result<(), PolicyError> {
         let bound_kind = key.bound_kind.ok_or(PolicyError::DonorsAlone { key: key.name, why: why_not(key) })?;
-        let wrong = || PolicyError::Rule { key: key.name, rule: value.to_string(), expected: bound_kind.expected() };
+        let wrong = || PolicyError::Rule { key: key.name, rule: value.to_string(), expected: bound_kind.expected(key) };
         let Value::Table(fields) = value else { return Err(wrong()) };
         let (mut rule, mut bounds) = (Rule::default(), 0);
         for (field, value) in fields {
             match value {
                 Value::Boolean(hidden) if field == HIDDEN => rule.hidden = *hidden,
+                Value::Boolean(required) if field == REQUIRED && key.signal().is_some() => rule.required = *required,
                 bound if field == bound_kind.name() || field == BoundKind::Fixed.name() => {
                     key.put_toml(&mut self.bound, bound)?;
                     rule.starts = field == BoundKind::Fixed.name();
@@ -118,8 +121,8 @@ impl Policy {
                 _ => return Err(wrong()),
             }
         }
-        // `hidden` alone is a rule: the donor's value is then the preset's.
-        if bounds > 1 || (bounds == 0 && !rule.hidden) {
+        // `hidden` alone is a rule: the donor's value is then the preset's. So is `required`, wherever the donor's is on.
+        if bounds > 1 || (bounds == 0 && !rule.hidden && !rule.required) {
             return Err(wrong());
         }
         self.rules.insert(key.name, rule);
@@ -132,7 +135,7 @@ impl Policy {
             && self.bound.schedule != Schedule::ALWAYS
         {
             self.bound.when = self.bound.when.stricter(When::Schedule);
-            self.rules.entry("when").or_insert(Rule { starts: false, ..rule });
+            self.rules.entry("when").or_insert(Rule { starts: false, required: false, ..rule });
         }
     }
 }

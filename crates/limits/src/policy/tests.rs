@@ -10,6 +10,17 @@ fn policy(rule: &str) -> Policy {
     Policy::from_toml(&format!("managed-by = 'Example GmbH'\n[limits]\n{rule}\n")).unwrap()
 }
 
+#[test]
+fn a_rule_may_be_required_where_the_machine_lacks_its_signal() {
+    let required =
+        policy("max-temperature = { most = 80, required = true }\nfull-screen = { required = true }").required();
+    assert!(required.has(crate::SignalKind::Temperature) && required.has(crate::SignalKind::FullScreen));
+    assert!(!required.has(crate::SignalKind::UserIdle));
+    assert_eq!(policy("max-temperature = { most = 80 }").required(), RequiredSignals::default());
+    let refused = Policy::from_toml("[limits]\ncpu = { most = 50, required = true }").unwrap_err();
+    assert!(refused.to_string().contains("is no rule"), "{refused}");
+}
+
 /// For each key: what the donor set, what holds under the rule, and why the donor may not set it.
 #[rstest]
 #[case("cpu = { most = '50%' }", "cpu", "80", "50%", "cpu = 80% is more than the 50% that Example GmbH allows")]
@@ -32,8 +43,14 @@ fn policy(rule: &str) -> Policy {
 #[case("memory = { most = '25%' }", "memory", "3GiB", "25% up to 3GiB", "")]
 #[case("memory = { most = '25%' }", "memory", "5GiB", "25% up to 5GiB", "memory = 5GiB is more than the 25% that")]
 #[case("disk = { most = '10%' }", "disk", "20%", "10%", "disk = 20% is more than the 10% that")]
-#[case("network = { most = '1MB/s' }", "network", "off", "1MB/s", "network = off is more than the 1MB/s that")]
-#[case("network = { most = 'off' }", "network", "10MB/s", "10MB/s", "")]
+#[case(
+    "network = { most = '1MB/s' }",
+    "network",
+    "unlimited",
+    "1MB/s",
+    "network = unlimited is more than the 1MB/s that"
+)]
+#[case("network = { most = 'unlimited' }", "network", "10MB/s", "10MB/s", "")]
 #[case("when = { fixed = 'idle' }", "when", "always", "idle", "when = always goes beyond when = idle, which Example")]
 #[case("when = { fixed = 'idle' }", "when", "schedule", "idle-in-schedule", "when = schedule goes beyond when = idle")]
 #[case("when = { fixed = 'schedule' }", "when", "idle-in-schedule", "idle-in-schedule", "")]

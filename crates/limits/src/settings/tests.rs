@@ -19,7 +19,8 @@ fn balanced() -> Limits {
 #[case("memory", "70%", "70%")]
 #[case("disk", "100GB", "100GB")]
 #[case("network", "500kB/s", "500kB/s")]
-#[case("network", "off", "off")]
+#[case("network", "unlimited", "unlimited")]
+#[case("network", "off", "unlimited")]
 #[case("when", "idle", "idle")]
 #[case("when", "idle-in-schedule", "idle-in-schedule")]
 #[case("memory", "70% up to 4GiB", "70% up to 4GiB")]
@@ -68,7 +69,7 @@ fn what_is_set_is_got_in_a_form_that_can_be_set(#[case] key: &str, #[case] value
     "5 floppies",
     "disk = 5 floppies is in an unknown unit: 0 to 100 % with its sign, or bytes as in 40GiB or 100GB"
 )]
-#[case("network", "1B/s", "network = 1B/s is out of range: 1kB/s or more, as in 500kB/s or 10MB/s, or off")]
+#[case("network", "1B/s", "network = 1B/s is out of range: 1kB/s or more, as in 500kB/s or 10MB/s, or unlimited")]
 #[case("when", "never", "when = never is not known: always, idle, schedule or idle-in-schedule")]
 #[case("idle-after", "3", "idle-after = 3 is without a unit: 1s to 24h, as in 90s, 3m or 1h 30m")]
 #[case(

@@ -73,6 +73,7 @@ pub(crate) fn all(limits: &Limits, machine: Machine) -> Vec<(&'static str, Box<d
         ("takes memory for free", fooled(|s| change(&mut s.memory, |memory| memory.available = 1024 * GIB))),
         ("does not see memory pressure", fooled(|s| change(&mut s.memory, |m| m.pressure = Signal::Known(0.0)))),
         ("takes the unknown for calm", fooled(trust)),
+        ("takes what a machine lacks for its user", fooled(miss)),
     ]
 }
 
@@ -197,6 +198,22 @@ fn gpu(sample: &mut Sample, fool: impl FnOnce(&mut Gpu)) {
     if let Some(gpu) = &mut sample.gpu {
         change(gpu, fool);
     }
+}
+
+fn miss(sample: &mut Sample) {
+    fn fail<T>(signal: &mut Signal<T>) {
+        if let Some(why) = signal.why_absent() {
+            *signal = Signal::unknown(why);
+        }
+    }
+    fail(&mut sample.cpu_celsius);
+    fail(&mut sample.power);
+    fail(&mut sample.user_idle);
+    fail(&mut sample.full_screen);
+    gpu(sample, |gpu| {
+        fail(&mut gpu.load);
+        fail(&mut gpu.celsius);
+    });
 }
 
 fn trust(sample: &mut Sample) {

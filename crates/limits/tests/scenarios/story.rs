@@ -76,9 +76,12 @@ pub(crate) struct Segment {
     /// GPU memory of other programs.
     #[serde(default = "half")]
     pub(crate) gpu_memory_others: f64,
-    /// Signals that cannot be read; `all` of them.
+    /// Signals that fail; `all` of them.
     #[serde(default)]
     pub(crate) unknown: Vec<String>,
+    /// Signals that the machine does not have.
+    #[serde(default)]
+    pub(crate) absent: Vec<String>,
     /// The machine sleeps: no samples, but time goes on.
     #[serde(default)]
     pub(crate) asleep: bool,

@@ -108,7 +108,7 @@ impl World {
         let bytes = |gib: f64| (gib * GIB as f64) as u64;
         let (cpu, gpu, own, gpu_own) =
             allowance.map_or((0.0, 0.0, 0, 0), |a| (a.cpu.fraction(), a.gpu.fraction(), a.memory, a.gpu_memory));
-        let signal = Blindfold(&segment.unknown);
+        let signal = Blindfold { unknown: &segment.unknown, absent: &segment.absent };
         let memory = Memory {
             total: self.machine.memory,
             available: self.machine.memory.saturating_sub(own).saturating_sub(bytes(segment.memory_others)),
@@ -145,12 +145,17 @@ impl World {
 }
 
 /// Names of signals that cannot be read.
-struct Blindfold<'a>(&'a [String]);
+struct Blindfold<'a> {
+    unknown: &'a [String],
+    absent: &'a [String],
+}
 
 impl Blindfold<'_> {
     fn of<T>(&self, name: &str, value: T) -> Signal<T> {
-        if self.0.iter().any(|hidden| hidden == name || hidden == "all") {
+        if self.unknown.iter().any(|hidden| hidden == name || hidden == "all") {
             Signal::unknown(format!("no {name} here"))
+        } else if self.absent.iter().any(|absent| absent == name) {
+            Signal::absent(format!("this machine has no {name}"))
         } else {
             Signal::Known(value)
         }

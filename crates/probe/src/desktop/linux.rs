@@ -30,6 +30,8 @@ pub(crate) struct Desktop {
     logind: Logind,
     terminals: Terminals,
     x11_servers: Periodic<bool>,
+    /// Whether the time since the last input was ever known.
+    idle_was_known: bool,
 }
 
 impl Desktop {
@@ -41,12 +43,19 @@ impl Desktop {
             logind: Logind::new(),
             terminals: Terminals::new(),
             x11_servers: Periodic::new(X11_SERVERS_INTERVAL),
+            idle_was_known: false,
         }
     }
 
     /// Time since the last key or pointer event, from the source that saw the newest.
     pub(crate) fn user_idle(&mut self, now: Instant) -> Signal<Duration> {
-        self.evidence(now).user_idle()
+        let idle = self.evidence(now).user_idle();
+        self.idle_was_known |= idle.known().is_some();
+        match idle {
+            // A desktop that has told it can tell it.
+            Signal::Absent(reason) if self.idle_was_known => Signal::Unknown(reason),
+            idle => idle,
+        }
     }
 
     /// The sources of input times, or why none is reliable.
@@ -71,32 +80,32 @@ impl Desktop {
 
     /// Whether the window in front covers the screen.
     pub(crate) fn full_screen(&mut self, now: Instant) -> Signal<bool> {
-        match self.covered(now) {
-            Ok((covered, _)) => Signal::Known(covered),
-            Err(reason) => Signal::Unknown(reason),
-        }
+        self.covered(now).map(|(covered, _)| covered)
     }
 
     /// The source of window states, or why there is none.
     pub(crate) fn full_screen_source(&mut self, now: Instant) -> Result<String, String> {
-        self.covered(now).map(|(_, source)| source.into())
+        self.covered(now).into_result().map(|(_, source)| source.into())
     }
 
     /// Whether the window in front covers the screen, and the source.
-    fn covered(&mut self, now: Instant) -> Result<(bool, &'static str), String> {
+    fn covered(&mut self, now: Instant) -> Signal<(bool, &'static str)> {
         const X11_WINDOWS: &str = "X11's window in front";
         match (self.wayland, self.x11.is_named().then(|| self.x11.full_screen(now))) {
-            (false, Some(covered)) => return covered.map(|covered| (covered, X11_WINDOWS)),
+            (false, Some(Ok(covered))) => return Signal::Known((covered, X11_WINDOWS)),
+            (false, Some(Err(reason))) => return Signal::Unknown(reason),
             // Games and players mostly run in Xwayland. A yes from it is reliable, a no is not.
-            (true, Some(Ok(true))) => return Ok((true, X11_WINDOWS)),
-            (true, _) => return Err("Wayland does not show other programs' windows".into()),
+            (true, Some(Ok(true))) => return Signal::Known((true, X11_WINDOWS)),
+            (true, _) => return Signal::absent("Wayland does not show other programs' windows"),
             (false, None) => {}
         }
         match self.logind.desktops(now) {
-            Ok(desktops) if desktops.is_empty() => Ok((false, "login sessions (logind): no desktop is open")),
-            Ok(_) => Err("a desktop is open, and this program was started outside it".into()),
-            Err(_) if !self.x11_servers.get(now, x11_servers) => Ok((false, "no display runs")),
-            Err(reason) => Err(reason),
+            Ok(desktops) if desktops.is_empty() => {
+                Signal::Known((false, "login sessions (logind): no desktop is open"))
+            }
+            Ok(_) => Signal::unknown("a desktop is open, and this program was started outside it"),
+            Err(_) if !self.x11_servers.get(now, x11_servers) => Signal::Known((false, "no display runs")),
+            Err(reason) => Signal::Unknown(reason),
         }
     }
 }

@@ -39,8 +39,8 @@ impl Desktop {
         Err(NOT_DETECTED.into())
     }
 
-    /// Always unknown.
+    /// Not on this system.
     pub(crate) fn full_screen(&mut self, _now: Instant) -> Signal<bool> {
-        Signal::unknown(NOT_DETECTED)
+        Signal::absent(NOT_DETECTED)
     }
 }

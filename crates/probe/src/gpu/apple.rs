@@ -13,7 +13,7 @@ impl GpuMeter {
     }
 
     pub(crate) fn read(&mut self, _now: Instant, _own_busy: Option<f32>) -> Signal<Gpu> {
-        Signal::unknown(NOT_READABLE)
+        Signal::absent(NOT_READABLE)
     }
 
     pub(crate) fn source(&mut self, _now: Instant) -> Result<String, String> {

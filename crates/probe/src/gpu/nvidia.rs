@@ -143,12 +143,18 @@ fn shared(device: &Device<'_>) -> Option<bool> {
 fn sensors(device: &Device<'_>) -> (Signal<f32>, Signal<f32>) {
     fn signal(value: Result<u32, NvmlError>, unit: f32) -> Signal<f32> {
         value.map_or_else(
-            |error| Signal::unknown(format!("the GPU does not report it: {error}")),
+            |error| unreadable("the GPU does not report it", &error),
             |value| Signal::Known(value as f32 * unit),
         )
     }
     // Power comes in milliwatts.
     (signal(device.temperature(TemperatureSensor::Gpu), 1.0), signal(device.power_usage(), 0.001))
+}
+
+/// What this GPU does not have stays absent; anything else may answer the next time.
+fn unreadable<T>(what: &str, error: &NvmlError) -> Signal<T> {
+    let reason = format!("{what}: {error}");
+    if matches!(error, NvmlError::NotSupported) { Signal::Absent(reason) } else { Signal::Unknown(reason) }
 }
 
 /// A GPU, as the driver names it.
@@ -207,7 +213,7 @@ mod tests {
     fn a_machine_tells_its_gpu_or_why_not() {
         match GpuMeter::new(GpuIndex(0)).read(Instant::now(), None) {
             Signal::Known(gpu) => assert!(gpu.memory_used <= gpu.memory_total && gpu.memory_total > 0),
-            Signal::Unknown(reason) => assert!(!reason.is_empty()),
+            Signal::Unknown(reason) | Signal::Absent(reason) => assert!(!reason.is_empty()),
         }
     }
 }

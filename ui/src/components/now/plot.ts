@@ -1,4 +1,4 @@
-/** How uPlot draws a chart: GoGrid's part, everything else's part, and the limit. */
+/** How uPlot draws a chart: GoGrid's part, everything else's part, what is allowed, and the donor's limit. */
 import uPlot from "uplot";
 import type { Columns, DrawnGap } from "../../lib/history";
 import { drawGap } from "./gap";
@@ -13,8 +13,6 @@ export interface Frame {
   gaps: readonly DrawnGap[];
 }
 
-/** The width of the axis left of the plot, for values such as `100 %` and `512 MB`. */
-export const AXIS_REM = 2.75;
 /** The key of the synchronized cursor: all charts show the pointer at the same time. */
 const SYNC = "now";
 
@@ -27,8 +25,8 @@ function rem(lengths: number): number {
   return lengths * parseFloat(getComputedStyle(document.documentElement).fontSize);
 }
 
-export function data({ seconds, total, ours, limit }: Columns): uPlot.AlignedData {
-  return [seconds, total, ours, limit];
+export function data({ seconds, total, ours, limit, allowed }: Columns): uPlot.AlignedData {
+  return [seconds, total, ours, limit, allowed];
 }
 
 /** uPlot calls `frame` at every drawing, so that one plot serves all ranges. */
@@ -43,7 +41,7 @@ export function options(frame: () => Frame, hover: (index: number | null) => voi
   return {
     width: 100,
     height: 100,
-    padding: [rem(0.625), 1, 1, 0],
+    padding: [1, 1, 1, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -58,21 +56,20 @@ export function options(frame: () => Frame, hover: (index: number | null) => voi
     axes: [
       { show: false },
       {
-        stroke: token("--dim"),
-        font: `${rem(0.6875)}px ${token("--font")}`,
+        // The labels are beside the plot, in a column that is as wide as they are.
+        size: 0,
         ticks: { show: false },
-        size: rem(AXIS_REM),
-        gap: rem(0.375),
         grid: { stroke: token("--line"), width: 1 },
         splits: () => [0, frame().top / 2, frame().top],
-        // No label for zero, which would crowd the times below.
-        values: (_, values) => values.map((value) => (value === 0 ? "" : frame().label(value))),
+        values: (_, values) => values.map(() => ""),
       },
     ],
     series: [
       {},
       line("--others", 1.25),
       line("--ours", 1.75, { fill: token("--ours-soft") }),
+      // The donor's own limit lies under what holds now, and shows where that is less.
+      line("--limit", 1, { dash: [1, rem(0.25)], alpha: 0.75 }),
       line("--limit", 1.5, { dash: [rem(0.35), rem(0.25)] }),
     ],
     bands: [{ series: [1, 2], fill: token("--others-soft") }],

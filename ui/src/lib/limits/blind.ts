@@ -1,6 +1,6 @@
 /** Rules that need a signal which cannot be read on this machine. */
 import type { SignalKind, Sample, Status } from "../../api/types";
-import { valueOf } from "../settings";
+import { settingOf, valueOf } from "../settings";
 import { keepsHours, waitsForIdle, whenOf } from "../when";
 import { mayBe } from "./bound";
 import { specOf } from "./keys";
@@ -13,27 +13,45 @@ export interface Blindness {
   off: { key: string; value: string } | null;
 }
 
-type Read = { known: unknown } | { unknown: string };
+type Read = { known: unknown } | { unknown: string } | { absent: string };
 
-const why = (signal: Read | null): string | null => (signal !== null && "unknown" in signal ? signal.unknown : null);
-
-/** Why each signal cannot be read; null where it can. */
-const UNREADABLE: Record<SignalKind, (sample: Sample) => string | null> = {
-  user_idle: ({ user_idle }) => why(user_idle),
-  cpu_load: ({ cpu }) => why(cpu),
-  gpu_load: ({ gpu }) => (gpu && "known" in gpu ? why(gpu.known.load) : why(gpu)),
-  temperature: ({ cpu_celsius, gpu }) =>
-    why(cpu_celsius) ?? (gpu && "known" in gpu ? why(gpu.known.celsius) : why(gpu)),
-  power: ({ power }) => why(power),
-  full_screen: ({ full_screen }) => why(full_screen),
-  programs: ({ programs }) => why(programs),
+/** What each signal is read from; nothing for a device that is not lent. */
+const READ: Record<SignalKind, (sample: Sample) => Read[]> = {
+  user_idle: ({ user_idle }) => [user_idle],
+  cpu_load: ({ cpu }) => [cpu],
+  gpu_load: ({ gpu }) => ofGpu(gpu, ({ load }) => load),
+  temperature: ({ cpu_celsius, gpu }) => [cpu_celsius, ...ofGpu(gpu, ({ celsius }) => celsius)],
+  power: ({ power }) => [power],
+  full_screen: ({ full_screen }) => [full_screen],
+  programs: ({ programs }) => [programs],
 };
 
-/** What the rule of a key cannot see; null where it sees, or is off. */
+type Gpu = Sample["gpu"];
+type KnownGpu = Extract<NonNullable<Gpu>, { known: unknown }>["known"];
+
+function ofGpu(gpu: Gpu, of: (gpu: KnownGpu) => Read): Read[] {
+  if (gpu === null) return [];
+  return ["known" in gpu ? of(gpu.known) : gpu];
+}
+
+/** Why a signal that the machine has cannot be read now; null if it can. */
+function whyFailing(signal: SignalKind, sample: Sample): string | null {
+  const failing = READ[signal](sample).find((read) => "unknown" in read);
+  return failing && "unknown" in failing ? failing.unknown : null;
+}
+
+/** Why the machine does not have a signal; null if it does. The sensor of one device is enough. */
+export function whyAbsent(signal: SignalKind, sample: Sample): string | null {
+  const reads = READ[signal](sample);
+  const [first] = reads;
+  return first && "absent" in first && reads.every((read) => "absent" in read) ? first.absent : null;
+}
+
+/** What the rule of a key cannot see although it is on; null where it sees, or is off. */
 export function blindness(key: string, status: Status): Blindness | null {
   const spec = specOf(key);
-  if (status.sample === null || !spec?.signal) return null;
-  const reason = UNREADABLE[spec.signal](status.sample);
+  if (status.sample === null || !spec?.signal || settingOf(status, key)?.no_signal != null) return null;
+  const reason = whyFailing(spec.signal, status.sample) ?? whyAbsent(spec.signal, status.sample);
   if (reason === null) return null;
   if (key === "idle-after") {
     const when = valueOf(status, "when");
@@ -48,4 +66,11 @@ export function blindness(key: string, status: Status): Blindness | null {
 
 function left(off: Blindness["off"], status: Status): Blindness["off"] {
   return off && mayBe(status, off.key, off.value) ? off : null;
+}
+
+/** The signals that rules of some preset need and the machine does not have. */
+export function missing({ sample, limits }: Status): SignalKind[] {
+  if (sample === null) return [];
+  const signals = limits.map(({ key }) => specOf(key)?.signal ?? null).filter((signal) => signal !== null);
+  return signals.filter((signal) => whyAbsent(signal, sample) !== null);
 }

@@ -12,7 +12,7 @@ test.each([
   ["cpu", "40%", ["40%", "12.5%"], ["40.1%", "100%"]],
   ["cpu-threads", "4", ["4", "1"], ["5", "all"]],
   ["gpu-memory", "6GiB", ["6GiB", "50%", "60% up to 6GiB"], ["7GiB", "60%"]],
-  ["network", "1MB/s", ["500kB/s"], ["off", "2MB/s"]],
+  ["network", "1MB/s", ["500kB/s"], ["unlimited", "2MB/s"]],
   ["max-temperature", "80°C", ["75°C"], ["off", "85°C"]],
   ["idle-after", "10m", ["10m", "1h"], ["3m"]],
   ["when", "idle", ["idle", "idle-in-schedule"], ["always", "schedule"]],
@@ -52,7 +52,7 @@ test("what holds and what the preset means lie within the bounds", () => {
 
 test.each([
   ["cpu", "40%", "at most 40 %"],
-  ["gpu-memory", "6GiB", "at most 6 of 12 GB"],
+  ["gpu-memory", "6GiB", "at most 6 of 12 GiB"],
   ["idle-after", "5m", "5 minutes or longer"],
   ["on-battery", "false", "set to no"],
   ["full-screen", "stop", "set to yes"],

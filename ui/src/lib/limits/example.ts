@@ -106,8 +106,8 @@ function diskExample(value: string, whole: number | null): string {
 }
 
 function networkExample(value: string): string {
-  const speed = value === OFF ? null : parseSpeed(value);
-  return speed === null ? text.networkOff : text.network(duration(Math.ceil(MODEL_BYTES / speed / 60) * 60));
+  const speed = parseSpeed(value);
+  return speed === null ? text.networkUnlimited : text.network(duration(Math.ceil(MODEL_BYTES / speed / 60) * 60));
 }
 
 function others(load: string, inUse: number, say: (part: number) => string): string {

@@ -3,10 +3,11 @@ import type { Status } from "../../api/types";
 import { status, withLimits } from "../../testing";
 import { settingOf } from "../settings";
 import { THIN } from "../units";
-import { blindness } from "./blind";
+import { blindness, missing } from "./blind";
 import { example } from "./example";
 import { groups } from "./layout";
 import { shown, written } from "./shown";
+import { presetLines, type Preset } from "./preset";
 import { nearest, rank, steps, type SliderKey } from "./steps";
 import { between, cellAt, move } from "./week";
 
@@ -18,7 +19,7 @@ test.each<[SliderKey, string, string]>([
   ["cpu", "25%", "25%"],
   ["cpu", "27%", "25%"],
   ["gpu-memory", "6GiB", "50%"],
-  ["network", "off", "off"],
+  ["network", "unlimited", "unlimited"],
   ["network", "3MB/s", "2MB/s"],
   ["idle-after", "4m", "3m"],
   ["max-temperature", "off", "off"],
@@ -75,12 +76,12 @@ test.each([
   ["cpu-in-use", { "cpu-in-use": "0%" }, "Nothing is computed while you use the computer."],
   ["cpu-in-use", { cpu: "20%", "cpu-in-use": "50%" }, "Never more than the limit above: 20 %."],
   ["gpu", { gpu: "60%" }, "600 ms of each second, in slices short enough to keep the desktop smooth."],
-  ["gpu-memory", { "gpu-memory": "50%" }, "6 of 12 GB. 6 GB are never touched."],
-  ["gpu-memory", { "gpu-memory": "60% up to 4GiB" }, "4 of 12 GB. 8 GB are never touched."],
+  ["gpu-memory", { "gpu-memory": "50%" }, "6 of 12 GiB. 6 GiB are never touched."],
+  ["gpu-memory", { "gpu-memory": "60% up to 4GiB" }, "4 of 12 GiB. 8 GiB are never touched."],
   ["gpu-memory", { "gpu-memory": "0B" }, "No model can be loaded."],
   ["disk", { disk: "20%" }, "102 of 512 GB, for models. What was used longest ago is deleted first."],
   ["network", { network: "10MB/s" }, "Fetching a model of 4 GB takes about 7 minutes."],
-  ["network", { network: "off" }, "Models are fetched as fast as the line allows."],
+  ["network", { network: "unlimited" }, "Models are fetched as fast as the line allows."],
   ["idle-after", { "idle-after": "90s" }, "After 1.5 minutes without keyboard or mouse you count as away."],
   [
     "others-cpu",
@@ -107,11 +108,11 @@ test.each([
 });
 
 test("a value is shown in real units", () => {
-  expect(plain(shown("gpu-memory", "60%", machine))).toBe("7.2 of 12 GB");
+  expect(plain(shown("gpu-memory", "60%", machine))).toBe("7.2 of 12 GiB");
   expect(plain(shown("cpu", "25%", machine))).toBe("25 %");
   expect(shown("idle-after", "3m", machine)).toBe("3 minutes");
-  expect(shown("network", "off", machine)).toBe("no limit");
-  expect(plain(shown("gpu-memory", "60% up to 4GiB", machine))).toBe("4 of 12 GB");
+  expect(shown("network", "unlimited", machine)).toBe("unlimited");
+  expect(plain(shown("gpu-memory", "60% up to 4GiB", machine))).toBe("4 of 12 GiB");
 });
 
 test.each([
@@ -130,7 +131,7 @@ test("a rule that cannot see is named, with what turns it off", () => {
   const blind = status({}, "blind");
   expect(blindness("full-screen", blind)).toEqual({
     signal: "full_screen",
-    why: "this Wayland session does not say",
+    why: "the X server does not answer",
     off: { key: "full-screen", value: "ignore" },
   });
   expect(blindness("max-temperature", blind)?.off).toEqual({ key: "max-temperature", value: "off" });
@@ -157,6 +158,41 @@ test("a rule that is not the donor's to turn off is only explained", () => {
     setting.key === "full-screen" ? { ...setting, managed: { bound: "stop", hidden: false } } : setting,
   );
   expect(blindness("full-screen", { ...blind, limits })).toMatchObject({ signal: "full_screen", off: null });
+});
+
+test("a rule whose signal the machine lacks is off, and not one that cannot see", () => {
+  const bare = status({}, "bare");
+  expect(settingOf(bare, "max-temperature")?.no_signal).toBe("the machine shows no temperature sensor");
+  expect(settingOf(bare, "idle-after")?.no_signal).toBeNull();
+  expect([blindness("max-temperature", bare), blindness("full-screen", bare)]).toEqual([null, null]);
+  expect(missing(bare)).toEqual(["temperature", "full_screen"]);
+  expect(missing(status({}, "blind"))).toEqual([]);
+});
+
+test("a rule that a policy requires is one that cannot see", () => {
+  const bare = status({}, "bare");
+  const limits = bare.limits.map((setting) => ({ ...setting, no_signal: null }));
+  expect(blindness("max-temperature", { ...bare, limits })).toMatchObject({ signal: "temperature" });
+});
+
+test("the card of a preset tells all that it does, and nothing that it cannot do", () => {
+  const lines = (preset: Preset, of: Status) => presetLines(preset, of).map(plain);
+  expect(lines("balanced", status({}, "laptop"))).toEqual([
+    "Up to 4 of 8 cores",
+    "0.8 of 8 cores while you use it",
+    "8 of 16 GiB of memory",
+    "Stops on battery, above 85 °C or in full screen",
+    "Fetches models at 10 MB/s at most",
+  ]);
+  expect(lines("full", status({}, "laptop")).slice(3, 5)).toEqual([
+    "Stops above 95 °C",
+    "Also works on battery and in full screen",
+  ]);
+  expect(lines("full", status({}, "bare"))[3]).toBe("Nothing but you stops it");
+  expect(lines("quiet", status({}, "bare"))[3]).toBe("Stops on battery");
+  expect(lines("quiet", status())[1]).toBe("Nothing until you are away for 10 minutes");
+  expect(lines("balanced", status({}, "welcome-bare"))[1]).toBe("0.8 of 8 cores while other programs are busy");
+  expect(lines("quiet", status({}, "welcome-bare"))[1]).toMatch(/^Never works here/);
 });
 
 test("the week's cursor stays inside", () => {

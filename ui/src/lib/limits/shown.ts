@@ -1,9 +1,9 @@
-/** A limit's value for people, in real units if possible: `4.8 of 8 GB`, `3 minutes`, `off`. */
+/** A limit's value for people, in real units if possible: `4.8 of 8 GiB`, `3 minutes`, `off`. */
 import type { Machine } from "../../api/types";
 import { words } from "../../words";
 import { parseDuration } from "../duration";
 import { diskOf, energy, memoryOf, THIN } from "../units";
-import { ALL, NONE, OFF, parseAmount, parseEnergy, parsePrograms, pretty, resolve } from "../value";
+import { ALL, NONE, OFF, parseAmount, parseEnergy, parsePrograms, pretty, resolve, UNLIMITED } from "../value";
 import { leavesAll } from "./bound";
 import { duration } from "./example";
 import { specOf } from "./keys";
@@ -11,11 +11,12 @@ import { wholeOf } from "./steps";
 
 const text = words.limits;
 /** Without these limits there is no limit; other rules are turned off. */
-const NO_LIMIT = new Set(["network", "daily-hours", "daily-energy"]);
+const NO_LIMIT = new Set(["daily-hours", "daily-energy"]);
 const whens: Record<string, { name: string }> = text.whens;
 
 export function shown(key: string, value: string, machine: Machine): string {
-  if (value === OFF) return NO_LIMIT.has(key) ? text.noLimit : text.off;
+  if (value === OFF) return NO_LIMIT.has(key) ? text.unlimited : text.off;
+  if (value === UNLIMITED) return text.unlimited;
   if (value === ALL) return text.all;
   if (value === NONE) return text.none;
   if (value === "true" || value === "stop") return text.yes;

@@ -2,7 +2,7 @@
 import { LIMIT_KEYS } from "../../api/limit-keys";
 import type { Machine } from "../../api/types";
 import { parseDuration } from "../duration";
-import { ALL, OFF, parseAmount, parseCelsius, parseEnergy, parsePercent, parseSpeed } from "../value";
+import { ALL, OFF, parseAmount, parseCelsius, parseEnergy, parsePercent, parseSpeed, UNLIMITED } from "../value";
 import { specOf, type KeyOf } from "./keys";
 
 /** Kinds of values that have an order, so that a slider can show them. */
@@ -23,7 +23,7 @@ const MEMORY = range(5, 90, 5, "%");
 /** A small part of a large disk is a lot. */
 const DISK = ["1%", "2%", ...range(5, 90, 5, "%")];
 const OTHERS = [...range(5, 50, 5, "%"), ...range(60, 90, 10, "%"), OFF];
-const NETWORK = ["500kB/s", "1MB/s", "2MB/s", "5MB/s", "10MB/s", "20MB/s", "50MB/s", "100MB/s", OFF];
+const NETWORK = ["500kB/s", "1MB/s", "2MB/s", "5MB/s", "10MB/s", "20MB/s", "50MB/s", "100MB/s", UNLIMITED];
 const IDLE = ["30s", "1m", "2m", "3m", "5m", "10m", "15m", "20m", "30m", "45m", "1h", "2h"];
 const HOURS_A_DAY = ["15m", "30m", ...range(1, 12, 1, "h"), "16h", "20h", OFF];
 const ENERGY = ["100Wh", "200Wh", "300Wh", "500Wh", "1kWh", "1500Wh", "2kWh", "3kWh", "5kWh", "10kWh", OFF];

@@ -17,20 +17,30 @@ export const DESKTOP: Hardware = {
   gpu: { name: "RTX 4070", memory: 12 * GIB },
 };
 
+/** Figures as wide as they get. */
+export const SERVER: Hardware = { cores: 128, memory: 1010 * GIB, disk: 9.9e12, gpu: null };
+
 export const LAPTOP: Hardware = { cores: 8, memory: 16 * GIB, disk: 256e9, gpu: null };
 
 export function machineOf({ cores, memory, disk, gpu }: Hardware): Machine {
   return { cores, memory, gpu_name: gpu?.name ?? null, gpu_memory: gpu?.memory ?? null, disk };
 }
 
-/** The signals that cannot be read on the machine, and why. */
-export type Blindness = Partial<Record<"temperature" | "full_screen" | "user_idle", string>>;
+/** A signal that fails now, or that the machine does not have. */
+export type Blind = { unknown: string } | { absent: string };
+/** The signals that cannot be read on the machine. */
+export type Blindness = Partial<Record<"temperature" | "full_screen" | "user_idle", Blind>>;
+
+export function whyBlind(blind: Blind | undefined): string | null {
+  if (blind === undefined) return null;
+  return "absent" in blind ? blind.absent : blind.unknown;
+}
 
 export function devices(hardware: Hardware): Device[] {
   const cpu = {
     device: "cpu",
     name: "AMD Ryzen 7 5800X",
-    detail: `${hardware.cores} cores, ${hardware.memory / GIB} GB`,
+    detail: `${hardware.cores} cores, ${hardware.memory / GIB} GiB`,
   };
   if (hardware.gpu === null) {
     return [
@@ -44,14 +54,14 @@ export function devices(hardware: Hardware): Device[] {
       },
     ];
   }
-  const gpu = { name: `NVIDIA GeForce ${hardware.gpu.name}`, detail: `${hardware.gpu.memory / GIB} GB` };
+  const gpu = { name: `NVIDIA GeForce ${hardware.gpu.name}`, detail: `${hardware.gpu.memory / GIB} GiB` };
   return [
     { device: "cuda:0", ...gpu, lent: true, why_not: null },
     { ...cpu, lent: false, why_not: null },
     {
       device: "cuda:1",
       name: "NVIDIA GeForce GT 710",
-      detail: "2 GB",
+      detail: "2 GiB",
       lent: false,
       why_not: "its compute capability is 3.5, and 7.0 is the least",
     },
@@ -70,8 +80,9 @@ export function levers(): LeverState[] {
 
 export function diagnosis(hardware: Hardware, blindness: Blindness): Diagnosis {
   const source = (signal: keyof Blindness, from: string): SignalSource => {
-    const why = blindness[signal];
-    return { signal, source: why ? null : from, why_not: why ?? null, needed: true };
+    const [blind, why] = [blindness[signal], whyBlind(blindness[signal])];
+    const needed = blind === undefined || "unknown" in blind;
+    return { signal, source: why === null ? from : null, why_not: why, needed };
   };
   const read = (signal: string, from: string): SignalSource => ({ signal, source: from, why_not: null, needed: true });
   return {
@@ -97,7 +108,7 @@ export function sample(
   seen: { idle: number; cpu: [own: number, others: number]; gpu: [number, number]; memory: [number, number] },
 ): Sample {
   const [ownMemory, othersMemory] = seen.memory;
-  const unless = <T>(why: string | undefined, value: T) => (why === undefined ? { known: value } : { unknown: why });
+  const unless = <T>(blind: Blind | undefined, value: T) => blind ?? { known: value };
   return {
     cpu: { known: { total: seen.cpu[0] + seen.cpu[1], own: seen.cpu[0] } },
     memory: {

@@ -1,5 +1,5 @@
 /** A platform that makes everything up: for development, the gallery and the page's tests. Never in the product. */
-import type { AppSettings, AppState, GridQuestion, KeyStore, LogFilter, Process } from "../../api/types";
+import type { AppSettings, AppState, GridQuestion, KeyStore, LogFilter, Mark, Process, Status } from "../../api/types";
 import { download } from "../download";
 import { Refusal, type Platform, type WorkerRequest } from "../platform";
 import { FakeAnswers, MODELS } from "./answers";
@@ -9,6 +9,14 @@ import { SCENARIOS, type Scenario, type ScenarioName } from "./scenarios";
 
 const TICK_MS = 1000;
 const BROKEN = { field: null, message: "the connection to the worker was closed" };
+
+/** As the shell finds it, but for the key store. */
+export function markOf(worker: Process, status: Status | null): Mark {
+  if (worker.process === "starting") return "connecting";
+  if (worker.process !== "running") return "error";
+  if (status === null) return "connecting";
+  return status.state === "stopped" ? "paused" : status.state;
+}
 
 export class FakePlatform implements Platform {
   readonly #scenario: Scenario;
@@ -20,6 +28,7 @@ export class FakePlatform implements Platform {
   #notices: AppState["notices"];
   #offered: string | null;
   readonly #answers = new FakeAnswers();
+  #joinAsked = 0;
 
   constructor(name: ScenarioName) {
     this.#scenario = SCENARIOS[name];
@@ -38,16 +47,25 @@ export class FakePlatform implements Platform {
   }
 
   #state(): AppState {
+    const status = this.#worker.process === "running" ? this.#machine.status() : null;
     return {
+      mark: markOf(this.#worker, status),
       worker: this.#worker,
-      status: this.#worker.process === "running" ? this.#machine.status() : null,
+      status,
       settings: this.#settings,
       notices: this.#notices,
       version: "0.4.0",
       key_store: this.#keyStore,
       update: this.#scenario.app.update ?? null,
       offered_code: this.#offered,
+      join_asked: this.#joinAsked,
     };
+  }
+
+  /** The donor chooses *Join…* in the tray. */
+  askToJoin() {
+    this.#joinAsked += 1;
+    this.#tell();
   }
 
   #tell() {
@@ -73,6 +91,11 @@ export class FakePlatform implements Platform {
       this.#countDown();
       listener(this.#state());
     }, TICK_MS);
+  }
+
+  /** Somebody moves the pointer over the page, which some made-up machines notice as the real ones do. */
+  pointerMoved() {
+    if (this.#machine.noticeUser()) this.#tell();
   }
 
   #countDown() {

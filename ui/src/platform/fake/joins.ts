@@ -20,7 +20,10 @@ export const REFUSALS: Record<string, RequestError> = {
   expired: refused("this join code has expired: ask for a new one"),
   foreign: refused("this coordinator did not make that join code"),
   version: refused("the worker speaks protocol version 1, the coordinator 2: update the older one"),
-  unreachable: { field: null, message: "the coordinator of this join code does not answer: timed out" },
+  unreachable: {
+    field: null,
+    message: "the coordinator of this join code cannot be reached from this computer: ask whether it runs",
+  },
 };
 
 /** A code that is well-formed, and meets this refusal. */

@@ -1,10 +1,12 @@
 /** The limits of the made-up machine, within what a policy leaves, and refused as the real worker refuses them. */
 import type { Machine, Managed, RequestError, Setting } from "../../api/types";
 import { allows } from "../../lib/limits/bound";
+import { specOf } from "../../lib/limits/keys";
 import { parseSchedule, within, writeSchedule } from "../../lib/schedule";
 import * as v from "../../lib/value";
 import { keepsHours, waitsForIdle, whenOf } from "../../lib/when";
 import { KEYS, type Preset } from "./keys";
+import type { Scenario } from "./scenarios";
 
 export class FakeLimits {
   readonly #machine: Machine;
@@ -14,16 +16,29 @@ export class FakeLimits {
   /** What the donor chose, where it is not the preset's. */
   readonly #chosen: Map<string, string>;
 
+  /** The signals that the machine does not have, and why. */
+  readonly #absent: Map<string, string>;
+
   constructor(
     machine: Machine,
     managedBy: string | null,
-    managed: Record<string, Managed>,
-    chosen: Record<string, string>,
+    { managed, chosen, blindness }: Pick<Scenario, "managed" | "chosen" | "blindness">,
   ) {
     this.#machine = machine;
     this.managedBy = managedBy;
     this.#managed = managed;
     this.#chosen = new Map(Object.entries(chosen));
+    this.#absent = new Map(
+      Object.entries(blindness).flatMap(([signal, blind]) => ("absent" in blind ? [[signal, blind.absent]] : [])),
+    );
+  }
+
+  /** Why the rule of a key is off although it is set. */
+  #noSignal(name: string): string | null {
+    const spec = specOf(name);
+    const why = spec?.signal ? this.#absent.get(spec.signal) : undefined;
+    const asked = name === "idle-after" && waitsForIdle(this.get("when"));
+    return why === undefined || asked || this.get(name) === spec?.laxest ? null : why;
   }
 
   /** What holds. */
@@ -43,6 +58,7 @@ export class FakeLimits {
       help: `${help} (${range})`,
       default: this.#clamp(name, presets[this.#preset]),
       managed: this.#managed[name] ?? null,
+      no_signal: this.#noSignal(name),
     }));
   }
 

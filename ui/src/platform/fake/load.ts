@@ -57,6 +57,9 @@ export function load(turns: readonly Turn[], bounds: Bounds, hardware: Hardware,
     memory: loaded + (computes ? 0.18 * GIB * (1 + wave(seconds, 5)) : 0),
     memory_others: memory * (busy ? 0.21 : 0.18) + 0.05 * GIB * wave(seconds, 6),
     memory_limit: bounds.memory,
+    cpu_allowed: turn ? turn.cpu : bounds.cpu,
+    gpu_allowed: hardware.gpu ? (turn ? turn.gpu : bounds.gpu) : null,
+    memory_allowed: bounds.memory,
     tokens_per_second: computes ? (hardware.gpu ? gpu * GPU_SPEED : cpu * CPU_SPEED) : 0,
   };
 }

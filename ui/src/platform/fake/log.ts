@@ -12,7 +12,7 @@ const WORKER: Line[] = [
   [5381, "INFO", "gogrid_engine::stages: loaded in 9.1 s, 2.4 GiB"],
   [5000, "DEBUG", "gogrid_engine::executor: slice of 6 units, 7.1 ms"],
   [3000, "INFO", "gogrid_engine::governor: gpu 60 % to 0 %: blender is running"],
-  [1300, "INFO", "gogrid_engine::governor: gpu 0 % to 60 %: Nobody needs the computer"],
+  [1300, "INFO", "gogrid_engine::governor: gpu 0 % to 60 %: Nothing holds GoGrid back"],
   [900, "WARN", "gogrid_engine::link: stage link to office-3 was lost, connecting again"],
   [899, "INFO", "gogrid_engine::link: stage link to office-3 is up"],
   [24, "INFO", "gogrid_engine::governor: gpu 60 % to 15 %: You are using the computer"],

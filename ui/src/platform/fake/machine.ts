@@ -18,12 +18,12 @@ import { isoDate } from "../../lib/time";
 import { parseAmount, resolve } from "../../lib/value";
 import type { WorkerRequest } from "../platform";
 import { days, FIGURES, METHOD } from "./days";
-import { diagnosis, GIB, levers, machineOf, sample } from "./hardware";
+import { diagnosis, GIB, levers, machineOf, sample, whyBlind } from "./hardware";
 import { ABOUT, details, leftNow, refusalOf, TOO_LATE, wrongCode } from "./joins";
 import { FakeLimits } from "./limits";
 import { load, turnAt, type Turn } from "./load";
 import { offEvents, offTimes, pastDays } from "./past";
-import type { Phase, Scenario } from "./scenarios";
+import { IN_USE, type Phase, type Scenario } from "./scenarios";
 
 const KEY = "8ab3f1e0d28ab3f1c4719b02e65d8fa03b1c77e9402f5a6d8b9e01c2d3f4a5b6";
 const MODEL = "Qwen3-8B";
@@ -31,7 +31,7 @@ const MODEL = "Qwen3-8B";
 const WEIGHTS = 2.4 * GIB;
 const CACHES = 0.4 * GIB;
 const GRID = "Example Grid";
-const NO_WAY = "nobody answers at 10.20.0.4:7450";
+const NO_WAY = "it does not answer";
 /** As long as a coordinator takes to answer. */
 const JOIN_MS = 900;
 /** A few seconds of real work, cut short. */
@@ -42,6 +42,7 @@ const STEPS: Record<Range, [stepMs: number, points: number]> = {
   day: [300_000, 288],
 };
 const PROGRAMS = ["blender", "code", "firefox", "obs", "signal-desktop", "slack", "steam", "thunderbird", "zoom"];
+const BUSY = "a model computes now: finish the answers under way first (after_answers)";
 const DONE: Response = { response: "done" };
 
 export class FakeMachine {
@@ -63,7 +64,7 @@ export class FakeMachine {
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
     const managedBy = Object.keys(scenario.managed).length > 0 ? "Example GmbH" : null;
-    this.#limits = new FakeLimits(machineOf(scenario.hardware), managedBy, scenario.managed, scenario.chosen);
+    this.#limits = new FakeLimits(machineOf(scenario.hardware), managedBy, scenario);
     this.#joined = scenario.joined;
     this.#cached = scenario.works ? [...cachedModels(MODEL, WEIGHTS)] : [];
     this.#turns = scenario.phases.map((phase) => this.#turn(phase, this.#began - phase.ago * 1000));
@@ -86,6 +87,14 @@ export class FakeMachine {
     const phase = this.#scenario.phases.findLast(({ state }) => state !== "paused");
     if (phase) this.#turns.push(this.#turn(phase, Date.now()));
     this.#finishing = false;
+  }
+
+  /** Gives way to somebody who is there. Whether that changes anything. */
+  noticeUser(): boolean {
+    const { state, kind } = this.#now();
+    if (!this.#scenario.noticesUser || kind === "in_use" || state === "paused") return false;
+    this.#turns.push(this.#turn(IN_USE, Date.now()));
+    return true;
   }
 
   #pause(seconds: number | null, afterAnswers: boolean) {
@@ -152,6 +161,7 @@ export class FakeMachine {
         workspace_bytes: 0,
         limit_bytes: bounds.memory,
         tokens_per_second: point.tokens_per_second,
+        answers: state === "working" || state === "throttled" ? 3 : 0,
       },
       limits: this.#limits.list(),
       managed_by: this.#limits.managedBy,
@@ -199,7 +209,7 @@ export class FakeMachine {
       case "program":
         return { kind: "program", name: "blender" };
       case "unknown":
-        return { kind: "unknown", signal: "temperature", why: this.#scenario.blindness.temperature ?? "" };
+        return { kind: "unknown", signal: "temperature", why: whyBlind(this.#scenario.blindness.temperature) ?? "" };
       case "paused": {
         const until = this.#until;
         const today = until !== null && isoDate(until) === isoDate(Date.now());
@@ -296,6 +306,9 @@ export class FakeMachine {
       case "programs":
         return { response: "programs", body: PROGRAMS };
       case "self_test":
+        if (!request.after_answers && this.status().sessions > 0) {
+          return { response: "refused", body: { field: "after_answers", message: BUSY } };
+        }
         await new Promise((done) => setTimeout(done, TEST_MS));
         return {
           response: "self_test",
@@ -338,7 +351,7 @@ export class FakeMachine {
     if (refusal) return { response: "refused", body: refusal };
     this.#joined = true;
     this.#left = null;
-    this.#turns.push(this.#turn({ state: "idle", kind: "free", reason: "Nobody needs the computer" }, Date.now()));
+    this.#turns.push(this.#turn({ state: "idle", kind: "free", reason: "Nothing holds GoGrid back" }, Date.now()));
     this.#extra.push({ at_ms: Date.now(), what: { event: "joined" } });
     return DONE;
   }

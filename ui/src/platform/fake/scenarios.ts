@@ -1,6 +1,6 @@
 /** The states of the made-up machine, by name. */
 import type { AppState, KeyStore, Managed, Process, State } from "../../api/types";
-import { DESKTOP, LAPTOP, type Blindness, type Hardware } from "./hardware";
+import { DESKTOP, LAPTOP, SERVER, type Blindness, type Hardware } from "./hardware";
 
 /** What the machine may take, from this many seconds ago on. */
 export interface Phase {
@@ -26,6 +26,8 @@ export interface Scenario {
   /** Limits that the donor has changed. */
   chosen: Record<string, string>;
   hasHistory: boolean;
+  /** Whether it gives way to whoever moves the pointer over the page. */
+  noticesUser: boolean;
   /** `never`: the shell is silent; `refuses`: every request fails but those that give the state. */
   answers: "normal" | "never" | "refuses";
   app: Partial<Pick<AppState, "notices" | "update" | "offered_code">> & { welcomed?: boolean };
@@ -33,14 +35,14 @@ export interface Scenario {
 
 const HOUR = 3600;
 const DAY: Phase[] = [
-  { ago: 26 * HOUR, state: "working", kind: "free", reason: "Nobody needs the computer" },
+  { ago: 26 * HOUR, state: "working", kind: "free", reason: "Nothing holds GoGrid back" },
   { ago: 15.5 * HOUR, state: "throttled", kind: "in_use", reason: "You are using the computer" },
-  { ago: 11 * HOUR, state: "working", kind: "free", reason: "Nobody needs the computer" },
+  { ago: 11 * HOUR, state: "working", kind: "free", reason: "Nothing holds GoGrid back" },
   { ago: 5.6 * HOUR, state: "throttled", kind: "in_use", reason: "You are using the computer" },
   { ago: 50 * 60, state: "stopped", kind: "program", reason: "blender is running" },
-  { ago: 22 * 60, state: "working", kind: "free", reason: "Nobody needs the computer" },
+  { ago: 22 * 60, state: "working", kind: "free", reason: "Nothing holds GoGrid back" },
 ];
-const IN_USE: Phase = { ago: 24, state: "throttled", kind: "in_use", reason: "You are using the computer" };
+export const IN_USE: Phase = { ago: 24, state: "throttled", kind: "in_use", reason: "You are using the computer" };
 
 const usual: Scenario = {
   title: "Working",
@@ -55,6 +57,7 @@ const usual: Scenario = {
   managed: {},
   chosen: {},
   hasHistory: true,
+  noticesUser: false,
   answers: "normal",
   app: {},
 };
@@ -66,7 +69,7 @@ function now(state: State, kind: string, reason: string, ago = 20): Phase[] {
 export const SCENARIOS = {
   throttled: { ...usual, title: "Working, slowed down", phases: [...DAY, IN_USE] },
   working: usual,
-  idle: { ...usual, title: "Ready, nothing to do", phases: now("idle", "free", "Nobody needs the computer", 300) },
+  idle: { ...usual, title: "Ready, nothing to do", phases: now("idle", "free", "Nothing holds GoGrid back", 300) },
   laptop: {
     ...usual,
     title: "Without a GPU, a newer version, one notice",
@@ -79,17 +82,42 @@ export const SCENARIOS = {
       ],
     },
   },
+  wide: {
+    ...usual,
+    title: "Wide figures",
+    hardware: SERVER,
+    worker: { process: "running", build: "cpu", fallback: null },
+  },
   stopped: { ...usual, title: "Stopped by a program", phases: now("stopped", "program", "blender is running") },
   blind: {
     ...usual,
-    title: "Signals that cannot be read",
+    title: "Signals that fail",
     hardware: LAPTOP,
     worker: { process: "running", build: "cpu", fallback: null },
-    phases: now("throttled", "unknown", "Cannot tell how hot the computer is: no sensor was found"),
+    phases: now("throttled", "unknown", "Heat cannot be read: no CPU sensor answers"),
     blindness: {
-      temperature: "no sensor was found",
-      full_screen: "this Wayland session does not say",
-      user_idle: "no display server answers",
+      temperature: { unknown: "no CPU sensor answers" },
+      full_screen: { unknown: "the X server does not answer" },
+      user_idle: { unknown: "no display server answers" },
+    },
+  },
+  noticing: {
+    ...usual,
+    title: "A signal fails, until somebody is there",
+    hardware: LAPTOP,
+    worker: { process: "running", build: "cpu", fallback: null },
+    phases: now("throttled", "unknown", "Heat cannot be read: no CPU sensor answers"),
+    blindness: { temperature: { unknown: "no CPU sensor answers" } },
+    noticesUser: true,
+  },
+  bare: {
+    ...usual,
+    title: "A machine without a temperature sensor, under Wayland",
+    hardware: LAPTOP,
+    worker: { process: "running", build: "cpu", fallback: null },
+    blindness: {
+      temperature: { absent: "the machine shows no temperature sensor" },
+      full_screen: { absent: "Wayland does not show other programs' windows" },
     },
   },
   managed: {
@@ -117,7 +145,7 @@ export const SCENARIOS = {
     ...usual,
     title: "Connecting",
     connected: false,
-    phases: now("connecting", "free", "Nobody needs the computer", 130),
+    phases: now("connecting", "free", "Nothing holds GoGrid back", 130),
   },
   empty: {
     ...usual,
@@ -132,7 +160,7 @@ export const SCENARIOS = {
     joined: false,
     works: false,
     hasHistory: false,
-    phases: [{ ago: 60, state: "not_joined", kind: "free", reason: "Nobody needs the computer" }],
+    phases: [{ ago: 60, state: "not_joined", kind: "free", reason: "Nothing holds GoGrid back" }],
   },
   offered: {
     ...usual,
@@ -145,7 +173,22 @@ export const SCENARIOS = {
     joined: false,
     works: false,
     hasHistory: false,
-    phases: [{ ago: 5, state: "not_joined", kind: "free", reason: "Nobody needs the computer" }],
+    phases: [{ ago: 5, state: "not_joined", kind: "free", reason: "Nothing holds GoGrid back" }],
+    app: { welcomed: false },
+  },
+  "welcome-bare": {
+    ...usual,
+    title: "First run on a machine that tells little",
+    hardware: LAPTOP,
+    joined: false,
+    works: false,
+    hasHistory: false,
+    phases: [{ ago: 5, state: "not_joined", kind: "free", reason: "Nothing holds GoGrid back" }],
+    blindness: {
+      temperature: { absent: "the machine shows no temperature sensor" },
+      full_screen: { absent: "Wayland does not show other programs' windows" },
+      user_idle: { absent: "this Wayland desktop does not say when it was last used" },
+    },
     app: { welcomed: false },
   },
   starting: { ...usual, title: "The worker starts", worker: { process: "starting" } },

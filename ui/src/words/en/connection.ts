@@ -54,7 +54,7 @@ export const connection = {
   data: [
     {
       title: "Prompts of others pass through, as numbers.",
-      text: "This computer computes some layers of a model. What it works on are activations, not text; whoever administers this computer could reconstruct prompts and answers from them.",
+      text: "This computer computes a part of a model. What it works on are numbers, not text; whoever administers this computer could reconstruct prompts and answers from them.",
     },
     {
       title: "Nothing of them is stored.",

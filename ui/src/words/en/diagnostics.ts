@@ -25,7 +25,9 @@ export const diagnostics = {
   } as Record<string, string>,
   from: (source: string) => `from ${source}`,
   blind: "cannot be read",
-  needed: "A rule that is on needs this, so somebody counts as there.",
+  details: "Details",
+  needed: "A rule that is on needs this, so GoGrid stays at its in-use limit.",
+  unknown: "not known",
   values: {
     idle: (clock: string) => `idle for ${clock}`,
     fullScreen: "a program fills the screen",
@@ -36,7 +38,7 @@ export const diagnostics = {
     memory: (free: string, whole: string) => `${free} of ${whole} free`,
   },
   leversTitle: "Held back by the system",
-  leversWhat: "What the operating system was asked for, so that your programs go first.",
+  leversWhat: "The operating system was asked to let your programs go first.",
   /** As the worker names them. */
   levers: {
     scheduler: "CPU scheduling",
@@ -52,6 +54,8 @@ export const diagnostics = {
   testWhat: "Computes for a few seconds under your limits, then stops, and measures both.",
   test: "Run the self-test",
   testing: "Computing for a few seconds…",
+  testAnswers: "Answers are under way. GoGrid can finish them, take no new ones meanwhile, and test then.",
+  testAfterAnswers: "Pause for the test",
   testTook: "CPU taken",
   testTookOf: (taken: string, allowed: string) => `${taken} of ${allowed} allowed`,
   testFor: (seconds: string) => `over ${seconds}${THIN}s`,

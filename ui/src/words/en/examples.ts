@@ -17,7 +17,7 @@ export const examples = {
   noMemory: "No model can be loaded.",
   disk: (part: string) => `${part}, for models. What was used longest ago is deleted first.`,
   network: (minutes: string) => `Fetching a model of 4 GB takes about ${minutes}.`,
-  networkOff: "Models are fetched as fast as the line allows.",
+  networkUnlimited: "Models are fetched as fast as the line allows.",
   idleAfter: (time: string) => `After ${time} without keyboard or mouse you count as away.`,
   others: (load: string, most: string) => `When other programs use more than ${load}, GoGrid goes down to ${most}.`,
   othersStop: (load: string) => `When other programs use more than ${load}, GoGrid stops.`,

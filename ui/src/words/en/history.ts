@@ -7,7 +7,7 @@ export const history = {
   today: "Today",
   yesterday: "Yesterday",
   /** The work of a day. */
-  work: (time: string, tokens: string) => `${time} active, ${tokens} tokens`,
+  work: (time: string, tokens: string) => `${time} active, ${tokens} pieces of text`,
   found: (count: string) => `${count} found`,
   none: "Nothing fits this search.",
   empty: "Nothing has happened yet.",

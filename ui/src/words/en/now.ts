@@ -1,11 +1,19 @@
 /** The Now page. */
 import { THIN } from "../../design/typography";
 
+/** The newest figures of a chart, with units. */
+interface Figure {
+  ours: string;
+  others: string | null;
+  allowed: string | null;
+  limit: string | null;
+}
+
 export const now = {
   title: "Now",
-  charts: { gpu: "GPU", gpuMemory: "GPU memory", memory: "Memory", cpu: "CPU", tokens: "Tokens" },
-  perSecond: "per second",
-  key: { ours: "GoGrid", others: "everything else", limit: "your limit" },
+  charts: { gpu: "GPU", gpuMemory: "GPU memory", memory: "Memory", cpu: "CPU", tokens: "Text" },
+  perSecond: "pieces per second",
+  key: { ours: "GoGrid", others: "everything else", allowed: "allowed now", limit: "your limit" },
   range: { label: "How far back", minute: `60${THIN}s`, ten_minutes: `10${THIN}min`, day: `24${THIN}h` },
   ago: {
     minute: [`60${THIN}s ago`, `30${THIN}s`, "now"],
@@ -13,8 +21,13 @@ export const now = {
     day: [`24${THIN}h ago`, `12${THIN}h`, "now"],
   },
   /** Read out for a chart. */
-  spoken: (name: string, ours: string, others: string | null, limit: string | null) =>
-    [`${name}: GoGrid ${ours}`, others && `everything else ${others}`, limit && `your limit ${limit}`]
+  spoken: (name: string, { ours, others, allowed, limit }: Figure) =>
+    [
+      `${name}: GoGrid ${ours}`,
+      others && `everything else ${others}`,
+      allowed && `allowed now ${allowed}`,
+      limit && `your limit ${limit}`,
+    ]
       .filter(Boolean)
       .join(", "),
   at: (time: string) => `at ${time}`,
@@ -35,8 +48,10 @@ export const now = {
     stays: (at: string) => `Stays at ${at}`,
     stopped: "Stopped",
     paused: "Paused",
-    loaded: (layers: string, seconds: string) => `Loaded ${layers} in ${seconds}${THIN}s`,
-    unloaded: (layers: string) => `Gave back ${layers}`,
+    loaded: (model: string, time: string) => `Loaded a part of ${model} in ${time}`,
+    seconds: (seconds: string) => `${seconds}${THIN}s`,
+    short: `less than 0.1${THIN}s`,
+    unloaded: (model: string) => `Gave back a part of ${model}`,
     started: "GoGrid started",
     startedAfter: (time: string) => `It had not run for ${time}`,
     ended: "GoGrid ended",
@@ -55,19 +70,17 @@ export const now = {
   },
   machine: {
     title: "On this computer",
-    layers: (model: string, first: number, last: number) =>
-      first === last ? `${model}, layer ${first}` : `${model}, layers ${first} to ${last}`,
+    part: (model: string) => `A part of ${model}`,
+    layersOf: (model: string) => `Layers of ${model}`,
+    /** Counted from 0, as on the command line. */
+    layers: (first: number, last: number) => (first === last ? `${first}` : `${first} to ${last}`),
     loading: "loading",
     noStages: "No model is loaded.",
-    answers: "Answers in flight",
+    answers: "Answers right now",
     gpuHeat: "GPU temperature, power",
     cpuHeat: "CPU temperature",
-    unknown: "not known",
-    allowed: "Allowed right now",
-    nothing: "nothing",
+    details: "Details",
+    tokens: "Tokens per second, one a piece of text",
   },
-  blind: (what: string) => `This computer cannot tell ${what}, so GoGrid behaves as if somebody were there.`,
-  change: "Change this in Limits",
-  join: "This computer lends nothing before it has joined a grid.",
   toJoin: "Join a grid",
 };

@@ -1,19 +1,31 @@
 /** The machine's state: a headline, and a sentence that says what it does, for whom and why. */
 import { THIN } from "../../design/typography";
 
-const blind = {
-  user_idle: "whether somebody is there",
+/** Signals as the subject of a sentence. */
+const signals = {
+  user_idle: "The time since the last input",
+  cpu_load: "Other programs' CPU load",
+  gpu_load: "Other programs' GPU load",
+  temperature: "Heat",
+  power: "The power supply",
+  full_screen: "Whether a program fills the screen",
+  programs: "The list of running programs",
+};
+
+/** What a computer that lacks a signal does not tell. */
+const untold = {
+  user_idle: "when you are away",
   cpu_load: "how much of the CPU other programs use",
   gpu_load: "how much of the GPU other programs use",
-  temperature: "how hot the computer is",
-  power: "whether the computer runs on its battery",
+  temperature: "how hot it is",
+  power: "whether it runs on its battery",
   full_screen: "whether a program fills the screen",
   programs: "which programs are running",
 };
 
 /** Why the machine may take what it takes. */
 const reasons = {
-  free: "Nobody needs the computer",
+  free: "Nothing holds GoGrid back",
   starting: "Nothing was looked at yet",
   pausedUntil: (moment: string) => `Until ${moment}`,
   paused: "Until you resume",
@@ -31,9 +43,10 @@ const reasons = {
   cooling: (heat: string, resumes: string) => `Cooling down: ${heat}, goes on at ${resumes}`,
   program: (name: string) => `${name} is running`,
   fullScreen: "A program fills the screen",
-  unknown: (what: string) => `This computer cannot tell ${what}`,
+  unknown: (what: string) => `${what} cannot be read, so GoGrid stays at its in-use limit`,
+  unknownAway: (what: string) => `${what} cannot be read, so GoGrid does not know when you are away`,
   settling: "Waiting for a moment of calm",
-  climbing: "Nobody needs the computer any more, so more is taken step by step",
+  climbing: "Nothing holds GoGrid back any more, so more is taken step by step",
   memoryShort: (free: string) => `Memory is short: ${free} left`,
   memoryPressure: (waiting: string) => `Memory is short: programs wait for it ${waiting} of the time`,
   gpuMemoryShort: (others: string) => `Other programs use ${others} of GPU memory`,
@@ -41,7 +54,8 @@ const reasons = {
 
 export const state = {
   reasons,
-  blind,
+  signals,
+  untold,
   onDate: (time: string, date: string) => `${time} on ${date}`,
   pausedUntil: (moment: string) => `Paused until ${moment}`,
   headline: {
@@ -61,14 +75,13 @@ export const state = {
   },
   /** A grid that has not told its name yet. */
   yourGrid: "your grid",
-  layers: (count: number, model: string) => `${count} ${count === 1 ? "layer" : "layers"} of ${model}`,
-  working: (work: string, grid: string) => `${work} for ${grid}.`,
+  working: (models: string, grid: string) => `Computes a part of ${models} for ${grid}.`,
   noStage: (grid: string) => `For ${grid}.`,
   because: (reason: string) => `${reason}.`,
   takes: (most: string) => `GoGrid takes up to ${most}.`,
   ofGpu: (part: string) => `${part} of the GPU`,
   idle: (grid: string) => `${grid} has nothing for this computer to do right now.`,
-  notJoined: "Paste a join code on the Connection page to lend this computer.",
+  notJoined: "This computer lends nothing before it has joined.",
   connecting: (grid: string, problem: string | null) =>
     problem === null ? `Looking for ${grid}.` : `Looking for ${grid}: ${problem}. GoGrid keeps trying by itself.`,
   stopped: "GoGrid goes on by itself when that is over.",

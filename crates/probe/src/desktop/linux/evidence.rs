@@ -68,7 +68,8 @@ impl Evidence {
             && !own_desktop_told
         {
             return match self.wayland {
-                true => Signal::unknown(format!("this Wayland desktop does not say when it was last used ({reason})")),
+                // GNOME tells it; of other desktops none does.
+                true => Signal::absent(format!("this Wayland desktop does not say when it was last used ({reason})")),
                 false => Signal::Unknown(reason.clone()),
             };
         }
@@ -150,7 +151,7 @@ mod tests {
         // X11 sees only part of what happens on Wayland.
         let wayland = Evidence { wayland: true, x11: seconds(9000), ..desktop };
         let reason = "this Wayland desktop does not say when it was last used (no Mutter)";
-        assert_eq!(wayland.user_idle(), Signal::unknown(reason));
+        assert_eq!(wayland.user_idle(), Signal::absent(reason));
         assert_eq!(idle(&Evidence { mutter: seconds(5), ..wayland.clone() }), Some(5));
         // logind's word is enough.
         let hinted = DesktopSession { user: ME, idle: Some(Duration::from_secs(700)) };

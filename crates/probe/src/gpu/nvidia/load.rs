@@ -44,7 +44,7 @@ impl LoadMeter {
         self.load.get(now, || {
             let total = match self.total.read(device) {
                 Ok(total) => total,
-                Err(error) => return Signal::unknown(format!("the GPU does not report its load: {error}")),
+                Err(error) => return super::unreadable("the GPU does not report its load", &error),
             };
             // Asking by process is expensive (some 1 ms), and an idle GPU has no load to divide.
             let own = if total > 0.0 { own_by_driver(device) } else { Some(0.0) };

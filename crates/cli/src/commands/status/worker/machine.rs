@@ -22,7 +22,7 @@ impl MachineSummary {
         match &sample.gpu {
             None => {}
             Some(Signal::Known(gpu)) => summary.add_gpu(gpu),
-            Some(Signal::Unknown(why)) => summary.unknown.push(format!("GPU: {why}")),
+            Some(Signal::Unknown(why) | Signal::Absent(why)) => summary.unknown.push(format!("GPU: {why}")),
         }
         summary.add("power", &sample.power, power);
         summary.add("last input", &sample.user_idle, |idle| format!("last input {} ago", span(*idle)));
@@ -42,7 +42,7 @@ impl MachineSummary {
     fn add<T>(&mut self, name: &str, signal: &Signal<T>, phrase: impl FnOnce(&T) -> String) {
         match signal {
             Signal::Known(value) => self.known.extend(Some(phrase(value)).filter(|text| !text.is_empty())),
-            Signal::Unknown(why) => self.unknown.push(format!("{name}: {why}")),
+            Signal::Unknown(why) | Signal::Absent(why) => self.unknown.push(format!("{name}: {why}")),
         }
     }
 }

@@ -52,12 +52,12 @@ fn a_line_holds_what_changes() {
 #[rstest]
 #[case(State::Paused, "Paused until 14:30", false, "Paused until 14:30")]
 #[case(State::Stopped, "On battery, 62 % left", false, "stopped: On battery, 62 % left")]
-#[case(State::Idle, "Nobody needs the computer", false, "idle: Nobody needs the computer")]
+#[case(State::Idle, "Nothing holds GoGrid back", false, "idle: Nothing holds GoGrid back")]
 #[case(
     State::Working,
-    "Nobody needs the computer",
+    "Nothing holds GoGrid back",
     true,
-    "working: Nobody needs the computer; pauses once the answers under way are over"
+    "working: Nothing holds GoGrid back; pauses once the answers under way are over"
 )]
 fn a_sentence_says_what_and_why(
     #[case] state: State,
