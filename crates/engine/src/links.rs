@@ -289,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn a_refused_peer_is_told_why() {
         let worker = Worker::start();
-        let refused = worker.dial(Epoch(6)).await.err().map(|error| error.to_string());
+        let refused = worker.dial(Epoch::new(6, 1)).await.err().map(|error| error.to_string());
         assert_eq!(refused.as_deref(), Some("the stage link was refused: no stage of epoch 6 is here"));
         worker.dial(EPOCH).await.map(drop).expect("the planned peer is admitted");
     }

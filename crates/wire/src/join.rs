@@ -140,7 +140,7 @@ mod tests {
         let nameless = JoinCode { coordinator, token, grid: String::new() };
         assert_eq!(encoded(bytes).parse(), Ok(nameless.clone()));
         assert_eq!(nameless.to_string().parse(), Ok(nameless));
-        let new = BASE32.decode(code().to_string()[PREFIX.len()..].as_bytes()).expect("base32");
+        let new = BASE32.decode(&code().to_string().as_bytes()[PREFIX.len()..]).expect("base32");
         assert_eq!(postcard::from_bytes::<Nameless>(&new[..new.len() - CHECK_BYTES]), Ok(old));
     }
 

@@ -28,10 +28,10 @@ Fields of --json, of a worker (shares of a device are in thousandths, loads betw
   allowance     what it may take now: cpu, gpu, memory and gpu_memory (bytes), reason (kind, and what that kind has)
   usage         what it takes now: cpu, gpu (null without one), tokens_per_second, and of the memory ledger
                 ledger_bytes, weights_bytes, kv_bytes, workspace_bytes, limit_bytes
-  limits        as of `gogrid limits show --json`: key, value, changed, help, default, and managed (null, or bound and
-                hidden)
+  limits        as of `gogrid limits show --json`: key, value, changed, help, default, managed (null, or bound and
+                hidden), and no_signal (why the rule is off on this machine, or null)
   managed_by    who bounds the limits, or null
-  sample        the latest sample of the machine (null before the first), each signal either known or unknown (with why):
+  sample        the latest sample of the machine (null before the first), each signal known, unknown or absent (with why):
                 cpu (total, own), memory (total, available, own, pressure), gpu (null, or load, memory_total,
                 memory_used, memory_own, celsius, watts), cpu_celsius, cpu_watts, power (mains, or battery: charge),
                 user_idle (secs, nanos), full_screen, programs

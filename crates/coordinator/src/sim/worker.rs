@@ -197,7 +197,7 @@ impl Worker {
             }
             ToWorker::Stop { epoch, keep } => self.stop(epoch, keep),
             ToWorker::Welcome(_) | ToWorker::Refused(_) | ToWorker::Drained | ToWorker::About => {
-                self.log.wrong("a message out of turn")
+                self.log.wrong("a message out of turn");
             }
         }
     }
