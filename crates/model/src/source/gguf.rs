@@ -99,13 +99,83 @@ impl Metadata<'_> {
         read(value).map(Some).ok_or_else(|| ConfigError::invalid(&key, format!("{value:?}"), "a number"))
     }
 
+    /// A size, or a list with the same size for every layer.
     fn size(&self, key: &str) -> Result<Option<usize>, ConfigError> {
-        Ok(self.get(key, Value::as_u64)?.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
+        let same = |value: &Value| match value.as_array() {
+            Some([first, rest @ ..]) if rest.iter().all(|other| other == first) => whole(first),
+            Some(_) => None,
+            None => whole(value),
+        };
+        Ok(self.get(key, same)?.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
     }
 
     fn needed(&self, key: &str) -> Result<usize, ConfigError> {
         let missing = || ConfigError::missing(format!("{}.{key}", self.architecture));
         self.size(key)?.ok_or_else(missing)
+    }
+}
+
+/// A size, which some writers store as a signed number.
+fn whole(value: &Value) -> Option<u64> {
+    match *value {
+        Value::I32(value) => value.try_into().ok(),
+        Value::I64(value) => value.try_into().ok(),
+        ref other => other.as_u64(),
+    }
+}
+
+/// Keys that change what is computed in a way that is not built here.
+const CHANGES: [&str; 7] = [
+    "attention.scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "final_logit_softcapping",
+    "logit_scale",
+    "residual_scale",
+    "rope.scaling.attn_factor",
+];
+
+impl Metadata<'_> {
+    /// Refuses what would be computed otherwise than the file says.
+    fn check(&self, head_dim: usize) -> Result<(), ConfigError> {
+        let named = |key: &str| format!("{}.{key}", self.architecture);
+        // Heads are rotated as a whole, and keys are as wide as values.
+        for key in ["rope.dimension_count", "attention.value_length"] {
+            if let Some(found) = self.size(key)?.filter(|found| *found != head_dim) {
+                return Err(ConfigError::invalid(named(key), found, format!("{head_dim}, the width of a head")));
+            }
+        }
+        for key in CHANGES {
+            if let Some(found) = self.get(key, Value::as_f32)?.filter(|found| ![0.0, 1.0].contains(found)) {
+                return Err(ConfigError::invalid(named(key), found, "none: it is not computed here"));
+            }
+        }
+        const PARTS: &str = "split.count";
+        match self.values.get(PARTS).and_then(whole) {
+            None | Some(0 | 1) => Ok(()),
+            Some(parts) => {
+                let expected = "1: the file is one of many parts, which must be merged first";
+                Err(ConfigError::invalid(PARTS, parts, expected))
+            }
+        }
+    }
+
+    /// How positions are scaled. A factor without a type is linear, and `rope.scale_linear` is its older key.
+    fn rope_scaling(&self, factors: Option<Vec<f32>>) -> Result<RopeScaling, ConfigError> {
+        if let Some(factors) = factors {
+            return Ok(RopeScaling::Factors { factors });
+        }
+        let factor = match self.get("rope.scaling.factor", Value::as_f32)? {
+            Some(factor) => Some(factor),
+            None => self.get("rope.scale_linear", Value::as_f32)?,
+        };
+        // 0 is written where there is none.
+        let factor = factor.filter(|factor| *factor != 0.0).unwrap_or(1.0);
+        match self.values.get(&format!("{}.rope.scaling.type", self.architecture)).map(Value::as_str) {
+            None | Some(Some("linear")) if factor != 1.0 => Ok(RopeScaling::Linear { factor }),
+            None | Some(Some("linear" | "none")) => Ok(RopeScaling::None),
+            Some(other) => Err(ConfigError::invalid("rope.scaling.type", other.unwrap_or("no name"), "none or linear")),
+        }
     }
 }
 
@@ -127,17 +197,8 @@ fn config(
     let (hidden_size, heads) = (metadata.needed("embedding_length")?, metadata.needed("attention.head_count")?);
     let head_dim = metadata.size("attention.key_length")?.or(hidden_size.checked_div(heads)).unwrap_or(0);
     let vocab_size = tensors.get(crate::tensors::EMBEDDING).and_then(|located| located.shape.first().copied());
-    let scaling = match (factors, values.get(&format!("{named}.rope.scaling.type"))) {
-        (Some(factors), _) => RopeScaling::Factors { factors },
-        (None, None) => RopeScaling::None,
-        (None, Some(kind)) => match kind.as_str().unwrap_or_default() {
-            "none" => RopeScaling::None,
-            "linear" => {
-                RopeScaling::Linear { factor: metadata.get("rope.scaling.factor", Value::as_f32)?.unwrap_or(1.0) }
-            }
-            other => return Err(ConfigError::invalid("rope.scaling.type", other, "none or linear")),
-        },
-    };
+    metadata.check(head_dim)?;
+    let scaling = metadata.rope_scaling(factors)?;
     let has = |name: &str| tensors.contains_key(&crate::tensors::layer_tensor(0, name));
     let token = |key: &str| match values.get(key) {
         Some(Value::U32(token)) => Some(*token),
@@ -182,4 +243,72 @@ fn config(
 /// 1e-5 as f32 is 9.99999974e-6 as f64; what was meant is what f32 prints.
 fn decimal(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a description of 2 layers with 4 heads of 8, with these keys besides.
+    fn read(more: &[(&str, Value)]) -> Result<ModelConfig, String> {
+        let sizes = [("block_count", 2), ("embedding_length", 32), ("attention.head_count", 4)];
+        let others = [("feed_forward_length", 64), ("context_length", 128)];
+        let size = |(key, value): (&str, u32)| (format!("llama.{key}"), Value::U32(value));
+        let mut values: HashMap<String, Value> = sizes.into_iter().chain(others).map(size).collect();
+        values.insert("general.architecture".into(), Value::String("llama".into()));
+        values.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let table = Located { dtype: WeightType::F32, shape: vec![100, 32], file: 0, offset: 0, bytes: 12_800 };
+        let tensors = HashMap::from([(crate::tensors::EMBEDDING.to_owned(), table)]);
+        config(&values, &tensors, None).map_err(|error| error.to_string())
+    }
+
+    fn refused(key: &str, value: Value) -> String {
+        let error = read(&[(key, value)]).expect_err("it would be computed otherwise");
+        assert!(error.contains(key), "{error}");
+        error
+    }
+
+    #[test]
+    fn a_part_of_a_head_is_not_rotated_as_a_whole_one() {
+        assert!(read(&[("llama.rope.dimension_count", Value::U32(8))]).is_ok());
+        assert!(refused("llama.rope.dimension_count", Value::U32(4)).contains("the width of a head"));
+        refused("llama.attention.value_length", Value::U32(16));
+    }
+
+    #[test]
+    fn keys_that_change_the_computation_are_refused_by_name() {
+        for key in CHANGES {
+            let key = format!("llama.{key}");
+            assert!(read(&[(&key, Value::F32(1.0))]).is_ok(), "{key}");
+            refused(&key, Value::F32(30.0));
+        }
+    }
+
+    #[test]
+    fn the_older_key_of_a_linear_scale_counts() {
+        let scaling = |more: &[(&str, Value)]| read(more).expect("a model").rope.scaling;
+        let linear = |factor| RopeScaling::Linear { factor };
+        assert_eq!(scaling(&[]), RopeScaling::None);
+        assert_eq!(scaling(&[("llama.rope.scale_linear", Value::F32(4.0))]), linear(4.0));
+        assert_eq!(scaling(&[("llama.rope.scaling.factor", Value::F32(2.0))]), linear(2.0));
+        assert_eq!(scaling(&[("llama.rope.scaling.factor", Value::F32(0.0))]), RopeScaling::None);
+        let named = |kind: &str| ("llama.rope.scaling.type", Value::String(kind.into()));
+        let factor = ("llama.rope.scaling.factor", Value::F32(2.0));
+        assert_eq!(scaling(&[named("linear"), factor.clone()]), linear(2.0));
+        assert_eq!(scaling(&[named("none"), factor.clone()]), RopeScaling::None);
+        assert!(read(&[named("yarn"), factor]).expect_err("it is not built").contains("rope.scaling.type"));
+    }
+
+    #[test]
+    fn a_list_of_one_size_is_that_size_and_one_of_several_is_refused() {
+        let list = |sizes: [i32; 2]| ("llama.attention.head_count_kv", Value::Array(sizes.map(Value::I32).into()));
+        assert_eq!(read(&[list([2, 2])]).expect("a model").kv_heads, 2);
+        assert!(read(&[list([2, 4])]).expect_err("layers differ").contains("head_count_kv"));
+    }
+
+    #[test]
+    fn one_part_of_many_is_said_to_be_one() {
+        assert!(read(&[("split.count", Value::U16(1))]).is_ok());
+        assert!(refused("split.count", Value::U16(3)).contains("one of many parts"));
+    }
 }
