@@ -2,8 +2,8 @@
 //!
 //! A connection must send each request's header within a time, which is also how long it may be idle, and must take what
 //! is written to it: one that takes nothing for the stall time is closed, and dropping its response ends the work on
-//! every stage. There are so many connections in all and per address; further ones are closed at once. What is refused
-//! is counted, and logged now and then.
+//! every stage. Connections are bounded in all and per address; further ones are closed at once. What is refused is
+//! counted, and logged now and then.
 
 mod guard;
 mod stall;

@@ -1,5 +1,5 @@
-//! Places for requests: so many run at once, and so many wait. One address gets a part of each, so that the others are
-//! served whatever it sends; programs on the coordinator's own machine, which may be a proxy for many people, get all.
+//! Places for requests: a fixed number runs at once, and a fixed number waits. One address gets a part of each, so that
+//! others are served whatever it sends. Loopback may take all: a proxy for many people may connect from there.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Of the queue, an address may fill so many quarters.
+/// Quarters of the queue that one address may fill.
 const QUARTERS_OF_QUEUE: usize = 3;
 
 /// The places of all requests.

@@ -41,7 +41,7 @@ const LATEST: usize = 200;
 #[derive(Clone)]
 pub(crate) struct Record {
     book: Arc<Mutex<Book>>,
-    /// Taken before the book, by whoever saves.
+    /// Locked before the book when both are needed.
     timeline: Arc<Mutex<TimelineFile>>,
     happened: Arc<Notify>,
     path: Arc<PathBuf>,

@@ -4,8 +4,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Slots for what strangers may open: so many in all, and a part of them for one address, so that it cannot take all.
-/// The loopback address may take all: what comes from there is the machine's own, perhaps a proxy for many.
+/// Slots for what strangers may open: a number in all, of which one address may take a part. The loopback address may
+/// take all: a proxy for many people may connect from there.
 #[derive(Debug, Clone)]
 pub struct Slots {
     open: Arc<Mutex<Open>>,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why no pipeline of a model takes sessions, for whoever calls the API: it says nothing of single machines or of the
+/// Why no pipeline of a model takes sessions, for clients of the API: it says nothing of single machines or of the
 /// people who own them. The operator's status says more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotReady {

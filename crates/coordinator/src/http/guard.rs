@@ -37,7 +37,7 @@ impl Guard {
         Some(("origin_not_allowed", message))
     }
 
-    /// A name can be pointed anywhere by whoever owns it, an address cannot.
+    /// The owner of a name can point it at any machine; an address cannot be pointed.
     fn allows_host(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<Authority>() else { return false };
         let name = authority.host();

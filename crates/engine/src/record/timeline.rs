@@ -15,7 +15,7 @@ use std::{
 
 /// The file's name in the worker's data folder.
 const FILE: &str = "timeline.jsonl";
-/// Events that are remembered: a week or two of an ordinary desk, and half a megabyte of memory.
+/// Events that are remembered: a week or two of an office computer, and half a megabyte of memory.
 pub(super) const EVENTS: usize = 2000;
 /// Lines of the file before it is written anew with the latest [`EVENTS`] only.
 const LINES: usize = 2 * EVENTS;

@@ -26,7 +26,7 @@ export function offEvents(end: number): Event[] {
   ]);
 }
 
-/** A day of an ordinary desk, for each day before yesterday. */
+/** A day of an office computer, for each day before yesterday. */
 export function pastDays(end: number, gpu: boolean): Event[] {
   const allowed = (cpu: number, kind: string, reason: string): EventKind => {
     const state = cpu === 0 ? "stopped" : cpu < 500 ? "throttled" : "working";

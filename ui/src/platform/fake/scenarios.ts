@@ -26,7 +26,7 @@ export interface Scenario {
   /** Limits that the donor has changed. */
   chosen: Record<string, string>;
   hasHistory: boolean;
-  /** Whether it gives way to whoever moves the pointer over the page. */
+  /** Whether a movement of the pointer over the page counts as use of the computer. */
   noticesUser: boolean;
   /** `never`: the shell is silent; `refuses`: every request fails but those that give the state. */
   answers: "normal" | "never" | "refuses";

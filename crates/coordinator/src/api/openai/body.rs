@@ -18,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The largest request body that is read, in bytes. A context of 131,072 tokens at four characters each, every
 /// character written as `\uXXXX`, is 3 MiB; the rest is for the other fields.
 pub const MAX_BODY_BYTES: usize = 4 << 20;
-/// Bytes of all bodies that have arrived and are not encoded yet. When they are so many, the other clients' bytes wait in
-/// their connections.
+/// Bytes of all bodies that have arrived and are not encoded yet. Beyond this, other clients' bytes wait in their
+/// connections.
 const BYTES_IN_FLIGHT: usize = 64 << 20;
 /// A client must send its whole body within this time, and some of it in each [`PROGRESS_WITHIN`]: what has come takes
 /// memory meanwhile.
