@@ -49,6 +49,14 @@ async fn a_machine_joins_works_leaves_and_joins_again_without_a_restart() -> Res
     assert!(content(&answer).contains("Tokyo"), "{answer}");
     it_is_remembered(&worker).await?;
 
+    // Nothing that could go wrong with the way back keeps a donor from leaving.
+    let in_the_way = worker.data().join("left.json.new");
+    std::fs::create_dir(&in_the_way)?;
+    worker.get(&json!({ "request": "leave" })).await?;
+    std::fs::remove_dir(&in_the_way)?;
+    assert_eq!(worker.status().await?["left"], Value::Null);
+    join(&worker, &cluster.invite(&[]).await?).await?;
+
     worker.get(&json!({ "request": "leave" })).await?;
     let status = worker.status().await?;
     assert_eq!((&status["state"], &status["stages"]), (&json!("not_joined"), &json!([])), "{status:#}");

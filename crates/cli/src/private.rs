@@ -15,10 +15,14 @@ pub(crate) fn make_files_private() {
 /// names stay as they are: a folder may be shared with other things.
 ///
 /// # Errors
-/// The folder cannot be made, or is another user's.
+/// The folder cannot be made or read.
 #[cfg(unix)]
 pub(crate) fn protect(folder: &Path) -> io::Result<()> {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{
+        fs,
+        io::ErrorKind::{NotFound, PermissionDenied},
+        os::unix::fs::PermissionsExt,
+    };
     const FILES: [&str; 12] = [
         "machine.key",
         "membership.json",
@@ -33,22 +37,31 @@ pub(crate) fn protect(folder: &Path) -> io::Result<()> {
         "registry.db-shm",
         "app.toml",
     ];
-    let allow = |path: &Path, mode: u32| match fs::symlink_metadata(path) {
-        // What a link points to is not ours to change.
-        Ok(found) if !found.is_symlink() && found.permissions().mode() & 0o077 != 0 => {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    let allow = |path: &Path, mode: u32, is_ours: fn(&fs::Metadata) -> bool| match fs::symlink_metadata(path) {
+        // What a link points to is not ours to change, and a folder or socket has rights of its own.
+        Ok(found) if is_ours(&found) && found.permissions().mode() & 0o077 != 0 => {
+            match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+                // Another user's, or of a file system without rights: it works as before.
+                Err(error) if error.kind() == PermissionDenied => {
+                    tracing::warn!(path = %path.display(), "others may read this, and it cannot be changed");
+                    Ok(())
+                }
+                // Removed meanwhile.
+                Err(error) if error.kind() == NotFound => Ok(()),
+                changed => changed,
+            }
         }
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == NotFound => Ok(()),
         Err(error) => Err(error),
     };
     fs::create_dir_all(folder)?;
-    allow(folder, 0o700)?;
-    FILES.iter().try_for_each(|name| allow(&folder.join(name), 0o600))?;
+    allow(folder, 0o700, fs::Metadata::is_dir)?;
+    FILES.iter().try_for_each(|name| allow(&folder.join(name), 0o600, fs::Metadata::is_file))?;
     for inner in ["logs", "weights"].map(|name| folder.join(name)).iter().filter(|inner| inner.is_dir()) {
-        allow(inner, 0o700)?;
+        allow(inner, 0o700, fs::Metadata::is_dir)?;
         for file in fs::read_dir(inner)? {
-            allow(&file?.path(), 0o600)?;
+            allow(&file?.path(), 0o600, fs::Metadata::is_file)?;
         }
     }
     Ok(())

@@ -32,8 +32,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const TO_WORKER: usize = 64;
 /// Links served at once: each of 1,000 machines may have a control link and a stage's two ends.
 const MAX_LINKS: usize = 4096;
-/// Links of which it is not known yet whose they are, in all and from one address: a member is let in whatever strangers
-/// open.
+/// Links of which it is not known yet whose they are, in all and from one address: strangers at one address leave slots to
+/// members at others.
 const MAX_OPENING: usize = 1024;
 const MAX_OPENING_PER_ADDRESS: usize = 256;
 /// Strangers can cause these lines.

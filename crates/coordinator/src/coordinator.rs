@@ -31,7 +31,8 @@ const WEIGHTS: Limits = Limits {
     header_within: Duration::from_secs(60),
     stall: Duration::from_secs(120),
     connections: 4096,
-    per_address: 64,
+    // A whole office may come from one address: four downloads each of 500 machines.
+    per_address: 2048,
 };
 const OPERATOR: Limits =
     Limits { header_within: Duration::from_secs(10), stall: Duration::from_secs(10), connections: 32, per_address: 32 };

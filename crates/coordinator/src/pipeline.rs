@@ -276,11 +276,12 @@ impl OpenSession {
         self.id
     }
 
-    /// Sends token ids, the first of which has `position`, and asks for candidates after the last.
-    pub(crate) async fn step(&self, position: u32, tokens: &[u32], want: Want) {
+    /// Sends token ids, the first of which has `position`, and asks for candidates after the last. `rows` is the most
+    /// that a stage computes for them: more than the tokens where a later stage has less of the session than the first.
+    pub(crate) async fn step(&self, position: u32, tokens: &[u32], rows: usize, want: Want) {
         let span = Span { session: self.id, position, tokens: tokens.len() as u32, want: Some(want) };
         let step = Step { epoch: self.pipeline.epoch, spans: vec![span], rows: Rows::Tokens };
-        self.pipeline.lock().sends(self.id, tokens.len());
+        self.pipeline.lock().sends(self.id, rows);
         let body = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         self.send(StageFrame::Step(step), body).await;
     }

@@ -1,6 +1,7 @@
 //! Places for requests: a fixed number runs at once, and a fixed number waits. One address gets a part of each, so that
 //! others are served whatever it sends. Loopback may take all: a proxy for many people may connect from there.
 
+use gogrid_link::counted_address;
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -116,15 +117,9 @@ impl Places {
         Ok(queued)
     }
 
-    /// The places of a client's address. Of IPv6, a network of 64 bits is one address: who has one has all.
+    /// The places of a client's address; `None` if it may take all.
     fn address(&self, client: Option<IpAddr>) -> Option<Arc<Address>> {
-        let client = match client?.to_canonical() {
-            IpAddr::V6(address) if !address.is_loopback() => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
-            address => address,
-        };
-        if client.is_loopback() {
-            return None;
-        }
+        let client = counted_address(client?)?;
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(address) = by_address.get(&client).and_then(Weak::upgrade) {
             return Some(address);

@@ -174,16 +174,16 @@ impl Router {
             within = RECOVER_WITHIN;
             setbacks.forget_if_progressed(&sequence);
             match outcome {
-                Outcome::Finished => {
-                    self.answers.count();
-                    return Ok(());
-                }
+                Outcome::Finished => return Ok(self.answers.count()),
+                Outcome::Gone => return Ok(()),
                 Outcome::Moved => {}
                 Outcome::NotRetained => sequence.forget_retained(),
                 Outcome::Unread => {
                     drop(place);
-                    if sequence.wait_until_read(events).await {
-                        return Ok(());
+                    match sequence.wait_until_read(events).await {
+                        Some(Outcome::Finished) => return Ok(self.answers.count()),
+                        Some(_) => return Ok(()),
+                        None => {}
                     }
                     place = self.places.place(client).await.ok_or(GenerateError::ShuttingDown)?;
                 }

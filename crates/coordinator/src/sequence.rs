@@ -22,8 +22,10 @@ const STEP_TIMERS: u32 = 10;
 
 /// How a run over one pipeline ended.
 pub(crate) enum Outcome {
-    /// The answer is complete, or its client is gone.
+    /// The answer is complete, and its client has all of it.
     Finished,
+    /// The client is gone.
+    Gone,
     /// The pipeline is lost; the sequence can go on over another.
     Lost,
     /// A machine of the pipeline leaves, and another pipeline can take over.
@@ -150,12 +152,12 @@ impl Sequence {
         let length = self.tokens.len();
         let reuse = self.session.map_or_else(Vec::new, |session| pipeline.plan_reuse(session, length));
         let mut position = reuse.first().map_or(0, |first| first.keep as usize);
+        // The first position that some stage computes.
+        let mut computed_from = reuse.iter().map(|stage| stage.keep as usize).min().unwrap_or(0);
         if !reuse.is_empty() {
             let kept: Vec<u32> = reuse.iter().map(|stage| stage.keep).collect();
             tracing::info!(epoch = %pipeline.epoch, length, ?kept, "a session reuses KV caches of its stages");
         }
-        // Other stages than the first may compute more than one token then.
-        let mut is_replay = !reuse.is_empty();
         let mut session = tokio::select! {
             biased;
             session = pipeline.open(self.end as u32, reuse) => session,
@@ -165,7 +167,8 @@ impl Sequence {
         loop {
             let sent = Instant::now();
             let step = async {
-                session.step(position as u32, &self.tokens[position..], self.want()).await;
+                let rows = self.tokens.len() - computed_from;
+                session.step(position as u32, &self.tokens[position..], rows, self.want()).await;
                 session.reply().await
             };
             let reply = tokio::select! {
@@ -173,8 +176,9 @@ impl Sequence {
                 reply = step => reply,
                 outcome = interruption(&pipeline, selector) => return outcome,
             };
-            let is_prefill = std::mem::take(&mut is_replay) || self.tokens.len() - position > 1;
+            let is_prefill = self.tokens.len() - computed_from > 1;
             position = self.tokens.len();
+            computed_from = position;
             let sampled = match self.candidates(reply, position).and_then(|candidates| self.sample(&candidates)) {
                 Ok(sampled) => sampled,
                 Err(outcome) => return outcome,
@@ -250,7 +254,7 @@ impl Sequence {
         while let Some(event) = self.unread.pop_front() {
             match events.send_timeout(event, within).await {
                 Ok(()) => {}
-                Err(SendTimeoutError::Closed(_)) => return Some(Outcome::Finished),
+                Err(SendTimeoutError::Closed(_)) => return Some(Outcome::Gone),
                 Err(SendTimeoutError::Timeout(event)) => {
                     self.unread.push_front(event);
                     return Some(Outcome::Unread);
@@ -260,13 +264,13 @@ impl Sequence {
         self.is_complete.then_some(Outcome::Finished)
     }
 
-    /// Waits until the client has taken everything; whether the sequence is complete with it. Not cancel-safe.
-    pub(crate) async fn wait_until_read(&mut self, events: &mpsc::Sender<Event>) -> bool {
+    /// Waits until the client has taken everything; `Some` if the sequence is over with it. Not cancel-safe.
+    pub(crate) async fn wait_until_read(&mut self, events: &mpsc::Sender<Event>) -> Option<Outcome> {
         while let Some(event) = self.unread.pop_front() {
             if events.send(event).await.is_err() {
-                return true;
+                return Some(Outcome::Gone);
             }
         }
-        self.is_complete
+        self.is_complete.then_some(Outcome::Finished)
     }
 }

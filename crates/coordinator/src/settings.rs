@@ -124,6 +124,18 @@ pub enum SettingsError {
         /// What is accepted.
         range: String,
     },
+    /// An allowed name or origin is none.
+    #[error("{key} in {path} has {value:?}, but must have {range}")]
+    Allowed {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// What it has.
+        value: String,
+        /// What is accepted.
+        range: &'static str,
+    },
     /// A number is out of its range.
     #[error("{key} in {path} is {value}, but must be {range}")]
     Range {
@@ -161,6 +173,15 @@ impl Settings {
         if let Some((key, range)) = settings.about.mistake() {
             return Err(SettingsError::About { path, key, range });
         }
+        let allowed: [(_, &[String], fn(&str) -> bool, _); 2] = [
+            ("allowed_hosts", &settings.allowed_hosts, is_host, "names without port, as in 'llm.example.org'"),
+            ("allowed_origins", &settings.allowed_origins, is_origin, "origins, as in 'https://chat.example.org'"),
+        ];
+        for (key, values, is_right, range) in allowed {
+            if let Some(value) = values.iter().find(|value| !is_right(value)) {
+                return Err(SettingsError::Allowed { path, key, value: value.clone(), range });
+            }
+        }
         let stall = usize::try_from(settings.client_stall_seconds).unwrap_or(usize::MAX);
         for (key, value, [least, most], range) in [
             ("max_sessions", settings.max_sessions, [1, 65_536], "1 to 65536"),
@@ -176,6 +197,21 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// Whether a text is a host's name alone.
+fn is_host(text: &str) -> bool {
+    let part =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    text.len() <= 253 && text.split('.').all(part)
+}
+
+/// Whether a text is an origin as browsers send it: scheme, host, and a port where it is not the scheme's own.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let uri = text.parse::<axum::http::Uri>().ok();
+    host.is_some_and(|host| !host.contains(['/', '?', '#', '@', '*']))
+        && uri.is_some_and(|uri| uri.authority().is_some())
 }
 
 #[cfg(test)]
@@ -203,6 +239,18 @@ mod tests {
         assert!(error("client_stall_seconds = 0").contains("client_stall_seconds in"));
         assert!(error("max_connections = 3").contains("must be 16 to 65536"));
         assert!(error("api_url = 'llm.example.org'").contains("api_url in"));
+        for host in ["*", "https://llm.example.org", "llm.example.org:80", "", "a..b"] {
+            assert!(
+                error(&format!("allowed_hosts = ['llm.example', '{host}']")).contains("allowed_hosts in"),
+                "{host}"
+            );
+        }
+        for origin in ["*", "chat.example", "https://", "https://chat.example/", "https://*.example"] {
+            assert!(error(&format!("allowed_origins = ['{origin}']")).contains("allowed_origins in"), "{origin}");
+        }
+        let fine =
+            "allowed_hosts = ['llm.example']\nallowed_origins = ['https://chat.example:8443', 'http://localhost']";
+        assert_eq!(load(fine).expect("fine").allowed_origins.len(), 2);
         assert!(error("[about]\nowners = 'x'").contains("owners"));
         assert!(error("[about]\nowner = \"two\\nlines\"").contains("about.owner in"));
         assert!(error("[about]\nmodels = ['a', '']").contains("about.models, line 2 in"));

@@ -48,3 +48,8 @@ pub enum WorkerError {
     #[error("cannot set up the worker")]
     Io(#[from] io::Error),
 }
+
+/// An error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -18,7 +18,7 @@ pub(crate) use commands::{MembershipCommand, MembershipCommands, PendingCommand}
 use crate::{
     backoff::Backoff,
     control::{self, ControlError, Ended, Introduction, LeaveRequest, Shared},
-    error::WorkerError,
+    error::{WorkerError, chain},
     executor::Failure,
     membership::{Left, Membership},
     options::WorkerState,
@@ -170,9 +170,7 @@ impl Grid {
             MembershipCommand::Leave => {
                 // The coordinator cannot be told: its allow list keeps the key.
                 target.superseded();
-                let left = self.leave();
-                drop(done.send(Ok(())));
-                left
+                told(self.leave(), done)
             }
         }
     }
@@ -208,10 +206,16 @@ impl Grid {
         Ok(rejected(target, RequestError::new(None, NO_ANSWER)))
     }
 
-    /// The machine leaves by its donor's will, and may go back for a while.
+    /// The machine leaves by its donor's will, and may go back for a while. If that cannot be noted it leaves all the
+    /// same, and needs a new code to go back.
     fn leave(&mut self) -> Result<MembershipState, WorkerError> {
-        if let Some(member) = Membership::load(&self.data)? {
-            Left::now(member).save(&self.data)?;
+        let noted = match Membership::load(&self.data) {
+            Ok(Some(member)) => Left::now(member).save(&self.data),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(error = chain(&error), "this machine cannot go back without a new join code");
         }
         self.forget(EventKind::Left)
     }
@@ -248,11 +252,7 @@ impl Grid {
                 Ok(MembershipState::Connecting(Target::asked(*code, done, Some(member))))
             }
             // To leave; no other command ends the link.
-            Some(PendingCommand { done, .. }) => {
-                let left = self.leave();
-                drop(done.send(Ok(())));
-                left
-            }
+            Some(PendingCommand { done, .. }) => told(self.leave(), done),
             None if ended == Ended::Left => Ok(MembershipState::Ended),
             None => {
                 tracing::warn!("the coordinator is gone; trying to reach it again");
@@ -286,6 +286,13 @@ impl Grid {
             }
         }
     }
+}
+
+/// Tells the donor whether the machine has left.
+fn told(left: Result<MembershipState, WorkerError>, done: Done) -> Result<MembershipState, WorkerError> {
+    let result = left.as_ref().map(drop).map_err(|error| RequestError::new(None, chain(error)));
+    drop(done.send(result));
+    left
 }
 
 /// A join code did not let the machine in: back to the grid that it was in before.

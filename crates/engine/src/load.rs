@@ -95,12 +95,14 @@ impl Loader {
         if needed > lent {
             return Err(StageLoadError::Memory { needed, weights, kv: spec.kv_budget, lent });
         }
+        // Also for weights that are still in memory: clearing must not take their files.
+        self.cache.note_owner(&spec.model, &manifest);
         let key = StageKey { model: spec.model.clone(), manifest: hash, layers, quant, kv_budget: spec.kv_budget };
         if let Some(installed) = self.executor.reuse(key.clone(), spec.epoch, ServeOptions::from(spec)).await {
             tracing::info!(epoch = %spec.epoch, model = spec.model, "weights were still here");
             return Ok(installed);
         }
-        self.cache.fetch(&spec.model, &manifest, mirrors).await?;
+        self.cache.fetch(&manifest, mirrors).await?;
         let activations = FloatType::of_activations(quant, self.device.kind());
         let (kv_budget, chunk) = (spec.kv_budget, spec.prefill_chunk as usize);
         let options = StageOptions { quant, device: self.device, kv_budget, chunk, activations };

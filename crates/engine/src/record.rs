@@ -175,9 +175,10 @@ impl Record {
         }
     }
 
-    /// Saves all of it now.
+    /// Saves all of it now. One caller at a time, or an older record could replace a newer one.
     fn save(&self) {
-        self.save_events();
+        let mut timeline = lock(&self.timeline);
+        self.write_events(&mut timeline);
         let file = {
             let book = lock(&self.book);
             let Calendar { figures, rest, .. } = &book.calendar;
@@ -193,7 +194,10 @@ impl Record {
 
     /// Saves the events that are not saved yet.
     fn save_events(&self) {
-        let mut file = lock(&self.timeline);
+        self.write_events(&mut lock(&self.timeline));
+    }
+
+    fn write_events(&self, file: &mut TimelineFile) {
         let events = lock(&self.book).timeline.take_unsaved(file.wants_all());
         if events.is_empty() {
             return;

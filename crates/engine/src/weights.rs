@@ -107,6 +107,8 @@ pub struct WeightCache {
     client: reqwest::Client,
     /// Held while fetching: stages may share tensors, and two downloads of one tensor would use the same file.
     fetching: Arc<Mutex<()>>,
+    /// Held while the models of the tensors are noted.
+    noting: Arc<std::sync::Mutex<()>>,
     bounds: Arc<Bounds>,
     /// The highest rate of a download, in bytes a second; 0 until it is known. In slower ones others used the server,
     /// too.
@@ -170,6 +172,7 @@ impl WeightCache {
             folder: folder.to_owned(),
             client,
             fetching: Arc::default(),
+            noting: Arc::default(),
             bounds: Arc::new(Bounds::new()),
             fastest: Arc::default(),
         })
@@ -204,11 +207,10 @@ impl WeightCache {
     }
 
     /// Fetches the missing tensors of a model's manifest. Cancel-safe: what has arrived stays for the next time.
-    pub(crate) async fn fetch(&self, model: &str, manifest: &Manifest, mirrors: &Mirrors) -> Result<(), FetchError> {
+    pub(crate) async fn fetch(&self, manifest: &Manifest, mirrors: &Mirrors) -> Result<(), FetchError> {
         let present =
             |entry: &TensorEntry| fs::metadata(self.path(entry)).is_ok_and(|found| found.len() == entry.bytes);
         let _fetching = self.fetching.lock().await;
-        self.note_owner(model, manifest);
         // Equal tensors (norms of ones, biases of zeros) are one file.
         let mut asked = HashSet::new();
         let (mut missing, mut bytes) = (Vec::new(), 0u64);
@@ -248,7 +250,9 @@ impl WeightCache {
         };
         attempt
             .retry(ExponentialBuilder::default().with_jitter().with_max_times(TRIES - 1))
-            .when(|error| matches!(error, FetchError::Http { .. } | FetchError::Mismatch { .. }))
+            .when(|error| {
+                matches!(error, FetchError::Http { .. } | FetchError::Status { .. } | FetchError::Mismatch { .. })
+            })
             .await
     }
 

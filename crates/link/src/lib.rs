@@ -18,5 +18,5 @@ pub use identity::{Identity, IdentityError};
 pub use iroh_transport::{BindError, IrohTransport};
 pub use memory::MemoryNet;
 pub use occasional::Occasional;
-pub use slots::{Slot, Slots};
+pub use slots::{Slot, Slots, counted_address};
 pub use transport::{DialError, Link, Protocol, Transport};

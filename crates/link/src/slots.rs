@@ -4,6 +4,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// The address that a client is counted by: of IPv6 a network of 64 bits, since who has one has all of it. `None` for
+/// the machine itself, which may be a proxy for many people.
+pub fn counted_address(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        address if address.is_loopback() => None,
+        IpAddr::V6(address) => Some(IpAddr::V6((u128::from(address) >> 64 << 64).into())),
+        address => Some(address),
+    }
+}
+
 /// Slots for what strangers may open: a number in all, of which one address may take a part. The loopback address may
 /// take all: a proxy for many people may connect from there.
 #[derive(Debug, Clone)]
@@ -43,7 +53,7 @@ impl Slots {
 
     /// Takes a slot, if there is one for this address. An address that is not known counts only among all.
     pub fn take(&self, address: Option<IpAddr>) -> Option<Slot> {
-        let address = address.map(|address| address.to_canonical()).filter(|address| !address.is_loopback());
+        let address = address.and_then(counted_address);
         let mut open = lock(&self.open);
         let of_address = address.map_or(0, |address| open.by_address.get(&address).copied().unwrap_or(0));
         if open.all >= self.most || of_address >= self.per_address {
@@ -85,6 +95,9 @@ mod tests {
         let _other = slots.take(other).expect("a slot");
         drop(held);
         assert_eq!((slots.taken(), lock(&slots.open).by_address.len()), (1, 1), "who is gone is forgotten");
+        let [one, same, net] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8::"].map(|address| address.parse().expect("an address"));
+        assert_eq!([one, same].map(counted_address), [Some(net); 2]);
         let own: Vec<_> = (0..3).map(|_| slots.take(own).expect("a slot")).collect();
         assert_eq!((own.len(), slots.take(greedy).is_none()), (3, true));
     }

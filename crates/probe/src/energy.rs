@@ -6,6 +6,7 @@
 use crate::periodic::Periodic;
 use gogrid_limits::Signal;
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -56,13 +57,14 @@ impl EnergyMeter {
 
 fn read(folder: &Path) -> Result<Vec<Counter>, String> {
     const NONE: &str = "the processor shows no energy meter";
-    let mut packages: Vec<PathBuf> = fs::read_dir(folder)
-        .map_err(|_| NONE)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| text(&path.join("name")).is_ok_and(|name| name.starts_with("package-")))
+    // A package may have two zones of one name, for its two interfaces (intel-rapl, intel-rapl-mmio): it counts once.
+    let mut zones: Vec<PathBuf> = fs::read_dir(folder).map_err(|_| NONE)?.flatten().map(|zone| zone.path()).collect();
+    zones.sort();
+    let packages: BTreeMap<String, PathBuf> = zones
+        .into_iter()
+        .filter_map(|path| Some((text(&path.join("name")).ok()?, path)))
+        .filter(|(name, _)| name.starts_with("package-"))
         .collect();
-    packages.sort();
     if packages.is_empty() {
         return Err(NONE.into());
     }
@@ -72,7 +74,7 @@ fn read(folder: &Path) -> Result<Vec<Counter>, String> {
         let range = number(&package.join("max_energy_range_uj")).unwrap_or_default();
         Ok(Counter { package, energy, range })
     };
-    packages.into_iter().map(counter).collect::<io::Result<_>>().map_err(|error| match error.kind() {
+    packages.into_values().map(counter).collect::<io::Result<_>>().map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => "the system lets only root read the processor's energy meter".to_owned(),
         _ => format!("the processor's energy meter cannot be read: {error}"),
     })
@@ -123,6 +125,7 @@ mod tests {
     fn power_is_the_energy_of_all_packages_by_time_and_parts_of_them_do_not_count() {
         let folder = machine(&[
             ("intel-rapl:0", "package-0", 5_000_000),
+            ("intel-rapl-mmio:0", "package-0", 5_000_000),
             ("intel-rapl:0:0", "core", 5_000_000),
             ("intel-rapl:1", "package-1", 999_000_000),
             ("intel-rapl:2", "psys", 5_000_000),
@@ -131,6 +134,7 @@ mod tests {
         let start = Instant::now();
         assert!(matches!(meter.watts(start), Signal::Unknown(_)), "there is no time before");
         count(&folder, "intel-rapl:0", 65_000_000);
+        count(&folder, "intel-rapl-mmio:0", 65_000_000);
         count(&folder, "intel-rapl:0:0", 900_000_000);
         // This one began anew at its range.
         count(&folder, "intel-rapl:1", 19_000_000);

@@ -200,7 +200,7 @@ impl Core {
         match outcome {
             Outcome::Takeover { former, pipeline } => {
                 let serves = self.build(former).is_some_and(Build::is_ready);
-                if self.lacks(id) && serves && (fresh || self.fits(&pipeline, &[former])) {
+                if self.lacks(id) && serves && (fresh || self.fits(id, &pipeline, &[former])) {
                     tracing::info!(model = %id, %former, "another machine takes a place in a pipeline");
                     self.start_build(id, pipeline.stages, Some(former), false);
                 }
@@ -215,7 +215,7 @@ impl Core {
             Outcome::New { release, pipeline } => {
                 let beside = job.purpose == Purpose::Serve || self.fits_beside(id, &pipeline);
                 let there = release.iter().all(|epoch| self.build(*epoch).is_some());
-                if self.is_wanted(job) && there && (fresh || beside && self.fits(&pipeline, &release)) {
+                if self.is_wanted(job) && there && (fresh || beside && self.fits(id, &pipeline, &release)) {
                     let PlannedPipeline { ms_per_token, binding, .. } = &pipeline;
                     tracing::info!(model = %id, binding, "planned {ms_per_token:.1} ms per token");
                     for epoch in release {
@@ -260,7 +260,9 @@ impl Core {
             let place = &stage.place;
             let taken = this.taken_by_spares().get(&place.machine).copied().unwrap_or(0);
             let part = this.of_model(id).any(|build| build.has(place.machine));
-            !part && this.free_at(place.machine, &[]) >= taken + place.memory.total()
+            !part
+                && this.may_take(id, place.machine)
+                && this.free_at(place.machine, &[]) >= taken + place.memory.total()
         };
         if !self.wants_replica(id) || !(fresh || spares.iter().all(|stage| fits(self, stage))) {
             return;
@@ -317,9 +319,9 @@ impl Core {
     }
 
     /// Whether the machines of a pipeline have room for it when some epochs are over.
-    fn fits(&self, pipeline: &PlannedPipeline, without: &[Epoch]) -> bool {
+    fn fits(&self, id: &ModelId, pipeline: &PlannedPipeline, without: &[Epoch]) -> bool {
         pipeline.stages.iter().all(|stage| {
-            self.is_usable(stage.place.machine)
+            self.may_take(id, stage.place.machine)
                 && self.free_at(stage.place.machine, without) >= stage.place.memory.total()
         })
     }
@@ -327,7 +329,7 @@ impl Core {
     /// The same for a pipeline on machines without a part in the model's others.
     fn fits_beside(&self, id: &ModelId, pipeline: &PlannedPipeline) -> bool {
         let has_part = |stage: &PlannedStage| self.of_model(id).any(|build| build.has(stage.place.machine));
-        !pipeline.stages.iter().any(has_part) && self.fits(pipeline, &[])
+        !pipeline.stages.iter().any(has_part) && self.fits(id, pipeline, &[])
     }
 
     /// The same for a pipeline that is loaded beside one that it takes over from.
@@ -337,7 +339,7 @@ impl Core {
             let machine = stage.place.machine;
             let elsewhere = self.of_model(id).any(|other| other.epoch != former && other.has(machine));
             let has_room = || self.free_at(machine, &[]) >= stage.place.memory.total();
-            !elsewhere && self.is_usable(machine) && (build.has_stage(&stage.place) || has_room())
+            !elsewhere && self.may_take(id, machine) && (build.has_stage(&stage.place) || has_room())
         })
     }
 }

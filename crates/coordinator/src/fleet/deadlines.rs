@@ -6,14 +6,15 @@
 
 use super::{ModelId, build::Build, core::Core, event::Activity};
 use crate::planner::Placement;
-use gogrid_wire::{Epoch, PeerId};
+use gogrid_wire::{Epoch, PeerId, control::LoadFailure};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A load may take this many times as long as its bytes take at the best rate that was seen: others load too, and what
 /// has arrived is rearranged by a processor of which perhaps a twentieth is lent.
 const LOAD_SLACK: f64 = 8.0;
-/// What a machine's network is taken for before a load has measured it, in bytes a second: 200 Mbit/s, good Wi-Fi.
-const UNMEASURED: f64 = 25e6;
+/// The slowest load that is expected of a machine whose network is not measured yet, in bytes a second: a home link
+/// that is shared.
+const UNMEASURED: f64 = 1e6;
 /// The slowest and the fastest load that is expected, in bytes a second.
 const LOAD_RATES: [f64; 2] = [0.5e6, 25e6];
 /// Steps may take this many times as long as was predicted or measured, whichever is more.
@@ -21,6 +22,7 @@ const STEP_SLACK: u32 = 8;
 /// No answer is waited for longer than this: a prompt of the whole context on slow machines.
 const LONGEST_STEP: Duration = Duration::from_secs(600);
 
+const CANNOT_LOAD: &str = "it could not load its stage";
 const LATE_LOAD: &str = "it did not load its stage in time";
 const LATE_LINK: &str = "it did not link up in time";
 const NO_ANSWER: &str = "a pipeline with it gave no answers";
@@ -56,13 +58,33 @@ impl Core {
         !late.is_empty()
     }
 
-    /// Quarantines machines for the model of an epoch. The first time takes `first`.
+    /// Quarantines machines for the model of an epoch, and counts it as their fault. The first time takes `first`.
     pub(super) fn blame(&mut self, epoch: Epoch, machines: &[PeerId], why: &'static str, first: Duration) {
+        self.quarantine(epoch, machines, why, first);
+        machines.iter().for_each(|peer| self.reliability.misbehaved(*peer, self.now));
+    }
+
+    fn quarantine(&mut self, epoch: Epoch, machines: &[PeerId], why: &'static str, first: Duration) {
         let Some(state) = self.by_epoch.get(&epoch).and_then(|id| self.models.get_mut(id)) else { return };
-        for peer in machines {
-            state.quarantine.fault(*peer, why, first, self.now);
-            self.reliability.misbehaved(*peer, self.now);
+        machines.iter().for_each(|peer| state.quarantine.fault(*peer, why, first, self.now));
+    }
+
+    /// A machine says that it cannot load its stage.
+    pub(super) fn load_failed(&mut self, peer: PeerId, epoch: Epoch, reason: LoadFailure) {
+        let (machines, first) = ([peer], self.settings.timing.retry_after);
+        match reason {
+            LoadFailure::Manifest | LoadFailure::Build | LoadFailure::Refused | LoadFailure::Failed => {
+                self.blame(epoch, &machines, CANNOT_LOAD, first);
+            }
+            // Others may do better, but it is not the machine's fault: a server out of reach, a full disk.
+            LoadFailure::Unreachable | LoadFailure::Mismatch | LoadFailure::Disk | LoadFailure::DiskLimit => {
+                self.quarantine(epoch, &machines, CANNOT_LOAD, first);
+            }
+            // It lends less than when the plan was made, and says so.
+            LoadFailure::Memory => {}
         }
+        let name = self.worker_name(peer);
+        self.end(epoch, &format!("{name} cannot load its stage: {reason}"));
     }
 
     /// Machines whose quarantine is over may be planned with again. True if there are any.
@@ -152,7 +174,7 @@ impl Core {
     fn load_within(&self, place: &Placement) -> Duration {
         let measured = self.workers.get(&place.machine).and_then(|worker| worker.bandwidth);
         let [slowest, fastest] = LOAD_RATES;
-        let rate = (measured.map_or(UNMEASURED, |rate| rate as f64) / LOAD_SLACK).clamp(slowest, fastest);
+        let rate = measured.map_or(UNMEASURED, |rate| (rate as f64 / LOAD_SLACK).clamp(slowest, fastest));
         self.settings.timing.load_grace + Duration::from_secs_f64(place.memory.weights as f64 / rate)
     }
 

@@ -42,10 +42,7 @@ impl Core {
         for stage in self.builds().flat_map(|build| &build.stages) {
             *taken.entry(stage.place.machine).or_default() += stage.place.memory.total();
         }
-        let held = |peer: PeerId| self.models.get(id).is_some_and(|state| state.quarantine.holds(peer));
-        let usable =
-            |(peer, worker): &(&PeerId, &Worker)| worker.takes_work() && !self.is_silent(worker) && !held(**peer);
-        let usable = self.workers.iter().filter(usable);
+        let usable = self.workers.iter().filter(|(peer, _)| self.may_take(id, **peer));
         let lent = usable.map(|(peer, worker)| Lent {
             machine: Machine {
                 id: *peer,
@@ -59,6 +56,11 @@ impl Core {
             taken: taken.get(peer).copied().unwrap_or(0),
         });
         lent.collect()
+    }
+
+    /// Whether stages of a model may be placed on a machine.
+    pub(super) fn may_take(&self, id: &ModelId, peer: PeerId) -> bool {
+        self.is_usable(peer) && !self.models.get(id).is_some_and(|state| state.quarantine.holds(peer))
     }
 
     /// Whether a machine takes work and is not silent.

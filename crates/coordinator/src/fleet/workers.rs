@@ -58,11 +58,7 @@ impl Core {
                     self.pipeline_ready(epoch);
                 }
             }
-            ToCoordinator::LoadFailed { epoch, reason } => {
-                let name = self.worker_name(peer);
-                self.blame(epoch, &[peer], "it could not load its stage", self.settings.timing.retry_after);
-                self.end(epoch, &format!("{name} cannot load its stage: {reason}"));
-            }
+            ToCoordinator::LoadFailed { epoch, reason } => self.load_failed(peer, epoch, reason),
             ToCoordinator::LinkLost { epoch, message } => {
                 let name = self.worker_name(peer);
                 self.end(epoch, &format!("{name} lost a stage link: {message}"));
@@ -119,8 +115,12 @@ impl Core {
     }
 
     /// The worker's owner lends more or less than before, or has stopped or resumed it.
-    fn lends(&mut self, peer: PeerId, lends: Lends) {
+    fn lends(&mut self, peer: PeerId, mut lends: Lends) {
         let Some(worker) = self.workers.get_mut(&peer) else { return };
+        if !lends.computes {
+            // Nothing is placed where nothing is computed, whatever else the machine says.
+            lends.stopped.get_or_insert(StopReason::Unavailable);
+        }
         if worker.lends == lends {
             return;
         }

@@ -23,7 +23,7 @@ async fn a_first_stage_that_reads_nothing_does_not_outlive_the_epoch() {
     let (pipeline, mut frames) = Pipeline::new(Epoch(7), room(10_000_000), 4, Duration::ZERO);
     let session = pipeline.open(1_000_000, Vec::new()).await;
     let more_than_the_link_holds = vec![1; 1 << 20];
-    session.step(0, &more_than_the_link_holds, Want { top: 1, also: Vec::new() }).await;
+    session.step(0, &more_than_the_link_holds, more_than_the_link_holds.len(), Want { top: 1, also: Vec::new() }).await;
     let feeding = pipeline.feed(link.sender, &mut frames);
     tokio::pin!(feeding);
     let wait = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! The stages that the coordinator asked for: loaded, linked up, stopped.
 
 use crate::{
+    error::chain,
     executor::{Failure, Installed, OUT_QUEUE, StageGauge},
     links::{self, Inbound, LinkLost},
     load::{Loader, StageLoadError},
@@ -21,6 +22,8 @@ use tokio::{
 
 /// The most stages at once: as many as links that a worker serves. A machine holds a handful.
 const MAX_STAGES: usize = 64;
+/// The longest name of a model, in bytes: the coordinator's own bound.
+const MAX_NAME: usize = 200;
 /// Bytes of manifests of stages that are being loaded. A 70B model's has about 110 KB.
 const MANIFESTS: usize = 64 << 20;
 
@@ -104,7 +107,7 @@ impl Stages {
 
     fn load(&mut self, spec: StageSpec, manifest: Vec<u8>) -> Option<ToCoordinator> {
         let (epoch, model) = (spec.epoch, &spec.model);
-        if let Err(message) = self.admits(epoch, manifest.len()) {
+        if let Err(message) = self.admits(&spec, manifest.len()) {
             tracing::warn!(%epoch, model, message, "the stage is not loaded");
             return Some(ToCoordinator::LoadFailed { epoch, reason: LoadFailure::Refused });
         }
@@ -128,7 +131,11 @@ impl Stages {
     }
 
     /// Whether one more stage is taken on.
-    fn admits(&self, epoch: Epoch, manifest: usize) -> Result<(), String> {
+    fn admits(&self, spec: &StageSpec, manifest: usize) -> Result<(), String> {
+        let (epoch, name) = (spec.epoch, &spec.model);
+        if !(1..=MAX_NAME).contains(&name.len()) || name.chars().any(char::is_control) {
+            return Err(format!("the model's name is not 1 to {MAX_NAME} bytes without control characters"));
+        }
         if self.holds(epoch) {
             return Err(format!("a stage of epoch {epoch} is here already"));
         }
@@ -268,9 +275,4 @@ impl Ends {
 
 fn stage_view(spec: &StageSpec, since: Instant, loaded: Option<(u64, Arc<StageGauge>)>) -> StageView {
     StageView { model: spec.model.clone(), layers: [spec.first_layer, spec.end_layer], since, loaded }
-}
-
-/// An error with its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -63,7 +63,7 @@ impl Calendar {
         };
         let seconds = work.elapsed.as_secs_f64();
         day.running_seconds += seconds;
-        day.tokens += work.tokens;
+        day.tokens = day.tokens.saturating_add(work.tokens);
         // Beside work the worker takes next to nothing, and that is no part of what it lends.
         if work.busy || work.tokens > 0 {
             day.active_seconds += if work.busy { seconds } else { 0.0 };
@@ -72,7 +72,8 @@ impl Calendar {
         }
         self.latest = work;
         if self.days.len() > MOST_DAYS {
-            self.days.remove(0);
+            // The oldest but this one, which is the first where the clock was set back.
+            self.days.remove(usize::from(self.days[0].date == date));
         }
     }
 
@@ -80,7 +81,8 @@ impl Calendar {
     pub(crate) fn lent_on(&self, date: &str) -> DailyUse {
         let day = self.find(date).ok().map(|at| &self.days[at]);
         day.map_or_else(DailyUse::default, |day| DailyUse {
-            time: Duration::from_secs_f64(day.active_seconds),
+            // A damaged file may hold any number.
+            time: Duration::try_from_secs_f64(day.active_seconds).unwrap_or_default(),
             energy_wh: day.energy_wh,
         })
     }
@@ -169,5 +171,17 @@ mod tests {
         calendar.add("9999", &STEP);
         let days = calendar.days().days;
         assert_eq!((days.len(), days[0].date.as_str()), (MOST_DAYS, "0006"));
+        // The clock is set back to before all of them.
+        calendar.add("0000", &STEP);
+        assert_eq!((calendar.day("0000").tokens, calendar.days().days.len()), (100, MOST_DAYS));
+    }
+
+    #[test]
+    fn damaged_figures_are_no_panic() {
+        let day = Day { date: "2026-11-25".into(), tokens: u64::MAX, active_seconds: -1.0, ..Day::default() };
+        let mut calendar = Calendar::new(vec![day], EnergyFigures::default(), AtRest::default());
+        assert_eq!(calendar.lent_on("2026-11-25").time, Duration::ZERO);
+        calendar.add("2026-11-25", &STEP);
+        assert_eq!(calendar.day("2026-11-25").tokens, u64::MAX);
     }
 }

@@ -19,8 +19,8 @@ const FILE: &str = "timeline.jsonl";
 pub(super) const EVENTS: usize = 2000;
 /// Lines of the file before it is written anew with the latest [`EVENTS`] only.
 const LINES: usize = 2 * EVENTS;
-/// The longest reason that is kept, in bytes. Some are another machine's words.
-const LONGEST_REASON: usize = 300;
+/// The longest text of an event, in bytes. Some are another machine's words.
+const LONGEST_TEXT: usize = 300;
 
 /// The events, oldest first.
 #[derive(Debug, Default)]
@@ -31,11 +31,8 @@ pub(super) struct Timeline {
 
 impl Timeline {
     pub(super) fn push(&mut self, at_ms: u64, mut what: EventKind) {
-        if let EventKind::Allowance { reason, .. }
-        | EventKind::Revoked { reason }
-        | EventKind::LimitsReset { reason, .. } = &mut what
-        {
-            reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        for text in texts(&mut what) {
+            text.truncate(text.floor_char_boundary(LONGEST_TEXT));
         }
         let event = Event { at_ms, what };
         remember(&mut self.unsaved, event.clone());
@@ -62,7 +59,9 @@ impl Timeline {
                 EventKind::EndedUnexpectedly => ended = Some((*at_ms, true)),
                 EventKind::Started => {
                     let gap = ended.take().map(|(from_ms, unexpected)| Gap { from_ms, to_ms: *at_ms, unexpected });
-                    gaps.extend(gap.filter(|gap| gap.to_ms > since_ms && gap.to_ms >= gap.from_ms + least_ms));
+                    gaps.extend(
+                        gap.filter(|gap| gap.to_ms > since_ms && gap.to_ms >= gap.from_ms.saturating_add(least_ms)),
+                    );
                 }
                 _ => {}
             }
@@ -85,6 +84,22 @@ impl Timeline {
     pub(super) fn take_unsaved(&mut self, whole: bool) -> Vec<Event> {
         let unsaved = std::mem::take(&mut self.unsaved);
         if whole { self.events.iter().cloned().collect() } else { unsaved.into() }
+    }
+}
+
+fn texts(what: &mut EventKind) -> Vec<&mut String> {
+    match what {
+        EventKind::Allowance { kind, reason, .. } => vec![kind, reason],
+        EventKind::Loaded { model, .. } | EventKind::Unloaded { model, .. } => vec![model],
+        EventKind::Ended { problem } => problem.iter_mut().collect(),
+        EventKind::Revoked { reason } => vec![reason],
+        EventKind::LimitsReset { reason, kept } => vec![reason, kept],
+        EventKind::Started
+        | EventKind::EndedUnexpectedly
+        | EventKind::Connected
+        | EventKind::Disconnected
+        | EventKind::Joined
+        | EventKind::Left => Vec::new(),
     }
 }
 
@@ -275,11 +290,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut file, mut timeline) = TimelineFile::open(folder.path(), 0);
         for at in 0..3 * EVENTS as u64 {
-            timeline.push(at, EventKind::Revoked { reason: "ä".repeat(LONGEST_REASON) });
+            timeline.push(at, EventKind::Ended { problem: Some("ä".repeat(LONGEST_TEXT)) });
             file.write(&timeline.take_unsaved(file.wants_all())).expect("written");
         }
         let text = fs::read_to_string(folder.path().join(FILE)).expect("there");
-        assert!(text.lines().count() <= LINES && text.len() < LINES * (LONGEST_REASON + 64), "{}", text.len());
+        assert!(text.lines().count() <= LINES && text.len() < LINES * (LONGEST_TEXT + 64), "{}", text.len());
         let (_, again) = TimelineFile::open(folder.path(), 0);
         assert_eq!(again.events.len(), EVENTS);
         assert_eq!(again.events.back().map(|event| event.at_ms), Some(3 * EVENTS as u64 - 1), "the oldest go first");

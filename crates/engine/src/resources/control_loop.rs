@@ -8,7 +8,7 @@ use super::{
     system_caps::SystemCaps,
     view::Rates,
 };
-use crate::{executor::Executor, ledgers::Ledgers, pace::Paced, weights::WeightCache};
+use crate::{error::chain, executor::Executor, ledgers::Ledgers, pace::Paced, weights::WeightCache};
 use gogrid_limits::{Allowance, Governor, Limits, LimitsError, Machine, Now, Pause, Preset, Sample, Share};
 use gogrid_panel_api::{PauseRequest, RequestError};
 use gogrid_probe::{Probe, Watch};
@@ -297,8 +297,4 @@ impl ControlLoop {
 
 fn refused(error: &LimitsError) -> RequestError {
     RequestError { field: error.key().map(str::to_owned), message: error.to_string() }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
+    sync::PoisonError,
     time::{Duration, SystemTime},
 };
 
@@ -29,7 +30,8 @@ struct CachedFile {
 
 impl WeightCache {
     /// Notes that these tensors are a model's.
-    pub(super) fn note_owner(&self, model: &str, manifest: &Manifest) {
+    pub(crate) fn note_owner(&self, model: &str, manifest: &Manifest) {
+        let _noting = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut owners = self.owners();
         let known = owners.clone();
         owners.entry(model.to_owned()).or_default().extend(manifest.tensors.iter().map(|entry| entry.hash.to_string()));
@@ -68,12 +70,16 @@ impl WeightCache {
     }
 
     /// Deletes what no model in use needs: of this model, or of all. What cannot be deleted stays, and shows in the
-    /// inventory.
+    /// inventory. If it is not known what a model in use needs, nothing is deleted.
     pub(crate) fn clear(&self, model: Option<&str>, in_use: &HashSet<String>) {
         let owners = self.owners();
         let of = |wanted: &dyn Fn(&String) -> bool| -> HashSet<&String> {
             owners.iter().filter(|(name, _)| wanted(name)).flat_map(|(_, hashes)| hashes).collect()
         };
+        if let Some(unknown) = in_use.iter().find(|name| !owners.contains_key(*name)) {
+            tracing::warn!(model = unknown, "no weights are cleared: those of a model in use are not noted");
+            return;
+        }
         let kept = of(&|name| in_use.contains(name));
         let chosen = model.map(|model| of(&|name| name == model));
         let now = SystemTime::now();
@@ -181,6 +187,15 @@ mod tests {
         fs::write(cache.folder().join("b1"), vec![0; 300]).expect("used now");
         cache.clear(None, &HashSet::from(["a".to_owned()]));
         assert_eq!(cache.inventory(&HashSet::new()).bytes, 160 + 300);
+    }
+
+    #[test]
+    fn nothing_goes_while_a_model_is_in_use_whose_weights_are_not_known() {
+        let data = tempfile::tempdir().expect("a folder");
+        let cache = cache(data.path(), SIZES, OWNERS);
+        fs::write(cache.owners_path(), "{").expect("written");
+        cache.clear(None, &HashSet::from(["a".to_owned()]));
+        assert_eq!(cache.inventory(&HashSet::new()).bytes, 467);
     }
 
     #[test]

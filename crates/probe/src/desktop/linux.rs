@@ -30,7 +30,7 @@ pub(crate) struct Desktop {
     logind: Logind,
     terminals: Terminals,
     x11_servers: Periodic<bool>,
-    /// Whether the time since the last input was ever known.
+    /// Whether the user's desktop ever said when it was last used.
     idle_was_known: bool,
 }
 
@@ -49,9 +49,9 @@ impl Desktop {
 
     /// Time since the last key or pointer event, from the source that saw the newest.
     pub(crate) fn user_idle(&mut self, now: Instant) -> Signal<Duration> {
-        let idle = self.evidence(now).user_idle();
-        self.idle_was_known |= idle.known().is_some();
-        match idle {
+        let evidence = self.evidence(now);
+        self.idle_was_known |= evidence.desktop_tells();
+        match evidence.user_idle() {
             // A desktop that has told it can tell it.
             Signal::Absent(reason) if self.idle_was_known => Signal::Unknown(reason),
             idle => idle,

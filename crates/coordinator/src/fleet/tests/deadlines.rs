@@ -164,3 +164,44 @@ fn a_machine_that_cannot_load_a_stage_does_not_keep_it_from_another() {
     driver.settle();
     assert_eq!(serving(&driver), Some(SLOW));
 }
+
+#[test]
+fn only_what_is_a_machines_own_fault_costs_its_reliability() {
+    for (reason, is_blamed, is_left_out) in [
+        (LoadFailure::Failed, true, true),
+        (LoadFailure::Unreachable, false, true),
+        (LoadFailure::Disk, false, true),
+        (LoadFailure::Memory, false, false),
+    ] {
+        let mut driver = driver();
+        driver.ignore_loads.insert(FAST);
+        connect(&mut driver, FAST, "cuda:0");
+        let (_, epoch) = last_load(&driver);
+        let before = driver.core.reliability.of(FAST, driver.now);
+        let failed = driver.message(FAST, ToCoordinator::LoadFailed { epoch, reason });
+        driver.step(failed);
+        assert_eq!(driver.core.reliability.of(FAST, driver.now) < before, is_blamed, "{reason}");
+        assert_eq!(driver.core.quarantined(&"demo".into()).is_some(), is_left_out, "{reason}");
+    }
+}
+
+#[test]
+fn nothing_is_placed_on_a_machine_that_says_it_computes_nothing() {
+    let mut driver = driver();
+    let hello = driver.hello(FAST, "cuda:0", MEMORY);
+    driver.step(hello);
+    let idle = driver.message(FAST, ToCoordinator::Lends(Lends { memory: MEMORY, stopped: None, computes: false }));
+    driver.step(idle);
+    driver.settle();
+    assert!(driver.sent.iter().all(|(_, message)| !matches!(message, ToWorker::Load(_))));
+}
+
+#[test]
+fn a_plan_that_was_made_before_a_machine_failed_does_not_count() {
+    let mut driver = driver();
+    connect(&mut driver, SLOW, "cpu");
+    let (_, epoch) = last_load(&driver);
+    driver.core.blame(epoch, &[SLOW], "it was late", Duration::from_secs(30));
+    assert!(driver.core.is_usable(SLOW) && !driver.core.may_take(&"demo".into(), SLOW));
+    assert!(driver.core.may_take(&"another".into(), SLOW), "its other models go on");
+}

@@ -159,6 +159,17 @@ async fn an_answer_that_one_pipeline_fails_goes_on_over_another() {
 }
 
 #[tokio::test]
+async fn an_answer_counts_for_today_once_its_client_has_all_of_it() {
+    let grid = two_pipelines().await;
+    let mut left = grid.ask(&PROMPT, TOKENS).await;
+    left.read(5).await;
+    drop(left);
+    grid.ask(&PROMPT, TOKENS).await.finish().await.expect("whole");
+    grid.nothing_is_left().await;
+    assert_eq!(grid.router.answers().today(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_that_every_pipeline_fails_ends_with_the_reason() {
     let grid = two_pipelines().await;
     let mut stream = grid.ask(&PROMPT, TOKENS).await;

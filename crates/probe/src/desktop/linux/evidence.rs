@@ -2,6 +2,9 @@ use super::logind::DesktopSession;
 use gogrid_limits::Signal;
 use std::time::Duration;
 
+/// Input that is younger than this shows that somebody is there, wherever it was seen.
+const RECENT: Duration = Duration::from_secs(600);
+
 /// What the sources say about the user's input. The newest input counts. If a desktop is on a screen and no source sees its
 /// input, the answer is unknown, however old the input of the other sources.
 #[derive(Debug, Clone)]
@@ -37,6 +40,13 @@ impl Evidence {
         Ok(if known.is_empty() { vec!["time since the start: nobody has logged in (logind)"] } else { known })
     }
 
+    /// Whether the user's own desktop says when it was last used.
+    pub(super) fn desktop_tells(&self) -> bool {
+        let own = if self.wayland { &self.mutter } else { &self.x11 };
+        let hinted = |session: &DesktopSession| session.user == self.user && session.idle.is_some();
+        own.is_ok() || self.sessions.iter().flatten().any(hinted)
+    }
+
     /// Time since the last input.
     pub(super) fn user_idle(&self) -> Signal<Duration> {
         let own_desktop = if self.wayland { &self.mutter } else { &self.x11 };
@@ -67,10 +77,11 @@ impl Evidence {
             && self.display_named
             && !own_desktop_told
         {
-            return match self.wayland {
+            return match known.into_iter().min() {
+                _ if !self.wayland => Signal::Unknown(reason.clone()),
+                Some(idle) if idle < RECENT => Signal::Known(idle),
                 // GNOME tells it; of other desktops none does.
-                true => Signal::absent(format!("this Wayland desktop does not say when it was last used ({reason})")),
-                false => Signal::Unknown(reason.clone()),
+                _ => Signal::absent(format!("this Wayland desktop does not say when it was last used ({reason})")),
             };
         }
         match (&self.sessions, known.into_iter().min()) {
@@ -153,6 +164,9 @@ mod tests {
         let reason = "this Wayland desktop does not say when it was last used (no Mutter)";
         assert_eq!(wayland.user_idle(), Signal::absent(reason));
         assert_eq!(idle(&Evidence { mutter: seconds(5), ..wayland.clone() }), Some(5));
+        // A terminal in use shows that somebody is there; one at rest says nothing of the desktop.
+        let typing = Evidence { terminals: seconds(30), ..wayland.clone() };
+        assert_eq!((idle(&typing), typing.desktop_tells()), (Some(30), false));
         // logind's word is enough.
         let hinted = DesktopSession { user: ME, idle: Some(Duration::from_secs(700)) };
         assert_eq!(idle(&Evidence { sessions: Ok(vec![hinted]), ..wayland }), Some(700));
