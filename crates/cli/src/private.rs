@@ -43,7 +43,8 @@ pub(crate) fn protect(folder: &Path) -> io::Result<()> {
             match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
                 // Another user's, or of a file system without rights: it works as before.
                 Err(error) if error.kind() == PermissionDenied => {
-                    tracing::warn!(path = %path.display(), "others may read this, and it cannot be changed");
+                    // No log is there yet.
+                    eprintln!("warning: others may read {}, and its rights cannot be changed", path.display());
                     Ok(())
                 }
                 // Removed meanwhile.
