@@ -70,19 +70,21 @@ fn rope_factors(rope: &Rope, head_dim: usize) -> Option<Vec<f32>> {
 fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) {
     let source = Source::open(folder).unwrap();
     let config = source.config();
+    let attention = config.layers[0].attention().unwrap();
+    let rope = attention.rope.as_ref().unwrap();
     let number = |value: usize| Value::U32(value as u32);
     let mut metadata = vec![("general.architecture".to_owned(), Value::String(architecture.to_owned()))];
     for (key, value) in [
         ("embedding_length", number(config.hidden_size)),
         ("feed_forward_length", number(config.widest_feed_forward())),
         ("block_count", number(config.layers.len())),
-        ("attention.head_count", number(config.heads)),
-        ("attention.head_count_kv", number(config.kv_heads)),
-        ("attention.key_length", number(config.head_dim)),
+        ("attention.head_count", number(attention.heads)),
+        ("attention.head_count_kv", number(attention.kv_heads)),
+        ("attention.key_length", number(attention.head_dim)),
         ("context_length", number(config.context_length)),
         ("attention.layer_norm_rms_epsilon", Value::F32(config.norm_eps as f32)),
-        ("rope.freq_base", Value::F32(config.rope.theta)),
-        ("attention.sliding_window", number(config.layers[0].attention.window().unwrap_or(0))),
+        ("rope.freq_base", Value::F32(rope.theta)),
+        ("attention.sliding_window", number(attention.window.unwrap_or(0))),
     ] {
         metadata.push((format!("{architecture}.{key}"), value));
     }
@@ -91,15 +93,15 @@ fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) 
         let bytes = source.tensor(&entry).unwrap();
         let tensor = Tensor::from_raw_buffer(&bytes, dense(entry.dtype).unwrap(), &entry.shape, &Device::Cpu).unwrap();
         let tensor = match (architecture, entry.name.rsplit('.').nth(1)) {
-            ("llama", Some("q_proj")) => interleave(&tensor, config.heads),
-            ("llama", Some("k_proj")) => interleave(&tensor, config.kv_heads),
+            ("llama", Some("q_proj")) => interleave(&tensor, attention.heads),
+            ("llama", Some("k_proj")) => interleave(&tensor, attention.kv_heads),
             _ => tensor,
         };
         let matrix = entry.shape.len() == 2 && entry.name != tensors::EMBEDDING;
         let dtype = if matrix { matrices } else { GgmlDType::F32 };
         tensors.push((gguf_name(&entry.name), QTensor::quantize(&tensor, dtype).unwrap()));
     }
-    if let Some(factors) = rope_factors(&config.rope, config.head_dim) {
+    if let Some(factors) = rope_factors(rope, attention.head_dim) {
         let factors = Tensor::new(factors, &Device::Cpu).unwrap();
         tensors.push(("rope_freqs.weight".to_owned(), QTensor::quantize(&factors, GgmlDType::F32).unwrap()));
     }

@@ -1,6 +1,6 @@
 //! The reference back end: candle's tensors on a CPU, CUDA or Metal. Every other back end is checked against it.
 //!
-//! A layer is three units (attention; gate and up; down), and the head is one.
+//! A layer is three units (mixer; gate and up; down), and the head is one.
 
 mod attention;
 mod block;
@@ -11,6 +11,7 @@ mod decode;
 mod linear;
 mod mask;
 mod mlp;
+mod norm;
 mod packed;
 mod rope;
 mod runtime;
@@ -27,16 +28,16 @@ use attention::Step;
 use block::Block;
 use cache::{CacheShape, Caches};
 use candle_core::{DType, Device, Tensor};
-use candle_nn::ops::rms_norm;
 #[cfg(test)]
 pub(crate) use convert::dense;
 use gogrid_model::{
-    Candidates, FloatType, Input, Layers, Manifest, ModelConfig, Output, SequenceSizes, SessionKey, Span, TensorSource,
-    candidates, tensors,
+    Candidates, FloatType, Input, Layers, Manifest, Mixer, ModelConfig, Output, SequenceSizes, SessionKey, Span,
+    TensorSource, candidates, tensors,
 };
 use linear::{Linear, Weight};
 use mask::Masks;
-use rope::{Angles, Frequencies};
+use norm::Norm;
+use rope::{Angles, Ropes};
 use std::ops::{Range, RangeInclusive};
 use units::{LAYER, LayerUnit, Units};
 use weights::Loader;
@@ -52,7 +53,7 @@ pub(crate) struct Reference {
     embedding: Option<Weight>,
     blocks: Vec<Block>,
     head: Option<Head>,
-    frequencies: Frequencies,
+    ropes: Ropes,
     caches: Caches,
     units: Units,
 }
@@ -60,7 +61,7 @@ pub(crate) struct Reference {
 /// The final norm and the matrix that gives logits.
 #[derive(Debug)]
 struct Head {
-    norm: Tensor,
+    norm: Norm,
     matrix: Linear,
 }
 
@@ -68,7 +69,8 @@ struct Head {
 struct Carried {
     /// Rows of all spans.
     rows: usize,
-    angles: Angles,
+    /// One for each position embedding.
+    angles: Vec<Angles>,
     masks: Masks,
     /// The residual stream, `// (rows, hidden_size)`.
     hidden: Tensor,
@@ -97,21 +99,25 @@ impl Reference {
             }
             None => None,
         };
+        let ropes = Ropes::new(&config, layers);
         let blocks = layers
             .range()
             .enumerate()
-            .map(|(index, layer)| Block::load(&loader, layer, index))
+            .map(|(index, layer)| Block::load(&loader, &ropes, layer, index))
             .collect::<Result<Vec<_>, _>>()?;
-        let shape = CacheShape {
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            dtype: convert::dtype(compute),
-            device: device.clone(),
+        let shape = |layer: usize| match &config.layers[layer].mixer {
+            Mixer::Attention(attention) => CacheShape {
+                kv_heads: attention.kv_heads,
+                head_dim: attention.head_dim,
+                dtype: convert::dtype(compute),
+                device: device.clone(),
+            },
         };
+        let shapes = layers.range().map(shape).collect();
         Ok(Reference {
             units: Units::new(manifest, layers, options.quant, &footprint),
-            frequencies: Frequencies::new(&config),
-            caches: Caches::new(shape, sizes.clone())?,
+            ropes,
+            caches: Caches::new(shapes, sizes.clone())?,
             config,
             layers,
             device,
@@ -142,7 +148,7 @@ impl Reference {
             let (layer, part) = (unit / LAYER.len(), LAYER[unit % LAYER.len()]);
             let Some(block) = self.blocks.get(layer) else {
                 let head = self.head.as_ref().ok_or_else(foreign_pass)?;
-                found = Some(head.candidates(&pass.hidden, spans, self.config.norm_eps as f32)?);
+                found = Some(head.candidates(&pass.hidden, spans)?);
                 continue;
             };
             match (part, pass.gated.take()) {
@@ -156,7 +162,7 @@ impl Reference {
                         masks: &mut pass.masks,
                         caches: &mut self.caches,
                     };
-                    pass.hidden = block.attend(&pass.hidden, &mut step)?;
+                    pass.hidden = block.mix(&pass.hidden, &mut step)?;
                 }
             }
         }
@@ -211,7 +217,7 @@ impl Backend for Reference {
             (Input::Tokens(_), None) => return Err(foreign_pass().into()),
         };
         let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
-        let angles = self.frequencies.angles(&positions, &self.device, dtype)?;
+        let angles = self.ropes.angles(&positions, &self.device, dtype)?;
         let rows = positions.len();
         Ok(Box::new(Carried { rows, angles, masks: Masks::default(), hidden, gated: None }))
     }
@@ -236,7 +242,7 @@ impl Backend for Reference {
     fn entering(&self, state: &PassState, unit: usize) -> Result<Option<(usize, Vec<f32>)>, ForwardError> {
         let (layer, part) = (unit / LAYER.len(), LAYER[unit % LAYER.len()]);
         let layer = match self.blocks.get(layer) {
-            Some(_) if part == LayerUnit::Attention => self.layers.start + layer,
+            Some(_) if part == LayerUnit::Mixer => self.layers.start + layer,
             None if self.head.is_some() => self.config.layers.len(),
             _ => return Ok(None),
         };
@@ -247,7 +253,7 @@ impl Backend for Reference {
 
 impl Head {
     /// Candidates after the last token of each span that wants them. hidden `// (rows, hidden_size)`
-    fn candidates(&self, hidden: &Tensor, spans: &[Span], norm_eps: f32) -> candle_core::Result<Vec<Candidates>> {
+    fn candidates(&self, hidden: &Tensor, spans: &[Span]) -> candle_core::Result<Vec<Candidates>> {
         let mut end = 0;
         let (mut wanted, mut requests) = (Vec::new(), Vec::new());
         for span in spans {
@@ -264,7 +270,7 @@ impl Head {
             true => hidden.clone(),
             false => hidden.index_select(&Tensor::new(wanted, hidden.device())?, 0)?,
         };
-        let logits = self.matrix.forward(&rms_norm(&rows, &self.norm, norm_eps)?)?;
+        let logits = self.matrix.forward(&self.norm.forward(&rows)?)?;
         let logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
         Ok(logits.iter().zip(requests).map(|(row, request)| candidates(row, request)).collect())
     }

@@ -1,23 +1,25 @@
 //! What one layer takes on any back end: parameters, bytes and operations. The manifest, the planner and the pacer count
 //! with these figures.
 
-use crate::tensors::{self, Matrix};
-use crate::{FloatType, ModelConfig, WeightType};
+use crate::tensors::{self, Block, LayerTensor, Role};
+use crate::{FloatType, LayerSpec, LayerState, ModelConfig, WeightType};
 
 /// What one layer of a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerCost {
-    /// Elements of the matrices q, k, v and o.
-    pub attention: u64,
+    /// Elements of the mixer's matrices: of attention q, k, v and o.
+    pub mixer: u64,
     /// Elements of the feed-forward network's first matrices, gate and up.
     pub gate_up: u64,
     /// Elements of its last matrix.
     pub down: u64,
     /// Elements of norms and biases.
     pub vectors: u64,
+    /// Heads whose scores are computed for each token that a token sees.
+    pub heads: u64,
     /// Multiplications for each token that a token sees: its scores and its share in the weighted sum.
     pub per_seen: u64,
-    /// Elements of a token's keys and values.
+    /// Elements of a token's keys and values in a cache of the layer's own.
     pub kv: u64,
     /// The most tokens that a token sees, itself included; `None`: all before it.
     pub window: Option<usize>,
@@ -29,31 +31,35 @@ impl LayerCost {
     /// # Panics
     /// When the model has no such layer.
     pub fn of(config: &ModelConfig, layer: usize) -> Self {
-        let (mut attention, mut gate_up, mut down) = (0, 0, 0);
-        let mut vectors = tensors::norms(config).iter().map(|(_, size)| *size as u64).sum();
-        for Matrix { part, rows, columns, bias } in tensors::matrices(config, layer) {
-            let elements = rows as u64 * columns as u64;
-            match part {
-                "mlp.gate_proj" | "mlp.up_proj" => gate_up += elements,
-                "mlp.down_proj" => down += elements,
-                _ => attention += elements,
-            }
-            vectors += if bias { rows as u64 } else { 0 };
+        let (mut mixer, mut gate_up, mut down, mut vectors) = (0, 0, 0, 0);
+        for LayerTensor { shape, role, block, .. } in tensors::of_layer(config, layer) {
+            let elements = shape.iter().map(|size| *size as u64).product::<u64>();
+            *match (role, block) {
+                (Role::Vector, _) => &mut vectors,
+                (_, Block::Mixer) => &mut mixer,
+                (_, Block::Up) => &mut gate_up,
+                (_, Block::Down) => &mut down,
+            } += elements;
         }
+        let attention = config.layers.get(layer).and_then(LayerSpec::attention);
         LayerCost {
-            attention,
+            mixer,
             gate_up,
             down,
             vectors,
-            per_seen: 2 * config.q_width() as u64,
-            kv: 2 * config.kv_width() as u64,
-            window: config.layers[layer].attention.window(),
+            heads: attention.map_or(0, |attention| attention.heads as u64),
+            per_seen: attention.map_or(0, |attention| 2 * attention.q_width() as u64),
+            kv: match LayerState::of(config, layer) {
+                LayerState::Cache { elements } | LayerState::WindowedCache { elements, .. } => elements as u64,
+                LayerState::SharedCache { .. } | LayerState::Recurrent { .. } => 0,
+            },
+            window: attention.and_then(|attention| attention.window),
         }
     }
 
     /// Elements of all matrices: what a token is multiplied with.
     pub fn matrices(&self) -> u64 {
-        self.attention + self.gate_up + self.down
+        self.mixer + self.gate_up + self.down
     }
 
     /// Elements of all tensors.
@@ -97,7 +103,7 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LayerAttention, Layers};
+    use crate::{Layers, QkNorm};
 
     /// Llama 3.1 8B.
     fn llama() -> ModelConfig {
@@ -113,7 +119,7 @@ mod tests {
     fn a_layer_of_llama_8b_is_as_counted_by_hand() {
         let cost = llama().layer_cost(0);
         // q and o of 4096 × 4096, k and v of 1024 × 4096; three matrices of 14336 × 4096; two norms of 4096.
-        assert_eq!(cost.attention, 41_943_040);
+        assert_eq!(cost.mixer, 41_943_040);
         assert_eq!((cost.gate_up, cost.down), (117_440_512, 58_720_256));
         assert_eq!((cost.vectors, cost.kv), (8_192, 2_048));
         assert_eq!(cost.parameters(), 218_112_000);
@@ -135,8 +141,10 @@ mod tests {
             "num_key_value_heads": 1, "intermediate_size": 12, "vocab_size": 20, "max_position_embeddings": 64,
         });
         let mut config = ModelConfig::from_hf(&config, None).unwrap();
-        config.qk_norm = true;
-        config.layers[1].attention = LayerAttention::Window(10);
+        for (layer, window) in config.layers.iter_mut().zip([None, Some(10)]) {
+            let attention = layer.attention_mut().unwrap();
+            (attention.qk_norm, attention.window) = (QkNorm::Head, window);
+        }
         // Norms of 2 × 8 and of 2 × 4 for heads; biases of q (8), k and v (4 each).
         assert_eq!(config.layer_cost(0).vectors, 16 + 8 + 16);
         let [full, windowed] = [0, 1].map(|layer| config.layer_cost(layer));

@@ -242,10 +242,10 @@ impl Footprint {
     pub fn workspace_bytes(&self, config: &ModelConfig, rows: usize) -> u64 {
         const F32: u64 = 4;
         let (rows, size) = (rows as u64, |size: usize| size as u64);
-        let heads = size(config.q_width()) + 2 * size(config.kv_width());
-        let row = 6 * size(config.hidden_size) + 3 * heads + 4 * size(config.widest_feed_forward());
+        let row =
+            6 * size(config.hidden_size) + 3 * size(config.widest_mixer()) + 4 * size(config.widest_feed_forward());
         // Scores, and their copy behind the softmax.
-        let scores = 2 * size(config.heads).saturating_mul(size(config.context_length)).saturating_mul(rows);
+        let scores = 2 * size(config.most_heads()).saturating_mul(size(config.context_length)).saturating_mul(rows);
         let logits = rows.min(LOGIT_ROWS) * size(config.vocab_size);
         let widened = match self.widens {
             true => size(config.hidden_size) * size(config.widest_feed_forward().max(config.vocab_size)) / 2,

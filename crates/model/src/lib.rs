@@ -28,7 +28,10 @@ mod weight_type;
 
 pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
-pub use config::{Architecture, ConfigError, FeedForward, LayerAttention, LayerSpec, ModelConfig, Rope, RopeScaling};
+pub use config::{
+    Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms, QkNorm,
+    Rope, RopeScaling,
+};
 pub use cost::LayerCost;
 pub use detokenize::Detokenizer;
 pub use device::{DeviceKind, DeviceNameError, DeviceSpec};

@@ -1,6 +1,6 @@
 //! What a layer keeps of a sequence between two steps: keys and values in a cache, or the state of a recurrence.
 
-use crate::{FloatType, LayerAttention, ModelConfig};
+use crate::{FloatType, Mixer, ModelConfig};
 
 /// A windowed cache holds at least this many tokens beside its window: a decoding sequence copies its window to the
 /// front of the buffer once in as many steps.
@@ -43,10 +43,14 @@ impl LayerState {
     /// # Panics
     /// When the model has no such layer.
     pub fn of(config: &ModelConfig, layer: usize) -> Self {
-        let elements = 2 * config.kv_width();
-        match config.layers[layer].attention {
-            LayerAttention::Full => LayerState::Cache { elements },
-            LayerAttention::Window(window) => LayerState::WindowedCache { elements, window },
+        match &config.layers[layer].mixer {
+            Mixer::Attention(attention) => {
+                let elements = 2 * attention.kv_width();
+                match attention.window {
+                    None => LayerState::Cache { elements },
+                    Some(window) => LayerState::WindowedCache { elements, window },
+                }
+            }
         }
     }
 

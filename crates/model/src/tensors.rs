@@ -1,7 +1,11 @@
 //! Which tensors a model has, by the names that Hugging Face uses (canonical here, whatever the file's format), their
 //! shapes, and what they are for.
 
-use crate::{FeedForward, Layers, ModelConfig};
+mod layer;
+
+pub use layer::{Block, LayerTensor, of_layer};
+
+use crate::{Layers, ModelConfig};
 use std::collections::HashMap;
 
 /// The embedding table, `(vocabulary, hidden)`; the head too, where they are tied.
@@ -45,48 +49,6 @@ pub fn head_tensor(config: &ModelConfig) -> &'static str {
     if config.tied_embeddings { EMBEDDING } else { HEAD }
 }
 
-/// A matrix of a layer, with the bias that belongs to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Matrix {
-    /// Its name within the layer.
-    pub part: &'static str,
-    /// Elements that come out.
-    pub rows: usize,
-    /// Elements that go in.
-    pub columns: usize,
-    /// Whether a bias of `rows` elements is added.
-    pub bias: bool,
-}
-
-/// The matrices of a layer, in the order of their use.
-///
-/// # Panics
-/// When the model has no such layer.
-pub fn matrices(config: &ModelConfig, layer: usize) -> [Matrix; 7] {
-    let (hidden, q, kv) = (config.hidden_size, config.q_width(), config.kv_width());
-    let FeedForward::Dense { width } = config.layers[layer].feed_forward;
-    let matrix = |part, rows, columns, bias| Matrix { part, rows, columns, bias };
-    [
-        matrix("self_attn.q_proj", q, hidden, config.qkv_bias),
-        matrix("self_attn.k_proj", kv, hidden, config.qkv_bias),
-        matrix("self_attn.v_proj", kv, hidden, config.qkv_bias),
-        matrix("self_attn.o_proj", hidden, q, config.o_bias),
-        matrix("mlp.gate_proj", width, hidden, config.mlp_bias),
-        matrix("mlp.up_proj", width, hidden, config.mlp_bias),
-        matrix("mlp.down_proj", hidden, width, config.mlp_bias),
-    ]
-}
-
-/// The norms of every layer, by their names within it and their elements.
-pub fn norms(config: &ModelConfig) -> Vec<(&'static str, usize)> {
-    let hidden = config.hidden_size;
-    let mut norms = vec![("input_layernorm.weight", hidden), ("post_attention_layernorm.weight", hidden)];
-    if config.qk_norm {
-        norms.extend(["self_attn.q_norm.weight", "self_attn.k_norm.weight"].map(|part| (part, config.head_dim)));
-    }
-    norms
-}
-
 /// The tensors of a stage, in the order of their use. A tied head's matrix is listed once, as the embedding, where the
 /// stage has both.
 pub fn of_stage(config: &ModelConfig, layers: Layers) -> Vec<Expected> {
@@ -97,14 +59,8 @@ pub fn of_stage(config: &ModelConfig, layers: Layers) -> Vec<Expected> {
         add(EMBEDDING.into(), &[config.vocab_size, hidden], Role::Embedding);
     }
     for layer in layers.range() {
-        for Matrix { part, rows, columns, bias } in matrices(config, layer) {
-            add(layer_tensor(layer, &format!("{part}.weight")), &[rows, columns], Role::Matrix);
-            if bias {
-                add(layer_tensor(layer, &format!("{part}.bias")), &[rows], Role::Vector);
-            }
-        }
-        for (part, size) in norms(config) {
-            add(layer_tensor(layer, part), &[size], Role::Vector);
+        for LayerTensor { part, shape, role, .. } in of_layer(config, layer) {
+            add(layer_tensor(layer, &part), &shape, role);
         }
     }
     if layers.has_head(config.layers.len()) {

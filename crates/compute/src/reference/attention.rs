@@ -10,21 +10,22 @@ use super::cache::Caches;
 use super::decode;
 use super::linear::{Linear, Shared};
 use super::mask::{Mask, Masks};
-use super::rope::Angles;
+use super::norm::Norm;
+use super::rope::{Angles, Ropes};
 use super::softmax::masked_softmax;
 use super::weights::{Loader, Part};
 use crate::LoadError;
 use candle_core::{Result, Tensor};
-use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_thd;
-use gogrid_model::{MAX_SCORES, ModelConfig, Span, tensors};
+use gogrid_model::{AttentionSpec, MAX_SCORES, QkNorm, Span, tensors};
 
 /// What all layers of a step share.
 pub(crate) struct Step<'a> {
     pub(crate) spans: &'a [Span],
     /// Rows of all spans.
     pub(crate) rows: usize,
-    pub(crate) angles: &'a Angles,
+    /// One for each of the stage's position embeddings.
+    pub(crate) angles: &'a [Angles],
     pub(crate) masks: &'a mut Masks,
     pub(crate) caches: &'a mut Caches,
 }
@@ -35,55 +36,66 @@ pub(crate) struct Attention {
     /// Index of the layer within the stage.
     index: usize,
     qkv: Shared,
-    /// Weights of the norms of q and k, `// (head_dim)`.
-    norms: Option<(Tensor, Tensor)>,
+    /// Of each head of q and k.
+    norms: Option<(Norm, Norm)>,
+    /// The position embedding among those of the stage.
+    rope: Option<usize>,
     o: Linear,
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
-    norm_eps: f32,
     /// Tokens that a token sees, itself included.
     window: usize,
 }
 
 impl Attention {
-    pub(crate) fn load(loader: &Loader<'_>, layer: usize, index: usize) -> std::result::Result<Self, LoadError> {
-        let config: &ModelConfig = loader.config();
+    /// Loads the attention of a layer; `index` is its place within the stage.
+    pub(crate) fn load(
+        loader: &Loader<'_>,
+        spec: &AttentionSpec,
+        ropes: &Ropes,
+        layer: usize,
+        index: usize,
+    ) -> std::result::Result<Self, LoadError> {
         let name = |part: &str| tensors::layer_tensor(layer, &format!("self_attn.{part}"));
         let (q, k, v, o) = (name("q_proj"), name("k_proj"), name("v_proj"), name("o_proj"));
-        let interleaved = |heads: usize| config.rope.interleaved.then_some(heads);
+        let interleaved = |heads: usize| spec.rope.as_ref().filter(|rope| rope.interleaved).map(|_| heads);
         let parts = [
-            Part { interleaved_heads: interleaved(config.heads), ..Part::new(&q, config.qkv_bias) },
-            Part { interleaved_heads: interleaved(config.kv_heads), ..Part::new(&k, config.qkv_bias) },
-            Part::new(&v, config.qkv_bias),
+            Part { interleaved_heads: interleaved(spec.heads), ..Part::new(&q, spec.qkv_bias) },
+            Part { interleaved_heads: interleaved(spec.kv_heads), ..Part::new(&k, spec.qkv_bias) },
+            Part::new(&v, spec.qkv_bias),
         ];
-        let norms = match config.qk_norm {
-            true => Some((loader.norm(&name("q_norm.weight"))?, loader.norm(&name("k_norm.weight"))?)),
-            false => None,
+        let norms = match spec.qk_norm {
+            QkNorm::None => None,
+            QkNorm::Head => Some((loader.norm(&name("q_norm.weight"))?, loader.norm(&name("k_norm.weight"))?)),
         };
         Ok(Attention {
             index,
             qkv: loader.shared(&parts)?,
             norms,
-            o: loader.linear(Part::new(&o, config.o_bias))?,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            norm_eps: config.norm_eps as f32,
-            window: config.layers[layer].attention.window().unwrap_or(usize::MAX),
+            rope: spec.rope.as_ref().and_then(|rope| ropes.index(rope, spec.head_dim)),
+            o: loader.linear(Part::new(&o, spec.o_bias))?,
+            heads: spec.heads,
+            kv_heads: spec.kv_heads,
+            head_dim: spec.head_dim,
+            window: spec.window.unwrap_or(usize::MAX),
         })
     }
 
     /// `// (rows, hidden) → (rows, hidden)`
     pub(crate) fn forward(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let [q, k, v] = self.qkv.forward(hidden)?.try_into().map_err(|_| candle_core::Error::msg("q, k and v"))?;
-        let rotate = |rows: Tensor, heads: usize, norm: Option<&Tensor>| -> Result<Tensor> {
+        let angles = self.rope.and_then(|rope| step.angles.get(rope));
+        let rotate = |rows: Tensor, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
             let rows = rows.reshape((step.rows, heads, self.head_dim))?;
             let rows = match norm {
-                Some(norm) => rms_norm(&rows, norm, self.norm_eps)?,
+                Some(norm) => norm.forward(&rows)?,
                 None => rows,
             };
-            rope_thd(&rows.unsqueeze(0)?, &step.angles.cos, &step.angles.sin)?.squeeze(0)
+            match angles {
+                Some(angles) => rope_thd(&rows.unsqueeze(0)?, &angles.cos, &angles.sin)?.squeeze(0),
+                None => Ok(rows),
+            }
         };
         let (q_norm, k_norm) = self.norms.as_ref().map(|(q, k)| (q, k)).unzip();
         let q = rotate(q, self.heads, q_norm)?; // (rows, heads, head_dim)

@@ -39,7 +39,8 @@ struct LayerCache {
 /// The caches of a stage's sessions.
 #[derive(Debug)]
 pub(super) struct Caches {
-    shape: CacheShape,
+    /// Of each layer.
+    shapes: Vec<CacheShape>,
     sizes: SequenceSizes,
     sessions: HashMap<SessionKey, Vec<LayerCache>>,
 }
@@ -49,12 +50,12 @@ impl Caches {
     ///
     /// # Errors
     /// A layer keeps something else than keys and values of its own.
-    pub(super) fn new(shape: CacheShape, sizes: SequenceSizes) -> Result<Self> {
+    pub(super) fn new(shapes: Vec<CacheShape>, sizes: SequenceSizes) -> Result<Self> {
         let cached = |state: &LayerState| matches!(state, LayerState::Cache { .. } | LayerState::WindowedCache { .. });
         if let Some(state) = sizes.states().iter().find(|state| !cached(state)) {
             candle_core::bail!("the reference back end keeps caches alone, not {state:?}");
         }
-        Ok(Caches { shape, sizes, sessions: HashMap::new() })
+        Ok(Caches { shapes, sizes, sessions: HashMap::new() })
     }
 
     /// Takes in a session of up to `capacity` tokens; its memory is taken as it grows.
@@ -114,7 +115,7 @@ impl Caches {
         let Some(layers) = self.sessions.get_mut(&session) else {
             candle_core::bail!("session {session} is not open");
         };
-        layers[layer].append(position, keys, values, &self.shape)
+        layers[layer].append(position, keys, values, &self.shapes[layer])
     }
 }
 
@@ -196,7 +197,7 @@ mod tests {
             None => LayerState::Cache { elements: 16 },
             Some(window) => LayerState::WindowedCache { elements: 16, window },
         };
-        Caches::new(shape, SequenceSizes::new([state], FloatType::F32, chunk)).unwrap()
+        Caches::new(vec![shape], SequenceSizes::new([state], FloatType::F32, chunk)).unwrap()
     }
 
     /// Keys of tokens whose elements are their positions.
@@ -281,7 +282,8 @@ mod tests {
     fn states_that_are_no_caches_are_refused() {
         let shape = CacheShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
         let recurrent = LayerState::Recurrent { tail: 8, matrix: 64 };
-        let error = Caches::new(shape, SequenceSizes::new([recurrent], FloatType::F32, 8)).unwrap_err().to_string();
+        let error =
+            Caches::new(vec![shape], SequenceSizes::new([recurrent], FloatType::F32, 8)).unwrap_err().to_string();
         assert!(error.contains("caches alone"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use super::linear::{Linear, Shared};
 use super::weights::{Loader, Part};
 use crate::LoadError;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
-use gogrid_model::{exp, tensors};
+use gogrid_model::{DenseSpec, exp, tensors};
 use rayon::prelude::*;
 
 /// Elements that are worth a second thread: some tens of microseconds of work.
@@ -18,9 +18,9 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    pub(crate) fn load(loader: &Loader<'_>, layer: usize) -> std::result::Result<Self, LoadError> {
+    pub(crate) fn load(loader: &Loader<'_>, spec: &DenseSpec, layer: usize) -> std::result::Result<Self, LoadError> {
         let name = |part: &str| tensors::layer_tensor(layer, &format!("mlp.{part}"));
-        let bias = loader.config().mlp_bias;
+        let bias = spec.bias;
         let gate_up = loader.shared(&[Part::new(&name("gate_proj"), bias), Part::new(&name("up_proj"), bias)])?;
         Ok(Mlp { gate_up, down: loader.linear(Part::new(&name("down_proj"), bias))? })
     }

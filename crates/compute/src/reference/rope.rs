@@ -2,12 +2,41 @@
 //! tabled for the whole context, which would take megabytes and the first step's time for contexts of 100,000 tokens.
 
 use candle_core::{DType, Device, Result, Tensor};
-use gogrid_model::{ModelConfig, RopeScaling};
+use gogrid_model::{Layers, ModelConfig, Rope, RopeScaling};
 use std::f32::consts::PI;
 
-/// The frequencies of a model: `head_dim / 2` radians per position.
+/// The different position embeddings of a stage's layers.
+#[derive(Debug, Default)]
+pub(crate) struct Ropes(Vec<(Rope, usize, Frequencies)>);
+
+impl Ropes {
+    pub(crate) fn new(config: &ModelConfig, layers: Layers) -> Self {
+        let mut ropes = Ropes::default();
+        for attention in layers.range().filter_map(|layer| config.layers[layer].attention()) {
+            if let Some(rope) = &attention.rope
+                && ropes.index(rope, attention.head_dim).is_none()
+            {
+                let frequencies = Frequencies::new(rope, attention.head_dim);
+                ropes.0.push((rope.clone(), attention.head_dim, frequencies));
+            }
+        }
+        ropes
+    }
+
+    /// The place of a position embedding for heads of this width among those of the stage.
+    pub(crate) fn index(&self, rope: &Rope, head_dim: usize) -> Option<usize> {
+        self.0.iter().position(|(known, width, _)| known == rope && *width == head_dim)
+    }
+
+    /// The angles of these positions, for each position embedding.
+    pub(crate) fn angles(&self, positions: &[usize], device: &Device, dtype: DType) -> Result<Vec<Angles>> {
+        self.0.iter().map(|(.., frequencies)| frequencies.angles(positions, device, dtype)).collect()
+    }
+}
+
+/// The frequencies of one position embedding: `head_dim / 2` radians per position.
 #[derive(Debug, Clone)]
-pub(crate) struct Frequencies(Vec<f32>);
+struct Frequencies(Vec<f32>);
 
 /// Cosines and sines of a step's positions, each `// (rows, head_dim / 2)`.
 #[derive(Debug, Clone)]
@@ -18,14 +47,14 @@ pub(crate) struct Angles {
 
 impl Frequencies {
     /// In f32 like the reference implementation, so that far positions agree.
-    pub(crate) fn new(config: &ModelConfig) -> Self {
-        let dim = config.head_dim as f32;
-        let theta = f64::from(config.rope.theta);
-        let plain = (0..config.head_dim / 2).map(|i| {
+    fn new(rope: &Rope, head_dim: usize) -> Self {
+        let dim = head_dim as f32;
+        let theta = f64::from(rope.theta);
+        let plain = (0..head_dim / 2).map(|i| {
             let exponent = (2 * i) as f32 / dim;
             1.0 / theta.powf(f64::from(exponent)) as f32
         });
-        Frequencies(match &config.rope.scaling {
+        Frequencies(match &rope.scaling {
             RopeScaling::None => plain.collect(),
             RopeScaling::Linear { factor } => plain.map(|frequency| frequency / factor).collect(),
             RopeScaling::Factors { factors } => {
@@ -50,7 +79,7 @@ impl Frequencies {
     }
 
     /// The angles of these positions.
-    pub(crate) fn angles(&self, positions: &[usize], device: &Device, dtype: DType) -> Result<Angles> {
+    fn angles(&self, positions: &[usize], device: &Device, dtype: DType) -> Result<Angles> {
         let shape = (positions.len(), self.0.len());
         let (sin, cos): (Vec<f32>, Vec<f32>) = positions
             .iter()

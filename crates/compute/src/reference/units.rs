@@ -21,8 +21,8 @@ const FEW_ROWS: usize = 8;
 /// A unit of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LayerUnit {
-    /// Its attention.
-    Attention,
+    /// Its mixer.
+    Mixer,
     /// The first half of its feed-forward network: gate and up.
     Up,
     /// The second half: down.
@@ -30,8 +30,8 @@ pub(super) enum LayerUnit {
 }
 
 /// The units of a layer, in their order.
-pub(super) const LAYER: [LayerUnit; 3] = [LayerUnit::Attention, LayerUnit::Up, LayerUnit::Down];
-const NAMES: [&str; 3] = ["attention", "gate and up", "down"];
+pub(super) const LAYER: [LayerUnit; 3] = [LayerUnit::Mixer, LayerUnit::Up, LayerUnit::Down];
+const NAMES: [&str; 3] = ["mixer", "gate and up", "down"];
 
 /// The units of a stage.
 #[derive(Debug)]
@@ -44,18 +44,18 @@ pub(super) struct Units {
     products_a_byte: f64,
     /// Bytes of a weight in memory, at the mean.
     bytes_a_weight: f64,
-    /// What a token that is seen costs one row of attention.
-    seen: f64,
+    /// What a score costs, besides its products.
+    score: f64,
 }
 
 impl Units {
     pub(super) fn new(manifest: &Manifest, layers: Layers, quant: Quant, footprint: &Footprint) -> Self {
         let config = &manifest.config;
-        let mut specs: Vec<LayerSpec> = Vec::new();
+        let mut specs: Vec<&LayerSpec> = Vec::new();
         let mut kinds: Vec<UnitKind> = Vec::new();
         let mut costs = Vec::new();
         for layer in layers.range() {
-            let spec = config.layers[layer];
+            let spec = &config.layers[layer];
             let at = specs.iter().position(|known| *known == spec).unwrap_or_else(|| {
                 specs.push(spec);
                 kinds.extend(NAMES.map(|name| UnitKind { name, decode: 0, prompt: 0, head: 0.0 }));
@@ -85,7 +85,7 @@ impl Units {
             head,
             products_a_byte,
             bytes_a_weight: bytes / weights.max(1.0),
-            seen: config.heads as f64 * (2.0 * config.head_dim as f64 + BYTES_A_SCORE * products_a_byte),
+            score: BYTES_A_SCORE * products_a_byte,
         }
     }
 
@@ -98,8 +98,8 @@ impl Units {
         let rows: usize = spans.iter().map(|span| span.tokens).sum();
         let mut units = Vec::with_capacity(self.layers.len() * LAYER.len() + 1);
         for (first, cost) in &self.layers {
-            for (at, elements) in [cost.attention, cost.gate_up, cost.down].into_iter().enumerate() {
-                let scores = if LAYER[at] == LayerUnit::Attention { self.scores(cost, spans, rows) } else { 0.0 };
+            for (at, elements) in [cost.mixer, cost.gate_up, cost.down].into_iter().enumerate() {
+                let scores = if LAYER[at] == LayerUnit::Mixer { self.scores(cost, spans, rows) } else { 0.0 };
                 units.push(Unit { kind: first + at, cost: self.matrix(rows, elements as f64) + scores });
             }
         }
@@ -123,14 +123,14 @@ impl Units {
             let tokens = span.tokens as f64;
             tokens * cost.seen(span.position as f64 + (tokens + 1.0) / 2.0)
         };
-        self.seen * spans.iter().map(seen).sum::<f64>()
+        (cost.per_seen as f64 + cost.heads as f64 * self.score) * spans.iter().map(seen).sum::<f64>()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gogrid_model::{CandidateRequest, LayerAttention, ModelConfig, SessionKey, TensorHash, WeightType, tensors};
+    use gogrid_model::{CandidateRequest, ModelConfig, SessionKey, TensorHash, WeightType, tensors};
 
     /// The shape of 1.1 billion parameters that `gogrid bench` measures, in q8_0 on a GPU.
     fn units(change: impl Fn(&mut ModelConfig), layers: Layers) -> Units {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn layers_that_differ_are_kinds_of_their_own_and_a_window_bounds_the_cost() {
-        let windowed = |config: &mut ModelConfig| config.layers[4].attention = LayerAttention::Window(256);
+        let windowed = |config: &mut ModelConfig| config.layers[4].attention_mut().unwrap().window = Some(256);
         let both = units(windowed, Layers::new(3, 5));
         let found = both.of(&span(1024, 512));
         assert_eq!(found.iter().map(|unit| unit.kind).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);

@@ -5,6 +5,7 @@
 
 use super::convert::{dense, dtype, ggml};
 use super::linear::{Linear, Shared, Weight};
+use super::norm::Norm;
 use super::packed::held_once;
 use crate::LoadError;
 use candle_core::quantized::{QStorage, QTensor};
@@ -66,10 +67,11 @@ impl Loader<'_> {
         Ok(bytes)
     }
 
-    /// A norm's weights.
-    pub(crate) fn norm(&self, name: &str) -> Result<Tensor, LoadError> {
+    /// A norm.
+    pub(crate) fn norm(&self, name: &str) -> Result<Norm, LoadError> {
         let entry = self.entry(name)?;
-        self.vector(to_f32(entry, &self.bytes(entry)?)?)
+        let weight = self.vector(to_f32(entry, &self.bytes(entry)?)?)?;
+        Ok(Norm { weight, eps: self.config().norm_eps as f32 })
     }
 
     fn vector(&self, values: Vec<f32>) -> Result<Tensor, LoadError> {

@@ -17,10 +17,10 @@ fn stage(chunk: usize, kv_budget: u64) -> Stage {
     let source = Source::open(&path).unwrap();
     let mut manifest = source.manifest().unwrap();
     for layer in &mut manifest.config.layers {
-        layer.attention = gogrid_model::LayerAttention::Window(16);
+        layer.attention_mut().unwrap().window = Some(16);
     }
     // One layer sees everything, so that both kinds of cache are in one stage.
-    manifest.config.layers[1].attention = gogrid_model::LayerAttention::Full;
+    manifest.config.layers[1].attention_mut().unwrap().window = None;
     let layers = Layers::all(manifest.config.layers.len());
     let options =
         StageOptions { quant: Quant::None, device: DeviceSpec::Cpu, kv_budget, chunk, activations: FloatType::F32 };

@@ -1,6 +1,9 @@
 //! config.json of Hugging Face transformers, versions 4 and 5.
 
-use super::{Architecture, ConfigError, LayerAttention, LayerSpec, ModelConfig, Rope, RopeScaling, uniform_layers};
+use super::{
+    Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms, QkNorm,
+    Rope, RopeScaling, uniform_layers,
+};
 use serde_json::{Map, Value};
 
 const KNOWN: &str = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM";
@@ -96,7 +99,6 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         let (field, value) = (config.field("hidden_act"), format!("\"{activation}\""));
         return Err(ConfigError::Unsupported { field, value, supported: "\"silu\"" });
     }
-    let layers = layers(&config, architecture)?;
     let hidden_size = config.need_size("hidden_size")?;
     let heads = config.need_size("num_attention_heads")?;
     let head_dim = match config.size("head_dim")? {
@@ -113,6 +115,19 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         Architecture::Mistral => (false, false),
         Architecture::Qwen2 => (true, false),
     };
+    let attention = AttentionSpec {
+        heads,
+        kv_heads: config.size("num_key_value_heads")?.unwrap_or(heads),
+        head_dim,
+        window: None,
+        rope: Some(rope(&config)?),
+        qkv_bias,
+        o_bias,
+        qk_norm: if architecture == Architecture::Qwen3 { QkNorm::Head } else { QkNorm::None },
+    };
+    let bias = architecture == Architecture::Llama && config.flag("mlp_bias")?;
+    let feed_forward = FeedForward::Dense(DenseSpec { width: config.need_size("intermediate_size")?, bias });
+    let like = LayerSpec { mixer: Mixer::Attention(attention), feed_forward, norms: Norms::Before };
     let mut eos = config.tokens("eos_token_id")?;
     if let Some(generation) = generation {
         eos.extend(Fields::new("generation_config.json", generation)?.tokens("eos_token_id")?);
@@ -122,18 +137,10 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
     Ok(ModelConfig {
         architecture,
         hidden_size,
-        layers,
-        heads,
-        kv_heads: config.size("num_key_value_heads")?.unwrap_or(heads),
-        head_dim,
+        layers: layers(&config, architecture, like)?,
         vocab_size: config.need_size("vocab_size")?,
         context_length: config.need_size("max_position_embeddings")?,
         norm_eps: config.number("rms_norm_eps")?.unwrap_or(1e-6),
-        rope: rope(&config)?,
-        qkv_bias,
-        o_bias,
-        mlp_bias: architecture == Architecture::Llama && config.flag("mlp_bias")?,
-        qk_norm: architecture == Architecture::Qwen3,
         tied_embeddings: config.flag("tie_word_embeddings")?,
         bos: config.token("bos_token_id")?,
         eos,
@@ -209,8 +216,8 @@ fn rope_scaling(settings: &Fields<'_>) -> Result<RopeScaling, ConfigError> {
 }
 
 /// Every layer: those with a sliding window are listed one by one, or begin behind the first `max_window_layers`.
-fn layers(config: &Fields<'_>, architecture: Architecture) -> Result<Vec<LayerSpec>, ConfigError> {
-    let (count, width) = (config.need_size("num_hidden_layers")?, config.need_size("intermediate_size")?);
+fn layers(config: &Fields<'_>, architecture: Architecture, like: LayerSpec) -> Result<Vec<LayerSpec>, ConfigError> {
+    let count = config.need_size("num_hidden_layers")?;
     let window = config.size("sliding_window")?;
     let full = match architecture {
         Architecture::Llama => None,
@@ -220,7 +227,11 @@ fn layers(config: &Fields<'_>, architecture: Architecture) -> Result<Vec<LayerSp
             false => None,
         },
     };
-    let mut layers = uniform_layers(count, width, window.filter(|_| full.is_some()), full.unwrap_or(count))?;
+    let mut like = like;
+    if let Some(attention) = like.attention_mut() {
+        attention.window = window.filter(|_| full.is_some());
+    }
+    let mut layers = uniform_layers(count, &like, full.unwrap_or(count))?;
     if full.is_none() {
         return Ok(layers);
     }
@@ -234,11 +245,14 @@ fn layers(config: &Fields<'_>, architecture: Architecture) -> Result<Vec<LayerSp
         });
     }
     for (layer, kind) in layers.iter_mut().zip(types) {
-        layer.attention = match window {
-            _ if kind == "full_attention" => LayerAttention::Full,
-            Some(tokens) => LayerAttention::Window(tokens),
+        let window = match window {
+            _ if kind == "full_attention" => None,
+            Some(tokens) => Some(tokens),
             None => return Err(ConfigError::missing(config.field("sliding_window"))),
         };
+        if let Some(attention) = layer.attention_mut() {
+            attention.window = window;
+        }
     }
     Ok(layers)
 }
@@ -258,7 +272,7 @@ mod tests {
             config[key] = value.clone();
         }
         let config = ModelConfig::from_hf(&config, None)?;
-        Ok(config.layers.iter().map(|layer| layer.attention.window()).collect())
+        Ok(config.layers.iter().map(|layer| layer.attention().and_then(|attention| attention.window)).collect())
     }
 
     #[test]

@@ -1,67 +1,79 @@
-//! How a description is written in manifests. A model whose layers are alike, except that the first ones may have no
-//! window, is written in the form of the first version: older workers read it, and a published model keeps its hash.
+//! How a description is written in manifests: the kinds of layers, each once, and the kind of each layer.
+//!
+//! A model that the first form can describe is written in that: attention and dense networks of one shape in all layers,
+//! except for windows and widths. Older workers read it, and a published model keeps its hash.
 
-use super::{Architecture, ConfigError, LayerAttention, LayerSpec, ModelConfig, Rope, uniform_layers};
-use serde::{Deserialize, Serialize};
+mod first;
+
+use super::{Architecture, ConfigError, LayerSpec, ModelConfig, check_layers};
+use first::First;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A description as it is written.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Written {
+    First(First),
+    Kinds(Kinds),
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Written {
+pub(super) struct Kinds {
     architecture: Architecture,
     hidden_size: usize,
-    intermediate_size: usize,
-    layers: usize,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
     vocab_size: usize,
     context_length: usize,
     norm_eps: f64,
-    rope: Rope,
-    sliding_window: Option<usize>,
-    full_attention_layers: usize,
-    qkv_bias: bool,
-    o_bias: bool,
-    mlp_bias: bool,
-    qk_norm: bool,
     tied_embeddings: bool,
     bos: Option<u32>,
     eos: Vec<u32>,
-    /// Each layer, where the fields above do not say what they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    layer_specs: Option<Vec<LayerSpec>>,
+    /// The different layers.
+    kinds: Vec<LayerSpec>,
+    /// The kind of each layer.
+    layers: Vec<usize>,
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let written = match value.get("kinds") {
+            Some(_) => Kinds::deserialize(value).map(Written::Kinds),
+            None => First::deserialize(value).map(Written::First),
+        };
+        written.map_err(D::Error::custom)
+    }
 }
 
 impl TryFrom<Written> for ModelConfig {
     type Error = ConfigError;
 
     fn try_from(written: Written) -> Result<Self, ConfigError> {
-        let count = written.layers;
-        let layers = match written.layer_specs {
-            Some(layers) if layers.len() == count => layers,
-            Some(layers) => {
-                return Err(ConfigError::invalid("layer_specs", format!("{} layers", layers.len()), count.to_string()));
-            }
-            None => {
-                let Written { intermediate_size: width, sliding_window, full_attention_layers, .. } = written;
-                uniform_layers(count, width, sliding_window, full_attention_layers)?
-            }
+        match written {
+            Written::First(first) => first.try_into(),
+            Written::Kinds(kinds) => kinds.try_into(),
+        }
+    }
+}
+
+impl TryFrom<Kinds> for ModelConfig {
+    type Error = ConfigError;
+
+    fn try_from(written: Kinds) -> Result<Self, ConfigError> {
+        check_layers(written.layers.len())?;
+        let kinds = written.kinds;
+        let layer = |kind: usize| {
+            let expected = || ConfigError::invalid("layers", kind, format!("one of {} kinds", kinds.len()));
+            kinds.get(kind).cloned().ok_or_else(expected)
         };
         Ok(ModelConfig {
             architecture: written.architecture,
             hidden_size: written.hidden_size,
-            layers,
-            heads: written.heads,
-            kv_heads: written.kv_heads,
-            head_dim: written.head_dim,
+            layers: written.layers.into_iter().map(layer).collect::<Result<_, _>>()?,
             vocab_size: written.vocab_size,
             context_length: written.context_length,
             norm_eps: written.norm_eps,
-            rope: written.rope,
-            qkv_bias: written.qkv_bias,
-            o_bias: written.o_bias,
-            mlp_bias: written.mlp_bias,
-            qk_norm: written.qk_norm,
             tied_embeddings: written.tied_embeddings,
             bos: written.bos,
             eos: written.eos,
@@ -71,41 +83,42 @@ impl TryFrom<Written> for ModelConfig {
 
 impl From<ModelConfig> for Written {
     fn from(config: ModelConfig) -> Self {
-        let width = config.widest_feed_forward();
-        let window = config.layers.iter().find_map(|layer| layer.attention.window());
-        let windowed = |layer: &LayerSpec| layer.attention != LayerAttention::Full;
-        let full = window.map_or(0, |_| config.layers.iter().position(windowed).unwrap_or(config.layers.len()));
-        let differ = uniform_layers(config.layers.len(), width, window, full).as_ref() != Ok(&config.layers);
-        Written {
+        match First::of(&config) {
+            Some(first) => Written::First(first),
+            None => Written::Kinds(config.into()),
+        }
+    }
+}
+
+impl From<ModelConfig> for Kinds {
+    fn from(config: ModelConfig) -> Self {
+        let mut kinds: Vec<LayerSpec> = Vec::new();
+        let kind = |layer: LayerSpec| {
+            kinds.iter().position(|known| *known == layer).unwrap_or_else(|| {
+                kinds.push(layer);
+                kinds.len() - 1
+            })
+        };
+        let layers = config.layers.into_iter().map(kind).collect();
+        Kinds {
             architecture: config.architecture,
             hidden_size: config.hidden_size,
-            intermediate_size: width,
-            layers: config.layers.len(),
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
             vocab_size: config.vocab_size,
             context_length: config.context_length,
             norm_eps: config.norm_eps,
-            rope: config.rope,
-            sliding_window: if differ { None } else { window },
-            full_attention_layers: if differ { 0 } else { full },
-            qkv_bias: config.qkv_bias,
-            o_bias: config.o_bias,
-            mlp_bias: config.mlp_bias,
-            qk_norm: config.qk_norm,
             tied_embeddings: config.tied_embeddings,
             bos: config.bos,
             eos: config.eos,
-            layer_specs: differ.then_some(config.layers),
+            kinds,
+            layers,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{DenseSpec, FeedForward};
     use super::*;
-    use crate::FeedForward;
 
     /// As manifests of the first version have it.
     const OLD: &str = r#"{"architecture":"qwen2","hidden_size":64,"intermediate_size":96,"layers":4,"heads":4,
@@ -117,27 +130,57 @@ mod tests {
         serde_json::from_str(OLD).unwrap()
     }
 
+    fn set_window(config: &mut ModelConfig, layer: usize, window: Option<usize>) {
+        config.layers[layer].attention_mut().unwrap().window = window;
+    }
+
     #[test]
     fn manifests_of_models_of_like_layers_keep_every_byte() {
         let config = old();
-        let kinds: Vec<_> = config.layers.iter().map(|layer| layer.attention.window()).collect();
+        let kinds: Vec<_> = config.layers.iter().map(|layer| layer.attention().unwrap().window).collect();
         assert_eq!(kinds, [None, Some(8), Some(8), Some(8)]);
         let written = serde_json::to_string(&config).unwrap();
         assert_eq!(written, OLD.replace(|c: char| c.is_whitespace(), ""));
     }
 
     #[test]
-    fn layers_that_differ_go_there_and_back() {
+    fn windows_and_widths_that_differ_stay_in_the_first_form() {
         let mut config = old();
-        config.layers[2].attention = LayerAttention::Full;
-        config.layers[3].feed_forward = FeedForward::Dense { width: 48 };
+        set_window(&mut config, 2, None);
+        config.layers[3].feed_forward = FeedForward::Dense(DenseSpec { width: 48, bias: false });
         let written = serde_json::to_value(&config).unwrap();
         assert_eq!((&written["sliding_window"], &written["intermediate_size"]), (&serde_json::Value::Null, &96.into()));
+        let specs = serde_json::json!({ "attention": { "window": 8 }, "feed_forward": { "dense": { "width": 48 } } });
+        assert_eq!(written["layer_specs"][3], specs);
+        assert_eq!(written["layer_specs"][2]["attention"], "full");
         assert_eq!(serde_json::from_value::<ModelConfig>(written.clone()).unwrap(), config);
         let mut short = written;
         short["layers"] = 5.into();
         let error = serde_json::from_value::<ModelConfig>(short).unwrap_err().to_string();
         assert!(error.contains("layer_specs is 4 layers, expected 5"), "{error}");
+    }
+
+    #[test]
+    fn layers_that_differ_more_are_written_by_kind() {
+        let mut config = old();
+        for layer in [1, 3] {
+            config.layers[layer].attention_mut().unwrap().heads = 8;
+        }
+        let written = serde_json::to_value(&config).unwrap();
+        assert_eq!(written["layers"], serde_json::json!([0, 1, 2, 1]));
+        assert_eq!(written["kinds"].as_array().map(Vec::len), Some(3));
+        assert_eq!(serde_json::from_value::<ModelConfig>(written.clone()).unwrap(), config);
+        let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut changed = written.clone();
+            change(&mut changed);
+            serde_json::from_value::<ModelConfig>(changed).unwrap_err().to_string()
+        };
+        let error = refused(&|value| value["layers"][2] = 3.into());
+        assert!(error.contains("layers is 3, expected one of 3 kinds"), "{error}");
+        let error = refused(&|value| value["kinds"][0]["mixer"]["attention"]["sinks_"] = true.into());
+        assert!(error.contains("sinks_"), "{error}");
+        let error = refused(&|value| value["layers"] = vec![0; 5000].into());
+        assert!(error.contains("expected 1 to 4096"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use super::{Located, Source, SourceError, TextPlace};
 use crate::config::uniform_layers;
 use crate::gguf::{Content, Value};
-use crate::{Architecture, ConfigError, ModelConfig, Rope, RopeScaling, WeightType};
+use crate::{
+    Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms, QkNorm,
+    Rope, RopeScaling, WeightType,
+};
 use half::{bf16, f16};
 use std::collections::HashMap;
 use std::fs::File;
@@ -208,30 +211,30 @@ fn config(
         ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"].into_iter().filter_map(token).collect();
     eos.sort_unstable();
     eos.dedup();
-    let config = ModelConfig {
-        architecture,
-        hidden_size,
-        layers: uniform_layers(
-            metadata.needed("block_count")?,
-            metadata.needed("feed_forward_length")?,
-            metadata.size("attention.sliding_window")?.filter(|window| *window > 0),
-            0,
-        )?,
+    let attention = AttentionSpec {
         heads,
         kv_heads: metadata.size("attention.head_count_kv")?.unwrap_or(heads),
         head_dim,
-        vocab_size: vocab_size.ok_or_else(|| ConfigError::missing("token_embd.weight"))?,
-        context_length: metadata.needed("context_length")?,
-        norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::as_f32)?.map_or(1e-5, decimal),
-        rope: Rope {
+        window: metadata.size("attention.sliding_window")?.filter(|window| *window > 0),
+        rope: Some(Rope {
             theta: metadata.get("rope.freq_base", Value::as_f32)?.unwrap_or(10_000.0),
             scaling,
             interleaved: architecture == Architecture::Llama,
-        },
+        }),
         qkv_bias: has("self_attn.q_proj.bias"),
         o_bias: has("self_attn.o_proj.bias"),
-        mlp_bias: has("mlp.gate_proj.bias"),
-        qk_norm: has("self_attn.q_norm.weight"),
+        qk_norm: if has("self_attn.q_norm.weight") { QkNorm::Head } else { QkNorm::None },
+    };
+    let dense = DenseSpec { width: metadata.needed("feed_forward_length")?, bias: has("mlp.gate_proj.bias") };
+    let layer =
+        LayerSpec { mixer: Mixer::Attention(attention), feed_forward: FeedForward::Dense(dense), norms: Norms::Before };
+    let config = ModelConfig {
+        architecture,
+        hidden_size,
+        layers: uniform_layers(metadata.needed("block_count")?, &layer, 0)?,
+        vocab_size: vocab_size.ok_or_else(|| ConfigError::missing("token_embd.weight"))?,
+        context_length: metadata.needed("context_length")?,
+        norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::as_f32)?.map_or(1e-5, decimal),
         tied_embeddings: !tensors.contains_key(crate::tensors::HEAD),
         bos: token("tokenizer.ggml.bos_token_id"),
         eos,
@@ -262,6 +265,10 @@ mod tests {
         config(&values, &tensors, None).map_err(|error| error.to_string())
     }
 
+    fn attention(more: &[(&str, Value)]) -> AttentionSpec {
+        read(more).expect("a model").layers[0].attention().expect("attention").clone()
+    }
+
     fn refused(key: &str, value: Value) -> String {
         let error = read(&[(key, value)]).expect_err("it would be computed otherwise");
         assert!(error.contains(key), "{error}");
@@ -286,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_older_key_of_a_linear_scale_counts() {
-        let scaling = |more: &[(&str, Value)]| read(more).expect("a model").rope.scaling;
+        let scaling = |more: &[(&str, Value)]| attention(more).rope.expect("it rotates").scaling;
         let linear = |factor| RopeScaling::Linear { factor };
         assert_eq!(scaling(&[]), RopeScaling::None);
         assert_eq!(scaling(&[("llama.rope.scale_linear", Value::F32(4.0))]), linear(4.0));
@@ -302,7 +309,7 @@ mod tests {
     #[test]
     fn a_list_of_one_size_is_that_size_and_one_of_several_is_refused() {
         let list = |sizes: [i32; 2]| ("llama.attention.head_count_kv", Value::Array(sizes.map(Value::I32).into()));
-        assert_eq!(read(&[list([2, 2])]).expect("a model").kv_heads, 2);
+        assert_eq!(attention(&[list([2, 2])]).kv_heads, 2);
         assert!(read(&[list([2, 4])]).expect_err("layers differ").contains("head_count_kv"));
     }
 

@@ -4,7 +4,7 @@ use super::{
     super::{Device, Machine, plan},
     shapes::{cpu, demand, even, model},
 };
-use gogrid_model::{DeviceKind, DeviceSpec, Footprint, LayerAttention, WeightType};
+use gogrid_model::{DeviceKind, DeviceSpec, Footprint, WeightType};
 use gogrid_wire::hello::Capabilities;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn windowed_layers_need_their_window_for_each_whole_context() {
     let full = even(4);
     let mut windowed = full.clone();
     for layer in &mut windowed.config.layers[1..] {
-        layer.attention = LayerAttention::Window(8);
+        layer.attention_mut().expect("it has attention").window = Some(8);
     }
     let kv = |manifest: &gogrid_model::Manifest, mib| {
         let place = plan(&demand(manifest, 1), &[cpu(1, mib)]).expect("it fits").stages[0].clone();

@@ -1,0 +1,19 @@
+//! RMS norms (<https://arxiv.org/abs/1910.07467>).
+
+use candle_core::{Result, Tensor};
+use candle_nn::ops::rms_norm;
+
+/// A norm of rows, or of the heads within rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Norm {
+    /// `// (width)`
+    pub(crate) weight: Tensor,
+    pub(crate) eps: f32,
+}
+
+impl Norm {
+    /// `// (.., width) → (.., width)`
+    pub(crate) fn forward(&self, rows: &Tensor) -> Result<Tensor> {
+        rms_norm(rows, &self.weight, self.eps)
+    }
+}
