@@ -2,18 +2,23 @@
 //!
 //! A layer is three units (mixer; gate and up; down), and the head is one.
 
+mod activation;
+mod attend;
 mod attention;
 mod block;
 mod cache;
 mod convert;
 mod copies;
 mod decode;
+mod experts;
+mod latent;
 mod linear;
 mod mask;
 mod mlp;
 mod norm;
 mod packed;
 mod rope;
+mod router;
 mod runtime;
 mod softmax;
 mod units;
@@ -24,8 +29,8 @@ pub use runtime::Runtime;
 
 use crate::backend::{Backend, PassState, Unit, UnitKind};
 use crate::{ForwardError, LoadError, StageOptions, Threads, device};
-use attention::Step;
-use block::Block;
+use attend::Step;
+use block::{Block, Inner};
 use cache::{CacheShape, Caches};
 use candle_core::{DType, Device, Tensor};
 #[cfg(test)]
@@ -63,6 +68,8 @@ pub(crate) struct Reference {
 struct Head {
     norm: Norm,
     matrix: Linear,
+    /// What logits are divided by.
+    divisor: f32,
 }
 
 /// What a pass carries from unit to unit.
@@ -74,8 +81,8 @@ struct Carried {
     masks: Masks,
     /// The residual stream, `// (rows, hidden_size)`.
     hidden: Tensor,
-    /// Between the halves of a feed-forward network, `// (rows, width)`.
-    gated: Option<Tensor>,
+    /// Between the halves of a feed-forward network.
+    inner: Option<Inner>,
 }
 
 impl Reference {
@@ -95,7 +102,8 @@ impl Reference {
         let (embedding, matrix) = loader.ends(layers.has_embedding(), layers.has_head(config.layers.len()))?;
         let head = match matrix {
             Some(weight) => {
-                Some(Head { norm: loader.norm(tensors::FINAL_NORM)?, matrix: Linear { weight, bias: None } })
+                let (norm, matrix) = (loader.norm(tensors::FINAL_NORM)?, Linear { weight, bias: None });
+                Some(Head { norm, matrix, divisor: config.scales.logit_divisor })
             }
             None => None,
         };
@@ -105,13 +113,12 @@ impl Reference {
             .enumerate()
             .map(|(index, layer)| Block::load(&loader, &ropes, layer, index))
             .collect::<Result<Vec<_>, _>>()?;
-        let shape = |layer: usize| match &config.layers[layer].mixer {
-            Mixer::Attention(attention) => CacheShape {
-                kv_heads: attention.kv_heads,
-                head_dim: attention.head_dim,
-                dtype: convert::dtype(compute),
-                device: device.clone(),
-            },
+        let shape = |layer: usize| {
+            let (kv_heads, key_dim, value_dim) = match &config.layers[layer].mixer {
+                Mixer::Attention(spec) => (spec.kv_heads, spec.head_dim, Some(spec.head_dim)),
+                Mixer::LatentAttention(spec) => (1, spec.cached(), None),
+            };
+            CacheShape { kv_heads, key_dim, value_dim, dtype: convert::dtype(compute), device: device.clone() }
         };
         let shapes = layers.range().map(shape).collect();
         Ok(Reference {
@@ -151,9 +158,9 @@ impl Reference {
                 found = Some(head.candidates(&pass.hidden, spans)?);
                 continue;
             };
-            match (part, pass.gated.take()) {
-                (LayerUnit::Up, _) => pass.gated = Some(block.up(&pass.hidden)?),
-                (LayerUnit::Down, Some(gated)) => pass.hidden = block.down(&pass.hidden, &gated)?,
+            match (part, pass.inner.take()) {
+                (LayerUnit::Up, _) => pass.inner = Some(block.up(&pass.hidden)?),
+                (LayerUnit::Down, Some(inner)) => pass.hidden = block.down(&pass.hidden, &inner)?,
                 _ => {
                     let mut step = Step {
                         spans,
@@ -212,14 +219,20 @@ impl Backend for Reference {
     fn begin(&self, spans: &[Span], input: Input<'_>) -> Result<PassState, ForwardError> {
         let dtype = convert::dtype(self.compute);
         let hidden = match (input, &self.embedding) {
-            (Input::Tokens(ids), Some(table)) => table.lookup(ids, &self.device, dtype)?,
+            (Input::Tokens(ids), Some(table)) => {
+                let rows = table.lookup(ids, &self.device, dtype)?;
+                match self.config.scales.embedding {
+                    1.0 => rows,
+                    scale => (rows * f64::from(scale))?,
+                }
+            }
             (Input::Hidden(activations), _) => convert::to_tensor(&activations, &self.device, dtype)?,
             (Input::Tokens(_), None) => return Err(foreign_pass().into()),
         };
         let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
         let angles = self.ropes.angles(&positions, &self.device, dtype)?;
         let rows = positions.len();
-        Ok(Box::new(Carried { rows, angles, masks: Masks::default(), hidden, gated: None }))
+        Ok(Box::new(Carried { rows, angles, masks: Masks::default(), hidden, inner: None }))
     }
 
     fn advance(
@@ -271,7 +284,10 @@ impl Head {
             false => hidden.index_select(&Tensor::new(wanted, hidden.device())?, 0)?,
         };
         let logits = self.matrix.forward(&self.norm.forward(&rows)?)?;
-        let logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
+        let mut logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
+        if self.divisor != 1.0 {
+            logits.iter_mut().flatten().for_each(|logit| *logit /= self.divisor);
+        }
         Ok(logits.iter().zip(requests).map(|(row, request)| candidates(row, request)).collect())
     }
 }

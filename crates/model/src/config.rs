@@ -1,29 +1,50 @@
 //! What a model looks like: one description for all families, whose differences are fields. A model is a list of layers,
 //! each a token mixer and a feed-forward network.
 
+mod activation;
 mod attention;
+mod experts;
 mod hf;
 mod json;
+mod latent;
 mod layer;
 mod range;
 mod rope;
+mod scales;
 
-pub use attention::{AttentionSpec, QkNorm};
+pub use activation::Activation;
+pub use attention::{AttentionSpec, PositionScale, QkNorm};
+pub use experts::{ExpertsSpec, ExpertsStored, Groups, RouterSpec, Score, SharedExpert};
+pub use latent::LatentSpec;
 pub use layer::{DenseSpec, FeedForward, LayerSpec, Mixer, Norms};
 pub use rope::{Rope, RopeScaling};
+pub use scales::Scales;
 
 use range::{MAX_CONTEXT, MAX_EOS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH, check, size};
 use serde::{Deserialize, Serialize};
 
 /// A family of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say all")]
 pub enum Architecture {
     Llama,
     Mistral,
+    Ministral3,
+    Mixtral,
     Qwen2,
     Qwen3,
+    Qwen3Moe,
+    Gemma3,
+    GptOss,
+    DeepseekV3,
+    Phi3,
+    Glm4,
+    Glm4Moe,
+    Granite,
+    #[serde(rename = "smollm3")]
+    SmolLm3,
+    Olmo2,
 }
 
 /// The shape of a model and what belongs to its computation. Sizes are in elements unless they say otherwise.
@@ -42,6 +63,10 @@ pub struct ModelConfig {
     pub context_length: usize,
     /// Added to the mean square in RMS norms.
     pub norm_eps: f64,
+    /// Whether norms multiply by 1 + their weights.
+    pub norm_offset: bool,
+    /// Constant factors.
+    pub scales: Scales,
     /// Whether the head is the embedding table.
     pub tied_embeddings: bool,
     /// The token that begins a sequence.
@@ -57,11 +82,11 @@ pub enum ConfigError {
     #[error("{field}: the architecture \"{value}\" is not supported; supported are {known}")]
     UnknownArchitecture {
         /// Where it was named.
-        field: &'static str,
+        field: String,
         /// The name.
         value: String,
         /// The names that are known.
-        known: &'static str,
+        known: String,
     },
     /// A field is not there.
     #[error("{field} is missing, expected {expected}")]
@@ -129,6 +154,7 @@ impl ModelConfig {
         size("context_length (max_position_embeddings)", self.context_length, MAX_CONTEXT)?;
         let eps = self.norm_eps;
         check("norm_eps (rms_norm_eps)", eps, (0.0..1.0).contains(&eps), "from 0 to below 1")?;
+        self.scales.validate()?;
         let few = self.eos.len() <= MAX_EOS;
         check("eos", format!("{} tokens", self.eos.len()), few, &format!("at most {MAX_EOS} tokens"))?;
         for (field, token) in self.eos.iter().map(|eos| ("eos", eos)).chain(self.bos.iter().map(|bos| ("bos", bos))) {
@@ -145,7 +171,7 @@ impl ModelConfig {
 
     /// Heads of the attention that has most.
     pub fn most_heads(&self) -> usize {
-        self.layers.iter().filter_map(LayerSpec::attention).map(|attention| attention.heads).max().unwrap_or(0)
+        self.layers.iter().map(|layer| layer.mixer.heads()).max().unwrap_or(0)
     }
 
     /// Inner width of the widest feed-forward network.

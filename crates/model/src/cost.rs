@@ -2,17 +2,20 @@
 //! with these figures.
 
 use crate::tensors::{self, Block, LayerTensor, Role};
-use crate::{FloatType, LayerSpec, LayerState, ModelConfig, WeightType};
+use crate::{FeedForward, FloatType, LayerSpec, LayerState, ModelConfig, WeightType};
 
 /// What one layer of a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerCost {
     /// Elements of the mixer's matrices: of attention q, k, v and o.
     pub mixer: u64,
-    /// Elements of the feed-forward network's first matrices, gate and up.
+    /// Elements of the feed-forward network's first matrices, gate and up, through which every row goes. With experts:
+    /// those of the shared one, and the router's matrix.
     pub gate_up: u64,
     /// Elements of its last matrix.
     pub down: u64,
+    /// What routed experts take, where the layer has them.
+    pub experts: Option<ExpertCost>,
     /// Elements of norms and biases.
     pub vectors: u64,
     /// Heads whose scores are computed for each token that a token sees.
@@ -25,6 +28,27 @@ pub struct LayerCost {
     pub window: Option<usize>,
 }
 
+/// What the routed experts of a layer take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpertCost {
+    /// Experts.
+    pub count: usize,
+    /// Experts of a row.
+    pub used: usize,
+    /// Elements of gate and up of one expert.
+    pub gate_up: u64,
+    /// Elements of its last matrix.
+    pub down: u64,
+}
+
+impl ExpertCost {
+    /// Experts that at least one of this many rows goes through, at the mean, if every expert is as likely as another.
+    pub fn touched(&self, rows: f64) -> f64 {
+        let missed = 1.0 - self.used as f64 / self.count as f64;
+        self.count as f64 * (1.0 - missed.powf(rows))
+    }
+}
+
 impl LayerCost {
     /// What a layer of the model takes.
     ///
@@ -32,6 +56,7 @@ impl LayerCost {
     /// When the model has no such layer.
     pub fn of(config: &ModelConfig, layer: usize) -> Self {
         let (mut mixer, mut gate_up, mut down, mut vectors) = (0, 0, 0, 0);
+        let (mut experts_up, mut experts_down) = (0, 0);
         for LayerTensor { shape, role, block, .. } in tensors::of_layer(config, layer) {
             let elements = shape.iter().map(|size| *size as u64).product::<u64>();
             *match (role, block) {
@@ -39,16 +64,28 @@ impl LayerCost {
                 (_, Block::Mixer) => &mut mixer,
                 (_, Block::Up) => &mut gate_up,
                 (_, Block::Down) => &mut down,
+                (_, Block::ExpertsUp) => &mut experts_up,
+                (_, Block::ExpertsDown) => &mut experts_down,
             } += elements;
         }
+        let experts = match &config.layers[layer].feed_forward {
+            FeedForward::Dense(_) => None,
+            FeedForward::Experts(spec) => Some(ExpertCost {
+                count: spec.count,
+                used: spec.router.used,
+                gate_up: experts_up / spec.count as u64,
+                down: experts_down / spec.count as u64,
+            }),
+        };
         let attention = config.layers.get(layer).and_then(LayerSpec::attention);
         LayerCost {
             mixer,
             gate_up,
             down,
+            experts,
             vectors,
-            heads: attention.map_or(0, |attention| attention.heads as u64),
-            per_seen: attention.map_or(0, |attention| 2 * attention.q_width() as u64),
+            heads: config.layers[layer].mixer.heads() as u64,
+            per_seen: config.layers[layer].mixer.per_seen() as u64,
             kv: match LayerState::of(config, layer) {
                 LayerState::Cache { elements } | LayerState::WindowedCache { elements, .. } => elements as u64,
                 LayerState::SharedCache { .. } | LayerState::Recurrent { .. } => 0,
@@ -57,9 +94,22 @@ impl LayerCost {
         }
     }
 
-    /// Elements of all matrices: what a token is multiplied with.
+    /// Elements of all matrices.
     pub fn matrices(&self) -> u64 {
-        self.mixer + self.gate_up + self.down
+        let experts = self.experts.map_or(0, |experts| experts.count as u64 * (experts.gate_up + experts.down));
+        self.mixer + self.gate_up + self.down + experts
+    }
+
+    /// Elements of the matrices that a row is multiplied with.
+    pub fn active(&self) -> u64 {
+        let experts = self.experts.map_or(0, |experts| experts.used as u64 * (experts.gate_up + experts.down));
+        self.mixer + self.gate_up + self.down + experts
+    }
+
+    /// Elements of the matrices that this many rows read, at the mean.
+    pub fn read(&self, rows: f64) -> f64 {
+        let always = (self.mixer + self.gate_up + self.down) as f64;
+        always + self.experts.map_or(0.0, |experts| experts.touched(rows) * (experts.gate_up + experts.down) as f64)
     }
 
     /// Elements of all tensors.
@@ -81,7 +131,7 @@ impl LayerCost {
     /// Floating-point operations for one token behind a context of this many tokens, itself included: a multiplication
     /// and an addition for each element of a matrix, and for each product with keys and values.
     pub fn flops(&self, context: f64) -> f64 {
-        2.0 * (self.matrices() as f64 + self.per_seen as f64 * self.seen(context))
+        2.0 * (self.active() as f64 + self.per_seen as f64 * self.seen(context))
     }
 }
 
@@ -152,10 +202,45 @@ mod tests {
         assert_eq!(full.flops(50.0) - windowed.flops(50.0), 2.0 * 2.0 * 8.0 * 40.0);
     }
 
+    /// Qwen3 30B A3B.
+    fn experts() -> ModelConfig {
+        let config = serde_json::json!({
+            "architectures": ["Qwen3MoeForCausalLM"], "hidden_size": 2048, "num_hidden_layers": 48,
+            "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "num_experts": 128,
+            "num_experts_per_tok": 8, "moe_intermediate_size": 768, "vocab_size": 151_936,
+            "max_position_embeddings": 40_960, "norm_topk_prob": true,
+        });
+        ModelConfig::from_hf(&config, None).unwrap()
+    }
+
+    #[test]
+    fn of_experts_a_row_takes_a_few_and_many_rows_take_all() {
+        let cost = experts().layer_cost(0);
+        let experts = cost.experts.unwrap();
+        assert_eq!((experts.gate_up, experts.down), (2 * 768 * 2048, 768 * 2048));
+        assert_eq!(cost.gate_up, 128 * 2048, "the router");
+        // The whole model, with table, head and the last norm, is the 30.5 billion of its name; a token takes 3.3.
+        let ends = 2 * 151_936 * 2048;
+        let sum =
+            |elements: fn(&LayerCost) -> u64| self::experts().layer_costs().map(|cost| elements(&cost)).sum::<u64>();
+        assert_eq!(sum(LayerCost::parameters) + ends + 2048, 30_532_122_624);
+        assert_eq!((sum(LayerCost::active) + ends) / 10_000_000, 335);
+        assert!((cost.read(1.0) / cost.active() as f64 - 1.0).abs() < 1e-9);
+        assert!((cost.read(1e6) / cost.matrices() as f64 - 1.0).abs() < 1e-9);
+        // Two rows share 8 × 8 / 128 experts at the mean.
+        assert!((experts.touched(2.0) - 15.5).abs() < 1e-9);
+    }
+
     #[test]
     fn a_manifest_lists_what_is_counted() {
-        for (layer, cost) in llama().layer_costs().enumerate() {
-            let listed = tensors::of_stage(&llama(), Layers::new(layer, layer + 1));
+        for config in [llama(), experts()] {
+            lists_what_is_counted(&config);
+        }
+    }
+
+    fn lists_what_is_counted(config: &ModelConfig) {
+        for (layer, cost) in config.layer_costs().enumerate() {
+            let listed = tensors::of_stage(config, Layers::new(layer, layer + 1));
             let elements = |tensor: &tensors::Expected| tensor.shape.iter().product::<usize>() as u64;
             let ends = |tensor: &&tensors::Expected| !tensor.name.starts_with("model.layers.");
             let at_ends: u64 = listed.iter().filter(ends).map(elements).sum();

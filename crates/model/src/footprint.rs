@@ -3,7 +3,8 @@
 
 use crate::tensors::Role;
 use crate::{
-    DeviceKind, FloatType, LayerState, Layers, Manifest, ModelConfig, Quant, SequenceSizes, TensorEntry, WeightType,
+    DeviceKind, FloatType, LayerSpec, LayerState, Layers, Manifest, ModelConfig, Quant, SequenceSizes, TensorEntry,
+    WeightType,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,12 +57,13 @@ pub struct CopyRule {
 }
 
 impl CopyRule {
-    /// Bytes of the copies of a matrix `// (rows, columns)`; `None` where it has none.
+    /// Bytes of the copies of a matrix `// (rows, columns)`, or of several of them; `None` where it has none.
     fn bytes_of(&self, shape: &[usize]) -> Option<u64> {
-        let &[rows, columns] = shape else { return None };
+        let [several @ .., rows, columns] = shape else { return None };
         let whole = rows.is_multiple_of(self.rows.max(1)) && columns.is_multiple_of(self.columns.max(1));
         let tiles = (rows / self.rows.max(1)) as u64 * (columns / self.columns.max(1)) as u64;
-        whole.then(|| tiles.saturating_mul(self.bytes))
+        let matrices = several.iter().map(|count| *count as u64).product::<u64>();
+        whole.then(|| tiles.saturating_mul(matrices).saturating_mul(self.bytes))
     }
 }
 
@@ -216,9 +218,12 @@ impl Footprint {
         compute: FloatType,
         tied: bool,
     ) -> u64 {
-        let of = |dtype: WeightType| dtype.bytes_of(&entry.shape).unwrap_or(u64::MAX);
-        let copy =
-            |held| self.copies_of(held).and_then(|rule| Some((rule.bytes_of(&entry.shape)?, rule.keeps_original)));
+        let mut shape = entry.shape.clone();
+        if role == Role::Transposed {
+            shape[1..].reverse();
+        }
+        let of = |dtype: WeightType| dtype.bytes_of(&shape).unwrap_or(u64::MAX);
+        let copy = |held| self.copies_of(held).and_then(|rule| Some((rule.bytes_of(&shape)?, rule.keeps_original)));
         let product = |held| match copy(held) {
             Some((copies, false)) => copies,
             Some((copies, true)) => of(held).saturating_add(copies),
@@ -231,8 +236,8 @@ impl Footprint {
                 let head = if table == head { copy(head).map_or(0, |(copies, _)| copies) } else { product(head) };
                 of(table).saturating_add(head)
             }
-            Role::Matrix | Role::Head => product(held_type(role, entry, quant, compute)),
-            Role::Embedding | Role::Vector => of(held_type(role, entry, quant, compute)),
+            Role::Matrix | Role::Transposed | Role::Head => product(held_type(role, entry, quant, compute)),
+            Role::Embedding | Role::Plain | Role::Vector => of(held_type(role, entry, quant, compute)),
         }
     }
 
@@ -242,8 +247,11 @@ impl Footprint {
     pub fn workspace_bytes(&self, config: &ModelConfig, rows: usize) -> u64 {
         const F32: u64 = 4;
         let (rows, size) = (rows as u64, |size: usize| size as u64);
-        let row =
-            6 * size(config.hidden_size) + 3 * size(config.widest_mixer()) + 4 * size(config.widest_feed_forward());
+        let rows_of = |layer: &LayerSpec| layer.feed_forward.rows() - 1;
+        let routed = config.layers.iter().map(rows_of).max().unwrap_or(0);
+        let row = (6 + 3 * size(routed)) * size(config.hidden_size)
+            + 3 * size(config.widest_mixer())
+            + 4 * size(config.widest_feed_forward());
         // Scores, and their copy behind the softmax.
         let scores = 2 * size(config.most_heads()).saturating_mul(size(config.context_length)).saturating_mul(rows);
         let logits = rows.min(LOGIT_ROWS) * size(config.vocab_size);
@@ -266,9 +274,9 @@ impl Footprint {
 /// for vectors, which are held in whatever type the matrices ask for.
 pub(crate) fn computes_in(entry: &TensorEntry, role: Role, quant: Quant) -> Option<FloatType> {
     let held = match role {
-        Role::Matrix | Role::Head => quant.resolve(entry.dtype, row(entry)),
+        Role::Matrix | Role::Transposed | Role::Head => quant.resolve(entry.dtype, row(role, entry)),
         Role::Embedding => entry.dtype,
-        Role::Vector => return None,
+        Role::Plain | Role::Vector => return None,
     };
     Some(match held {
         WeightType::F16 => FloatType::F16,
@@ -277,9 +285,13 @@ pub(crate) fn computes_in(entry: &TensorEntry, role: Role, quant: Quant) -> Opti
     })
 }
 
-/// Elements of a row.
-fn row(entry: &TensorEntry) -> usize {
-    entry.shape.last().copied().unwrap_or(0)
+/// Elements of a row of the matrix that is computed with.
+fn row(role: Role, entry: &TensorEntry) -> usize {
+    let row = match role {
+        Role::Transposed => entry.shape.iter().nth_back(1),
+        _ => entry.shape.last(),
+    };
+    row.copied().unwrap_or(0)
 }
 
 /// The type in which a stage that computes in `compute` holds a tensor.
@@ -291,8 +303,8 @@ pub fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatTy
     };
     match role {
         Role::Embedding => entry.dtype,
-        Role::Vector => plain,
-        Role::Matrix | Role::Head => match quant.resolve(entry.dtype, row(entry)) {
+        Role::Plain | Role::Vector => plain,
+        Role::Matrix | Role::Transposed | Role::Head => match quant.resolve(entry.dtype, row(role, entry)) {
             quantized if quantized.is_quantized() => quantized,
             _ => plain,
         },

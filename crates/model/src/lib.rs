@@ -29,10 +29,11 @@ mod weight_type;
 pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
 pub use config::{
-    Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms, QkNorm,
-    Rope, RopeScaling,
+    Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, Groups,
+    LatentSpec, LayerSpec, Mixer, ModelConfig, Norms, PositionScale, QkNorm, Rope, RopeScaling, RouterSpec, Scales,
+    Score, SharedExpert,
 };
-pub use cost::LayerCost;
+pub use cost::{ExpertCost, LayerCost};
 pub use detokenize::Detokenizer;
 pub use device::{DeviceKind, DeviceNameError, DeviceSpec};
 pub use exp::exp;

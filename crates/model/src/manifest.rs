@@ -93,8 +93,8 @@ pub enum ManifestError {
         /// The size that was given.
         bytes: u64,
     },
-    /// A norm or bias is quantized.
-    #[error("tensor {name} is a vector and cannot be {dtype}")]
+    /// A norm, a bias or a matrix of another kind than products is quantized.
+    #[error("tensor {name} is computed with as it is and cannot be {dtype}")]
     QuantizedVector {
         /// The tensor.
         name: String,
@@ -122,7 +122,8 @@ impl Manifest {
                 return Err(ManifestError::Duplicate { name: name() });
             }
             entry.check(&expected.shape)?;
-            if expected.role == Role::Vector && entry.dtype.is_quantized() {
+            let plain = matches!(expected.role, Role::Vector | Role::Plain | Role::Transposed);
+            if plain && entry.dtype.is_quantized() {
                 return Err(ManifestError::QuantizedVector { name: name(), dtype: entry.dtype });
             }
         }
@@ -159,7 +160,7 @@ impl Manifest {
     /// The weight type to take when the operator names none: on a CPU q8_0 for weights that come in 16 bits, because
     /// a CPU computes with those at a third of the speed; else none.
     pub fn default_quant(&self, device: DeviceKind) -> Quant {
-        let matrices = |entry: &&TensorEntry| entry.shape.len() == 2 && entry.name != tensors::EMBEDDING;
+        let matrices = |entry: &&TensorEntry| entry.shape.len() > 1 && entry.name != tensors::EMBEDDING;
         let sixteen = |entry: &TensorEntry| matches!(entry.dtype, WeightType::F16 | WeightType::Bf16);
         match device {
             DeviceKind::Cpu if self.tensors.iter().filter(matrices).any(sixteen) => Quant::Q8_0,

@@ -2,6 +2,7 @@
 
 mod folder;
 mod gguf;
+mod names;
 
 use crate::{
     ConfigError, Manifest, ManifestError, ModelConfig, TensorEntry, TensorHash, TextError, TextModel, WeightType,
@@ -53,6 +54,7 @@ pub struct Source {
     files: Vec<PathBuf>,
     tensors: HashMap<String, Located>,
     text: TextPlace,
+    notes: Vec<&'static str>,
 }
 
 /// Where a tensor's bytes lie.
@@ -156,6 +158,11 @@ impl Source {
     /// The model's description.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// What of the files is left out, in words for the operator.
+    pub fn notes(&self) -> &[&'static str] {
+        &self.notes
     }
 
     /// The manifest: every tensor with the hash of its bytes. Reads all weights once.

@@ -51,6 +51,7 @@ impl LayerState {
                     Some(window) => LayerState::WindowedCache { elements, window },
                 }
             }
+            Mixer::LatentAttention(latent) => LayerState::Cache { elements: latent.cached() },
         }
     }
 

@@ -24,7 +24,12 @@ pub enum Role {
     Head,
     /// A matrix of a layer.
     Matrix,
-    /// A norm's weights or a bias: one row.
+    /// A matrix of a layer that is stored transposed, or several of one shape.
+    Transposed,
+    /// A matrix of a layer that is never quantized while loading: one that chooses experts, or of which parts are used
+    /// in several ways.
+    Plain,
+    /// A norm's weights or biases: never quantized.
     Vector,
 }
 
@@ -33,7 +38,7 @@ pub enum Role {
 pub struct Expected {
     /// Its name.
     pub name: String,
-    /// Rows and columns of a matrix, elements of a vector.
+    /// Rows and columns of a matrix, elements of a vector; first the experts, where it is of all of a layer's.
     pub shape: Vec<usize>,
     /// What it is for.
     pub role: Role,

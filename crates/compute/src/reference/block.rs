@@ -1,27 +1,87 @@
 //! One layer: a token mixer and a feed-forward network.
 
-use super::attention::{Attention, Step};
+use super::attend::Step;
+use super::attention::Attention;
+use super::experts::{Experts, Routed};
+use super::latent::Latent;
 use super::mlp::Mlp;
 use super::norm::Norm;
 use super::rope::Ropes;
 use super::weights::Loader;
 use crate::LoadError;
 use candle_core::{Result, Tensor};
-use gogrid_model::{FeedForward, LayerSpec, Mixer, Norms, tensors};
+use gogrid_model::{FeedForward, LayerSpec, Mixer, tensors};
 
 /// Mixer and feed-forward network, each added to the residual stream.
 #[derive(Debug)]
 pub(crate) struct Block {
-    before_mixer: Norm,
+    mixer_norms: Around,
     mixer: MixerBlock,
-    before_network: Norm,
-    network: Mlp,
+    network_norms: Around,
+    network: Network,
+    /// What both results are multiplied by before they are added.
+    residual: f32,
+}
+
+/// The norms before and behind a mixer or a network.
+#[derive(Debug)]
+struct Around {
+    before: Option<Norm>,
+    after: Option<Norm>,
 }
 
 /// What mixes a layer's tokens.
 #[derive(Debug)]
 enum MixerBlock {
     Attention(Attention),
+    Latent(Latent),
+}
+
+/// A layer's feed-forward network.
+#[derive(Debug)]
+enum Network {
+    Dense(Mlp),
+    Experts(Experts),
+}
+
+/// What a feed-forward network has between its halves.
+#[derive(Debug)]
+pub(crate) enum Inner {
+    /// Of a dense one, `// (rows, width)`.
+    Dense(Tensor),
+    Routed(Routed),
+}
+
+impl Around {
+    fn load(
+        loader: &Loader<'_>,
+        spec: &LayerSpec,
+        layer: usize,
+        names: [&str; 2],
+    ) -> std::result::Result<Self, LoadError> {
+        let [before, after] = names.map(|part| tensors::layer_tensor(layer, &format!("{part}.weight")));
+        Ok(Around {
+            before: spec.norms.before().then(|| loader.norm(&before)).transpose()?,
+            after: spec.norms.after().then(|| loader.norm(&after)).transpose()?,
+        })
+    }
+
+    /// What goes in. `// (rows, hidden)`
+    fn before(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.before.as_ref().map_or(Ok(hidden.clone()), |norm| norm.forward(hidden))
+    }
+
+    /// The residual stream with what came out. `// (rows, hidden)` each
+    fn add(&self, hidden: &Tensor, result: Tensor, scale: f32) -> Result<Tensor> {
+        let result = match &self.after {
+            Some(norm) => norm.forward(&result)?,
+            None => result,
+        };
+        match scale {
+            1.0 => hidden + result,
+            scale => hidden + (result * f64::from(scale))?,
+        }
+    }
 }
 
 impl Block {
@@ -32,36 +92,51 @@ impl Block {
         layer: usize,
         index: usize,
     ) -> std::result::Result<Self, LoadError> {
-        let LayerSpec { mixer, feed_forward, norms: Norms::Before } = &loader.config().layers[layer];
-        let norm = |part: &str| loader.norm(&tensors::layer_tensor(layer, part));
+        let spec = &loader.config().layers[layer];
+        let norms = |names| Around::load(loader, spec, layer, names);
         Ok(Block {
-            before_mixer: norm("input_layernorm.weight")?,
-            mixer: match mixer {
+            mixer_norms: norms(["input_layernorm", "post_self_attn_layernorm"])?,
+            mixer: match &spec.mixer {
                 Mixer::Attention(spec) => MixerBlock::Attention(Attention::load(loader, spec, ropes, layer, index)?),
+                Mixer::LatentAttention(spec) => MixerBlock::Latent(Latent::load(loader, spec, ropes, layer, index)?),
             },
-            before_network: norm("post_attention_layernorm.weight")?,
-            network: match feed_forward {
-                FeedForward::Dense(spec) => Mlp::load(loader, spec, layer)?,
+            network_norms: norms(["post_attention_layernorm", "post_mlp_layernorm"])?,
+            network: match &spec.feed_forward {
+                FeedForward::Dense(spec) => {
+                    Network::Dense(Mlp::load(loader, spec, &tensors::layer_tensor(layer, "mlp"))?)
+                }
+                FeedForward::Experts(spec) => Network::Experts(Experts::load(loader, spec, layer)?),
             },
+            residual: loader.config().scales.residual,
         })
     }
 
     /// The residual stream after the mixer: `// (rows, hidden) → (rows, hidden)`
     pub(crate) fn mix(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
-        let normed = self.before_mixer.forward(hidden)?;
+        let normed = self.mixer_norms.before(hidden)?;
         let mixed = match &self.mixer {
             MixerBlock::Attention(attention) => attention.forward(&normed, step)?,
+            MixerBlock::Latent(latent) => latent.forward(&normed, step)?,
         };
-        hidden + mixed
+        self.mixer_norms.add(hidden, mixed, self.residual)
     }
 
-    /// The feed-forward network's inner rows: `// (rows, hidden) → (rows, width)`
-    pub(crate) fn up(&self, hidden: &Tensor) -> Result<Tensor> {
-        self.network.up(&self.before_network.forward(hidden)?)
+    /// The first half of the feed-forward network. `// (rows, hidden)`
+    pub(crate) fn up(&self, hidden: &Tensor) -> Result<Inner> {
+        let normed = self.network_norms.before(hidden)?;
+        Ok(match &self.network {
+            Network::Dense(mlp) => Inner::Dense(mlp.up(&normed)?),
+            Network::Experts(experts) => Inner::Routed(experts.up(&normed)?),
+        })
     }
 
-    /// The residual stream after the layer: `// (rows, hidden) + (rows, width) → (rows, hidden)`
-    pub(crate) fn down(&self, hidden: &Tensor, gated: &Tensor) -> Result<Tensor> {
-        hidden + self.network.down(gated)?
+    /// The residual stream after the layer: `// (rows, hidden) → (rows, hidden)`
+    pub(crate) fn down(&self, hidden: &Tensor, inner: &Inner) -> Result<Tensor> {
+        let result = match (&self.network, inner) {
+            (Network::Dense(mlp), Inner::Dense(inner)) => mlp.down(inner)?,
+            (Network::Experts(experts), Inner::Routed(routed)) => experts.down(routed)?,
+            _ => candle_core::bail!("the halves are of two networks"),
+        };
+        self.network_norms.add(hidden, result, self.residual)
     }
 }

@@ -18,7 +18,9 @@ const BLOCK_TOKENS: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct CacheShape {
     pub(super) kv_heads: usize,
-    pub(super) head_dim: usize,
+    pub(super) key_dim: usize,
+    /// `None` where keys begin with the values.
+    pub(super) value_dim: Option<usize>,
     pub(super) dtype: DType,
     pub(super) device: Device,
 }
@@ -32,8 +34,8 @@ struct LayerCache {
     window: usize,
     /// The position of the first row.
     start: usize,
-    /// Keys and values, each `// (kv_heads, rows, head_dim)`.
-    buffers: Option<(Tensor, Tensor)>,
+    /// Keys `// (kv_heads, rows, key_dim)` and values `// (kv_heads, rows, value_dim)`.
+    buffers: Option<(Tensor, Option<Tensor>)>,
 }
 
 /// The caches of a stage's sessions.
@@ -98,7 +100,7 @@ impl Caches {
         layers.map(first).max().unwrap_or(0)
     }
 
-    /// Writes the keys and values of tokens from `position` on, each `// (kv_heads, tokens, head_dim)`; gives those of
+    /// Writes the keys and values of tokens from `position` on, `// (kv_heads, tokens, width)`; gives those of
     /// all that the first of the tokens sees and of the tokens themselves, as views of the buffers, with the position
     /// of the first.
     ///
@@ -110,8 +112,8 @@ impl Caches {
         layer: usize,
         position: usize,
         keys: &Tensor,
-        values: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
+        values: Option<&Tensor>,
+    ) -> Result<(Tensor, Option<Tensor>)> {
         let Some(layers) = self.sessions.get_mut(&session) else {
             candle_core::bail!("session {session} is not open");
         };
@@ -124,9 +126,9 @@ impl LayerCache {
         &mut self,
         position: usize,
         keys: &Tensor,
-        values: &Tensor,
+        values: Option<&Tensor>,
         shape: &CacheShape,
-    ) -> Result<(Tensor, Tensor)> {
+    ) -> Result<(Tensor, Option<Tensor>)> {
         let first_seen = (position + 1).saturating_sub(self.window);
         let end = position + keys.dim(1)?;
         if end - self.start > self.most {
@@ -137,7 +139,8 @@ impl LayerCache {
             buffer.slice_set(new, 1, position - start)?;
             buffer.narrow(1, first_seen - start, end - first_seen)
         };
-        Ok((view(&buffers.0, keys)?, view(&buffers.1, values)?))
+        let values = buffers.1.as_ref().zip(values).map(|(buffer, new)| view(buffer, new)).transpose()?;
+        Ok((view(&buffers.0, keys)?, values))
     }
 
     /// Drops the tokens before `first` and keeps those up to `position`, in buffers that hold tokens up to `end`.
@@ -145,37 +148,38 @@ impl LayerCache {
         let Some((keys, values)) = self.buffers.take() else { candle_core::bail!("the step is longer than the cache") };
         let (skipped, kept) = (first - self.start, position - first);
         let moved = |old: Tensor| -> Result<Tensor> {
-            let size = (shape.kv_heads, self.most.max(end - first), shape.head_dim);
+            let size = (shape.kv_heads, self.most.max(end - first), old.dim(2)?);
             let new = Tensor::zeros(size, shape.dtype, &shape.device)?;
             if kept > 0 {
                 new.slice_set(&old.narrow(1, skipped, kept)?.contiguous()?, 1, 0)?;
             }
             Ok(new)
         };
-        self.buffers = Some((moved(keys)?, moved(values)?));
+        self.buffers = Some((moved(keys)?, values.map(moved).transpose()?));
         self.start = first;
         Ok(())
     }
 
     /// The buffers, of at least `needed` tokens.
-    fn grown(&mut self, needed: usize, shape: &CacheShape) -> Result<&(Tensor, Tensor)> {
+    fn grown(&mut self, needed: usize, shape: &CacheShape) -> Result<&(Tensor, Option<Tensor>)> {
         let held = match &self.buffers {
             Some((keys, _)) => keys.dim(1)?,
             None => 0,
         };
         if needed > held || self.buffers.is_none() {
             let wanted = needed.max(held + held / 2).max(FIRST_TOKENS).next_multiple_of(BLOCK_TOKENS);
-            let size = (shape.kv_heads, wanted.min(self.most).max(needed), shape.head_dim);
-            let grow = |old: Option<Tensor>| -> Result<Tensor> {
-                let new = Tensor::zeros(size, shape.dtype, &shape.device)?;
+            let rows = wanted.min(self.most).max(needed);
+            let grow = |old: Option<Tensor>, width: usize| -> Result<Tensor> {
+                let new = Tensor::zeros((shape.kv_heads, rows, width), shape.dtype, &shape.device)?;
                 if let Some(old) = old {
                     new.slice_set(&old, 1, 0)?;
                 }
                 Ok(new)
             };
             let (keys, values) = self.buffers.take().unzip();
-            let keys = grow(keys)?;
-            self.buffers = Some((keys, grow(values)?));
+            let keys = grow(keys, shape.key_dim)?;
+            let values = shape.value_dim.map(|width| grow(values.flatten(), width)).transpose()?;
+            self.buffers = Some((keys, values));
         }
         match &self.buffers {
             Some(buffers) => Ok(buffers),
@@ -192,7 +196,7 @@ mod tests {
     const SESSION: SessionKey = SessionKey(7);
 
     fn caches(window: Option<usize>, chunk: usize) -> Caches {
-        let shape = CacheShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
+        let shape = CacheShape { kv_heads: 2, key_dim: 4, value_dim: Some(4), dtype: DType::F32, device: Device::Cpu };
         let state = match window {
             None => LayerState::Cache { elements: 16 },
             Some(window) => LayerState::WindowedCache { elements: 16, window },
@@ -210,7 +214,8 @@ mod tests {
     /// The positions of what is seen, by its elements; those of both heads are the same.
     fn append(caches: &mut Caches, position: usize, tokens: usize) -> Vec<usize> {
         let new = rows(position, tokens);
-        let (keys, values) = caches.append(SESSION, 0, position, &new, &new).unwrap();
+        let (keys, values) = caches.append(SESSION, 0, position, &new, Some(&new)).unwrap();
+        let values = values.unwrap();
         let seen = |tensor: &Tensor, head: usize| -> Vec<usize> {
             let first = tensor.get(head).unwrap().narrow(1, 0, 1).unwrap().flatten_all().unwrap();
             first.to_vec1::<f32>().unwrap().into_iter().map(|at| at as usize).collect()
@@ -280,7 +285,7 @@ mod tests {
 
     #[test]
     fn states_that_are_no_caches_are_refused() {
-        let shape = CacheShape { kv_heads: 2, head_dim: 4, dtype: DType::F32, device: Device::Cpu };
+        let shape = CacheShape { kv_heads: 2, key_dim: 4, value_dim: Some(4), dtype: DType::F32, device: Device::Cpu };
         let recurrent = LayerState::Recurrent { tail: 8, matrix: 64 };
         let error =
             Caches::new(vec![shape], SequenceSizes::new([recurrent], FloatType::F32, 8)).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 //! few thousand multiplications for each session and layer, which cost many times that to set up; here it is two loops,
 //! and a batch's sessions are spread over the cores.
 
-use super::softmax::softmax;
+use super::softmax::{Scores, softmax};
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 use rayon::prelude::*;
 
@@ -21,11 +21,13 @@ pub(crate) fn applies(q: &Tensor, tokens: usize, cached: usize) -> bool {
     tokens == 1 && 2 * cached * width <= SHORT && q.device().is_cpu() && q.dtype() == DType::F32
 }
 
-/// softmax(scale × q kᵀ) v for one token of each session: q `// (sessions, heads, head_dim)`, and each session's keys and
-/// values `// (kv_heads, cached, head_dim)`, all of which the token sees. The result `// (sessions, heads × head_dim)`.
-pub(crate) fn attention(q: &Tensor, caches: &[(Tensor, Tensor)], scale: f32) -> Result<Tensor> {
-    let (sessions, heads, head_dim) = q.dims3()?;
-    let width = heads * head_dim;
+/// softmax(scale × q kᵀ) v for one token of each session: q `// (sessions, heads, key_dim)`, and each session's keys and
+/// values `// (kv_heads, cached, width)`, all of which the token sees. `sinks`: one score for each head that takes part
+/// in the softmax, or none. The result `// (sessions, heads × value_dim)`.
+pub(crate) fn attention(q: &Tensor, caches: &[(Tensor, Tensor)], scale: f32, sinks: &[f32]) -> Result<Tensor> {
+    let (sessions, heads, key_dim) = q.dims3()?;
+    let value_dim = caches.first().map_or(Ok(0), |(_, values)| values.dim(2))?;
+    let (taken, width) = (heads * key_dim, heads * value_dim);
     let read: Vec<_> = caches.iter().map(|(k, v)| (k.storage_and_layout(), v.storage_and_layout())).collect();
     let caches = read
         .iter()
@@ -35,27 +37,26 @@ pub(crate) fn attention(q: &Tensor, caches: &[(Tensor, Tensor)], scale: f32) -> 
     let Some((start, end)) = layout.contiguous_offsets() else { candle_core::bail!("queries lie in one piece") };
     let q = &f32s(&storage)?[start..end];
     let mut out = vec![0f32; sessions * width];
-    let work: usize = caches.iter().map(|(keys, _)| 2 * keys.cached * width).sum();
+    let work: usize = caches.iter().map(|(keys, _)| 2 * keys.cached * taken).sum();
     if work < PARALLEL || sessions == 1 {
-        let each = out.chunks_exact_mut(width).zip(q.chunks_exact(width)).zip(&caches);
-        each.for_each(|((out, q), (keys, values))| attend(q, keys, values, scale, out));
+        let each = out.chunks_exact_mut(width).zip(q.chunks_exact(taken)).zip(&caches);
+        each.for_each(|((out, q), (keys, values))| attend(q, keys, values, Scores { scale, sinks }, out));
     } else {
         let each = out.par_chunks_exact_mut(width).zip(q.par_chunks_exact(width)).zip(&caches);
-        each.for_each(|((out, q), (keys, values))| attend(q, keys, values, scale, out));
+        each.for_each(|((out, q), (keys, values))| attend(q, keys, values, Scores { scale, sinks }, out));
     }
     Tensor::from_vec(out, (sessions, width), &candle_core::Device::Cpu)
 }
 
-/// One session's token: q and `out` `// (heads × head_dim)`, `out` all zeros before.
-fn attend(q: &[f32], keys: &Cache<'_>, values: &Cache<'_>, scale: f32, out: &mut [f32]) {
-    let head_dim = keys.head_dim;
-    let group = q.len() / head_dim / keys.heads;
+/// One session's token: q `// (heads × key_dim)` and `out` `// (heads × value_dim)`, all zeros before.
+fn attend(q: &[f32], keys: &Cache<'_>, values: &Cache<'_>, scores: Scores<'_>, out: &mut [f32]) {
+    let group = q.len() / keys.width / keys.heads;
     let mut weights = vec![0f32; keys.cached];
-    for (head, (out, q)) in out.chunks_exact_mut(head_dim).zip(q.chunks_exact(head_dim)).enumerate() {
+    for (head, (out, q)) in out.chunks_exact_mut(values.width).zip(q.chunks_exact(keys.width)).enumerate() {
         for (position, weight) in weights.iter_mut().enumerate() {
             *weight = dot(q, keys.row(head / group, position));
         }
-        softmax(&mut weights, scale);
+        softmax(&mut weights, scores.scale, scores.sinks.get(head).copied());
         for (position, &weight) in weights.iter().enumerate() {
             for (out, value) in out.iter_mut().zip(values.row(head / group, position)) {
                 *out += weight * value;
@@ -69,26 +70,26 @@ struct Cache<'a> {
     values: &'a [f32],
     heads: usize,
     cached: usize,
-    head_dim: usize,
+    /// Elements of a row.
+    width: usize,
     start: usize,
     head_stride: usize,
+    row_stride: usize,
 }
 
 impl<'a> Cache<'a> {
     fn new(storage: &'a Storage, layout: &candle_core::Layout) -> Result<Self> {
-        let (heads, cached, head_dim) = layout.shape().dims3()?;
+        let (heads, cached, width) = layout.shape().dims3()?;
         let &[head_stride, row_stride, 1] = layout.stride() else {
             candle_core::bail!("a cache's rows lie in one piece")
         };
-        if row_stride != head_dim {
-            candle_core::bail!("a cache's rows lie one after another");
-        }
-        Ok(Cache { values: f32s(storage)?, heads, cached, head_dim, start: layout.start_offset(), head_stride })
+        let start = layout.start_offset();
+        Ok(Cache { values: f32s(storage)?, heads, cached, width, start, head_stride, row_stride })
     }
 
     fn row(&self, head: usize, position: usize) -> &[f32] {
-        let start = self.start + head * self.head_stride + position * self.head_dim;
-        &self.values[start..start + self.head_dim]
+        let start = self.start + head * self.head_stride + position * self.row_stride;
+        &self.values[start..start + self.width]
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
                 (buffer(), buffer())
             })
             .into();
-        let found = attention(&q, &caches, 0.3).unwrap();
+        let found = attention(&q, &caches, 0.3, &[]).unwrap();
         for (session, (keys, values)) in caches.iter().enumerate() {
             let q = q.get(session).unwrap().reshape((kv_heads, heads / kv_heads, head_dim)).unwrap();
             let scores = (q.matmul(&keys.transpose(1, 2).unwrap().contiguous().unwrap()).unwrap() * 0.3).unwrap();

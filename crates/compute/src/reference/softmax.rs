@@ -1,7 +1,7 @@
 //! Softmax over attention scores, under the causal mask and the sliding window.
 
 use super::mask::{Mask, Masks};
-use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor};
+use candle_core::{CpuStorage, D, DType, InplaceOp1, Layout, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use gogrid_model::exp;
 use rayon::prelude::*;
@@ -9,29 +9,43 @@ use rayon::prelude::*;
 /// Scores that are worth a second thread: some tens of microseconds of work.
 const PARALLEL_SCORES: usize = 1 << 15;
 
+/// What becomes of scores before they are weights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scores<'a> {
+    /// What they are multiplied by.
+    pub(crate) scale: f32,
+    /// One more score for each head that takes its part of the weights and belongs to no token; empty where there are
+    /// none.
+    pub(crate) sinks: &'a [f32],
+}
+
 /// softmax(scale × scores), what the mask hides left out. `// (kv_heads, group × tokens, columns)`
-pub(crate) fn masked_softmax(scores: Tensor, mask: Mask, masks: &mut Masks, scale: f32) -> Result<Tensor> {
+pub(crate) fn masked_softmax(scores: Tensor, mask: Mask, masks: &mut Masks, of: Scores<'_>) -> Result<Tensor> {
     let (kv_heads, rows, columns) = scores.dims3()?;
     if scores.device().is_cpu() && scores.dtype() == DType::F32 {
-        scores.inplace_op1(&MaskedSoftmax { mask, scale })?;
+        scores.inplace_op1(&MaskedSoftmax { mask, of })?;
         return Ok(scores);
     }
-    let scores = scores.affine(f64::from(scale), 0.0)?;
-    if mask.is_trivial() {
-        return softmax_last_dim(&scores);
+    let heads = kv_heads * (rows / mask.tokens);
+    let mut scores = scores.affine(f64::from(of.scale), 0.0)?.reshape((heads, mask.tokens, columns))?;
+    if !mask.is_trivial() {
+        scores = scores.broadcast_add(&masks.of(mask, scores.dtype(), scores.device())?)?;
     }
-    let hidden = masks.of(mask, scores.dtype(), scores.device())?;
-    let scores = scores.reshape((kv_heads * (rows / mask.tokens), mask.tokens, columns))?;
-    softmax_last_dim(&scores.broadcast_add(&hidden)?)?.reshape((kv_heads, rows, columns))
+    if of.sinks.is_empty() {
+        return softmax_last_dim(&scores)?.reshape((kv_heads, rows, columns));
+    }
+    let sinks = Tensor::from_vec(of.sinks.to_vec(), (heads, 1, 1), scores.device())?.to_dtype(scores.dtype())?;
+    let scores = Tensor::cat(&[scores, sinks.broadcast_as((heads, mask.tokens, 1))?.contiguous()?], D::Minus1)?;
+    softmax_last_dim(&scores)?.narrow(D::Minus1, 0, columns)?.reshape((kv_heads, rows, columns))
 }
 
 /// The same in place for f32 on the CPU, without a mask in memory.
-struct MaskedSoftmax {
+struct MaskedSoftmax<'a> {
     mask: Mask,
-    scale: f32,
+    of: Scores<'a>,
 }
 
-impl InplaceOp1 for MaskedSoftmax {
+impl InplaceOp1 for MaskedSoftmax<'_> {
     fn name(&self) -> &'static str {
         "masked-softmax"
     }
@@ -46,7 +60,9 @@ impl InplaceOp1 for MaskedSoftmax {
             let (low, high) = self.mask.columns(row);
             scores[..low].fill(0.0);
             scores[high..].fill(0.0);
-            softmax(&mut scores[low..high], self.scale);
+            // A head's rows are as many as the tile's tokens.
+            let sink = self.of.sinks.get(row / self.mask.tokens).copied();
+            softmax(&mut scores[low..high], self.of.scale, sink);
         };
         if scores.len() < PARALLEL_SCORES {
             scores.chunks_exact_mut(columns).enumerate().for_each(each);
@@ -57,13 +73,14 @@ impl InplaceOp1 for MaskedSoftmax {
     }
 }
 
-/// softmax(scale × row) of one row, with a positive scale.
-pub(crate) fn softmax(row: &mut [f32], scale: f32) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+/// softmax(scale × row) of one row, with a positive scale, beside a sink.
+pub(crate) fn softmax(row: &mut [f32], scale: f32, sink: Option<f32>) {
+    let sink = sink.map_or(f32::NEG_INFINITY, |sink| sink / scale);
+    let max = row.iter().copied().fold(sink, f32::max);
     for score in row.iter_mut() {
         *score = exp((*score - max) * scale);
     }
-    let sum: f32 = row.iter().sum();
+    let sum: f32 = row.iter().sum::<f32>() + exp((sink - max) * scale);
     for score in row.iter_mut() {
         *score /= sum;
     }
@@ -82,11 +99,14 @@ mod tests {
             let mask = Mask { tokens: 3, first: 2, window };
             let values: Vec<f32> = (0..2 * 6 * 5).map(|i| ((i * 37) % 23) as f32 * 0.4 - 3.0).collect();
             let scores = Tensor::from_vec(values, (2, 6, 5), &Device::Cpu).unwrap();
-            let wide = scores.to_dtype(DType::F64).unwrap();
-            let expected = masked_softmax(wide, mask, &mut masks, 0.25).unwrap().to_dtype(DType::F32).unwrap();
-            let found = masked_softmax(scores, mask, &mut masks, 0.25).unwrap();
-            let worst = (found - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-            assert!(worst < 1e-6, "window {window}: {worst}");
+            for sinks in [&[][..], &[0.5, -1.0, 2.0, 0.0]] {
+                let (scores, of) = (scores.copy().unwrap(), Scores { scale: 0.25, sinks });
+                let wide = scores.to_dtype(DType::F64).unwrap();
+                let expected = masked_softmax(wide, mask, &mut masks, of).unwrap().to_dtype(DType::F32).unwrap();
+                let found = masked_softmax(scores, mask, &mut masks, of).unwrap();
+                let worst = (found - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                assert!(worst < 1e-6, "window {window}, {} sinks: {worst}", sinks.len());
+            }
         }
     }
 }

@@ -29,6 +29,18 @@ pub(super) enum LayerUnit {
     Down,
 }
 
+impl LayerUnit {
+    /// Elements of the matrices that every row goes through.
+    fn elements(self, cost: &LayerCost) -> f64 {
+        let elements = match self {
+            LayerUnit::Mixer => cost.mixer,
+            LayerUnit::Up => cost.gate_up,
+            LayerUnit::Down => cost.down,
+        };
+        elements as f64
+    }
+}
+
 /// The units of a layer, in their order.
 pub(super) const LAYER: [LayerUnit; 3] = [LayerUnit::Mixer, LayerUnit::Up, LayerUnit::Down];
 const NAMES: [&str; 3] = ["mixer", "gate and up", "down"];
@@ -98,9 +110,10 @@ impl Units {
         let rows: usize = spans.iter().map(|span| span.tokens).sum();
         let mut units = Vec::with_capacity(self.layers.len() * LAYER.len() + 1);
         for (first, cost) in &self.layers {
-            for (at, elements) in [cost.mixer, cost.gate_up, cost.down].into_iter().enumerate() {
-                let scores = if LAYER[at] == LayerUnit::Mixer { self.scores(cost, spans, rows) } else { 0.0 };
-                units.push(Unit { kind: first + at, cost: self.matrix(rows, elements as f64) + scores });
+            for (at, part) in LAYER.into_iter().enumerate() {
+                let scores = if part == LayerUnit::Mixer { self.scores(cost, spans, rows) } else { 0.0 };
+                let matrices = self.matrix(rows, part.elements(cost)) + self.experts(rows, part, cost);
+                units.push(Unit { kind: first + at, cost: matrices + scores });
             }
         }
         let wanted = spans.iter().filter(|span| span.want.is_some()).count();
@@ -112,6 +125,18 @@ impl Units {
     /// Multiplying that many rows with matrices of that many elements.
     fn matrix(&self, rows: usize, elements: f64) -> f64 {
         elements * (self.bytes_a_weight * self.products_a_byte).max(rows as f64)
+    }
+
+    /// The same of routed experts, of which a row takes a few and rows together read those that any of them takes.
+    fn experts(&self, rows: usize, part: LayerUnit, cost: &LayerCost) -> f64 {
+        let Some(experts) = &cost.experts else { return 0.0 };
+        let elements = match part {
+            LayerUnit::Mixer => return 0.0,
+            LayerUnit::Up => experts.gate_up,
+            LayerUnit::Down => experts.down,
+        };
+        let read = experts.touched(rows as f64) * self.bytes_a_weight * self.products_a_byte;
+        elements as f64 * read.max((rows * experts.used) as f64)
     }
 
     /// Attention's scores and sums in one layer.

@@ -3,6 +3,11 @@
 //! Nothing is allocated by the word of a manifest alone: its sizes are checked against the model's description, and a
 //! tensor's bytes against its entry, before anything is built from them.
 
+mod experts;
+mod order;
+
+pub(crate) use order::Rotated;
+
 use super::convert::{dense, dtype, ggml};
 use super::linear::{Linear, Shared, Weight};
 use super::norm::Norm;
@@ -38,14 +43,24 @@ pub(crate) struct Part<'a> {
     /// Its name without `.weight` and `.bias`.
     pub(crate) name: &'a str,
     pub(crate) bias: bool,
-    /// The heads whose rows are stored for neighbouring rotation and have to be put in order.
-    pub(crate) interleaved_heads: Option<usize>,
+    /// Heads whose rows are stored for neighbouring rotation and have to be put in order.
+    pub(crate) interleaved: Option<Rotated>,
+    /// Rows of each of the matrices that were put on top of one another in the file; empty where it is one.
+    pub(crate) fused: &'a [usize],
 }
 
 impl<'a> Part<'a> {
     pub(crate) fn new(name: &'a str, bias: bool) -> Self {
-        Part { name, bias, interleaved_heads: None }
+        Part { name, bias, interleaved: None, fused: &[] }
     }
+}
+
+/// A matrix as it is stored, with its rows in the order of the computation.
+struct Matrix<'a> {
+    entry: &'a TensorEntry,
+    rows: usize,
+    columns: usize,
+    bytes: Cow<'a, [u8]>,
 }
 
 impl Loader<'_> {
@@ -69,24 +84,44 @@ impl Loader<'_> {
 
     /// A norm.
     pub(crate) fn norm(&self, name: &str) -> Result<Norm, LoadError> {
-        let entry = self.entry(name)?;
-        let weight = self.vector(to_f32(entry, &self.bytes(entry)?)?)?;
-        Ok(Norm { weight, eps: self.config().norm_eps as f32 })
+        let offset = if self.config().norm_offset { 1.0 } else { 0.0 };
+        let weight = self.numbers(name)?.into_iter().map(|weight| weight + offset).collect();
+        Ok(Norm { weight: self.vector(weight)?, eps: self.config().norm_eps as f32 })
     }
 
-    fn vector(&self, values: Vec<f32>) -> Result<Tensor, LoadError> {
+    /// A tensor that is not quantized, as numbers.
+    pub(crate) fn numbers(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let entry = self.entry(name)?;
+        to_f32(entry, &self.bytes(entry)?)
+    }
+
+    pub(crate) fn vector(&self, values: Vec<f32>) -> Result<Tensor, LoadError> {
         let length = values.len();
         let tensor = Tensor::from_vec(values, length, &Device::Cpu)?;
         Ok(tensor.to_dtype(dtype(self.compute))?.to_device(self.device)?)
     }
 
-    /// The stored bytes of a matrix in the order of rows that the computation wants.
-    fn rows(&self, entry: &TensorEntry, part: &Part<'_>) -> Result<Cow<'_, [u8]>, LoadError> {
+    fn matrix(&self, part: &Part<'_>) -> Result<Matrix<'_>, LoadError> {
+        let entry = self.entry(&format!("{}.weight", part.name))?;
         let bytes = self.bytes(entry)?;
-        Ok(match part.interleaved_heads {
-            Some(heads) => Cow::Owned(halves(&bytes, heads, entry.shape[0] / heads)),
+        let bytes = match part.interleaved {
+            Some(rotated) => Cow::Owned(rotated.in_order(&bytes, entry.shape[0])),
             None => bytes,
-        })
+        };
+        Ok(Matrix { entry, rows: entry.shape[0], columns: entry.shape[1], bytes })
+    }
+
+    /// The bias of a part, zeros where it has none.
+    fn bias(&self, part: &Part<'_>, rows: usize) -> Result<Vec<f32>, LoadError> {
+        if !part.bias {
+            return Ok(vec![0.0; rows]);
+        }
+        let entry = self.entry(&format!("{}.bias", part.name))?;
+        let bytes = self.bytes(entry)?;
+        match part.interleaved {
+            Some(rotated) => to_f32(entry, &rotated.in_order(&bytes, rows)),
+            None => to_f32(entry, &bytes),
+        }
     }
 
     /// Matrices that multiply the same rows.
@@ -102,8 +137,13 @@ impl Loader<'_> {
         for group in held.chunk_by(|a, b| a == b) {
             let range = start..start + group.len();
             start = range.end;
-            let linear = self.product(&parts[range.clone()], &entries[range.clone()], group[0])?;
-            products.push((linear, entries[range].iter().map(|entry| entry.shape[0]).collect()));
+            let widths = |(part, entry): (&Part<'_>, &&TensorEntry)| match part.fused {
+                [] => vec![entry.shape[0]],
+                fused => fused.to_vec(),
+            };
+            let (parts, entries) = (&parts[range.clone()], &entries[range]);
+            let widths = parts.iter().zip(entries).flat_map(widths).collect();
+            products.push((self.product(parts, entries, group[0])?, widths));
         }
         Ok(Shared { products })
     }
@@ -115,19 +155,28 @@ impl Loader<'_> {
         self.product(&[part], &[entry], held)
     }
 
+    /// A matrix as a tensor `// (rows, columns)` in the type that is computed in.
+    pub(crate) fn dense(&self, name: &str) -> Result<Tensor, LoadError> {
+        match self.plain(name, false)?.weight {
+            Weight::Dense(tensor) => Ok(tensor),
+            Weight::Quantized(tensor) => Ok(tensor.dequantize(self.device)?),
+        }
+    }
+
+    /// One matrix in the type that is computed in, whatever weights are quantized to.
+    pub(crate) fn plain(&self, name: &str, bias: bool) -> Result<Linear, LoadError> {
+        let entry = self.entry(&format!("{name}.weight"))?;
+        let held = held_type(Role::Plain, entry, self.quant, self.compute);
+        self.product(&[Part::new(name, bias)], &[entry], held)
+    }
+
     fn product(&self, parts: &[Part<'_>], entries: &[&TensorEntry], held: WeightType) -> Result<Linear, LoadError> {
-        let mut stack = Stack::new(held, entries);
+        let rows = entries.iter().map(|entry| entry.shape[0]).sum();
+        let mut stack = Stack::new(held, rows, entries.first().map_or(0, |entry| entry.shape[1]));
         let mut biases = Vec::new();
         for (part, entry) in parts.iter().zip(entries) {
-            stack.push(entry, &self.rows(entry, part)?)?;
-            let rows = entry.shape[0];
-            match part.bias {
-                true => {
-                    let entry = self.entry(&format!("{}.bias", part.name))?;
-                    biases.extend(to_f32(entry, &self.rows(entry, part)?)?);
-                }
-                false => biases.extend(std::iter::repeat_n(0.0, rows)),
-            }
+            stack.push(&self.matrix(part)?)?;
+            biases.extend(self.bias(part, entry.shape[0])?);
         }
         let bias = if parts.iter().any(|part| part.bias) { Some(self.vector(biases)?) } else { None };
         Ok(Linear { weight: stack.finish(self.device, Use::Products)?, bias })
@@ -138,8 +187,9 @@ impl Loader<'_> {
         let tied = self.config().tied_embeddings && embedding && head;
         let load = |name: &str, held: &dyn Fn(&TensorEntry) -> WeightType, use_of: Use| {
             let entry = self.entry(name)?;
-            let mut stack = Stack::new(held(entry), &[entry]);
-            stack.push(entry, &self.bytes(entry)?)?;
+            let (rows, columns) = (entry.shape[0], entry.shape[1]);
+            let mut stack = Stack::new(held(entry), rows, columns);
+            stack.push(&Matrix { entry, rows, columns, bytes: self.bytes(entry)? })?;
             stack.finish(self.device, use_of)
         };
         let head_type = |entry: &TensorEntry| held_type(Role::Head, entry, self.quant, self.compute);
@@ -174,16 +224,14 @@ struct Stack {
 }
 
 impl Stack {
-    fn new(held: WeightType, entries: &[&TensorEntry]) -> Self {
-        let size = entries.iter().filter_map(|entry| held.bytes_of(&entry.shape)).sum::<u64>() as usize;
-        let rows = entries.iter().map(|entry| entry.shape[0]).sum();
-        let columns = entries.first().map_or(0, |entry| entry.shape[1]);
+    fn new(held: WeightType, rows: usize, columns: usize) -> Self {
+        let size = held.bytes_of(&[rows, columns]).unwrap_or(0) as usize;
         Stack { held, rows, columns, words: vec![0; size.div_ceil(4)], filled: 0, size }
     }
 
-    fn push(&mut self, entry: &TensorEntry, bytes: &[u8]) -> Result<(), LoadError> {
-        let columns = entry.shape[1];
-        let end = self.filled + self.held.bytes_of(&entry.shape).unwrap_or(0) as usize;
+    fn push(&mut self, matrix: &Matrix<'_>) -> Result<(), LoadError> {
+        let Matrix { entry, rows, columns, bytes } = matrix;
+        let end = self.filled + self.held.bytes_of(&[*rows, *columns]).unwrap_or(0) as usize;
         let held = self.held;
         let target = &mut bytemuck::cast_slice_mut::<u32, u8>(&mut self.words)[self.filled..end];
         self.filled = end;
@@ -192,10 +240,10 @@ impl Stack {
             return Ok(());
         }
         // Converted piece by piece on all cores, so that no second copy of the whole exists.
-        let rows = CONVERT_ELEMENTS.div_ceil(columns);
-        let row_bytes = |weight: WeightType| weight.bytes_of(&[columns]).unwrap_or(0) as usize;
+        let rows = CONVERT_ELEMENTS.div_ceil(*columns);
+        let row_bytes = |weight: WeightType| weight.bytes_of(&[*columns]).unwrap_or(0) as usize;
         let pieces = target.par_chunks_mut(rows * row_bytes(held)).zip(bytes.par_chunks(rows * row_bytes(entry.dtype)));
-        pieces.try_for_each(|(target, bytes)| convert(entry, bytes, held, target))
+        pieces.try_for_each(|(target, bytes)| convert(entry, *columns, bytes, held, target))
     }
 
     fn finish(self, device: &Device, use_of: Use) -> Result<Weight, LoadError> {
@@ -227,14 +275,19 @@ enum Use {
 }
 
 /// Converts whole rows to another type.
-fn convert(entry: &TensorEntry, bytes: &[u8], held: WeightType, target: &mut [u8]) -> Result<(), LoadError> {
+fn convert(
+    entry: &TensorEntry,
+    columns: usize,
+    bytes: &[u8],
+    held: WeightType,
+    target: &mut [u8],
+) -> Result<(), LoadError> {
     let values = to_f32(entry, bytes)?;
     match held {
         WeightType::F32 => write(target, values.iter().map(|value| value.to_le_bytes())),
         WeightType::F16 => write(target, values.iter().map(|&value| f16::from_f32(value).to_le_bytes())),
         WeightType::Bf16 => write(target, values.iter().map(|&value| bf16::from_f32(value).to_le_bytes())),
         quantized => {
-            let columns = entry.shape[1];
             let rows =
                 Tensor::from_vec(values, (bytes.len() / entry.dtype.block_bytes() / columns, columns), &Device::Cpu)?;
             target.copy_from_slice(&QTensor::quantize(&rows, ggml(quantized))?.data()?);
@@ -247,21 +300,6 @@ fn write<const N: usize>(target: &mut [u8], elements: impl Iterator<Item = [u8; 
     for (target, element) in target.as_chunks_mut().0.iter_mut().zip(elements) {
         *target = element;
     }
-}
-
-/// Rows of each head from the order (2i, 2i+1) to (i, i + head_dim/2). `bytes` are heads × head_dim rows of any type.
-fn halves(bytes: &[u8], heads: usize, head_dim: usize) -> Vec<u8> {
-    let row = bytes.len() / (heads * head_dim);
-    let mut out = Vec::with_capacity(bytes.len());
-    for head in bytes.chunks_exact(row * head_dim) {
-        for half in 0..2 {
-            for pair in 0..head_dim / 2 {
-                let start = (2 * pair + half) * row;
-                out.extend_from_slice(&head[start..start + row]);
-            }
-        }
-    }
-    out
 }
 
 /// Plain elements as f32.

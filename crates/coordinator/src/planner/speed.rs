@@ -74,6 +74,10 @@ impl Speed {
     pub(super) fn expected(kind: DeviceKind, config: &ModelConfig, layer_bytes: f64, head_bytes: f64) -> Self {
         let device = Expected::of(kind);
         let flops: f64 = config.layer_costs().map(|cost| cost.flops(0.0)).sum();
+        // A token goes through a few experts of many.
+        let read: f64 = config.layer_costs().map(|cost| cost.read(1.0)).sum();
+        let held: f64 = config.layer_costs().map(|cost| cost.matrices() as f64).sum();
+        let layer_bytes = layer_bytes * (read / held.max(1.0));
         Self {
             layer: device.launch + layer_bytes / device.bandwidth,
             head: head_bytes / device.bandwidth,

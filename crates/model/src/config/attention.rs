@@ -1,6 +1,6 @@
 //! Attention, as a layer describes it.
 
-use super::range::{MAX_CONTEXT, MAX_WIDTH, check, size};
+use super::range::{MAX_CONTEXT, MAX_WIDTH, check, positive, size};
 use super::{ConfigError, Rope};
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +20,35 @@ pub struct AttentionSpec {
     /// Position embedding of q and k; `None`: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rope: Option<Rope>,
+    /// What scores are multiplied by; `None`: 1/√`head_dim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f32>,
+    /// How queries grow with their position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_scale: Option<PositionScale>,
     /// Biases on q, k and v.
     pub qkv_bias: bool,
     /// A bias on the attention's output.
     pub o_bias: bool,
     /// RMS norms of q and k.
     pub qk_norm: QkNorm,
+    /// A score for each head that takes part in the softmax and belongs to no token
+    /// (<https://arxiv.org/abs/2309.17453>).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sinks: bool,
+    /// Whether q, k and v are one tensor in the model's files, one above the other.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fused: bool,
+}
+
+/// Queries that grow with their position, step by step: by `1 + beta × ln(1 + ⌊position / every⌋)`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionScale {
+    /// How fast they grow.
+    pub beta: f32,
+    /// Tokens of a step.
+    pub every: usize,
 }
 
 /// RMS norms of queries and keys, before they are rotated.
@@ -36,6 +59,8 @@ pub enum QkNorm {
     None,
     /// Of each head, with weights that all heads share.
     Head,
+    /// Of all heads of a token together.
+    Whole,
 }
 
 impl AttentionSpec {
@@ -60,6 +85,19 @@ impl AttentionSpec {
         if let Some(tokens) = self.window {
             size("sliding_window", tokens, MAX_CONTEXT)?;
         }
+        if let Some(scale) = self.scale {
+            positive("attention.scale", scale)?;
+        }
+        if let Some(PositionScale { beta, every }) = self.position_scale {
+            positive("position_scale.beta (llama_4_scaling_beta)", beta)?;
+            size("position_scale.every", every, MAX_CONTEXT)?;
+        }
         self.rope.as_ref().map_or(Ok(()), |rope| rope.validate(self.head_dim))
     }
+}
+
+/// Whether a flag is not set: such fields are not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+pub(super) fn is_false(flag: &bool) -> bool {
+    !*flag
 }

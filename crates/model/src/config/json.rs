@@ -5,7 +5,8 @@
 
 mod first;
 
-use super::{Architecture, ConfigError, LayerSpec, ModelConfig, check_layers};
+use super::attention::is_false;
+use super::{Architecture, ConfigError, LayerSpec, ModelConfig, Scales, check_layers};
 use first::First;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -26,6 +27,10 @@ pub(super) struct Kinds {
     vocab_size: usize,
     context_length: usize,
     norm_eps: f64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    norm_offset: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    scales: Scales,
     tied_embeddings: bool,
     bos: Option<u32>,
     eos: Vec<u32>,
@@ -33,6 +38,10 @@ pub(super) struct Kinds {
     kinds: Vec<LayerSpec>,
     /// The kind of each layer.
     layers: Vec<usize>,
+}
+
+fn is_default(scales: &Scales) -> bool {
+    *scales == Scales::default()
 }
 
 impl<'de> Deserialize<'de> for Written {
@@ -74,6 +83,8 @@ impl TryFrom<Kinds> for ModelConfig {
             vocab_size: written.vocab_size,
             context_length: written.context_length,
             norm_eps: written.norm_eps,
+            norm_offset: written.norm_offset,
+            scales: written.scales,
             tied_embeddings: written.tied_embeddings,
             bos: written.bos,
             eos: written.eos,
@@ -106,6 +117,8 @@ impl From<ModelConfig> for Kinds {
             vocab_size: config.vocab_size,
             context_length: config.context_length,
             norm_eps: config.norm_eps,
+            norm_offset: config.norm_offset,
+            scales: config.scales,
             tied_embeddings: config.tied_embeddings,
             bos: config.bos,
             eos: config.eos,
@@ -117,7 +130,7 @@ impl From<ModelConfig> for Kinds {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DenseSpec, FeedForward};
+    use super::super::{Activation, DenseSpec, FeedForward};
     use super::*;
 
     /// As manifests of the first version have it.
@@ -147,7 +160,8 @@ mod tests {
     fn windows_and_widths_that_differ_stay_in_the_first_form() {
         let mut config = old();
         set_window(&mut config, 2, None);
-        config.layers[3].feed_forward = FeedForward::Dense(DenseSpec { width: 48, bias: false });
+        let narrow = DenseSpec { width: 48, activation: Activation::Silu, bias: false, fused: false };
+        config.layers[3].feed_forward = FeedForward::Dense(narrow);
         let written = serde_json::to_value(&config).unwrap();
         assert_eq!((&written["sliding_window"], &written["intermediate_size"]), (&serde_json::Value::Null, &96.into()));
         let specs = serde_json::json!({ "attention": { "window": 8 }, "feed_forward": { "dense": { "width": 48 } } });

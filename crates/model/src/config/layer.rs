@@ -1,7 +1,8 @@
 //! What one layer is: a token mixer, then a feed-forward network. Layers of a model may differ.
 
+use super::attention::is_false;
 use super::range::{MAX_WIDTH, size};
-use super::{AttentionSpec, ConfigError};
+use super::{Activation, AttentionSpec, ConfigError, ExpertsSpec, LatentSpec, Rope, SharedExpert};
 use serde::{Deserialize, Serialize};
 
 /// One layer of a model.
@@ -22,6 +23,8 @@ pub struct LayerSpec {
 pub enum Mixer {
     /// Attention over keys and values in a cache.
     Attention(AttentionSpec),
+    /// The same over short rows that keys and values follow from.
+    LatentAttention(LatentSpec),
 }
 
 /// A layer's feed-forward network.
@@ -30,6 +33,8 @@ pub enum Mixer {
 pub enum FeedForward {
     /// Every token goes through all of it.
     Dense(DenseSpec),
+    /// Every token goes through a few parts of it.
+    Experts(ExpertsSpec),
 }
 
 /// A gated feed-forward network: gate and up `// (width, hidden)`, down `// (hidden, width)`.
@@ -38,8 +43,13 @@ pub enum FeedForward {
 pub struct DenseSpec {
     /// Its inner width.
     pub width: usize,
+    /// What the gate goes through.
+    pub activation: Activation,
     /// Biases on gate, up and down.
     pub bias: bool,
+    /// Whether gate and up are one tensor in the model's files, one above the other.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fused: bool,
 }
 
 /// Where a layer's RMS norms are: before what they belong to, behind it (before it is added to the residual stream).
@@ -48,6 +58,22 @@ pub struct DenseSpec {
 pub enum Norms {
     /// Before the mixer and before the feed-forward network.
     Before,
+    /// Behind each of them.
+    After,
+    /// Before and behind each.
+    Both,
+}
+
+impl Norms {
+    /// Whether there are norms before mixer and feed-forward network.
+    pub fn before(self) -> bool {
+        self != Norms::After
+    }
+
+    /// Whether there are norms behind mixer and feed-forward network.
+    pub fn after(self) -> bool {
+        self != Norms::Before
+    }
 }
 
 impl LayerSpec {
@@ -55,6 +81,7 @@ impl LayerSpec {
     pub fn attention(&self) -> Option<&AttentionSpec> {
         match &self.mixer {
             Mixer::Attention(attention) => Some(attention),
+            Mixer::LatentAttention(_) => None,
         }
     }
 
@@ -62,15 +89,21 @@ impl LayerSpec {
     pub fn attention_mut(&mut self) -> Option<&mut AttentionSpec> {
         match &mut self.mixer {
             Mixer::Attention(attention) => Some(attention),
+            Mixer::LatentAttention(_) => None,
         }
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         match &self.mixer {
             Mixer::Attention(attention) => attention.validate()?,
+            Mixer::LatentAttention(latent) => latent.validate()?,
         }
         match &self.feed_forward {
-            FeedForward::Dense(dense) => size("intermediate_size", dense.width, MAX_WIDTH),
+            FeedForward::Dense(dense) => {
+                size("intermediate_size", dense.width, MAX_WIDTH)?;
+                dense.activation.validate()
+            }
+            FeedForward::Experts(experts) => experts.validate(),
         }
     }
 }
@@ -80,15 +113,60 @@ impl Mixer {
     pub fn width(&self) -> usize {
         match self {
             Mixer::Attention(attention) => attention.q_width() + 2 * attention.kv_width(),
+            // Queries, the same over short rows, and the sums of these.
+            Mixer::LatentAttention(latent) => latent.heads * (latent.key_dim() + latent.cached() + latent.kv_rank),
+        }
+    }
+
+    /// Heads whose scores are computed.
+    pub fn heads(&self) -> usize {
+        match self {
+            Mixer::Attention(attention) => attention.heads,
+            Mixer::LatentAttention(latent) => latent.heads,
+        }
+    }
+
+    /// The position embedding, and the width of the heads that it rotates.
+    pub fn rope(&self) -> Option<(&Rope, usize)> {
+        match self {
+            Mixer::Attention(attention) => Some((attention.rope.as_ref()?, attention.head_dim)),
+            Mixer::LatentAttention(latent) => Some((&latent.rope, latent.rotated_dim)),
+        }
+    }
+
+    /// Multiplications for each token that a token sees: its scores and its share in the weighted sum.
+    pub(crate) fn per_seen(&self) -> usize {
+        match self {
+            Mixer::Attention(attention) => 2 * attention.q_width(),
+            Mixer::LatentAttention(latent) => latent.heads * (latent.cached() + latent.kv_rank),
         }
     }
 }
 
 impl FeedForward {
-    /// Elements of a token's inner row.
+    /// Elements of a token's inner rows, of all parts that it goes through.
     pub fn width(&self) -> usize {
         match self {
             FeedForward::Dense(dense) => dense.width,
+            FeedForward::Experts(experts) => {
+                let shared = experts.shared.map_or(0, |shared| shared.width);
+                experts.router.used.saturating_mul(experts.width).saturating_add(shared)
+            }
         }
+    }
+
+    /// Rows of the residual stream's width that a token has in it: one for each of its experts.
+    pub fn rows(&self) -> usize {
+        match self {
+            FeedForward::Dense(_) => 1,
+            FeedForward::Experts(experts) => experts.router.used + usize::from(experts.shared.is_some()),
+        }
+    }
+}
+
+impl SharedExpert {
+    /// The network as a description of its own.
+    pub fn network(&self, activation: Activation) -> DenseSpec {
+        DenseSpec { width: self.width, activation, bias: false, fused: false }
     }
 }

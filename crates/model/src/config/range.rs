@@ -23,6 +23,7 @@ pub(super) fn size(field: &str, value: usize, most: usize) -> Result<(), ConfigE
 }
 
 /// Anything that is `ok`, or not as `expected`.
+#[expect(clippy::needless_pass_by_value, reason = "callers pass numbers and strings alike")]
 pub(super) fn check(field: &str, value: impl ToString, ok: bool, expected: &str) -> Result<(), ConfigError> {
     if ok { Ok(()) } else { Err(ConfigError::invalid(field, value.to_string(), expected)) }
 }

@@ -1,7 +1,9 @@
 //! Hugging Face folders: config.json, generation_config.json, and safetensors in one file or sharded with an index.
 
+use super::names::canonical;
 use super::{Located, Source, SourceError, TextPlace};
-use crate::{ModelConfig, WeightType};
+use crate::tensors::layer_tensor;
+use crate::{Architecture, ExpertsStored, FeedForward, ModelConfig, WeightType};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde_json::Value;
@@ -20,14 +22,37 @@ pub(super) fn open(folder: &Path) -> Result<Source, SourceError> {
     let config = json(folder, "config.json")?
         .ok_or_else(|| SourceError::Read { path: config_path.clone(), source: io::ErrorKind::NotFound.into() })?;
     let generation = json(folder, "generation_config.json")?;
-    let config = ModelConfig::from_hf(&config, generation.as_ref())
+    let is_part = config.get("text_config").is_some();
+    let mut config = ModelConfig::from_hf(&config, generation.as_ref())
         .map_err(|source| SourceError::Config { path: config_path, source })?;
     let files = weights(folder)?;
     let mut tensors = HashMap::new();
     for (index, file) in files.iter().enumerate() {
-        read_header(index, file, &mut tensors)?;
+        read_header(index, file, config.architecture, &mut tensors)?;
     }
-    Ok(Source { config, files, tensors, text: TextPlace::Folder(folder.to_owned()) })
+    find_experts(&mut config, &tensors);
+    let mut notes = Vec::new();
+    if is_part {
+        notes.push("this is the text part of a model that takes other inputs too: only text is understood");
+    }
+    let behind = format!("model.layers.{}.", config.layers.len());
+    if tensors.keys().any(|name| name.starts_with(&behind)) {
+        notes.push("layers behind the last one, which predict several tokens at once, are left out");
+    }
+    Ok(Source { config, files, tensors, text: TextPlace::Folder(folder.to_owned()), notes })
+}
+
+/// Experts that lie in tensors of all experts although their family has them singly: which way they are stored depends on
+/// the program that wrote the files.
+fn find_experts(config: &mut ModelConfig, tensors: &HashMap<String, Located>) {
+    for (layer, spec) in config.layers.iter_mut().enumerate() {
+        if let FeedForward::Experts(experts) = &mut spec.feed_forward
+            && experts.stored == ExpertsStored::Separate
+            && tensors.contains_key(&layer_tensor(layer, "mlp.experts.gate_up_proj"))
+        {
+            experts.stored = ExpertsStored::GateUp;
+        }
+    }
 }
 
 /// The files of weights: those that the index names, or the one.
@@ -46,7 +71,12 @@ fn weights(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(shards.into_iter().map(|shard| folder.join(shard)).collect())
 }
 
-fn read_header(index: usize, path: &Path, tensors: &mut HashMap<String, Located>) -> Result<(), SourceError> {
+fn read_header(
+    index: usize,
+    path: &Path,
+    architecture: Architecture,
+    tensors: &mut HashMap<String, Located>,
+) -> Result<(), SourceError> {
     let damaged = |reason: String| SourceError::Damaged { path: path.to_owned(), reason };
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
@@ -67,6 +97,7 @@ fn read_header(index: usize, path: &Path, tensors: &mut HashMap<String, Located>
         return Err(damaged(format!("it has {length} bytes instead of {announced}")));
     }
     for (name, info) in metadata.tensors() {
+        let Some(ours) = canonical(architecture, &name) else { continue };
         let dtype = match info.dtype {
             Dtype::F32 => WeightType::F32,
             Dtype::F16 => WeightType::F16,
@@ -79,7 +110,7 @@ fn read_header(index: usize, path: &Path, tensors: &mut HashMap<String, Located>
         };
         let (first, end) = info.data_offsets;
         let (offset, bytes) = (data + first as u64, (end - first) as u64);
-        tensors.insert(name, Located { dtype, shape: info.shape.clone(), file: index, offset, bytes });
+        tensors.insert(ours, Located { dtype, shape: info.shape.clone(), file: index, offset, bytes });
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use super::{Located, Source, SourceError, TextPlace};
 use crate::config::uniform_layers;
 use crate::gguf::{Content, Value};
 use crate::{
-    Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms, QkNorm,
-    Rope, RopeScaling, WeightType,
+    Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms,
+    QkNorm, Rope, RopeScaling, Scales, WeightType,
 };
 use half::{bf16, f16};
 use std::collections::HashMap;
@@ -47,7 +47,13 @@ pub(super) fn open(path: &Path) -> Result<Source, SourceError> {
     }
     let config = config(&content.metadata, &tensors, factors)
         .map_err(|source| SourceError::Config { path: path.to_owned(), source })?;
-    Ok(Source { config, files: vec![path.to_owned()], tensors, text: TextPlace::Gguf(Box::new(content)) })
+    Ok(Source {
+        config,
+        files: vec![path.to_owned()],
+        tensors,
+        text: TextPlace::Gguf(Box::new(content)),
+        notes: Vec::new(),
+    })
 }
 
 /// Elements that are not quantized, as f32.
@@ -220,12 +226,23 @@ fn config(
             theta: metadata.get("rope.freq_base", Value::as_f32)?.unwrap_or(10_000.0),
             scaling,
             interleaved: architecture == Architecture::Llama,
+            rotated: None,
+            magnitude: 1.0,
         }),
+        scale: None,
+        position_scale: None,
         qkv_bias: has("self_attn.q_proj.bias"),
         o_bias: has("self_attn.o_proj.bias"),
         qk_norm: if has("self_attn.q_norm.weight") { QkNorm::Head } else { QkNorm::None },
+        sinks: false,
+        fused: false,
     };
-    let dense = DenseSpec { width: metadata.needed("feed_forward_length")?, bias: has("mlp.gate_proj.bias") };
+    let dense = DenseSpec {
+        width: metadata.needed("feed_forward_length")?,
+        activation: Activation::Silu,
+        bias: has("mlp.gate_proj.bias"),
+        fused: false,
+    };
     let layer =
         LayerSpec { mixer: Mixer::Attention(attention), feed_forward: FeedForward::Dense(dense), norms: Norms::Before };
     let config = ModelConfig {
@@ -235,6 +252,8 @@ fn config(
         vocab_size: vocab_size.ok_or_else(|| ConfigError::missing("token_embd.weight"))?,
         context_length: metadata.needed("context_length")?,
         norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::as_f32)?.map_or(1e-5, decimal),
+        norm_offset: false,
+        scales: Scales::default(),
         tied_embeddings: !tensors.contains_key(crate::tensors::HEAD),
         bos: token("tokenizer.ggml.bos_token_id"),
         eos,

@@ -1,14 +1,17 @@
 //! The tensors of one layer, block by block.
 
 use super::Role;
-use crate::{AttentionSpec, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms, QkNorm};
+use crate::{
+    Activation, AttentionSpec, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, LatentSpec, LayerSpec, Mixer,
+    ModelConfig, Norms, QkNorm,
+};
 
 /// A tensor of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerTensor {
     /// Its name within the layer.
     pub part: String,
-    /// Rows and columns of a matrix, elements of a vector.
+    /// As of [`super::Expected`].
     pub shape: Vec<usize>,
     /// What it is for.
     pub role: Role,
@@ -25,6 +28,10 @@ pub enum Block {
     Up,
     /// The second half.
     Down,
+    /// The first half of routed experts.
+    ExpertsUp,
+    /// Their second half.
+    ExpertsDown,
 }
 
 /// The tensors of a layer, in the order in which manifests list them: matrices with their biases, then norms.
@@ -36,13 +43,16 @@ pub fn of_layer(config: &ModelConfig, layer: usize) -> Vec<LayerTensor> {
     let mut list = List { tensors: Vec::new(), hidden: config.hidden_size };
     match mixer {
         Mixer::Attention(attention) => list.attention(attention),
+        Mixer::LatentAttention(latent) => list.latent(latent),
     }
     match feed_forward {
-        FeedForward::Dense(dense) => list.dense(dense),
+        FeedForward::Dense(dense) => list.dense("mlp", dense),
+        FeedForward::Experts(experts) => list.experts(experts),
     }
     list.norms(*norms);
     match mixer {
-        Mixer::Attention(attention) => list.qk_norms(attention),
+        Mixer::Attention(attention) => list.attention_vectors(attention),
+        Mixer::LatentAttention(latent) => list.latent_vectors(latent),
     }
     list.tensors
 }
@@ -57,49 +67,143 @@ struct List {
 impl List {
     /// A matrix `// (rows, columns)` and its bias.
     fn matrix(&mut self, block: Block, part: &str, [rows, columns]: [usize; 2], bias: bool) {
-        let (shape, role) = (vec![rows, columns], Role::Matrix);
-        self.tensors.push(LayerTensor { part: format!("{part}.weight"), shape, role, block });
+        self.add(block, Role::Matrix, &format!("{part}.weight"), &[rows, columns]);
         if bias {
-            self.vector(block, format!("{part}.bias"), rows);
+            self.vector(block, &format!("{part}.bias"), rows);
         }
     }
 
-    fn vector(&mut self, block: Block, part: impl Into<String>, size: usize) {
-        self.tensors.push(LayerTensor { part: part.into(), shape: vec![size], role: Role::Vector, block });
+    fn vector(&mut self, block: Block, part: &str, size: usize) {
+        self.add(block, Role::Vector, part, &[size]);
+    }
+
+    fn add(&mut self, block: Block, role: Role, part: &str, shape: &[usize]) {
+        self.tensors.push(LayerTensor { part: part.to_owned(), shape: shape.to_vec(), role, block });
     }
 
     fn attention(&mut self, spec: &AttentionSpec) {
         let (hidden, q, kv) = (self.hidden, spec.q_width(), spec.kv_width());
-        for (part, rows) in [("q", q), ("k", kv), ("v", kv)] {
-            self.matrix(Block::Mixer, &format!("self_attn.{part}_proj"), [rows, hidden], spec.qkv_bias);
+        if spec.fused {
+            self.matrix(Block::Mixer, "self_attn.qkv_proj", [q + 2 * kv, hidden], spec.qkv_bias);
+        } else {
+            for (part, rows) in [("q", q), ("k", kv), ("v", kv)] {
+                self.matrix(Block::Mixer, &format!("self_attn.{part}_proj"), [rows, hidden], spec.qkv_bias);
+            }
         }
         self.matrix(Block::Mixer, "self_attn.o_proj", [hidden, q], spec.o_bias);
     }
 
-    fn qk_norms(&mut self, spec: &AttentionSpec) {
-        match spec.qk_norm {
-            QkNorm::None => {}
-            QkNorm::Head => {
-                for part in ["self_attn.q_norm.weight", "self_attn.k_norm.weight"] {
-                    self.vector(Block::Mixer, part, spec.head_dim);
+    fn attention_vectors(&mut self, spec: &AttentionSpec) {
+        let widths = match spec.qk_norm {
+            QkNorm::None => None,
+            QkNorm::Head => Some([spec.head_dim; 2]),
+            QkNorm::Whole => Some([spec.q_width(), spec.kv_width()]),
+        };
+        if let Some([q, k]) = widths {
+            self.vector(Block::Mixer, "self_attn.q_norm.weight", q);
+            self.vector(Block::Mixer, "self_attn.k_norm.weight", k);
+        }
+        if spec.sinks {
+            self.vector(Block::Mixer, "self_attn.sinks", spec.heads);
+        }
+    }
+
+    fn latent(&mut self, spec: &LatentSpec) {
+        let (hidden, q) = (self.hidden, spec.heads * spec.key_dim());
+        match spec.q_rank {
+            Some(rank) => {
+                self.matrix(Block::Mixer, "self_attn.q_a_proj", [rank, hidden], spec.bias);
+                self.matrix(Block::Mixer, "self_attn.q_b_proj", [q, rank], false);
+            }
+            None => self.matrix(Block::Mixer, "self_attn.q_proj", [q, hidden], false),
+        }
+        self.matrix(Block::Mixer, "self_attn.kv_a_proj_with_mqa", [spec.cached(), hidden], spec.bias);
+        let both = spec.heads * (spec.plain_dim + spec.value_dim);
+        self.add(Block::Mixer, Role::Plain, "self_attn.kv_b_proj.weight", &[both, spec.kv_rank]);
+        self.matrix(Block::Mixer, "self_attn.o_proj", [hidden, spec.heads * spec.value_dim], spec.bias);
+    }
+
+    fn latent_vectors(&mut self, spec: &LatentSpec) {
+        if let Some(rank) = spec.q_rank {
+            self.vector(Block::Mixer, "self_attn.q_a_layernorm.weight", rank);
+        }
+        self.vector(Block::Mixer, "self_attn.kv_a_layernorm.weight", spec.kv_rank);
+    }
+
+    /// A gated network; its tensors' names begin with `of`.
+    fn dense(&mut self, of: &str, spec: &DenseSpec) {
+        let (hidden, width) = (self.hidden, spec.width);
+        if spec.fused {
+            self.matrix(Block::Up, &format!("{of}.gate_up_proj"), [2 * width, hidden], spec.bias);
+        } else {
+            self.matrix(Block::Up, &format!("{of}.gate_proj"), [width, hidden], spec.bias);
+            self.matrix(Block::Up, &format!("{of}.up_proj"), [width, hidden], spec.bias);
+        }
+        self.matrix(Block::Down, &format!("{of}.down_proj"), [hidden, width], spec.bias);
+    }
+
+    fn experts(&mut self, spec: &ExpertsSpec) {
+        let (hidden, count, width) = (self.hidden, spec.count, spec.width);
+        self.add(Block::Up, Role::Plain, "mlp.gate.weight", &[count, hidden]);
+        if spec.router.bias {
+            self.vector(Block::Up, "mlp.gate.bias", count);
+        }
+        if spec.router.choice_bias {
+            self.vector(Block::Up, "mlp.gate.e_score_correction_bias", count);
+        }
+        let (up, down) = (Block::ExpertsUp, Block::ExpertsDown);
+        match spec.stored {
+            ExpertsStored::Separate => {
+                for expert in 0..count {
+                    let name = |part: &str| format!("mlp.experts.{expert}.{part}_proj");
+                    self.matrix(up, &name("gate"), [width, hidden], spec.bias);
+                    self.matrix(up, &name("up"), [width, hidden], spec.bias);
+                    self.matrix(down, &name("down"), [hidden, width], spec.bias);
                 }
+            }
+            ExpertsStored::GateUp => {
+                self.of_all(up, Role::Matrix, "gate_up", [2 * width, hidden], spec);
+                self.of_all(down, Role::Matrix, "down", [hidden, width], spec);
+            }
+            ExpertsStored::Stacked => {
+                self.of_all(up, Role::Matrix, "gate", [width, hidden], spec);
+                self.of_all(up, Role::Matrix, "up", [width, hidden], spec);
+                self.of_all(down, Role::Matrix, "down", [hidden, width], spec);
+            }
+            ExpertsStored::Transposed => {
+                self.of_all(up, Role::Transposed, "gate_up", [2 * width, hidden], spec);
+                self.of_all(down, Role::Transposed, "down", [hidden, width], spec);
+            }
+        }
+        if let Some(shared) = &spec.shared {
+            self.dense("mlp.shared_expert", &shared.network(Activation::Silu));
+            if shared.gate {
+                self.add(Block::Up, Role::Plain, "mlp.shared_expert_gate.weight", &[1, hidden]);
             }
         }
     }
 
-    fn dense(&mut self, spec: &DenseSpec) {
-        let (hidden, width) = (self.hidden, spec.width);
-        self.matrix(Block::Up, "mlp.gate_proj", [width, hidden], spec.bias);
-        self.matrix(Block::Up, "mlp.up_proj", [width, hidden], spec.bias);
-        self.matrix(Block::Down, "mlp.down_proj", [hidden, width], spec.bias);
+    /// A tensor of all experts, each `// (rows, columns)`, and their biases.
+    fn of_all(&mut self, block: Block, role: Role, part: &str, [rows, columns]: [usize; 2], spec: &ExpertsSpec) {
+        let shape = match role {
+            Role::Transposed => [spec.count, columns, rows],
+            _ => [spec.count, rows, columns],
+        };
+        self.add(block, role, &format!("mlp.experts.{part}_proj"), &shape);
+        if spec.bias {
+            self.add(block, Role::Vector, &format!("mlp.experts.{part}_proj_bias"), &[spec.count, rows]);
+        }
     }
 
+    /// Norms before mixer and network have the names that Llama gives them, those behind them GLM-4's.
     fn norms(&mut self, norms: Norms) {
-        match norms {
-            Norms::Before => {
-                self.vector(Block::Mixer, "input_layernorm.weight", self.hidden);
-                self.vector(Block::Up, "post_attention_layernorm.weight", self.hidden);
-            }
+        if norms.before() {
+            self.vector(Block::Mixer, "input_layernorm.weight", self.hidden);
+            self.vector(Block::Up, "post_attention_layernorm.weight", self.hidden);
+        }
+        if norms.after() {
+            self.vector(Block::Mixer, "post_self_attn_layernorm.weight", self.hidden);
+            self.vector(Block::Down, "post_mlp_layernorm.weight", self.hidden);
         }
     }
 }

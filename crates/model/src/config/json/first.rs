@@ -1,8 +1,8 @@
 //! The first form of a description: one attention for all layers, and dense networks.
 
 use super::super::{
-    Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms, QkNorm,
-    Rope, uniform_layers,
+    Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms,
+    QkNorm, Rope, Scales, uniform_layers,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +60,8 @@ impl First {
     pub(super) fn of(config: &ModelConfig) -> Option<Self> {
         let windows = config.layers.iter().map(|layer| layer.attention().and_then(|attention| attention.window));
         let windows: Vec<Option<usize>> = windows.collect();
-        let (attention, dense) = match config.layers.first()? {
-            LayerSpec { mixer: Mixer::Attention(attention), feed_forward: FeedForward::Dense(dense), .. } => {
-                (attention, dense)
-            }
-        };
+        let LayerSpec { mixer, feed_forward, .. } = config.layers.first()?;
+        let (Mixer::Attention(attention), FeedForward::Dense(dense)) = (mixer, feed_forward) else { return None };
         let window = windows.iter().copied().flatten().next();
         let full = windows.iter().position(Option::is_some).unwrap_or(windows.len());
         let mut first = First {
@@ -114,11 +111,16 @@ impl First {
             head_dim: self.head_dim,
             window: self.sliding_window,
             rope: Some(self.rope.clone()),
+            scale: None,
+            position_scale: None,
             qkv_bias: self.qkv_bias,
             o_bias: self.o_bias,
             qk_norm: if self.qk_norm { QkNorm::Head } else { QkNorm::None },
+            sinks: false,
+            fused: false,
         };
-        let dense = DenseSpec { width: self.intermediate_size, bias: self.mlp_bias };
+        let (width, bias) = (self.intermediate_size, self.mlp_bias);
+        let dense = DenseSpec { width, activation: Activation::Silu, bias, fused: false };
         let like = LayerSpec {
             mixer: Mixer::Attention(attention.clone()),
             feed_forward: FeedForward::Dense(dense.clone()),
@@ -151,6 +153,8 @@ impl First {
             vocab_size: self.vocab_size,
             context_length: self.context_length,
             norm_eps: self.norm_eps,
+            norm_offset: false,
+            scales: Scales::default(),
             tied_embeddings: self.tied_embeddings,
             bos: self.bos,
             eos: self.eos.clone(),
