@@ -57,6 +57,8 @@ pub struct GenerateRequest {
     pub model: String,
     /// The prompt's token ids.
     pub prompt: Vec<u32>,
+    /// Whether the answer goes on from the middle of a text, so that a space at its start is kept.
+    pub continues: bool,
     /// How the next token is chosen.
     pub sampling: SamplingParams,
     /// The most tokens to emit; `None` goes on to the end of the context.

@@ -108,7 +108,7 @@ impl Sequence {
             prompt,
             end,
             sampler: Sampler::new(request.sampling.clone(), vocabulary, &request.prompt)?,
-            detokenizer: model.text.detokenizer(false),
+            detokenizer: model.text.detokenizer(request.continues),
             stops: StopScanner::new(&request.stop)?,
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,

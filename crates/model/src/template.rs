@@ -1,11 +1,9 @@
-//! Chat templates: Jinja as transformers renders it (`trim_blocks`, `lstrip_blocks`, loop controls, Python's string and
-//! dict methods, its `tojson`, `raise_exception`, `strftime_now`).
+//! Chat templates: Jinja as transformers renders it (docs/TEMPLATES.md).
 
-mod pyjson;
-
-use minijinja::{Environment, Error, ErrorKind, Output, State, Value, context, escape_formatter};
+use crate::jinja::{self, Budget, Failure, Rendered, TemplateFault, Value};
 use serde::{Deserialize, Serialize};
-use std::{cell::Cell, collections::BTreeMap, io};
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
 
 /// One message of a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +21,46 @@ impl ChatMessage {
     }
 }
 
+/// What a chat template is rendered with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chat {
+    /// The messages so far.
+    pub messages: Vec<ChatMessage>,
+    /// How the prompt ends.
+    pub end: ChatEnd,
+    /// Variables of the template that the client sets, such as `enable_thinking`. None of [`RESERVED_VARIABLES`].
+    pub variables: Map<String, Json>,
+}
+
+/// How a chat's prompt ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChatEnd {
+    /// Where the assistant's answer begins (`add_generation_prompt`).
+    #[default]
+    Answer,
+    /// With the last message, as the template ends it.
+    Message,
+    /// Within the last message, which the answer goes on from (`continue_final_message`).
+    Continued,
+}
+
+/// The variables of a template that are not the client's to set; nor are special tokens (`…_token`).
+pub const RESERVED_VARIABLES: [&str; 6] =
+    ["messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now"];
+
+impl Chat {
+    /// A chat that is to be answered.
+    pub fn new(messages: Vec<ChatMessage>) -> Self {
+        Chat { messages, end: ChatEnd::Answer, variables: Map::new() }
+    }
+}
+
 /// A chat template that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// The template is not the Jinja that transformers accepts.
     #[error("the chat template does not parse")]
-    Syntax(#[source] Error),
+    Syntax(#[source] TemplateFault),
     /// The template itself refuses the messages, by `raise_exception`: the client's mistake.
     #[error("the chat template refuses these messages: {message}")]
     Refused {
@@ -43,70 +75,48 @@ pub enum TemplateError {
     },
     /// The template fails on the way, for instance on a field that messages do not have.
     #[error("the chat template fails")]
-    Render(#[source] Error),
+    Render(#[source] TemplateFault),
+    /// The answer cannot go on from the last message: the template leaves it out or changes its end.
+    #[error("the last message cannot be continued: the chat template does not end with it")]
+    NotContinued,
 }
-
-/// What `raise_exception` was called with, to be found again among an error's causes.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Raised(String);
 
 /// A model's chat template.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
-    environment: Environment<'static>,
-    source: String,
+    template: jinja::Template,
     /// `bos_token`, `eos_token` and their like.
     tokens: BTreeMap<String, String>,
 }
 
-/// The name that a template has in errors.
-const NAME: &str = "chat_template";
-/// Instructions of one rendering. A message takes some hundreds.
-const FUEL: u64 = 500_000;
+/// Steps of one rendering besides one for each byte of the messages. A message takes some hundreds.
+const STEPS: u64 = 1_000_000;
 /// Bytes of the longest source. Known templates have up to 20 KiB.
 const SOURCE: usize = 256 << 10;
-/// Bytes that a rendering may write besides the messages' own, into its variables and the prompt together.
-const WRITTEN: usize = 4 << 20;
-/// Stack of a rendering: values may be as deep in each other as there are instructions, and are dropped one within the
-/// other.
-const STACK: usize = 256 << 20;
+/// Bytes that a rendering may hold at one time, besides [`COPIES`] of the messages.
+const BYTES: usize = 16 << 20;
+/// The messages, the prompt, what is between them (stripped, split, joined), and what each value takes besides.
+const COPIES: usize = 16;
+/// What stands for the end of a message that is continued, before a space: a noncharacter, which no text that is
+/// exchanged has. The space tells whether the template strips messages.
+pub(crate) const CONTINUED: char = '\u{FDD1}';
 
 impl ChatTemplate {
     /// Parses a template; `tokens` are the special tokens that it may name.
     pub(crate) fn new(source: &str, tokens: BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_fuel(Some(FUEL));
-        environment.set_formatter(formatted);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", pyjson::tojson);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
         if source.len() > SOURCE {
             return Err(TemplateError::Budget { what: "its source is longer than 256 KiB" });
         }
-        let source = without_generation_marks(source);
-        environment.template_from_named_str(NAME, &source).map_err(TemplateError::Syntax)?;
-        Ok(ChatTemplate { environment, source, tokens })
+        let template = jinja::Template::parse(source).map_err(TemplateError::Syntax)?;
+        Ok(ChatTemplate { template, tokens })
     }
 
-    /// The prompt for these messages; `add_generation_prompt` lets it end where the assistant's answer begins.
-    pub(crate) fn render(
-        &self,
-        messages: &[ChatMessage],
-        add_generation_prompt: bool,
-    ) -> Result<String, TemplateError> {
-        let said: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
-        // A thread of its own has the stack, and what a rendering leaves behind ends with it.
+    /// The prompt for a chat.
+    pub(crate) fn render(&self, chat: &Chat) -> Result<Rendered, TemplateError> {
+        // A thread of its own has the stack and the budget, and what a rendering leaves behind ends with it.
         let rendered = std::thread::scope(|scope| {
-            let render = || {
-                LEFT.set(WRITTEN + 2 * said);
-                self.render_here(messages, add_generation_prompt)
-            };
-            let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK);
-            Some(thread.spawn_scoped(scope, render).ok()?.join())
+            let thread = std::thread::Builder::new().name("template".into()).stack_size(jinja::STACK);
+            Some(thread.spawn_scoped(scope, || self.render_here(chat)).ok()?.join())
         });
         match rendered {
             Some(Ok(rendered)) => rendered,
@@ -114,100 +124,72 @@ impl ChatTemplate {
         }
     }
 
-    fn render_here(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, TemplateError> {
-        // transformers passes tools and documents always, as none when there are none
-        let call = context! { messages, add_generation_prompt, tools => (), documents => () };
-        let variables = context! { ..call, ..Value::from_serialize(&self.tokens) };
-        let failed = |error: Error| match raised(&error) {
-            Some(message) => TemplateError::Refused { message },
-            None if is_caused_by(&error, ErrorKind::OutOfFuel) => TemplateError::Budget { what: "it does not end" },
-            None if is_caused_by(&error, ErrorKind::WriteFailure) => {
-                TemplateError::Budget { what: "it writes too much" }
-            }
-            None => TemplateError::Render(error),
-        };
-        let template = self.environment.template_from_named_str(NAME, &self.source).map_err(failed)?;
-        let mut prompt = Bounded(Vec::new());
-        template.render_captured_to(variables, &mut prompt).map_err(failed)?;
-        Ok(String::from_utf8_lossy(&prompt.0).into_owned())
+    fn render_here(&self, chat: &Chat) -> Result<Rendered, TemplateError> {
+        if chat.end == ChatEnd::Continued && chat.messages.is_empty() {
+            return Err(TemplateError::NotContinued);
+        }
+        let said: usize = chat.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let budget = Budget { steps: STEPS + said as u64, bytes: BYTES + COPIES * said };
+        let rendered = self.template.render(budget, || self.variables(chat)).map_err(|failure| match failure {
+            Failure::Raised(message) => TemplateError::Refused { message },
+            Failure::Budget(what) => TemplateError::Budget { what },
+            Failure::Fault(fault) => TemplateError::Render(fault),
+        })?;
+        if chat.end == ChatEnd::Continued { continued(rendered) } else { Ok(rendered) }
+    }
+
+    /// What the template is called with, as transformers does it.
+    fn variables<'a>(&'a self, chat: &'a Chat) -> Result<Vec<(&'a str, Value)>, Failure> {
+        let mut messages = Vec::new();
+        for (index, message) in chat.messages.iter().enumerate() {
+            let goes_on = chat.end == ChatEnd::Continued && index + 1 == chat.messages.len();
+            let content = if goes_on {
+                Value::said(format!("{}{CONTINUED} ", message.content))?
+            } else {
+                Value::said(message.content.as_str())?
+            };
+            messages.push(Value::dict(vec![
+                (Value::text("role")?, role(&message.role)?),
+                (Value::text("content")?, content),
+            ])?);
+        }
+        let mut variables = Vec::new();
+        for (name, token) in &self.tokens {
+            variables.push((name.as_str(), Value::text(token.as_str())?));
+        }
+        for (name, value) in &chat.variables {
+            variables.push((name.as_str(), Value::from_json(value)?));
+        }
+        variables.extend([
+            ("messages", Value::list(messages)?),
+            ("add_generation_prompt", Value::Bool(chat.end == ChatEnd::Answer)),
+            // Passed always, as none when there are none.
+            ("tools", Value::None),
+            ("documents", Value::None),
+        ]);
+        Ok(variables)
     }
 }
 
-thread_local! {
-    /// Bytes that the rendering on this thread may still write.
-    static LEFT: Cell<usize> = const { Cell::new(0) };
+/// A role. Templates put its name between marks (`<|` and `|>`), so a plain word counts as the template's.
+fn role(role: &str) -> Result<Value, Failure> {
+    let is_word = role.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if is_word { Value::text(role) } else { Value::said(role) }
 }
 
-/// Takes these bytes from the rendering's budget.
-fn charge(bytes: usize) -> Result<(), Error> {
-    let left =
-        LEFT.get().checked_sub(bytes).ok_or_else(|| Error::new(ErrorKind::WriteFailure, "it writes too much"))?;
-    LEFT.set(left);
-    Ok(())
-}
-
-/// Writes a value, into the prompt or into a variable.
-fn formatted(out: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
-    charge(value.as_str().map_or(0, str::len))?;
-    escape_formatter(out, state, value)
-}
-
-/// A prompt that takes its bytes from the rendering's budget.
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        charge(bytes.len()).map_err(io::Error::other)?;
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Whether an error or one of its causes is of a kind.
-fn is_caused_by(error: &Error, kind: ErrorKind) -> bool {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |e| e.source())
-        .any(|e| e.downcast_ref::<Error>().is_some_and(|e| e.kind() == kind))
-}
-
-/// The message of `raise_exception` among an error's causes.
-fn raised(error: &Error) -> Option<String> {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |e| e.source()).find_map(|e| e.downcast_ref::<Raised>()).map(|e| e.0.clone())
-}
-
-fn raise_exception(message: String) -> Result<Value, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
-}
-
-/// The local time in the format of C's `strftime`.
-fn strftime_now(format: &str) -> Result<String, Error> {
-    jiff::fmt::strtime::format(format, &jiff::Zoned::now())
-        .map_err(|e| Error::new(ErrorKind::InvalidOperation, "strftime_now: bad format").with_source(e))
-}
-
-/// transformers' `{% generation %}` marks the assistant's words for training and prints what is inside; a condition
-/// that always holds does the same, its whitespace control included.
-fn without_generation_marks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let (before, tag) = (&rest[..start], &rest[start + 2..start + length]);
-        let word = tag.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
-        let tag = match word {
-            "generation" => tag.replace(word, "if true"),
-            "endgeneration" => tag.replace(word, "endif"),
-            _ => tag.to_owned(),
-        };
-        out.extend([before, "{%", &tag, "%}"]);
-        rest = &rest[start + length + 2..];
-    }
-    out + rest
+/// The prompt up to the end of the message that is continued.
+fn continued(rendered: Rendered) -> Result<Rendered, TemplateError> {
+    let Rendered { mut text, mut said } = rendered;
+    let mark = text.rfind(CONTINUED).ok_or(TemplateError::NotContinued)?;
+    let stripped = !text[mark + CONTINUED.len_utf8()..].starts_with(' ');
+    // A template that strips messages would have stripped this one's end, too.
+    let end = if stripped { text[..mark].trim_end().len() } else { mark };
+    text.truncate(end);
+    said.retain_mut(|said| {
+        said.end = said.end.min(end);
+        said.start < said.end
+    });
+    Ok(Rendered { text, said })
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ mod growth;
 mod length;
 
 use crate::detokenize::Pieces;
+use crate::jinja::Rendered;
 use crate::template::ChatTemplate;
-use crate::{ChatMessage, Detokenizer, SamplingError, SamplingParams, TemplateError};
+use crate::{Chat, ChatEnd, ChatMessage, Detokenizer, SamplingError, SamplingParams, TemplateError};
 use chat::Literal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -190,8 +191,13 @@ impl TextModel {
     /// # Errors
     /// The model has no template, or the template refuses the messages.
     pub fn chat(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, TextError> {
+        let end = if add_generation_prompt { ChatEnd::Answer } else { ChatEnd::Message };
+        Ok(self.rendered(&Chat { end, ..Chat::new(messages.to_vec()) })?.text)
+    }
+
+    fn rendered(&self, chat: &Chat) -> Result<Rendered, TextError> {
         let template = self.template.as_ref().ok_or(TextError::NoTemplate)?;
-        Ok(template.render(messages, add_generation_prompt)?)
+        Ok(template.render(chat)?)
     }
 
     /// Tries the chat template out, if there is one: whether it stays within its budgets on a short chat. A template that
@@ -202,9 +208,9 @@ impl TextModel {
     pub fn try_template(&self) -> Result<(), TextError> {
         let user = ChatMessage::new("user", "Hello.");
         let chats = [vec![user.clone()], vec![user.clone(), ChatMessage::new("assistant", "Hello."), user]];
-        for chat in &chats {
+        for chat in chats {
             if let Some(template) = &self.template
-                && let Err(error @ TemplateError::Budget { .. }) = template.render(chat, true)
+                && let Err(error @ TemplateError::Budget { .. }) = template.render(&Chat::new(chat))
             {
                 return Err(error.into());
             }

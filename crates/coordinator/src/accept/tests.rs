@@ -135,6 +135,7 @@ impl Grid {
             model: "demo".into(),
             prompt: vec![1, 2, 3],
             sampling: SamplingParams::greedy(),
+            continues: false,
             max_tokens: Some(1),
             stop: Vec::new(),
             top_logprobs: 0,

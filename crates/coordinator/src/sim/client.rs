@@ -65,6 +65,7 @@ impl Ask {
                 model: name(self.model),
                 prompt: self.prompt.clone(),
                 sampling: self.sampling.clone(),
+                continues: false,
                 max_tokens: Some(self.tokens),
                 stop: Vec::new(),
                 top_logprobs: 0,

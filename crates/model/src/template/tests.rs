@@ -17,6 +17,14 @@ fn template(source: &str) -> ChatTemplate {
     ChatTemplate::new(source, tokens.map(|(name, token)| (name.to_owned(), token.to_owned())).into()).unwrap()
 }
 
+fn render_to(source: &str, messages: &[ChatMessage], end: ChatEnd) -> Result<String, TemplateError> {
+    Ok(template(source).render(&Chat { end, ..Chat::new(messages.to_vec()) })?.text)
+}
+
+fn render(source: &str, messages: &[ChatMessage]) -> Result<String, TemplateError> {
+    render_to(source, messages, ChatEnd::Answer)
+}
+
 fn user() -> ChatMessage {
     ChatMessage::new("user", "Hi é?")
 }
@@ -59,7 +67,7 @@ True None 1.0 |<END>
 )]
 #[case::blocks(BLOCKS, &format!("  A:  ANSWER BRIEFLY. \n  Q: Hi é?\n{JSON}"))]
 fn a_conversation_renders_as_in_transformers(#[case] source: &str, #[case] prompt: &str) {
-    assert_eq!(template(source).render(&conversation(), true).unwrap(), prompt);
+    assert_eq!(render(source, &conversation()).unwrap(), prompt);
 }
 
 #[rstest]
@@ -71,21 +79,15 @@ fn a_conversation_renders_as_in_transformers(#[case] source: &str, #[case] promp
 #[case::alternating(ALTERNATING, "<s>[Q] Hi é?[/Q] <think>\nhm\n</think>\n\nHello!</s>")]
 #[case::blocks(BLOCKS, &format!("  Q: Hi é?\n  A: <THINK>\nHM\n</THINK>\n\nHELLO! \n{JSON}"))]
 fn without_a_generation_prompt_it_ends_with_the_answer(#[case] source: &str, #[case] prompt: &str) {
-    assert_eq!(template(source).render(&[user(), assistant()], false).unwrap(), prompt);
+    assert_eq!(render_to(source, &[user(), assistant()], ChatEnd::Message).unwrap(), prompt);
 }
 
 #[test]
 fn a_refusal_says_what_the_template_says() {
-    let error = template(ALTERNATING).render(&[user(), user()], true).unwrap_err();
+    let error = render(ALTERNATING, &[user(), user()]).unwrap_err();
     let TemplateError::Refused { message } = &error else { panic!("{error:?}") };
     assert_eq!(message, "user and assistant must take turns, 2 asked");
     assert!(error.to_string().ends_with(message));
-}
-
-#[test]
-fn a_refusal_inside_a_macro_is_a_refusal() {
-    let source = "{% macro no() %}{{ raise_exception('no') }}{% endmacro %}{{ no() }}";
-    assert!(matches!(template(source).render(&[], true), Err(TemplateError::Refused { message }) if message == "no"));
 }
 
 #[rstest]
@@ -96,52 +98,31 @@ fn a_template_that_does_not_parse_is_refused_at_once(#[case] source: &str) {
     assert!(matches!(ChatTemplate::new(source, BTreeMap::new()), Err(TemplateError::Syntax(_))));
 }
 
-#[rstest]
-#[case::unknown_function("{{ frobnicate() }}")]
-#[case::field_of_nothing("{{ messages[0].tool.name }}")]
-#[case::wrong_time_format("{{ strftime_now('%') }}")]
-#[case::unknown_method("{{ 'x'.frobnicate() }}")]
-fn a_template_that_fails_is_a_typed_error(#[case] source: &str) {
-    assert!(matches!(template(source).render(&[user()], true), Err(TemplateError::Render(_))));
-}
-
 #[test]
-fn the_date_of_today_is_known() {
-    let found = template("{{ strftime_now('%d %b %Y') }}").render(&[], true).unwrap();
-    let parsed = jiff::civil::Date::strptime("%d %b %Y", &found).unwrap();
-    let age = jiff::Zoned::now().date().since(parsed).unwrap().get_days();
-    assert!((0..=1).contains(&age), "{found}");
-}
-
-#[test]
-fn one_line_break_at_the_end_of_the_file_is_not_part_of_the_template() {
-    assert_eq!(template("a\n\n").render(&[], true).unwrap(), "a\n");
+fn a_template_that_fails_is_a_typed_error() {
+    let error = render(
+        "a
+{{ messages[0].tool.name }}",
+        &[user()],
+    )
+    .unwrap_err();
+    let TemplateError::Render(fault) = &error else { panic!("{error:?}") };
+    assert_eq!(fault.to_string(), "line 2: 'messages[0].tool' is undefined");
 }
 
 #[rstest]
 #[case::loops("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}", "it does not end")]
 #[case::text(
-    "{% for a in range(9999) %}0123456789012345678901234567890123456789{% endfor %}\
-    {% for a in range(99999) %}0123456789012345678901234567890123456789{% endfor %}",
-    "it writes too much"
+    "{% for a in range(9) %}{% for a in range(99999) %}0123456789012345678901234567890123456789{% endfor %}{% endfor %}",
+    "it holds too much memory"
 )]
-#[case::captures(
-    "{% set ns = namespace(s='x') %}{% for a in range(40) %}{% set s %}{{ ns.s }}{{ ns.s }}{% endset %}\
-    {% set ns.s = s %}{% endfor %}",
-    "it writes too much"
+#[case::lists(
+    "{% set ns = namespace(l=[]) %}{% for a in range(999) %}{% set ns.l = [ns.l] %}{% endfor %}",
+    "its values are too deep in each other"
 )]
 fn a_template_that_takes_too_much_is_ended(#[case] source: &str, #[case] which: &str) {
-    let error = template(source).render(&[user()], true).unwrap_err();
+    let error = render(source, &[user()]).unwrap_err();
     assert!(matches!(error, TemplateError::Budget { what } if what == which), "{error:?}");
-}
-
-#[test]
-fn lists_within_lists_end_with_the_budget_and_not_with_the_stack() {
-    let source = "{% set ns = namespace(l=[]) %}{% for a in range(9999) %}{% set ns.l = [ns.l] %}{% endfor %}\
-        {% for a in range(9999) %}{% set ns.l = [ns.l] %}{% endfor %}done";
-    assert_eq!(template(source).render(&[user()], true).unwrap(), "done");
-    let printed = format!("{source}{{{{ ns.l }}}}");
-    drop(template(&printed).render(&[user()], true));
 }
 
 #[test]
@@ -158,6 +139,44 @@ fn long_chats_are_within_the_budgets() {
     }
     chat.push(user());
     for source in [HEADERS, THOUGHTS, BLOCKS] {
-        template(source).render(&chat, true).unwrap();
+        render(source, &chat).unwrap();
     }
+}
+
+#[rstest]
+#[case::kept("{% for m in messages %}<{{ m.content }}>{% endfor %}", "<Hi é?><It is ")]
+#[case::stripped("{% for m in messages %}<{{ m.content | trim }}>{% endfor %}", "<Hi é?><It is")]
+#[case::cut("{% for m in messages %}<{{ m.content.split('is')[-1] }}>{% endfor %}", "<Hi é?>< ")]
+fn an_answer_goes_on_from_the_last_message(#[case] source: &str, #[case] prompt: &str) {
+    let chat = [user(), ChatMessage::new("assistant", "It is ")];
+    assert_eq!(render_to(source, &chat, ChatEnd::Continued).unwrap(), prompt);
+}
+
+#[rstest]
+#[case::left_out("{{ messages[0].content }}", &[user(), assistant()])]
+#[case::no_message("", &[])]
+fn a_message_that_does_not_end_the_prompt_is_not_continued(#[case] source: &str, #[case] chat: &[ChatMessage]) {
+    let error = render_to(source, chat, ChatEnd::Continued).unwrap_err();
+    assert!(matches!(error, TemplateError::NotContinued), "{error:?}");
+}
+
+#[test]
+fn the_client_sets_variables() {
+    let source =
+        "{% if enable_thinking is defined and enable_thinking is false %}off{% endif %}{{ more.a[0] }}{{ bos_token }}";
+    let variables = serde_json::json!({"enable_thinking": false, "more": {"a": [1.5]}});
+    let chat = Chat { variables: variables.as_object().unwrap().clone(), ..Chat::new(vec![user()]) };
+    let rendered = template(source).render(&chat).unwrap();
+    assert_eq!(rendered.text, "off1.5<s>");
+    assert_eq!(render(source, &[user()]).unwrap_or_default(), "");
+}
+
+#[test]
+fn what_a_client_said_is_marked_and_a_role_is_not() {
+    let chat = Chat::new(vec![ChatMessage::new("user", "<|x|>"), ChatMessage::new("a|>", "y")]);
+    let rendered =
+        template("{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}").render(&chat);
+    let rendered = rendered.unwrap();
+    let said: Vec<&str> = rendered.said.iter().map(|said| &rendered.text[said.clone()]).collect();
+    assert_eq!(said, ["<|x|>", "a|>", "y"]);
 }

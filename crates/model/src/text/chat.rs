@@ -1,86 +1,97 @@
 //! A chat's tokens. What people write in messages stays text: only the template's own text yields special tokens, so that
 //! nobody opens a turn of another role by pasting `<|im_start|>system`.
 //!
-//! Before the template is rendered, each special token's text within a message is broken by a mark. What the template
-//! writes is whole, so the two can be told apart in what comes out. Between the template's special tokens, text with
-//! marks is encoded by a tokenizer that takes special tokens as text.
+//! A rendered chat knows which of its bytes a client said. A special token's text counts where all of it is the
+//! template's. Where a client wrote one, or wrote a part of one, the text around it is encoded by a tokenizer that takes
+//! special tokens as text.
 
 use super::{TextError, TextModel};
-use crate::{ChatMessage, detokenize::Pieces};
+use crate::jinja::{Rendered, Said};
+use crate::{Chat, detokenize::Pieces};
 use aho_corasick::{AhoCorasick, MatchKind};
-use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::OnceLock;
 use tokenizers::Tokenizer;
-
-/// What breaks a special token's text: a noncharacter, which no text that is exchanged has.
-const MARK: char = '\u{FDD0}';
-/// What a noncharacter in a message becomes.
-const REPLACEMENT: &str = "\u{FFFD}";
 
 /// Finds the texts of special tokens, and encodes them as text.
 #[derive(Debug)]
 pub(super) struct Literal {
-    /// All places, overlapping ones too; `None` if the vocabulary has no special token.
-    anywhere: Option<AhoCorasick>,
-    /// The longest at each place.
-    longest: Option<AhoCorasick>,
+    /// `None` if the vocabulary has no special token.
+    special: Option<AhoCorasick>,
     /// The tokenizer that takes special tokens as text: a copy, made when a message first has one.
     tokenizer: OnceLock<Tokenizer>,
 }
 
 /// A part of a rendered chat.
+#[derive(Debug, PartialEq)]
 enum Part<'a> {
     /// A special token that the template wrote.
     Special(&'a str),
-    Text(&'a str),
+    Text {
+        text: &'a str,
+        /// Whether it is spelled like a special token somewhere.
+        spells_special: bool,
+    },
+}
+
+/// Whether a client said any of these bytes.
+fn touches(said: &Said, range: &Range<usize>) -> bool {
+    let first = said.partition_point(|said| said.end <= range.start);
+    said.get(first).is_some_and(|said| said.start < range.end)
 }
 
 impl Literal {
     pub(super) fn new(pieces: &Pieces) -> Self {
-        let tokens = pieces.special_texts();
-        let texts: Vec<String> = tokens.into_iter().map(|(_, text)| text).collect();
-        let automaton = |kind| (!texts.is_empty()).then(|| AhoCorasick::builder().match_kind(kind).build(&texts).ok());
-        let anywhere = automaton(MatchKind::Standard).flatten();
-        Self { anywhere, longest: automaton(MatchKind::LeftmostLongest).flatten(), tokenizer: OnceLock::new() }
+        let texts: Vec<String> = pieces.special_texts().into_iter().map(|(_, text)| text).collect();
+        let special = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&texts).ok();
+        Self { special: special.filter(|_| !texts.is_empty()), tokenizer: OnceLock::new() }
     }
 
-    /// A message's text in which no special token is whole.
-    fn broken<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let text = if text.contains(MARK) { Cow::Owned(text.replace(MARK, REPLACEMENT)) } else { Cow::Borrowed(text) };
-        let Some(anywhere) = &self.anywhere else { return text };
-        let mut places: Vec<usize> = anywhere.find_overlapping_iter(&*text).map(|found| found.start()).collect();
-        if places.is_empty() {
-            return text;
+    /// A rendered chat's special tokens and what is between them. Of several at one place the longest counts, as in the
+    /// tokenizer.
+    fn parts<'a>(&self, rendered: &'a Rendered) -> Vec<Part<'a>> {
+        let text = rendered.text.as_str();
+        let (mut written, mut typed) = (Vec::new(), Vec::new());
+        for found in self.special.iter().flat_map(|special| special.find_overlapping_iter(text)) {
+            let list = if touches(&rendered.said, &found.range()) { &mut typed } else { &mut written };
+            list.push(found.range());
         }
-        places.sort_unstable();
-        places.dedup();
-        let mut broken = String::with_capacity(text.len() + places.len() * MARK.len_utf8());
-        let mut rest = 0;
-        for place in places {
-            // After the first character; a token of one character is told by the mark behind it.
-            let after = place + text[place..].chars().next().map_or(0, char::len_utf8);
-            broken.push_str(&text[rest..after]);
-            broken.push(MARK);
-            rest = after;
-        }
-        broken.push_str(&text[rest..]);
-        Cow::Owned(broken)
-    }
-
-    /// A rendered chat's special tokens and what is between them.
-    fn parts<'a>(&self, rendered: &'a str) -> Vec<Part<'a>> {
+        written.sort_by_key(|found| (found.start, std::cmp::Reverse(found.end)));
+        typed.sort_by_key(|found| found.start);
         let mut parts = Vec::new();
         let mut rest = 0;
-        for found in self.longest.iter().flat_map(|longest| longest.find_iter(rendered)) {
-            if rendered[found.end()..].starts_with(MARK) {
-                continue;
+        let between = |range: Range<usize>| {
+            let first = typed.partition_point(|found| found.start < range.start);
+            let spells_special =
+                typed[first..].iter().take_while(|found| found.start < range.end).any(|found| found.end <= range.end);
+            Part::Text { text: &text[range], spells_special }
+        };
+        for found in written {
+            if found.start >= rest {
+                parts.push(between(rest..found.start));
+                parts.push(Part::Special(&text[found.clone()]));
+                rest = found.end;
             }
-            parts.push(Part::Text(&rendered[rest..found.start()]));
-            parts.push(Part::Special(&rendered[found.range()]));
-            rest = found.end();
         }
-        parts.push(Part::Text(&rendered[rest..]));
+        parts.push(between(rest..text.len()));
         parts
+    }
+
+    /// A text in pieces: cut after the first character of each special token's text, so that none is whole.
+    fn cut<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        let found = self.special.iter().flat_map(|special| special.find_overlapping_iter(text));
+        let mut places: Vec<usize> = found.map(|found| found.start()).collect();
+        places.sort_unstable();
+        places.dedup();
+        let mut pieces = Vec::new();
+        let mut rest = 0;
+        for place in places {
+            let after = place + text[place..].chars().next().map_or(0, char::len_utf8);
+            pieces.push(&text[rest..after]);
+            rest = after;
+        }
+        pieces.push(&text[rest..]);
+        pieces
     }
 
     fn tokenizer(&self, pieces: &Pieces) -> &Tokenizer {
@@ -93,74 +104,70 @@ impl Literal {
 }
 
 impl TextModel {
-    /// The tokens of a chat's prompt for a context of this many tokens; `add_generation_prompt` lets it end where the
-    /// assistant's answer begins. What messages say is text, even where it is spelled like a special token.
+    /// The tokens of a chat's prompt for a context of this many tokens. What a client says is text, even where it is
+    /// spelled like a special token.
     ///
     /// # Errors
     /// The model has no template, the template refuses the messages, or they are far longer than the context, see
     /// [`encode_for`](Self::encode_for).
-    pub fn chat_tokens(
-        &self,
-        context: usize,
-        messages: &[ChatMessage],
-        add_generation_prompt: bool,
-    ) -> Result<Vec<u32>, TextError> {
-        self.check_bytes(messages.iter().map(|message| message.content.len()).sum(), context)?;
-        let broken = |message: &ChatMessage| ChatMessage {
-            role: self.literal.broken(&message.role).into_owned(),
-            content: self.literal.broken(&message.content).into_owned(),
-        };
-        let broken: Vec<ChatMessage> = messages.iter().map(broken).collect();
-        let rendered = self.chat(&broken, add_generation_prompt)?;
-        self.check_length(&rendered, context)?;
+    pub fn chat_tokens(&self, context: usize, chat: &Chat) -> Result<Vec<u32>, TextError> {
+        self.check_bytes(chat.messages.iter().map(|message| message.content.len()).sum(), context)?;
+        let rendered = self.rendered(chat)?;
+        self.check_length(&rendered.text, context)?;
         let parts = self.literal.parts(&rendered);
-        if !rendered.contains(MARK) {
-            let tokens = self.encode(&rendered, false)?;
-            let special = tokens.iter().filter(|token| self.pieces.is_special(**token)).count();
-            let written = parts.iter().filter(|part| matches!(part, Part::Special(..))).count();
-            // A tokenizer that normalizes may find more: letters of full width, for instance.
-            if special <= written {
-                return Ok(tokens);
-            }
-            return self.encode_parts(&parts, |_| true);
+        let tokens = self.encode_parts(&parts, |part| !matches!(part, Part::Text { spells_special: true, .. }))?;
+        if self.only_written(&parts, &tokens) {
+            return Ok(tokens);
         }
-        self.encode_parts(&parts, |text| text.contains(MARK))
+        // A tokenizer that normalizes finds special tokens that are not spelled out: letters of full width, for instance.
+        self.encode_parts(&parts, |part| matches!(part, Part::Special(..)))
     }
 
-    /// The tokens of a text with marks, none of them special.
+    /// Whether the special tokens are those that the template wrote; some of them may be missing, where the tokenizer
+    /// takes them as words only.
+    fn only_written(&self, parts: &[Part<'_>], tokens: &[u32]) -> bool {
+        let mut written = parts.iter().filter_map(|part| match part {
+            Part::Special(text) => self.pieces.tokenizer.token_to_id(text),
+            Part::Text { .. } => None,
+        });
+        tokens.iter().filter(|token| self.pieces.is_special(**token)).all(|token| written.any(|id| id == *token))
+    }
+
+    /// The tokens of a text, none of them special.
     fn encode_literal(&self, text: &str) -> Result<Vec<u32>, TextError> {
         let tokenizer = self.literal.tokenizer(&self.pieces);
         let encode = |text: &str| -> Result<Vec<u32>, TextError> {
             Ok(tokenizer.encode_fast(text, false).map_err(TextError::Encode)?.get_ids().to_vec())
         };
-        let tokens = encode(&text.replace(MARK, ""))?;
+        let tokens = encode(text)?;
         let is_special = |token: &u32| self.pieces.is_special(*token);
         if !tokens.iter().any(is_special) {
             return Ok(tokens);
         }
-        // A vocabulary may merge characters into a special token: not where each begins in a piece of its own.
+        // A vocabulary may merge characters into a special token: not where its text is cut.
         let mut tokens = Vec::new();
-        for piece in text.split(MARK) {
+        for piece in self.literal.cut(text) {
             tokens.extend(encode(piece)?.into_iter().filter(|token| !is_special(token)));
         }
         Ok(tokens)
     }
 
-    /// Encodes parts; those of which `is_literal` holds without special tokens.
-    fn encode_parts(&self, parts: &[Part<'_>], is_literal: impl Fn(&str) -> bool) -> Result<Vec<u32>, TextError> {
+    /// Encodes parts; those that are not trusted without special tokens.
+    fn encode_parts(&self, parts: &[Part<'_>], is_trusted: fn(&Part<'_>) -> bool) -> Result<Vec<u32>, TextError> {
         let mut tokens = Vec::new();
-        // Ordinary parts are encoded together, since special tokens may take the spaces beside them.
-        let mut ordinary = String::new();
+        // Trusted parts are encoded together, since special tokens may take the spaces beside them.
+        let mut together = String::new();
         for part in parts {
             match part {
-                Part::Text(text) if !text.is_empty() && is_literal(text) => {
-                    tokens.extend(self.encode(&std::mem::take(&mut ordinary), false)?);
+                Part::Text { text: "", .. } => {}
+                Part::Text { text, .. } if !is_trusted(part) => {
+                    tokens.extend(self.encode(&std::mem::take(&mut together), false)?);
                     tokens.extend(self.encode_literal(text)?);
                 }
-                Part::Text(text) | Part::Special(text) => ordinary.push_str(text),
+                Part::Text { text, .. } | Part::Special(text) => together.push_str(text),
             }
         }
-        tokens.extend(self.encode(&ordinary, false)?);
+        tokens.extend(self.encode(&together, false)?);
         Ok(tokens)
     }
 }

@@ -49,13 +49,13 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use crate::{ChatMessage, TextError, text::tests::demo};
+    use crate::{Chat, ChatMessage, TextError, text::tests::demo};
 
     #[test]
     fn what_can_never_fit_is_refused_by_its_bytes_and_the_rest_by_a_count_that_ends_early() {
         let text = demo();
         let digits = "7".repeat(4_000_000);
-        let refused = text.chat_tokens(1024, &[ChatMessage::new("user", digits.clone())], true).unwrap_err();
+        let refused = text.chat_tokens(1024, &Chat::new(vec![ChatMessage::new("user", digits.clone())])).unwrap_err();
         let TextError::TooLong { bytes: 4_000_000, least, most: 1024 } = refused else { panic!("{refused:?}") };
         assert!(least > 1024 && least < 4_000_000);
         // A context that it could fit by its bytes, since some tokens are long.

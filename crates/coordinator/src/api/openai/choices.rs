@@ -18,6 +18,8 @@ pub(super) struct ChoiceRequests {
     pub(super) input: &'static str,
     /// Token ids, one sequence per prompt.
     pub(super) prompts: Vec<Vec<u32>>,
+    /// Whether the answers go on from the middle of a text.
+    pub(super) continues: bool,
     /// Alternatives to report for each token.
     pub(super) top_logprobs: usize,
     pub(super) options: ValidOptions,
@@ -98,6 +100,7 @@ impl ChoiceRequests {
         GenerateRequest {
             model: self.model.clone(),
             prompt: self.prompts[prompt].clone(),
+            continues: self.continues,
             sampling,
             max_tokens: options.max_tokens,
             stop: options.stop.clone(),

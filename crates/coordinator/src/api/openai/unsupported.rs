@@ -19,8 +19,6 @@ pub(super) struct UnsupportedField {
     suffix: Option<Value>,
     // Extensions of other servers.
     chat_template: Option<Value>,
-    chat_template_kwargs: Option<Value>,
-    continue_final_message: Option<Value>,
     guided_json: Option<Value>,
     guided_regex: Option<Value>,
     guided_choice: Option<Value>,
@@ -63,8 +61,6 @@ impl UnsupportedField {
             ("web_search_options", &self.web_search_options),
             ("suffix", &self.suffix),
             ("chat_template", &self.chat_template),
-            ("chat_template_kwargs", &self.chat_template_kwargs),
-            ("continue_final_message", &self.continue_final_message),
             ("guided_json", &self.guided_json),
             ("guided_regex", &self.guided_regex),
             ("guided_choice", &self.guided_choice),

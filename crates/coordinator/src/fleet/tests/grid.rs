@@ -185,6 +185,7 @@ impl Grid {
             model: "demo".into(),
             prompt: prompt.to_vec(),
             sampling: SamplingParams::greedy(),
+            continues: false,
             max_tokens: Some(tokens),
             stop: Vec::new(),
             top_logprobs: 0,

@@ -2,6 +2,7 @@
 
 mod format;
 mod message;
+mod template;
 
 pub(super) use format::{ChatChunk, ChatCompletion};
 
@@ -19,9 +20,11 @@ use super::{
 use crate::generate::{GenerationService, ModelText};
 use axum::{extract::State, response::Response};
 use format::ChatFormat;
+use gogrid_model::ChatEnd;
 use message::Message;
 use serde::Deserialize;
 use std::sync::Arc;
+use template::TemplateFields;
 use utoipa::ToSchema;
 
 /// The most alternatives that may be asked for beside each token, as in OpenAI's API.
@@ -82,26 +85,29 @@ pub(super) async fn create_chat_completion(
 fn prepare_chat(service: &dyn GenerationService, body: &[u8]) -> Result<(ChoiceRequests, ChatFormat), ApiError> {
     let fields: ChatFields = parse(body)?;
     let options: Options = parse(body)?;
+    let template: TemplateFields = parse(body)?;
     parse::<UnsupportedField>(body)?.check()?;
     let ModelText { text, context_length } =
         service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
     let top_logprobs = fields.top_logprobs()?;
     let max_tokens = fields.max_tokens(&options)?;
     let options = options.check(&text, max_tokens)?;
-    let messages = message::check_messages(fields.messages)?;
+    let chat = template.chat(message::check_messages(fields.messages)?)?;
+    let continues = chat.end == ChatEnd::Continued;
 
-    let prompt = text.chat_tokens(context_length, &messages, true).map_err(|error| ApiError::text(&error, INPUT))?;
+    let prompt = text.chat_tokens(context_length, &chat).map_err(|error| ApiError::text(&error, INPUT))?;
 
     let logprobs = fields.logprobs.unwrap_or(false).then_some(text);
     let format = ChatFormat::new(Envelope::new("chatcmpl", &fields.model), logprobs, options.delivery);
-    let requests = ChoiceRequests { model: fields.model, input: INPUT, prompts: vec![prompt], top_logprobs, options };
+    let requests =
+        ChoiceRequests { model: fields.model, input: INPUT, prompts: vec![prompt], continues, top_logprobs, options };
     Ok((requests, format))
 }
 
-/// The body of a request: [`ChatFields`] and [`Options`].
+/// The body of a request: [`ChatFields`], [`TemplateFields`] and [`Options`].
 pub(super) struct ChatRequest;
 
-all_of!(ChatRequest, "ChatRequest", ChatFields, Options);
+all_of!(ChatRequest, "ChatRequest", ChatFields, TemplateFields, Options);
 
 impl ChatFields {
     fn top_logprobs(&self) -> Result<usize, ApiError> {

@@ -103,7 +103,7 @@ fn prepare_completion(service: &dyn GenerationService, body: &[u8]) -> Result<(C
     let envelope = Envelope::new("cmpl", &fields.model);
     let format = TextFormat::new(envelope, fields.logprobs.map(|_| text), &options, echo.then_some(texts));
     let top_logprobs = fields.logprobs.unwrap_or(0) as usize;
-    Ok((ChoiceRequests { model: fields.model, input: INPUT, prompts, top_logprobs, options }, format))
+    Ok((ChoiceRequests { model: fields.model, input: INPUT, prompts, continues: true, top_logprobs, options }, format))
 }
 
 /// The body of a request: [`CompletionFields`] and [`Options`].

@@ -56,6 +56,49 @@ async fn the_prompt_is_the_rendered_chat() {
 }
 
 #[tokio::test]
+async fn the_prompt_ends_as_the_request_says() {
+    let fake = Fake::new([]);
+    let messages = json!([{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "It is "}]);
+    for end in [json!({"continue_final_message": true}), json!({"add_generation_prompt": false})] {
+        let mut body = json!({"messages": messages});
+        body.as_object_mut().expect("an object").extend(end.as_object().expect("an object").clone());
+        let reply = chat(&fake, body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+    }
+    let chat = [ChatMessage::new("user", "2+2?"), ChatMessage::new("assistant", "It is ")];
+    let whole = text().chat(&chat, false).expect("the template renders");
+    let (continued, _) = whole.rsplit_once("It is ").expect("the template shows the answer");
+    let seen = fake.seen();
+    assert_eq!(seen[0].prompt, encode(&format!("{continued}It is ")));
+    assert!(seen[0].continues);
+    assert_eq!(seen[1].prompt, encode(&whole));
+    assert!(!seen[1].continues);
+}
+
+#[tokio::test]
+async fn variables_for_the_template_are_checked() {
+    let fake = Fake::new([]);
+    let said = json!([{"role": "user", "content": "a"}]);
+    for (fields, param) in [
+        (json!({"chat_template_kwargs": {"messages": []}}), "chat_template_kwargs.messages"),
+        (json!({"chat_template_kwargs": {"eos_token": "x"}}), "chat_template_kwargs.eos_token"),
+        (json!({"chat_template_kwargs": {"a b": 1}}), "chat_template_kwargs.a b"),
+        (json!({"chat_template_kwargs": {"a": "x".repeat(20_000)}}), "chat_template_kwargs"),
+        (json!({"chat_template_kwargs": [1]}), "chat_template_kwargs"),
+        (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
+        (json!({"continue_final_message": true, "messages": said}), "continue_final_message"),
+        (json!({"continue_final_message": true, "add_generation_prompt": true}), "continue_final_message"),
+    ] {
+        let reply = chat(&fake, fields.clone()).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{fields}");
+        assert_eq!(reply.json()["error"]["param"], param, "{fields}");
+    }
+    assert!(fake.seen().is_empty(), "nothing was queued");
+    let fields = json!({"chat_template_kwargs": {"enable_thinking": false}, "reasoning_effort": "low"});
+    assert_eq!(chat(&fake, fields).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_stream_has_openai_form() {
     let fake = Fake::new([]);
     let events = chat(&fake, json!({"stream": true})).await.events();
@@ -157,7 +200,6 @@ async fn features_that_are_missing_are_refused_by_name() {
         ("modalities", json!(["text", "audio"])),
         ("audio", json!({"voice": "x"})),
         ("web_search_options", json!({"search_context_size": "low"})),
-        ("chat_template_kwargs", json!({"enable_thinking": false})),
         ("guided_regex", json!("a+")),
         ("stop_token_ids", json!([1])),
         ("min_tokens", json!(5)),
