@@ -1,5 +1,8 @@
 //! Logs go to standard error; those of a worker and a coordinator also go to one file a day in their data folder.
 
+mod bounded;
+
+use bounded::{Bounded, today};
 use std::{fs, io::IsTerminal, path::Path};
 use tracing::Subscriber;
 use tracing_appender::{
@@ -63,7 +66,7 @@ pub(crate) fn start(log: Log<'_>) -> Option<WorkerGuard> {
     guard
 }
 
-/// Opens the file of today. Each day gets a new one.
+/// Opens the file of today. Each day gets a new one, of a bounded size.
 fn open(name: &str, folder: &Path) -> anyhow::Result<(NonBlocking, WorkerGuard)> {
     // Not left to the builder, which complains on standard error if the folder is missing.
     fs::create_dir_all(folder)?;
@@ -73,7 +76,8 @@ fn open(name: &str, folder: &Path) -> anyhow::Result<(NonBlocking, WorkerGuard)>
         .filename_suffix("log")
         .max_log_files(MAX_FILES)
         .build(folder)?;
-    Ok(tracing_appender::non_blocking(days))
+    let written = fs::metadata(folder.join(format!("{name}.{}.log", today()))).map_or(0, |found| found.len());
+    Ok(tracing_appender::non_blocking(Bounded::new(days, written)))
 }
 
 /// A layer that writes text without colours.
