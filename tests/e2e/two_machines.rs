@@ -15,7 +15,8 @@ async fn a_coordinator_and_two_workers_on_three_machines_answer() -> Result<()> 
     assert!(url.starts_with(&format!("http://{}:", network.hosts()[0].address())), "{url}");
     // The client is on a fourth machine.
     let question = "What is the capital of Japan?";
-    let answer = network.inside(3, async || Api::new(&url)?.chat(ask(question)).await)?;
+    let key = cluster.key().expect("the coordinator is reached over a network").to_owned();
+    let answer = network.inside(3, async || Api::new(&url)?.with_key(&key).chat(ask(question)).await)?;
     assert_eq!(content(&answer), "The capital of Japan is Tokyo.");
     Ok(())
 }

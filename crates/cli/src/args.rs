@@ -1,6 +1,7 @@
 //! The command line. Its names and flags are a contract.
 
 mod bench;
+mod key;
 mod lending;
 mod plan;
 mod status;
@@ -11,6 +12,7 @@ pub(crate) use bench::{
     BenchCommand, BenchModel, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs, QualityArgs,
     RecoveryArgs, RecoveryWay, RoundingArgs,
 };
+pub(crate) use key::{AuditArgs, KeyCommand, KeyCreateArgs, KeyRevokeArgs, UsageArgs};
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};
 pub(crate) use plan::PlanArgs;
 pub(crate) use status::StatusArgs;
@@ -43,8 +45,15 @@ pub(crate) enum Command {
     Coordinator(CoordinatorArgs),
     /// Lends this machine to a coordinator.
     Worker(WorkerArgs),
-    /// Prints a join code for new workers.
+    /// Prints a join code for new workers; lists and revokes those that were made.
     Invite(InviteArgs),
+    /// Keys with which clients use a coordinator's API.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// What each key used, day by day.
+    Usage(UsageArgs),
+    /// What operators changed, which machines came and went, and who was refused.
+    Audit(AuditArgs),
     /// Models that a coordinator serves.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -153,14 +162,52 @@ pub(crate) struct WorkerArgs {
     pub(crate) parent: bool,
 }
 
+/// A coordinator's folder, and nothing else.
 #[derive(Debug, clap::Args)]
+pub(crate) struct FolderArgs {
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct InviteArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<InviteCommand>,
+    #[command(flatten)]
+    pub(crate) new: Option<NewInviteArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InviteCommand {
+    /// Join codes that are still good, by their ids: the codes themselves are not stored.
+    List(FolderArgs),
+    /// Makes a join code useless.
+    Revoke(InviteRevokeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InviteRevokeArgs {
+    /// The code's id, as `gogrid invite list` shows it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NewInviteArgs {
     /// The coordinator's folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// How many machines the code lets in.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) uses: u32,
+    /// A group that the machines become members of; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Vec<String>,
     /// How long the code is good for: 30m, 1h, 2d.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub(crate) expires: Duration,
@@ -170,12 +217,59 @@ pub(crate) struct InviteArgs {
 pub(crate) enum ModelCommand {
     /// Adds a Hugging Face folder or a GGUF file, or replaces the model of that name.
     Add(ModelAddArgs),
+    /// The models that are served or wait for machines.
+    List(FolderArgs),
+    /// Stops serving a model; its files stay.
+    Remove(ModelRemoveArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelRemoveArgs {
+    /// The name that requests use.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MemberCommand {
+    /// The machines on the allow list.
+    List(FolderArgs),
     /// Takes a machine off the allow list. A running coordinator cuts it off at once.
+    #[command(visible_alias = "revoke")]
     Remove(MemberRemoveArgs),
+    /// Gives a machine a name to show instead of its own, from its next connection on.
+    Rename(MemberRenameArgs),
+    /// Puts a machine into groups, and out of all others.
+    Group(MemberGroupArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MemberGroupArgs {
+    /// The machine's name or id, as `gogrid status` shows them.
+    #[arg(value_name = "NAME_OR_ID")]
+    pub(crate) member: String,
+    /// The groups; none takes it out of all.
+    #[arg(value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MemberRenameArgs {
+    /// The machine's name or id, as `gogrid status` shows them.
+    #[arg(value_name = "NAME_OR_ID")]
+    pub(crate) member: String,
+    /// Its new name.
+    #[arg(value_name = "NEW_NAME")]
+    pub(crate) name: String,
+    /// The coordinator's folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -205,6 +299,9 @@ pub(crate) struct ModelAddArgs {
     /// Pipelines of it at once, at most: each is whole, on machines of its own, and takes over when another is lost.
     #[arg(long, value_name = "N", default_value_t = gogrid_coordinator::DEFAULT_REPLICAS)]
     pub(crate) replicas: usize,
+    /// A group whose machines may serve it; may be given several times. All machines when not given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Vec<String>,
     /// Weight type: none, q8_0, q4_0, q4_1, q5_0, q5_1, q4k, q5k, q6k. When not given, CPUs run 16-bit models as q8_0.
     #[arg(long, value_name = "Q")]
     pub(crate) quant: Option<Quant>,
@@ -217,6 +314,7 @@ Keys of coordinator.toml, all of them optional; the command line counts first:
   listen          address of the API, \"127.0.0.1:8080\"
   link_listen     UDP address of the links with workers, \"0.0.0.0:7450\"
   weights_listen  TCP address from which workers fetch weights, \"0.0.0.0:7451\"
+  operator_listen loopback address of the operator's API and figures, \"127.0.0.1:0\": any free port
   queue_capacity  requests that may wait before others are refused with status 429, 256
   max_sessions    sequences that are generated at once, 64
   max_sessions_per_address      the same for one address; this machine itself may have all, 48
@@ -225,6 +323,8 @@ Keys of coordinator.toml, all of them optional; the command line counts first:
   client_stall_seconds          a client that takes nothing for so long is closed, and its work ends, 10
   allowed_hosts                 names under which clients reach the API, besides addresses and localhost, []
   allowed_origins               origins whose web pages may use the API, such as \"https://chat.example\", []
+  tls_cert, tls_key             certificate chain and private key of the API, PEM files, read again when they change
+  trusted_proxies               addresses of proxies whose X-Forwarded-For is believed, []
   keep_sessions   whether what is left of a lost pipeline keeps its sessions' KV caches for a minute, true";
 
 #[derive(Debug, clap::Args)]

@@ -85,7 +85,7 @@ impl Cluster {
 
         let mut cluster = Self { processes: vec![coordinator], data, url, launch, folder };
         let workers = cluster.launch.workers;
-        let code = invite(&cluster.data, workers.try_into()?, Duration::from_secs(600))?.to_string();
+        let code = invite(&cluster.data, workers.try_into()?, Duration::from_secs(600), &[])?.to_string();
         for number in 1..=workers {
             let data = cluster.folder.path().join(format!("worker-{number}"));
             std::fs::create_dir_all(&data)?;

@@ -12,7 +12,7 @@ mod operator;
 mod private;
 mod shutdown;
 
-use args::{Args, Command, MemberCommand, ModelCommand};
+use args::{Args, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -72,9 +72,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => commands::demo::run(args).await?,
         Command::Coordinator(args) => commands::coordinator::run(args).await?,
         Command::Worker(args) => commands::worker::run(args).await?,
-        Command::Invite(args) => commands::invite::run(&args)?,
-        Command::Model(ModelCommand::Add(args)) => commands::model::add(args).await?,
-        Command::Member(MemberCommand::Remove(args)) => commands::member::remove(args).await?,
+        Command::Invite(args) => commands::invite::run(args)?,
+        Command::Key(command) => commands::key::run(command).await?,
+        Command::Usage(args) => commands::usage::run(&args)?,
+        Command::Audit(args) => commands::audit::run(&args)?,
+        Command::Model(command) => commands::model::run(command).await?,
+        Command::Member(command) => commands::member::run(command).await?,
         Command::Status(args) => commands::status::run(&args).await?,
         Command::Plan(args) => commands::plan::run(&args).await?,
         Command::Limits(command) => commands::limits::run(command).await?,

@@ -27,7 +27,7 @@ pub(crate) async fn status(data: &Path) -> Result<Status> {
 /// # Errors
 /// When the coordinator runs and refuses.
 pub(crate) async fn reload(data: &Path) -> Result<()> {
-    const FAILED: &str = "the coordinator did not take the new model";
+    const FAILED: &str = "the coordinator did not take the change";
     let Ok(operator) = OperatorFile::load(data) else { return Ok(()) };
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("{}/operator/v1/reload", operator.url);

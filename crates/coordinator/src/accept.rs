@@ -6,12 +6,15 @@
 mod name;
 #[cfg(test)]
 mod tests;
+mod twins;
 
 use crate::{
+    audit::Audit,
     fleet::{Connected, Event, Fleet, ToPeer},
     grid_info::Body,
     planner::Device,
     registry::unix_now,
+    weights::WeightTokens,
 };
 use gogrid_link::{FrameReceiver, FrameSender, Link, Occasional, Protocol, Received, Slot, Slots, Transport};
 use gogrid_wire::{
@@ -24,7 +27,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
+use twins::Twins;
 
 /// A peer that dialed says who it is within this time.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
@@ -44,6 +49,8 @@ static REFUSED: Occasional = Occasional::new(Duration::from_secs(1));
 pub(crate) struct Greeting {
     pub(crate) welcome: Welcome,
     pub(crate) info: watch::Receiver<Body>,
+    /// Where members' tokens for weights are made.
+    pub(crate) tokens: WeightTokens,
 }
 
 impl Greeting {
@@ -53,9 +60,10 @@ impl Greeting {
 }
 
 /// Accepts links until the transport closes.
-pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, greeting: Greeting) {
+pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, greeting: Greeting, audit: Audit) {
     let mut links = JoinSet::new();
     let opening = Slots::new(MAX_OPENING, MAX_OPENING_PER_ADDRESS);
+    let twins = Twins::default();
     while let Some(link) = transport.accept().await {
         while links.try_join_next().is_some() {}
         let slot = opening.take(link.remote_ip).filter(|_| links.len() < MAX_LINKS);
@@ -65,17 +73,17 @@ pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, greeting
             }
             continue;
         };
-        let (fleet, greeting) = (fleet.clone(), greeting.clone());
+        let (fleet, greeting, audit, twins) = (fleet.clone(), greeting.clone(), audit.clone(), twins.clone());
         links.spawn(async move {
             match link.protocol {
-                Protocol::Control => control(link, slot, fleet, greeting).await,
+                Protocol::Control => control(link, slot, fleet, greeting, audit, twins).await,
                 Protocol::Stage => stage_link(link, slot, fleet).await,
             }
         });
     }
 }
 
-async fn control(mut link: Link, opening: Slot, fleet: Fleet, greeting: Greeting) {
+async fn control(mut link: Link, opening: Slot, fleet: Fleet, greeting: Greeting, audit: Audit, twins: Twins) {
     // From before the admission on, so that no removal is missed.
     let removals = fleet.registry().removals();
     let first = first_message(&mut link.receiver).await;
@@ -85,15 +93,21 @@ async fn control(mut link: Link, opening: Slot, fleet: Fleet, greeting: Greeting
         Ok((hello, capabilities)) => admit(link.peer, hello, capabilities, &fleet).await,
         Err(refusal) => Err(refusal),
     };
+    let admitted = admitted.and_then(|worker| Ok((twins.connect(link.peer, Instant::now())?, worker)));
     match admitted {
-        Ok(worker) => {
+        Ok((_connection, worker)) => {
             drop(opening);
-            serve(link, worker, &fleet, greeting.in_version(version), removals).await;
+            if worker.hello.token.is_some() {
+                audit.machine("member_joined", &link.peer.short(), worker.hello.name.clone());
+            }
+            serve(link, worker, &fleet, greeting.in_version(version), removals, &audit).await;
         }
         Err(refusal) => {
             if let Some(before) = REFUSED.pass() {
                 tracing::warn!(peer = %link.peer.short(), %refusal, before, "worker refused");
             }
+            let from = link.remote_ip.map_or_else(|| "?".into(), |address| address.to_string());
+            audit.refused("machine_refused", &link.peer.short(), &from, refusal.to_string());
             link.refuse(&ToWorker::Refused(refusal.for_version(version))).await;
         }
     }
@@ -123,7 +137,7 @@ async fn admit(peer: PeerId, mut hello: Hello, capabilities: Capabilities, fleet
     let device = Device::of(device, &capabilities).map_err(|error| Refusal::Malformed(error.to_string()))?;
     let device = Arc::new(device);
     match fleet.registry().admit(peer, hello.name.clone(), hello.token, unix_now()).await {
-        Ok(Ok(())) => Ok(Admitted { hello, capabilities, device }),
+        Ok(Ok(name)) => Ok(Admitted { hello: Hello { name, ..hello }, capabilities, device }),
         Ok(Err(refusal)) => Err(refusal),
         Err(error) => {
             tracing::error!(%error, "a machine cannot be looked up in the registry");
@@ -133,14 +147,24 @@ async fn admit(peer: PeerId, mut hello: Hello, capabilities: Capabilities, fleet
 }
 
 /// Serves a control link until it ends or its machine is removed from the allow list.
-async fn serve(link: Link, worker: Admitted, fleet: &Fleet, greeting: Greeting, removals: watch::Receiver<u64>) {
+async fn serve(
+    link: Link,
+    worker: Admitted,
+    fleet: &Fleet,
+    greeting: Greeting,
+    removals: watch::Receiver<u64>,
+    audit: &Audit,
+) {
     let Link { peer, mut sender, receiver, .. } = link;
-    let Greeting { welcome, info } = greeting;
+    let Greeting { welcome, info, tokens } = greeting;
+    // Good for as long as this link.
+    let token = tokens.grant();
+    let welcome = Welcome { weights_token: token.expose().to_owned(), ..welcome };
     if sender.send(&ToWorker::Welcome(welcome), &[]).await.is_err() {
         return;
     }
     let Admitted { hello, capabilities, device } = worker;
-    let version = hello.version;
+    let (version, name) = (hello.version, hello.name.clone());
     let info = capabilities.has(feature::ABOUT).then_some(info);
     let (to_worker, messages) = mpsc::channel(TO_WORKER);
     let connected = Connected { id: peer, hello, capabilities, device, to_worker };
@@ -152,7 +176,7 @@ async fn serve(link: Link, worker: Admitted, fleet: &Fleet, greeting: Greeting, 
         () = removed(peer, fleet, removals) => {
             tracing::warn!(peer = %peer.short(), "a machine that was removed from the allow list is cut off");
         }
-        () = receive(receiver, fleet, Sender { peer, connection, version }) => {}
+        () = receive(receiver, fleet, Sender { peer, connection, version, name, audit }) => {}
         () = transmit(sender, messages, info) => {}
     }
     fleet.tell(Event::Gone { peer, connection }).await;
@@ -174,22 +198,26 @@ async fn removed(peer: PeerId, fleet: &Fleet, mut removals: watch::Receiver<u64>
 }
 
 /// Whose messages come over a link.
-#[derive(Clone, Copy)]
-struct Sender {
+struct Sender<'a> {
     peer: PeerId,
     connection: u64,
     /// The protocol version that it speaks.
     version: u16,
+    name: String,
+    audit: &'a Audit,
 }
 
-async fn receive(mut receiver: FrameReceiver, fleet: &Fleet, sender: Sender) {
-    let Sender { peer, connection, version } = sender;
+async fn receive(mut receiver: FrameReceiver, fleet: &Fleet, sender: Sender<'_>) {
+    let Sender { peer, connection, version, name, audit } = sender;
     loop {
         let received = receiver.recv_raw().await;
         let message = received.and_then(|received| Ok(ToCoordinator::read(version, &received.message)?));
         match message {
             Ok(message) => {
                 let resigned = message == ToCoordinator::Resign;
+                if resigned {
+                    audit.machine("member_left", &peer.short(), name.clone());
+                }
                 let round_trip = receiver.round_trip();
                 fleet.tell(Event::Message { peer, connection, message, round_trip }).await;
                 if resigned {

@@ -1,6 +1,15 @@
 //! What the operator changes in the registry, whether the coordinator runs or not.
 
+mod keys;
+mod lists;
+
+pub use keys::{NewKey, create_key, list_keys, revoke_key, usage};
+pub use lists::{
+    Invite, list_invites, list_members, list_models, remove_model, rename_member, revoke_invite, set_member_groups,
+};
+
 use crate::{
+    audit::Audit,
     registry::{ModelRecord, Registry, RegistryError, unix_now},
     settings::{Settings, SettingsError},
 };
@@ -55,6 +64,15 @@ pub enum AdminError {
         #[source]
         source: io::Error,
     },
+    /// No model has this name.
+    #[error("there is no model \"{0}\"")]
+    NoModel(String),
+    /// No key that is valid has this prefix.
+    #[error("no key begins with \"{0}\", or it was revoked before (`gogrid key list` shows all)")]
+    NoKey(String),
+    /// No join code has this id.
+    #[error("no join code has the id \"{0}\" (`gogrid invite list` shows all)")]
+    NoInvite(String),
     /// No member has this name or id.
     #[error("no member has the name or id \"{0}\"")]
     NoMember(String),
@@ -78,11 +96,12 @@ pub enum AdminError {
     },
 }
 
-/// Makes a join code that lets in `uses` machines within `lifetime`.
+/// Makes a join code that lets in `uses` machines within `lifetime`, as members of these groups.
 ///
 /// # Errors
 /// When a value is out of range, or no coordinator has run in `folder` yet.
-pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, AdminError> {
+pub fn invite(folder: &Path, uses: u32, lifetime: Duration, groups: &[String]) -> Result<JoinCode, AdminError> {
+    check_groups(groups)?;
     if !(1..=10_000).contains(&uses) {
         return Err(AdminError::Range { field: "--uses", value: uses.to_string(), range: "1 to 10000".into() });
     }
@@ -98,12 +117,14 @@ pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, 
     if !folder.join("machine.key").exists() {
         return Err(never_ran());
     }
-    let registry = Registry::open_for_command(folder)?;
+    let mut registry = Registry::open_for_command(folder)?;
     let addrs = registry.metadata(LINK_ADDRS)?.and_then(|text| serde_json::from_str::<Vec<SocketAddr>>(&text).ok());
     let coordinator = PeerAddr { id: Identity::load_or_create(folder)?.id(), addrs: addrs.ok_or_else(never_ran)? };
     let grid = Settings::load(folder)?.name;
     let token = InviteToken(rand::random());
     registry.add_invite(&token, uses, unix_now() + lifetime.as_secs())?;
+    registry.set_invite_groups(&token, groups)?;
+    Audit::of(folder).operator("invite_created", format!("for {uses} machines, {} s", lifetime.as_secs()));
     Ok(JoinCode { coordinator, token, grid })
 }
 
@@ -116,6 +137,14 @@ pub fn invite(folder: &Path, uses: u32, lifetime: Duration) -> Result<JoinCode, 
 /// When no member or more than one has that name.
 pub fn remove_member(folder: &Path, name_or_id: &str) -> Result<PeerId, AdminError> {
     let mut registry = Registry::open_for_command(folder)?;
+    let id = find_member(&registry, name_or_id)?;
+    registry.remove(id)?;
+    Audit::of(folder).operator("member_removed", format!("{name_or_id} ({})", id.short()));
+    Ok(id)
+}
+
+/// A member, or a machine that could still come back, by its name or id.
+fn find_member(registry: &Registry, name_or_id: &str) -> Result<PeerId, AdminError> {
     let members = registry.known_machines()?;
     let found: Vec<PeerId> = match PeerId::from_hex(name_or_id) {
         Some(id) => members.iter().filter(|member| member.id == id).map(|member| member.id).collect(),
@@ -123,12 +152,25 @@ pub fn remove_member(folder: &Path, name_or_id: &str) -> Result<PeerId, AdminErr
     };
     match found.as_slice() {
         [] => Err(AdminError::NoMember(name_or_id.to_owned())),
-        [id] => {
-            registry.remove(*id)?;
-            Ok(*id)
-        }
+        [id] => Ok(*id),
         several => Err(AdminError::Ambiguous { name: name_or_id.to_owned(), count: several.len() }),
     }
+}
+
+/// The longest name of a group, in bytes, and the most groups of anything.
+const LONGEST_GROUP: usize = 40;
+const MAX_GROUPS: usize = 16;
+
+fn check_groups(groups: &[String]) -> Result<(), AdminError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let fits = |name: &&String| (1..=LONGEST_GROUP).contains(&name.len()) && name.chars().all(allowed);
+    let value = match groups.iter().find(|name| !fits(name)) {
+        Some(name) => format!("{name:?}"),
+        None if groups.len() > MAX_GROUPS => format!("given {} times", groups.len()),
+        None => return Ok(()),
+    };
+    let range = format!("up to {MAX_GROUPS} names of 1 to {LONGEST_GROUP} letters, digits, and -_.");
+    Err(AdminError::Range { field: "a group", value, range })
 }
 
 /// A model to add.
@@ -144,6 +186,8 @@ pub struct NewModel {
     pub replicas: usize,
     /// The weight type; `None` is each device's default.
     pub quant: Option<Quant>,
+    /// Groups whose machines may serve it; all machines if there are none.
+    pub groups: Vec<String>,
 }
 
 /// Reads, checks and hashes a model, and adds it to the registry. Returns its name and manifest.
@@ -151,6 +195,7 @@ pub struct NewModel {
 /// # Errors
 /// When the model cannot be used, with the reason; the registry is unchanged then.
 pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), AdminError> {
+    check_groups(&model.groups)?;
     let found = std::fs::canonicalize(&model.path);
     let path = found.map_err(|source| AdminError::Path { path: model.path.clone(), source })?;
     let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
@@ -181,7 +226,11 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         created: unix_now(),
         manifest: serde_json::to_string(&manifest).unwrap_or_default(),
     };
-    Registry::open_for_command(folder)?.put_model(&record)?;
+    let mut registry = Registry::open_for_command(folder)?;
+    // First: a model that is limited must not be served by others for a moment.
+    registry.set_model_groups(&name, &model.groups)?;
+    registry.put_model(&record)?;
+    Audit::of(folder).operator("model_added", format!("{name} from {}", record.path.display()));
     Ok((name, manifest))
 }
 

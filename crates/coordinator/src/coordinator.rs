@@ -2,17 +2,24 @@ use crate::{
     accept::{self, Greeting},
     admin::LINK_ADDRS,
     api::openai,
+    audit::Audit,
     fleet::{FleetTask, Timing},
     folder_lock::FolderLock,
+    generate::GenerationService,
     grid_info::{self, Publisher},
-    http::{self, Guard, Limits, guard},
+    health,
+    http::{self, Certificate, Front, Guard, Limits, TlsError, guard},
+    keys::Keys,
     operator::{self, OperatorFile},
     registry::{Registry, RegistryError, RegistryHandle},
     router::{Bounds, Router},
     settings::Settings,
-    weights::{self, TensorIndex},
+    weights::{self, TensorIndex, WeightTokens},
 };
-use axum::{http::Method, middleware::from_fn_with_state};
+use axum::{
+    http::{Method, header::RETRY_AFTER},
+    middleware::from_fn_with_state,
+};
 use gogrid_link::{BindError, Identity, IdentityError, IrohTransport, Transport};
 use gogrid_wire::{VERSION, control::Welcome};
 use std::{
@@ -54,6 +61,9 @@ pub enum CoordinatorError {
     /// The links' address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificate of the API cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A TCP address is not free.
     #[error("cannot listen on {addr} ({what})")]
     Listen {
@@ -82,12 +92,14 @@ pub enum CoordinatorError {
 /// A running coordinator.
 pub struct Coordinator {
     api: SocketAddr,
+    has_tls: bool,
     folder: PathBuf,
     router: Router,
     tasks: JoinSet<()>,
     /// The fleet's task, apart from the others: it is not aborted before it has handed in its last writes.
     fleet: JoinSet<()>,
     registry: RegistryHandle,
+    keys: Keys,
     transport: Arc<dyn Transport>,
     stop: CancellationToken,
     /// Ends the servers and the fleet, once the answers in flight are over.
@@ -104,6 +116,10 @@ impl Coordinator {
         let data = |source| CoordinatorError::Data { path: folder.to_owned(), source };
         let lock = FolderLock::take(folder).map_err(data)?;
         let lock = lock.ok_or_else(|| CoordinatorError::Busy(folder.to_owned()))?;
+        let certificate = match settings.certificate(folder) {
+            Some((cert, key)) => Some(Certificate::load(&cert, &key)?),
+            None => None,
+        };
         let identity = Identity::load_or_create(folder)?;
         let registry = Registry::open(folder)?;
         let transport: Arc<dyn Transport> = Arc::new(bind_links(&identity, &registry, settings.link_listen).await?);
@@ -115,15 +131,14 @@ impl Coordinator {
         let (weights_listener, weights_addr) = listen("the weights' server", settings.weights_listen).await?;
         let (api_listener, api) = listen("the API", settings.listen).await?;
         // On a listener of its own, so that clients of the API cannot keep the operator out.
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (operator_listener, operator_addr) = listen("the operator's API", loopback).await?;
+        let (operator_listener, operator_addr) = listen("the operator's API", settings.operator_listen).await?;
         let index = TensorIndex::default();
-        let weights_token = token();
         let welcome = Welcome {
             version: VERSION,
             grid: settings.name.clone(),
             weights_port: weights_addr.port(),
-            weights_token: weights_token.clone(),
+            // Each member gets one of its own.
+            weights_token: String::new(),
         };
 
         let close = CancellationToken::new();
@@ -141,34 +156,66 @@ impl Coordinator {
         let router = Router::new(routes, bounds, stop.clone());
         let file = OperatorFile { url: format!("http://{operator_addr}"), token: token() };
         file.save(folder).map_err(data)?;
-        let api_url: Arc<str> = format!("http://{}", reachable(api)).into();
-        let operator_app = operator::routes(fleet.clone(), router.clone(), api_url, &file.token);
+        let api_url: Arc<str> = format!("{}://{}", scheme(certificate.is_some()), reachable(api)).into();
+        let audit = Audit::of(folder);
+        let keys = Keys::new(audit.clone());
+        keys.load(&registry).await?;
+        let operator_app = operator::routes(fleet.clone(), router.clone(), keys.clone(), api_url, &file.token);
         let operator_app = operator_app.layer(from_fn_with_state(Guard::default(), guard));
-        let app = guarded(openai::router(Arc::new(router.clone())), settings);
+        let service: Arc<dyn GenerationService> = Arc::new(router.clone());
+        let app =
+            openai::router(service.clone(), keys.clone(), router.metrics().clone()).merge(health::routes(service));
+        let app = guarded(app, settings);
         let info = Publisher::new(settings, api, router.answers().clone(), registry.clone()).await?;
-        let greeting = Greeting { welcome, info: info.bodies() };
+        let tokens = WeightTokens::default();
+        let greeting = Greeting { welcome, info: info.bodies(), tokens: tokens.clone() };
 
         let (mut tasks, mut fleet_tasks) = (JoinSet::new(), JoinSet::new());
         fleet_tasks.spawn(fleet_task.run(close.clone()));
-        tasks.spawn(accept::accept(transport.clone(), fleet, greeting));
+        tasks.spawn(accept::accept(transport.clone(), fleet, greeting, audit));
         tasks.spawn(info.run());
-        let weights = weights::routes(index, &weights_token);
-        tasks.spawn(http::serve("the weights' server", weights_listener, weights, WEIGHTS, close.clone()));
-        tasks.spawn(http::serve("the operator's API", operator_listener, operator_app, OPERATOR, close.clone()));
+        tasks.spawn(keys.clone().save_usage(registry.clone()));
+        let weights = weights::routes(index, tokens);
+        tasks.spawn(http::serve(
+            "the weights' server",
+            weights_listener,
+            weights,
+            WEIGHTS,
+            Front::default(),
+            close.clone(),
+        ));
+        tasks.spawn(http::serve(
+            "the operator's API",
+            operator_listener,
+            operator_app,
+            OPERATOR,
+            Front::default(),
+            close.clone(),
+        ));
         let limits = Limits {
             stall,
             connections: settings.max_connections,
             per_address: settings.max_connections_per_address,
             ..Limits::default()
         };
-        tasks.spawn(http::serve("the API", api_listener, app, limits, close.clone()));
+        let front = Front {
+            tls: certificate.as_ref().map(Certificate::config).transpose()?,
+            proxies: settings.trusted_proxies.as_slice().into(),
+        };
+        tasks.spawn(http::serve("the API", api_listener, app, limits, front, close.clone()));
+        let has_tls = certificate.is_some();
+        if let Some(certificate) = certificate {
+            tasks.spawn(certificate.follow());
+        }
         Ok(Self {
             api,
+            has_tls,
             folder: folder.to_owned(),
             router,
             tasks,
             fleet: fleet_tasks,
             registry,
+            keys,
             transport,
             stop,
             close,
@@ -178,7 +225,12 @@ impl Coordinator {
 
     /// The API's base address, as this machine reaches it.
     pub fn api_url(&self) -> String {
-        format!("http://{}", reachable(self.api))
+        format!("{}://{}", scheme(self.has_tls), reachable(self.api))
+    }
+
+    /// Whether the API answers this machine alone although it listens for others: no key was made.
+    pub fn lacks_keys(&self) -> bool {
+        !self.api.ip().is_loopback() && self.keys.is_empty()
     }
 
     /// Waits for `stop`, gives the answers in flight 30 s to end, and closes everything.
@@ -193,6 +245,7 @@ impl Coordinator {
         grid_info::save(self.router.answers(), &self.registry);
         let saved = async {
             self.fleet.join_next().await;
+            self.keys.save(&self.registry).await;
             self.registry.close().await;
         };
         if tokio::time::timeout(SAVE_WITHIN, saved).await.is_err() {
@@ -212,7 +265,12 @@ fn guarded(app: axum::Router, settings: &Settings) -> axum::Router {
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([openai::REQUEST_ID]);
+        .expose_headers(
+            [openai::REQUEST_ID, RETRY_AFTER]
+                .into_iter()
+                .chain(openai::LIMITS.into_iter().flatten())
+                .collect::<Vec<_>>(),
+        );
     app.layer(cors).layer(from_fn_with_state(guard_state, guard))
 }
 
@@ -244,6 +302,10 @@ async fn bind_links(
         registry.set_metadata(LINK_PORT, &bound.port().to_string())?;
     }
     Ok(transport)
+}
+
+fn scheme(has_tls: bool) -> &'static str {
+    if has_tls { "https" } else { "http" }
 }
 
 /// The address to use on this machine: loopback if `addr` is all interfaces.

@@ -5,6 +5,7 @@ mod not_ready;
 pub use not_ready::NotReady;
 
 use futures::future::BoxFuture;
+use gogrid_link::counted_address;
 use gogrid_model::{SamplingError, SamplingParams, TextModel};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -69,8 +70,40 @@ pub struct GenerateRequest {
     pub top_logprobs: usize,
     /// Goes on past the end-of-sequence token (benchmarks use it).
     pub ignore_eos: bool,
-    /// Who asks, if that is known: places are shared among addresses.
-    pub client: Option<IpAddr>,
+    /// Who asks.
+    pub requester: Requester,
+}
+
+/// Who asks, as far as places are shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requester {
+    /// Whose share it is.
+    pub owner: Owner,
+    /// How large the share is beside others', 1 at least.
+    pub weight: u32,
+}
+
+/// Those who share the places.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// Everybody on the coordinator's own machine.
+    Local,
+    /// An address without a key.
+    Address(IpAddr),
+    /// A key, by its prefix.
+    Key(Arc<str>),
+}
+
+impl Requester {
+    /// One on the coordinator's own machine, without a key.
+    pub fn local() -> Self {
+        Self { owner: Owner::Local, weight: 1 }
+    }
+
+    /// One at an address, without a key.
+    pub fn address(address: IpAddr) -> Self {
+        Self { owner: counted_address(address).map_or(Owner::Local, Owner::Address), weight: 1 }
+    }
 }
 
 /// What a generation emits, in order: any number of tokens, then `Done` or `Failed`.

@@ -5,10 +5,14 @@
 //! every stage. Connections are bounded in all and per address; further ones are closed at once. What is refused is
 //! counted, and logged now and then.
 
+mod forwarded;
 mod guard;
 mod stall;
+mod tls;
 
 pub(crate) use guard::{Guard, guard};
+pub(crate) use tls::Certificate;
+pub use tls::TlsError;
 
 use axum::{Router, extract::ConnectInfo};
 use gogrid_link::{Occasional, Slots};
@@ -16,12 +20,20 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustls::ServerConfig;
 use stall::Stalling;
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -55,12 +67,22 @@ impl Default for Limits {
     }
 }
 
+/// What stands between a listener and its clients.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Front {
+    /// TLS, if it is spoken.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Proxies that are believed when they say whom a request is from.
+    pub(crate) proxies: Arc<[IpAddr]>,
+}
+
 /// Accepts connections until `close` is cancelled, and then lets the requests in flight end.
 pub(crate) async fn serve(
     what: &'static str,
     listener: TcpListener,
     app: Router,
     limits: Limits,
+    front: Front,
     close: CancellationToken,
 ) {
     let slots = Slots::new(limits.connections, limits.per_address);
@@ -76,7 +98,7 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, peer)) => match slots.take(Some(peer.ip())) {
                 Some(slot) => {
-                    let connection = connection(stream, peer, app.clone(), limits, close.clone());
+                    let connection = connection(stream, peer, app.clone(), limits, front.clone(), close.clone());
                     connections.spawn(async move {
                         let _slot = slot;
                         connection.await;
@@ -106,17 +128,42 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, app: Router, limits: Limits, close: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    limits: Limits,
+    Front { tls, proxies }: Front,
+    close: CancellationToken,
+) {
     // Tokens are small, and each is to be there at once.
     drop(stream.set_nodelay(true));
-    let service = app.map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+    let app = app.map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
+        let client = forwarded::client(peer.ip(), request.headers(), &proxies);
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
         request.map(axum::body::Body::new)
     });
+    let stream = Stalling::new(stream, limits.stall);
+    let Some(tls) = tls else { return serve_requests(stream, app, limits, close).await };
+    // A handshake that fails is its client's business.
+    let handshake = tokio::time::timeout(limits.header_within, TlsAcceptor::from(tls).accept(stream));
+    if let Ok(Ok(stream)) = handshake.await {
+        serve_requests(stream, app, limits, close).await;
+    }
+}
+
+async fn serve_requests<S, A, B>(stream: S, app: A, limits: Limits, close: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: tower::Service<axum::http::Request<hyper::body::Incoming>, Response = axum::http::Response<B>> + Clone,
+    A::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: axum::body::HttpBody + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_within);
-    let io = TokioIo::new(Stalling::new(stream, limits.stall));
-    let mut connection = std::pin::pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
+    let io = TokioIo::new(stream);
+    let mut connection = std::pin::pin!(builder.serve_connection(io, TowerToHyperService::new(app)));
     tokio::select! {
         biased;
         _ = &mut connection => return,

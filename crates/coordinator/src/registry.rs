@@ -4,12 +4,15 @@
 //! [`Registry`] is the synchronous store. The running coordinator uses it through a [`RegistryHandle`].
 
 mod error;
+mod groups;
 mod handle;
+mod keys;
 mod migrations;
 #[cfg(test)]
 mod tests;
 
 pub use error::RegistryError;
+pub(crate) use groups::Groups;
 pub(crate) use handle::{RegistryHandle, Write};
 
 use crate::{folder_lock::FolderLock, planner::Reliability};
@@ -31,30 +34,30 @@ pub(crate) struct Registry {
 
 /// A model as it was added.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ModelRecord {
+pub struct ModelRecord {
     /// The name that requests use.
-    pub(crate) name: String,
+    pub name: String,
     /// The folder or GGUF file.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// The fewest stages to cut it into.
-    pub(crate) stages: usize,
+    pub stages: usize,
     /// Pipelines at once, at most.
-    pub(crate) replicas: usize,
+    pub replicas: usize,
     /// The weight type as `--quant` spells it, or `auto`.
-    pub(crate) quant: String,
+    pub quant: String,
     /// When it was added, in seconds since the Unix epoch.
-    pub(crate) created: u64,
+    pub created: u64,
     /// Its manifest as JSON.
-    pub(crate) manifest: String,
+    pub manifest: String,
 }
 
 /// A machine on the allow list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
+pub struct Member {
     /// Its key.
-    pub(crate) id: PeerId,
+    pub id: PeerId,
     /// Its name, for people.
-    pub(crate) name: String,
+    pub name: String,
 }
 
 /// Seconds since the Unix epoch.
@@ -168,8 +171,34 @@ impl Registry {
         self.wrap(self.db.execute("INSERT INTO invites VALUES (?1, ?2, ?3)", values).map(drop))
     }
 
+    /// Join codes that are good at `now`, by their hashes: the machines that each lets in, and until when. The first to
+    /// end comes first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn invites(&self, now: u64) -> Result<Vec<([u8; 32], u32, u64)>> {
+        let read = || {
+            let query = "SELECT token, uses_left, expires FROM invites
+                WHERE uses_left > 0 AND expires > ?1 ORDER BY expires, token";
+            let mut query = self.db.prepare(query)?;
+            let rows = query.query_map([now.cast_signed()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned()))
+            })?;
+            rows.collect()
+        };
+        self.wrap(read())
+    }
+
+    /// Forgets a join code.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn remove_invite(&self, hash: &[u8; 32]) -> Result<()> {
+        self.wrap(self.db.execute("DELETE FROM invites WHERE token = ?1", [hash]).map(drop))
+    }
+
     /// Lets a machine in if it is a member, or makes it one if its join code is good. Becoming a member spends one use
-    /// of the code.
+    /// of the code. Returns the name to show: the one that the operator gave it, or its own.
     ///
     /// # Errors
     /// The outer: when the store fails. The inner: why the machine is refused.
@@ -179,7 +208,7 @@ impl Registry {
         name: &str,
         token: Option<&InviteToken>,
         now: u64,
-    ) -> Result<std::result::Result<(), Refusal>> {
+    ) -> Result<std::result::Result<String, Refusal>> {
         let admit = |db: &mut Connection| {
             forget_left(db, now)?;
             let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -199,9 +228,13 @@ impl Registry {
                 change.execute("UPDATE invites SET uses_left = uses_left - 1 WHERE token = ?1", [hashed(token)])?;
                 let values = params![id.0, name, now.cast_signed()];
                 change.execute("INSERT INTO members (id, name, joined) VALUES (?1, ?2, ?3)", values)?;
+                let groups = "INSERT OR IGNORE INTO member_groups SELECT ?1, name FROM invite_groups WHERE token = ?2";
+                change.execute(groups, params![id.0, hashed(token)])?;
             }
+            let shown = "SELECT COALESCE(given_name, name) FROM members WHERE id = ?1";
+            let shown = change.query_row(shown, [id.0], |row| row.get(0))?;
             change.commit()?;
-            Ok(Ok(()))
+            Ok(Ok(shown))
         };
         let result = admit(&mut self.db);
         self.wrap(result)
@@ -232,12 +265,21 @@ impl Registry {
         let remove = |db: &mut Connection| {
             let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let members = change.execute("DELETE FROM members WHERE id = ?1", [id.0])?;
+            change.execute("DELETE FROM member_groups WHERE member = ?1", [id.0])?;
             change.execute("DELETE FROM reliability WHERE id = ?1", [id.0])?;
             change.commit()?;
             Ok(members > 0)
         };
         let result = remove(&mut self.db);
         self.wrap(result)
+    }
+
+    /// Gives a machine a name to show instead of its own.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn rename(&self, id: PeerId, name: &str) -> Result<()> {
+        self.wrap(self.db.execute("UPDATE members SET given_name = ?2 WHERE id = ?1", params![id.0, name]).map(drop))
     }
 
     /// Whether a machine is on the allow list.
@@ -267,7 +309,9 @@ impl Registry {
 
     fn machines(&self, which: &str) -> Result<Vec<Member>> {
         let read = || {
-            let mut query = self.db.prepare(&format!("SELECT id, name FROM members {which} ORDER BY joined, id"))?;
+            let mut query = self
+                .db
+                .prepare(&format!("SELECT id, COALESCE(given_name, name) FROM members {which} ORDER BY joined, id"))?;
             let rows = query.query_map([], |row| Ok(Member { id: PeerId(row.get(0)?), name: row.get(1)? }))?;
             rows.collect()
         };
@@ -312,6 +356,14 @@ impl Registry {
         self.wrap(self.db.execute(query, values).map(drop))
     }
 
+    /// Removes a model; false if there is none of that name.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn remove_model(&self, name: &str) -> Result<bool> {
+        self.wrap(self.db.execute("DELETE FROM models WHERE name = ?1", [name]).map(|removed| removed > 0))
+    }
+
     /// Every model, by name.
     ///
     /// # Errors
@@ -340,7 +392,8 @@ impl Registry {
 /// Forgets the machines that left too long ago to come back without a code.
 fn forget_left(db: &Connection, now: u64) -> rusqlite::Result<()> {
     let since = now.saturating_sub(COME_BACK_WITHIN.as_secs()).cast_signed();
-    db.execute("DELETE FROM members WHERE left_at <= ?1", [since]).map(drop)
+    db.execute("DELETE FROM members WHERE left_at <= ?1", [since])?;
+    db.execute("DELETE FROM member_groups WHERE member NOT IN (SELECT id FROM members)", []).map(drop)
 }
 
 fn hashed(token: &InviteToken) -> [u8; 32] {

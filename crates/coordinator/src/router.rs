@@ -13,6 +13,7 @@
 use crate::{
     answers::Answers,
     generate::{Event, GenerateError, GenerateRequest, GenerationService, ModelCard, ModelText},
+    metrics::{Ended, Metrics},
     places::{Admission, Places},
     published::Published,
     route::{PipelineSelector, Route, Routes},
@@ -86,6 +87,7 @@ pub(crate) struct Router {
     tasks: TaskTracker,
     stop: CancellationToken,
     answers: Answers,
+    metrics: Metrics,
 }
 
 /// Counts one request for as long as it lives.
@@ -102,7 +104,8 @@ impl Router {
     pub(crate) fn new(routes: Published<Routes>, bounds: Bounds, stop: CancellationToken) -> Self {
         let places = Places::new(bounds.sessions, bounds.sessions_per_address, bounds.queue);
         let (starving, answers) = (Arc::default(), Answers::default());
-        Self { routes, places, starving, bounds, tasks: TaskTracker::new(), stop, answers }
+        let metrics = Metrics::new();
+        Self { routes, places, starving, bounds, tasks: TaskTracker::new(), stop, answers, metrics }
     }
 
     /// Requests in the queue, and its capacity.
@@ -113,6 +116,11 @@ impl Router {
     /// Counts the answers that were completed.
     pub(crate) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// Counts what becomes of requests.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Requests that were admitted and have not ended.
@@ -137,13 +145,18 @@ impl Router {
             return Err(GenerateError::ShuttingDown);
         }
         let route = self.route(&request.model)?;
-        let sequence = Sequence::new(request, &route.model)?;
+        let sequence = Sequence::new(request, &route.model, self.metrics.clone())?;
         if let Some(available) = route.kv_capacity().filter(|&available| available < sequence.max_length()) {
             return Err(GenerateError::TooLarge { needed: sequence.max_length(), available });
         }
-        let admission = self.places.admit(request.client);
+        let admission = self.places.admit(&request.requester);
         let admission = admission.map_err(|waiting| GenerateError::QueueFull { waiting, retry_after: RETRY_AFTER })?;
         Ok((sequence, admission))
+    }
+
+    fn completed(&self) -> Ended {
+        self.answers.count();
+        Ended::Completed
     }
 
     /// Follows one request to its end.
@@ -152,9 +165,12 @@ impl Router {
         mut sequence: Sequence,
         admission: Admission,
         events: &mpsc::Sender<Event>,
-    ) -> Result<(), GenerateError> {
-        let client = admission.client();
+    ) -> Result<Ended, GenerateError> {
+        let requester = admission.requester().clone();
         let mut place = admission.place().await.ok_or(GenerateError::ShuttingDown)?;
+        place.served().add(sequence.prompt());
+        sequence.count_in(place.served());
+        self.metrics.prompt_tokens(sequence.prompt());
         let Bounds { unread_within, starves_after, .. } = self.bounds;
         let mut selector =
             PipelineSelector::new(self.routes.clone(), sequence.model(), sequence.max_length(), unread_within);
@@ -174,18 +190,19 @@ impl Router {
             within = RECOVER_WITHIN;
             setbacks.forget_if_progressed(&sequence);
             match outcome {
-                Outcome::Finished => return Ok(self.answers.count()),
-                Outcome::Gone => return Ok(()),
+                Outcome::Finished => return Ok(self.completed()),
+                Outcome::Gone => return Ok(Ended::Cancelled),
                 Outcome::Moved => {}
                 Outcome::NotRetained => sequence.forget_retained(),
                 Outcome::Unread => {
                     drop(place);
                     match sequence.wait_until_read(events).await {
-                        Some(Outcome::Finished) => return Ok(self.answers.count()),
-                        Some(_) => return Ok(()),
+                        Some(Outcome::Finished) => return Ok(self.completed()),
+                        Some(_) => return Ok(Ended::Cancelled),
                         None => {}
                     }
-                    place = self.places.place(client).await.ok_or(GenerateError::ShuttingDown)?;
+                    place = self.places.place(&requester).await.ok_or(GenerateError::ShuttingDown)?;
+                    sequence.count_in(place.served());
                 }
                 Outcome::Lost => {
                     setbacks.lost(starves_after, &self.starving)?;
@@ -290,8 +307,9 @@ impl GenerationService for Router {
                     biased;
                     result = this.run(sequence, admission, &events) => result,
                     // The client is gone. Dropping the sequence closes its session on every stage.
-                    () = closed.closed() => Ok(()),
+                    () = closed.closed() => Ok(Ended::Cancelled),
                 };
+                this.metrics.ended(*result.as_ref().unwrap_or(&Ended::Failed));
                 if let Err(error) = result {
                     drop(events.send(Event::Failed(error)).await);
                 }

@@ -2,8 +2,10 @@
 
 use crate::{
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
+    metrics::Metrics,
     model::Model,
     pipeline::{Pipeline, SessionReply},
+    places::Served,
     route::{PipelineSelector, Reservation},
 };
 use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
@@ -73,6 +75,11 @@ pub(crate) struct Sequence {
     stops: StopScanner,
     top_logprobs: usize,
     ignore_eos: bool,
+    /// Counts its tokens for the fair sharing of places.
+    served: Served,
+    metrics: Metrics,
+    /// When the request came, and then when its last token was chosen.
+    last_token: Instant,
     /// Its last session, which stages may retain.
     session: Option<SessionId>,
     /// Events that the client has not taken yet: of the last token, and the end.
@@ -83,7 +90,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// Checks a request against its model.
-    pub(crate) fn new(request: &GenerateRequest, model: &Arc<Model>) -> Result<Self, GenerateError> {
+    pub(crate) fn new(request: &GenerateRequest, model: &Arc<Model>, metrics: Metrics) -> Result<Self, GenerateError> {
         let (prompt, config) = (request.prompt.len(), &model.manifest.config);
         let (context, vocabulary) = (config.context_length, config.vocab_size);
         if prompt == 0 {
@@ -112,6 +119,9 @@ impl Sequence {
             stops: StopScanner::new(&request.stop)?,
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,
+            served: Served::default(),
+            metrics,
+            last_token: Instant::now(),
             session: None,
             unread: VecDeque::new(),
             is_complete: false,
@@ -123,6 +133,11 @@ impl Sequence {
         &self.model.name
     }
 
+    /// Tokens of the prompt.
+    pub(crate) fn prompt(&self) -> usize {
+        self.prompt
+    }
+
     /// Tokens emitted so far.
     pub(crate) fn emitted(&self) -> usize {
         self.tokens.len() - self.prompt
@@ -131,6 +146,11 @@ impl Sequence {
     /// The greatest length that it may reach, prompt and answer together, in tokens.
     pub(crate) fn max_length(&self) -> usize {
         self.end
+    }
+
+    /// Counts its tokens there from now on.
+    pub(crate) fn count_in(&mut self, served: &Served) {
+        self.served = served.clone();
     }
 
     /// Starts from nothing in the next pipeline, without what stages may retain.
@@ -224,6 +244,8 @@ impl Sequence {
 
     /// Appends the next token, and the events that follow from it.
     fn accept(&mut self, sampled: Sampled) {
+        self.served.add(1);
+        self.count_token();
         self.sampler.accept(sampled.token);
         self.tokens.push(sampled.token);
         if self.model.text.is_eos(sampled.token) && !self.ignore_eos {
@@ -240,6 +262,15 @@ impl Sequence {
             let last = self.stops.push(&self.detokenizer.finish());
             let text = if last.stopped { last.emit } else { last.emit + &self.stops.finish() };
             self.finish(FinishReason::Length, text);
+        }
+    }
+
+    fn count_token(&mut self) {
+        let now = Instant::now();
+        let after = now.saturating_duration_since(std::mem::replace(&mut self.last_token, now));
+        match self.emitted() {
+            0 => self.metrics.first_token(after),
+            _ => self.metrics.next_token(after),
         }
     }
 

@@ -9,7 +9,7 @@ use gogrid_wire::{
 use serde::Deserialize;
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -28,6 +28,8 @@ pub struct Settings {
     pub link_listen: SocketAddr,
     /// Address of the weights' server (TCP); workers must reach it.
     pub weights_listen: SocketAddr,
+    /// Address of the operator's API and figures (TCP), on the loopback address alone.
+    pub operator_listen: SocketAddr,
     /// Requests that may wait; further ones are answered 429.
     pub queue_capacity: usize,
     /// Sequences that are generated at once, over all models.
@@ -44,6 +46,13 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://chat.example`) whose web pages may use the API.
     pub allowed_origins: Vec<String>,
+    /// Certificate chain and private key of the API, PEM files; relative paths begin at the data folder. Without them the
+    /// API is plain HTTP. They are read again when they change.
+    pub tls_cert: Option<PathBuf>,
+    /// See [`tls_cert`](Self::tls_cert).
+    pub tls_key: Option<PathBuf>,
+    /// Addresses of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Whether the remaining stages of a lost pipeline keep its sessions' KV caches for a minute, so that only the lost
     /// stages are computed again.
     pub keep_sessions: bool,
@@ -60,6 +69,8 @@ impl Default for Settings {
             api_url: None,
             link_listen: SocketAddr::from(([0, 0, 0, 0], 7450)),
             weights_listen: SocketAddr::from(([0, 0, 0, 0], 7451)),
+            // A port of its own each time; the commands read it from operator.json.
+            operator_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             // At a few seconds per answer, the last in the queue waits about a minute.
             queue_capacity: 256,
             // The largest batch of a stage.
@@ -72,6 +83,9 @@ impl Default for Settings {
             max_connections_per_address: 384,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            trusted_proxies: Vec::new(),
             keep_sessions: true,
             about: About::default(),
         }
@@ -124,6 +138,18 @@ pub enum SettingsError {
         /// What is accepted.
         range: String,
     },
+    /// The operator's API would be open to other machines.
+    #[error("operator_listen in {path} must be a loopback address, such as 127.0.0.1:9464")]
+    OperatorListen {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Only one of the two files of TLS is named.
+    #[error("tls_cert and tls_key in {path} belong together: one of them is missing")]
+    HalfTls {
+        /// Which file.
+        path: PathBuf,
+    },
     /// An allowed name or origin is none.
     #[error("{key} in {path} has {value:?}, but must have {range}")]
     Allowed {
@@ -151,6 +177,12 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// The files of the API's certificate and key, if it has them.
+    pub(crate) fn certificate(&self, folder: &Path) -> Option<(PathBuf, PathBuf)> {
+        let (cert, key) = (self.tls_cert.as_ref()?, self.tls_key.as_ref()?);
+        Some((folder.join(cert), folder.join(key)))
+    }
+
     /// Reads `coordinator.toml` in `folder`; defaults where there is none.
     ///
     /// # Errors
@@ -173,14 +205,18 @@ impl Settings {
         if let Some((key, range)) = settings.about.mistake() {
             return Err(SettingsError::About { path, key, range });
         }
-        let allowed: [(_, &[String], fn(&str) -> bool, _); 2] = [
-            ("allowed_hosts", &settings.allowed_hosts, is_host, "names without port, as in 'llm.example.org'"),
-            ("allowed_origins", &settings.allowed_origins, is_origin, "origins, as in 'https://chat.example.org'"),
-        ];
-        for (key, values, is_right, range) in allowed {
-            if let Some(value) = values.iter().find(|value| !is_right(value)) {
-                return Err(SettingsError::Allowed { path, key, value: value.clone(), range });
-            }
+        let host = settings.allowed_hosts.iter().find(|host| !is_host(host));
+        let host = host.map(|host| ("allowed_hosts", host, "names without port, as in 'llm.example.org'"));
+        let origin = settings.allowed_origins.iter().find(|origin| !is_origin(origin));
+        let origin = origin.map(|origin| ("allowed_origins", origin, "origins, as in 'https://chat.example.org'"));
+        if let Some((key, value, range)) = host.or(origin) {
+            return Err(SettingsError::Allowed { path, key, value: value.clone(), range });
+        }
+        if !settings.operator_listen.ip().is_loopback() {
+            return Err(SettingsError::OperatorListen { path });
+        }
+        if settings.tls_cert.is_some() != settings.tls_key.is_some() {
+            return Err(SettingsError::HalfTls { path });
         }
         let stall = usize::try_from(settings.client_stall_seconds).unwrap_or(usize::MAX);
         for (key, value, [least, most], range) in [
@@ -239,6 +275,8 @@ mod tests {
         assert!(error("client_stall_seconds = 0").contains("client_stall_seconds in"));
         assert!(error("max_connections = 3").contains("must be 16 to 65536"));
         assert!(error("api_url = 'llm.example.org'").contains("api_url in"));
+        assert!(error("operator_listen = '0.0.0.0:9464'").contains("must be a loopback address"));
+        assert!(error("tls_cert = 'cert.pem'").contains("one of them is missing"));
         for host in ["*", "https://llm.example.org", "llm.example.org:80", "", "a..b"] {
             assert!(
                 error(&format!("allowed_hosts = ['llm.example', '{host}']")).contains("allowed_hosts in"),

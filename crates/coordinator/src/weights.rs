@@ -1,6 +1,6 @@
 //! The weights' HTTP server: `GET /weights/{hash}` answers with one tensor's bytes, or with the rest of them if the
-//! request has a range. It needs the bearer token that workers get over their control link. A worker checks what it
-//! receives against the hash.
+//! request has a range. It needs the bearer token that a worker gets over its control link, which is good for as long as
+//! that link is open. A worker checks what it receives against the hash.
 //!
 //! A response reads [`READ_BYTES`] ahead of its client. Only members have the token, and each loads a few tensors at a
 //! time, so the responses need no other bound.
@@ -15,7 +15,7 @@ use axum::{
 };
 use gogrid_model::{Location, TensorHash};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::SeekFrom,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -39,22 +39,59 @@ impl TensorIndex {
     }
 }
 
+/// The tokens that are good now, by their hashes. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct WeightTokens(Arc<RwLock<HashSet<blake3::Hash>>>);
+
+/// A member's token, until this is dropped: then its membership or its link is over.
+pub(crate) struct WeightToken {
+    tokens: WeightTokens,
+    token: String,
+}
+
+impl WeightTokens {
+    /// A token for one member.
+    pub(crate) fn grant(&self) -> WeightToken {
+        // 128 random bits.
+        let token = format!("{:032x}", rand::random::<u128>());
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(blake3::hash(token.as_bytes()));
+        WeightToken { tokens: self.clone(), token }
+    }
+
+    /// Whether a request's header has a token that is good. Comparing hashes leaks no timing about tokens.
+    fn allow(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let tokens = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        given.is_some_and(|token| tokens.contains(&blake3::hash(token)))
+    }
+}
+
+impl WeightToken {
+    pub(crate) fn expose(&self) -> &str {
+        &self.token
+    }
+}
+
+impl Drop for WeightToken {
+    fn drop(&mut self) {
+        let hash = blake3::hash(self.token.as_bytes());
+        self.tokens.0.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+    }
+}
+
 #[derive(Clone)]
 struct Server {
     index: TensorIndex,
-    authorization: Arc<str>,
+    tokens: WeightTokens,
 }
 
-/// The server's routes. Every request needs `token` as its bearer.
-pub(crate) fn routes(index: TensorIndex, token: &str) -> Router {
-    let server = Server { index, authorization: format!("Bearer {token}").into() };
-    Router::new().route("/weights/{hash}", get(tensor)).with_state(server)
+/// The server's routes. Every request needs one of the tokens as its bearer.
+pub(crate) fn routes(index: TensorIndex, tokens: WeightTokens) -> Router {
+    Router::new().route("/weights/{hash}", get(tensor)).with_state(Server { index, tokens })
 }
 
 async fn tensor(State(server): State<Server>, Path(hash): Path<String>, headers: HeaderMap) -> Response {
-    let given = headers.get(header::AUTHORIZATION).map(|value| blake3::hash(value.as_bytes()));
-    // Comparing hashes leaks no timing about the token.
-    if given != Some(blake3::hash(server.authorization.as_bytes())) {
+    if !server.tokens.allow(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let Some(location) = hash.parse().ok().and_then(|hash| server.index.get(&hash)) else {
@@ -103,7 +140,13 @@ mod tests {
     use axum::http::Request;
     use tower::ServiceExt;
 
-    async fn ask(authorization: &str, hash: &str, range: Option<&str>) -> (StatusCode, Vec<u8>) {
+    async fn ask(is_member: bool, hash: &str, range: Option<&str>) -> (StatusCode, Vec<u8>) {
+        let tokens = WeightTokens::default();
+        let token = tokens.grant();
+        let authorization = format!("Bearer {}", token.expose());
+        if !is_member {
+            drop(token);
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("model");
         std::fs::write(&path, b"..0123456789..").expect("written");
@@ -114,7 +157,7 @@ mod tests {
             request = request.header("range", range);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = routes(index, "secret").oneshot(request).await.expect("answers");
+        let response = routes(index, tokens).oneshot(request).await.expect("answers");
         let status = response.status();
         (status, axum::body::to_bytes(response.into_body(), 100).await.expect("a body").to_vec())
     }
@@ -122,21 +165,18 @@ mod tests {
     #[tokio::test]
     async fn whole_and_partial_tensors() {
         let hash = TensorHash::from_bytes([7; 32]).to_string();
-        assert_eq!(ask("Bearer secret", &hash, None).await, (StatusCode::OK, b"0123456789".to_vec()));
-        let part = ask("Bearer secret", &hash, Some("bytes=6-")).await;
+        assert_eq!(ask(true, &hash, None).await, (StatusCode::OK, b"0123456789".to_vec()));
+        let part = ask(true, &hash, Some("bytes=6-")).await;
         assert_eq!(part, (StatusCode::PARTIAL_CONTENT, b"6789".to_vec()));
-        assert_eq!(ask("Bearer secret", &hash, Some("bytes=10-")).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
-        assert_eq!(ask("Bearer secret", &hash, Some("bytes=x-")).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
+        assert_eq!(ask(true, &hash, Some("bytes=10-")).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
+        assert_eq!(ask(true, &hash, Some("bytes=x-")).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
     }
 
     #[tokio::test]
     async fn strangers_and_unknown_tensors_get_nothing() {
         let hash = TensorHash::from_bytes([7; 32]).to_string();
-        assert_eq!(ask("Bearer guess", &hash, None).await.0, StatusCode::UNAUTHORIZED);
-        assert_eq!(
-            ask("Bearer secret", &TensorHash::from_bytes([8; 32]).to_string(), None).await.0,
-            StatusCode::NOT_FOUND
-        );
-        assert_eq!(ask("Bearer secret", "..%2Fetc%2Fpasswd", None).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(ask(false, &hash, None).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(ask(true, &TensorHash::from_bytes([8; 32]).to_string(), None).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(ask(true, "..%2Fetc%2Fpasswd", None).await.0, StatusCode::NOT_FOUND);
     }
 }

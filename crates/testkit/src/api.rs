@@ -12,6 +12,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Api {
     url: String,
+    key: Option<String>,
     client: reqwest::Client,
 }
 
@@ -47,7 +48,21 @@ impl Api {
     pub fn new(url: &str) -> Result<Self> {
         gogrid_link::install_crypto();
         let client = reqwest::Client::builder().no_proxy().read_timeout(READ_TIMEOUT).build()?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), client })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), key: None, client })
+    }
+
+    /// Sends this key with every request.
+    #[must_use]
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
     }
 
     /// GET of a path such as `/v1/models`.
@@ -55,7 +70,7 @@ impl Api {
     /// # Errors
     /// When no reply comes; any status is a reply.
     pub async fn get(&self, path: &str) -> Result<Reply> {
-        reply(self.client.get(format!("{}{path}", self.url)).send().await?).await
+        reply(self.request(reqwest::Method::GET, path).send().await?).await
     }
 
     /// POST of any JSON.
@@ -63,7 +78,7 @@ impl Api {
     /// # Errors
     /// When no reply comes; any status is a reply.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Reply> {
-        reply(self.client.post(format!("{}{path}", self.url)).json(body).send().await?).await
+        reply(self.request(reqwest::Method::POST, path).json(body).send().await?).await
     }
 
     /// POST of any text, sent as JSON.
@@ -71,7 +86,7 @@ impl Api {
     /// # Errors
     /// When no reply comes; any status is a reply.
     pub async fn post_text(&self, path: &str, body: &str) -> Result<Reply> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let request = self.request(reqwest::Method::POST, path).header("content-type", "application/json");
         reply(request.body(body.to_owned()).send().await?).await
     }
 
@@ -91,7 +106,7 @@ impl Api {
     /// When it is refused.
     pub async fn stream(&self, mut body: Value) -> Result<EventStream> {
         body["stream"] = json!(true);
-        let response = self.client.post(format!("{}/v1/chat/completions", self.url)).json(&body).send().await?;
+        let response = self.request(reqwest::Method::POST, "/v1/chat/completions").json(&body).send().await?;
         let status = response.status().as_u16();
         if status != 200 {
             anyhow::bail!("status {status}: {}", response.text().await?);

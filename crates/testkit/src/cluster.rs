@@ -31,6 +31,7 @@ pub struct Cluster {
     workers: Vec<Program>,
     coordinator: Program,
     url: String,
+    key: Option<String>,
     listen: String,
     builder: ClusterBuilder,
     host: Host,
@@ -48,7 +49,13 @@ impl Cluster {
     /// # Panics
     /// When the system refuses to make one.
     pub fn api(&self) -> Api {
-        Api::new(&self.url).expect("an HTTP client")
+        let api = Api::new(&self.url).expect("an HTTP client");
+        self.key.iter().fold(api, |api, key| api.with_key(key))
+    }
+
+    /// The key that [`api`](Self::api) sends, where the coordinator is on a machine of its own.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// The coordinator's data folder.
@@ -247,7 +254,7 @@ async fn start_coordinator(host: &Host, listen: &str, data: &Path, folder: &Path
     command.arg(data).envs(ENVIRONMENT);
     let mut program = Program::spawn("coordinator", command, &folder.join("logs"), "")?;
     let url = program.line("ready: api ", READY_LINE).await?;
-    if !url.starts_with("http://") {
+    if !url.starts_with("http") {
         bail!("the ready line's URL is {url:?}");
     }
     Ok((program, url))

@@ -39,11 +39,13 @@ pub(crate) const DESKTOP_BUILD: [Package; 3] = [
 ];
 
 /// What the tests run.
-pub(crate) const TESTS: [Package; 14] = [
+pub(crate) const TESTS: [Package; 16] = [
     program("python3", "python3", "the OpenAI client"),
     Package { name: "python3-venv", sign: Sign::Python("ensurepip, venv"), purpose: "the OpenAI client" },
     program("ip", "iproute2", "machines with addresses of their own (network namespaces)"),
     program("curl", "curl", "the command line that the demo prints"),
+    program("promtool", "prometheus", "the alert rules"),
+    program("openssl", "openssl", "certificates"),
     program("chromium", "chromium", "the page's accessibility and its pictures"),
     program("Xvfb", "xvfb", "a screen for the desktop app"),
     program("dbus-daemon", "dbus-daemon", "a session bus for the desktop app"),

@@ -36,6 +36,7 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
         let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
         steps.run("docs", doc.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"));
         dependencies(&workspace, &mut steps);
+        alert_rules(&workspace, &mut steps);
     }
     Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -98,6 +99,18 @@ fn prepare(workspace: &Workspace, steps: &mut Steps) -> Option<PathBuf> {
         return None;
     }
     bundle::debug_deb(workspace, steps)
+}
+
+/// Runs the test of the alert rules, where Prometheus' tool is.
+fn alert_rules(workspace: &Workspace, steps: &mut Steps) {
+    match workspace.which("promtool") {
+        Some(promtool) => {
+            let mut test = std::process::Command::new(promtool);
+            test.args(["test", "rules", "alerts_test.yml"]).current_dir(workspace.root.join("docs/monitoring"));
+            steps.run("alert rules", &mut test);
+        }
+        None => steps.skip("alert rules", "promtool is missing"),
+    }
 }
 
 /// Checks the dependencies: licences, bans and sources, and those that nothing uses.

@@ -96,7 +96,14 @@ async fn time_local(local: Option<Local>, prompt: Vec<u32>, tokens: usize) -> Re
 
 async fn start(model: &Path, workers: usize, args: &PipelineArgs) -> Result<Setup> {
     let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
-    let model = NewModel { path: model.to_owned(), name: None, stages: workers, replicas: 1, quant: Some(args.quant) };
+    let model = NewModel {
+        path: model.to_owned(),
+        name: None,
+        stages: workers,
+        replicas: 1,
+        quant: Some(args.quant),
+        groups: Vec::new(),
+    };
     let launch = Launch {
         listen: "127.0.0.1:0".into(),
         model,

@@ -11,6 +11,9 @@ pub(crate) async fn run(args: CoordinatorArgs) -> Result<()> {
     settings.listen = args.listen.unwrap_or(settings.listen);
     let coordinator = Coordinator::start(&args.data, &settings, stop).await?;
     println!("ready: api {}", coordinator.api_url());
+    if coordinator.lacks_keys() {
+        println!("note: no key was made, so that only this machine may use the API (`gogrid key create` makes one)");
+    }
     coordinator.finish().await;
     Ok(())
 }

@@ -1,13 +1,33 @@
-use crate::{args::ModelAddArgs, operator};
+use crate::{
+    args::{FolderArgs, ModelAddArgs, ModelCommand, ModelRemoveArgs},
+    operator,
+};
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
-use gogrid_coordinator::{NewModel, add_model};
+use gogrid_coordinator::{NewModel, add_model, list_models, remove_model};
 
-pub(crate) async fn add(args: ModelAddArgs) -> Result<()> {
-    let ModelAddArgs { path, data, name, stages, replicas, quant } = args;
+pub(crate) async fn run(command: ModelCommand) -> Result<()> {
+    match command {
+        ModelCommand::Add(args) => add(args).await,
+        ModelCommand::List(FolderArgs { data }) => {
+            for model in list_models(&data)? {
+                println!("{}  {}  weights as {}", model.name, model.path.display(), model.quant);
+            }
+            Ok(())
+        }
+        ModelCommand::Remove(ModelRemoveArgs { name, data }) => {
+            remove_model(&data, &name)?;
+            println!("removed {name}");
+            operator::reload(&data).await
+        }
+    }
+}
+
+async fn add(args: ModelAddArgs) -> Result<()> {
+    let ModelAddArgs { path, data, name, stages, replicas, group, quant } = args;
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let folder = data.clone();
-    let model = NewModel { path, name, stages, replicas, quant };
+    let model = NewModel { path, name, stages, replicas, quant, groups: group };
     let (name, manifest) = tokio::task::spawn_blocking(move || add_model(&folder, &model)).await??;
     let bytes = ByteSize(manifest.tensors.iter().map(|tensor| tensor.bytes).sum());
     println!("added {name}: {} layers, {bytes} of weights", manifest.config.layers.len());

@@ -5,12 +5,13 @@ mod worker;
 use super::*;
 use crate::{
     admin::{NewModel, add_model, remove_member},
+    audit::Audit,
     fleet::{FleetTask, Timing},
-    generate::{Event as Answer, GenerateRequest, GenerationService},
+    generate::{Event as Answer, GenerateRequest, GenerationService, Requester},
     registry::{Registry, RegistryHandle},
     router::{Bounds, Router},
     status::{PipelineState, Status, WorkerState},
-    weights::TensorIndex,
+    weights::{TensorIndex, WeightTokens},
 };
 use gogrid_link::MemoryNet;
 use gogrid_model::{Quant, SamplingParams};
@@ -46,7 +47,14 @@ impl Grid {
     fn start(stages: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
-        let model = NewModel { path, name: Some("demo".into()), stages, replicas: 1, quant: Some(Quant::None) };
+        let model = NewModel {
+            path,
+            name: Some("demo".into()),
+            stages,
+            replicas: 1,
+            quant: Some(Quant::None),
+            groups: Vec::new(),
+        };
         add_model(folder.path(), &model).expect("added");
         let registry = Registry::open(folder.path()).expect("opened");
         registry.add_invite(&CODE, USES, u64::MAX >> 1).expect("written");
@@ -58,7 +66,12 @@ impl Grid {
         let welcome = Welcome { version: VERSION, grid: "test".into(), weights_port: 1, weights_token: "t".into() };
         let info = watch::Sender::new(Arc::new(GridInfo::default().to_body()));
         tasks.spawn(task.run(stop.clone()));
-        tasks.spawn(accept(net.join(COORDINATOR), fleet.clone(), Greeting { welcome, info: info.subscribe() }));
+        tasks.spawn(accept(
+            net.join(COORDINATOR),
+            fleet.clone(),
+            Greeting { welcome, info: info.subscribe(), tokens: WeightTokens::default() },
+            Audit::nowhere(),
+        ));
         Self { net, fleet, router, ring: Ring::default(), folder, info, tasks, _stop: stop.drop_guard() }
     }
 
@@ -140,7 +153,7 @@ impl Grid {
             stop: Vec::new(),
             top_logprobs: 0,
             ignore_eos: true,
-            client: None,
+            requester: Requester::local(),
         };
         let mut events = self.router.generate(request).await.expect("admitted");
         match tokio::time::timeout(SOON, events.recv()).await.expect("in time") {

@@ -12,7 +12,7 @@ use super::{
     returning::Stages,
     state::{ModelState, Worker},
 };
-use crate::registry::ModelRecord;
+use crate::registry::{Groups, ModelRecord};
 use gogrid_wire::{Epoch, PeerId, control::ToWorker, stage::Refusal};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(super) opening: BTreeMap<ModelId, ModelRecord>,
     /// Whether the registry's models were read.
     pub(super) models_are_read: bool,
+    /// Which machines may serve which models.
+    pub(super) groups: Groups,
     /// The model of each pipeline and each spare.
     pub(super) by_epoch: BTreeMap<Epoch, ModelId>,
     pub(super) workers: BTreeMap<PeerId, Worker>,
@@ -86,6 +88,7 @@ impl Core {
             models: BTreeMap::new(),
             opening: BTreeMap::new(),
             models_are_read: false,
+            groups: Groups::default(),
             by_epoch: BTreeMap::new(),
             workers: BTreeMap::new(),
             reliability: ReliabilityRecords::default(),
@@ -140,7 +143,7 @@ impl Core {
             }
             Event::LinkEnded { epoch, reason } => self.end(epoch, &reason),
             Event::Reload => self.actions.push(Action::ReadModels),
-            Event::ModelsRead(Some(records)) => self.models_read(records),
+            Event::ModelsRead(Some((records, groups))) => self.models_read(records, groups),
             Event::ModelsRead(None) => {}
             Event::ModelOpened { record, model } => self.model_opened(*record, model),
             Event::Planned { job, outcome } => self.planned(job, outcome),

@@ -10,7 +10,7 @@ use crate::{
     model::Model,
     pipeline::PipelineHealth,
     planner::{Device, Reliability},
-    registry::ModelRecord,
+    registry::{Groups, ModelRecord},
 };
 use gogrid_wire::{
     Epoch, PeerId, SessionId,
@@ -52,8 +52,8 @@ pub(crate) enum Event {
     LinkEnded { epoch: Epoch, reason: String },
     /// The registry's models have changed.
     Reload,
-    /// All models of the registry; `None` when they cannot be read.
-    ModelsRead(Option<Vec<ModelRecord>>),
+    /// All models and groups of the registry; `None` when they cannot be read.
+    ModelsRead(Option<(Vec<ModelRecord>, Groups)>),
     /// A model's files were read; `None` when they cannot be used.
     ModelOpened { record: Box<ModelRecord>, model: Option<Arc<Model>> },
     /// A plan is ready.

@@ -20,12 +20,16 @@ pub(crate) struct PlanRequest {
     pub(super) machines: Vec<Lent>,
     /// What pipelines that may be over by then hold, in bytes.
     pub(super) held: BTreeMap<Epoch, Vec<(PeerId, u64)>>,
+    /// What pipelines of other models hold beyond what they cannot do without, in bytes.
+    pub(super) beyond_need: BTreeMap<Epoch, Vec<(PeerId, u64)>>,
     /// The model's pipelines and their stages, the oldest first.
     pub(super) pipelines: Vec<(Epoch, Vec<Placement>)>,
     /// The stages of the model's last pipeline, which the machines may still hold.
     pub(super) former: Vec<Placement>,
     /// The model's spares, the loaded ones first.
     pub(super) spares: Vec<Placement>,
+    /// Groups whose machines may serve the model; all machines if there are none.
+    pub(super) groups: Vec<String>,
     pub(super) goal: Goal,
 }
 
@@ -119,6 +123,8 @@ pub(crate) enum Outcome {
 enum NoPlan {
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error("{error}: {} MiB are lent, of which stages take {}", lent >> 20, taken >> 20)]
+    Room { error: PlanError, lent: u64, taken: u64 },
     #[error("its manifest lacks tensors of a stage")]
     Manifest(#[from] ManifestError),
 }
@@ -173,7 +179,45 @@ impl PlanRequest {
                 return Ok(Outcome::New { release: without, pipeline: self.pipeline(plan)? });
             }
         }
-        Err(no_room.into())
+        // Others keep what they need for what they wish for beyond it.
+        for without in [&[][..], &without] {
+            if let Some((plan, shrunk)) = self.plan_with_less_for_others(without) {
+                let release = without.iter().copied().chain(shrunk).collect();
+                return Ok(Outcome::New { release, pipeline: self.pipeline(plan)? });
+            }
+        }
+        Err(self.no_room(no_room))
+    }
+
+    /// A plan as if these epochs were over and other models' pipelines held no more than they need, with those that must
+    /// be planned again for it.
+    fn plan_with_less_for_others(&self, without: &[Epoch]) -> Option<(Plan, Vec<Epoch>)> {
+        let free: BTreeMap<PeerId, u64> =
+            self.machines(without).iter().map(|machine| (machine.id, machine.free)).collect();
+        let others = self.beyond_need.iter().filter(|(epoch, _)| !without.contains(epoch));
+        let mut more: BTreeMap<PeerId, u64> = BTreeMap::new();
+        for (machine, bytes) in others.clone().flat_map(|(_, stages)| stages) {
+            *more.entry(*machine).or_default() += bytes;
+        }
+        let mut machines = self.machines(without);
+        for machine in &mut machines {
+            machine.free += more.get(&machine.id).copied().unwrap_or(0);
+        }
+        let plan = self.plan_over(&machines).ok()?;
+        let is_short = |machine: &PeerId| {
+            let place = plan.stages.iter().find(|place| place.machine == *machine);
+            place.is_some_and(|place| place.memory.total() > free.get(machine).copied().unwrap_or(0))
+        };
+        let shrunk = others.filter(|(_, stages)| stages.iter().any(|(machine, bytes)| *bytes > 0 && is_short(machine)));
+        let shrunk = shrunk.map(|(epoch, _)| *epoch).collect();
+        Some((plan, shrunk))
+    }
+
+    /// Why there is no room, with what is lent and what is taken of it.
+    fn no_room(&self, error: PlanError) -> NoPlan {
+        let PlanError::NotEnoughMemory { .. } = error else { return error.into() };
+        let lent = self.machines.iter().map(|lent| lent.machine.free).sum();
+        NoPlan::Room { error, lent, taken: self.machines.iter().map(|lent| lent.taken).sum() }
     }
 
     fn scale_out(&self, before: &Before) -> Result<Outcome, NoPlan> {
@@ -269,7 +313,14 @@ impl PlanRequest {
     fn demand(&self) -> Demand<'_> {
         let Model { manifest, quant, stages, .. } = &*self.model;
         // One whole context is the least that is of use: most requests are far shorter, and share it.
-        Demand { manifest, quant: *quant, stages: *stages, concurrency: 1, sessions: self.max_sessions, groups: &[] }
+        Demand {
+            manifest,
+            quant: *quant,
+            stages: *stages,
+            concurrency: 1,
+            sessions: self.max_sessions,
+            groups: &self.groups,
+        }
     }
 
     /// What each machine has left beside its stages, except those of some epochs.

@@ -2,13 +2,21 @@
 
 use super::{ModelId, core::Core, event::Action, state::ModelState};
 use crate::model::Model;
-use crate::registry::ModelRecord;
+use crate::{
+    planner::Placement,
+    registry::{Groups, ModelRecord},
+};
 use gogrid_wire::Epoch;
 use std::{collections::BTreeMap, sync::Arc};
 
 impl Core {
-    pub(super) fn models_read(&mut self, records: Vec<ModelRecord>) {
+    pub(super) fn models_read(&mut self, records: Vec<ModelRecord>, groups: Groups) {
         self.models_are_read = true;
+        if self.groups != groups {
+            self.groups = groups;
+            self.end_forbidden();
+            self.may_place_all();
+        }
         let records: BTreeMap<ModelId, ModelRecord> =
             records.into_iter().map(|record| (ModelId::from(record.name.as_str()), record)).collect();
         self.opening.retain(|id, record| records.get(id) == Some(record));
@@ -24,6 +32,20 @@ impl Core {
             }
         }
         self.assign();
+    }
+
+    /// Ends what is on machines that may no longer serve its model.
+    fn end_forbidden(&mut self) {
+        let forbidden = |(id, state): (&ModelId, &ModelState)| -> Vec<Epoch> {
+            let allows = |place: &Placement| self.groups.allow(id.as_str(), place.machine);
+            let builds = state.builds.values().filter(|build| !build.placements().iter().all(allows));
+            let spares = state.spares.iter().filter(|(_, spare)| !allows(&spare.place));
+            builds.map(|build| build.epoch).chain(spares.map(|(epoch, _)| *epoch)).collect()
+        };
+        let epochs: Vec<Epoch> = self.models.iter().flat_map(forbidden).collect();
+        for epoch in epochs {
+            self.close(epoch, "a machine is no longer in a group of the model");
+        }
     }
 
     /// Takes a model in whose files were read, unless the registry has changed it meanwhile.

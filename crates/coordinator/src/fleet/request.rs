@@ -6,10 +6,10 @@ use super::{
     plan::{Goal, Lent, PlanRequest},
     state::Worker,
 };
-use crate::planner::{Link as MachineLink, Machine};
+use crate::planner::{Link as MachineLink, Machine, Placement};
 use gogrid_wire::{Epoch, PeerId};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -28,12 +28,24 @@ impl Core {
             model: state.model.clone(),
             max_sessions: self.settings.max_sessions,
             machines: self.lent(id),
+            beyond_need: match goal {
+                Goal::Serve { .. } => self.beyond_need(id),
+                _ => BTreeMap::new(),
+            },
             held: held.map(|build| (build.epoch, build.stages.iter().map(bytes).collect())).collect(),
             pipelines: state.builds.values().map(|build| (build.epoch, build.placements())).collect(),
             former: state.former.clone(),
             spares: self.spares_of(id),
+            groups: self.groups.models.get(id.as_str()).cloned().unwrap_or_default(),
             goal,
         })
+    }
+
+    /// What pipelines of other models hold beyond what they cannot do without, in bytes.
+    fn beyond_need(&self, id: &ModelId) -> BTreeMap<Epoch, Vec<(PeerId, u64)>> {
+        let others = self.models.iter().filter(|(other, _)| *other != id).flat_map(|(_, state)| state.builds.values());
+        let beyond = |place: &Placement| (place.machine, place.memory.total().saturating_sub(place.least));
+        others.map(|build| (build.epoch, build.placements().iter().map(beyond).collect())).collect()
     }
 
     /// Every machine that takes work and is not silent, with all that it lends, and how fast it computes a model.
@@ -42,7 +54,9 @@ impl Core {
         for stage in self.builds().flat_map(|build| &build.stages) {
             *taken.entry(stage.place.machine).or_default() += stage.place.memory.total();
         }
-        let usable = self.workers.iter().filter(|(peer, _)| self.may_take(id, **peer));
+        // The planner itself looks at groups, and says so where they leave no machine.
+        let usable = |peer: PeerId| self.is_usable(peer) && !self.is_quarantined(id, peer);
+        let usable = self.workers.iter().filter(|(peer, _)| usable(**peer));
         let lent = usable.map(|(peer, worker)| Lent {
             machine: Machine {
                 id: *peer,
@@ -51,7 +65,7 @@ impl Core {
                 measured: worker.measured.get(id).copied(),
                 link: link(worker.round_trip, worker.bandwidth),
                 reliability: self.reliability.of(*peer, self.now),
-                groups: Vec::new(),
+                groups: self.groups.members.get(peer).cloned().unwrap_or_default(),
             },
             taken: taken.get(peer).copied().unwrap_or(0),
         });
@@ -60,7 +74,11 @@ impl Core {
 
     /// Whether stages of a model may be placed on a machine.
     pub(super) fn may_take(&self, id: &ModelId, peer: PeerId) -> bool {
-        self.is_usable(peer) && !self.models.get(id).is_some_and(|state| state.quarantine.holds(peer))
+        self.is_usable(peer) && self.groups.allow(id.as_str(), peer) && !self.is_quarantined(id, peer)
+    }
+
+    fn is_quarantined(&self, id: &ModelId, peer: PeerId) -> bool {
+        self.models.get(id).is_some_and(|state| state.quarantine.holds(peer))
     }
 
     /// Whether a machine takes work and is not silent.

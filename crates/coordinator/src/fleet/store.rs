@@ -4,7 +4,7 @@ use super::{
     event::Record,
     returning::{Restored, Stages},
 };
-use crate::registry::{Member, ModelRecord, RegistryError, RegistryHandle, Write, unix_now};
+use crate::registry::{Groups, Member, ModelRecord, RegistryError, RegistryHandle, Write, unix_now};
 use gogrid_wire::{Epoch, PeerId};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -72,7 +72,7 @@ impl Store {
         reserved
     }
 
-    pub(super) async fn models(&self) -> Result<Vec<ModelRecord>, RegistryError> {
+    pub(super) async fn models(&self) -> Result<(Vec<ModelRecord>, Groups), RegistryError> {
         self.0.models().await
     }
 

@@ -314,7 +314,7 @@ impl FleetTask {
 
 async fn read_models(store: &Store) -> Event {
     match store.models().await {
-        Ok(records) => Event::ModelsRead(Some(records)),
+        Ok(read) => Event::ModelsRead(Some(read)),
         Err(error) => {
             tracing::error!(%error, "the models cannot be read");
             Event::ModelsRead(None)

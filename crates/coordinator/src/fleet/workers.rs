@@ -36,6 +36,10 @@ impl Core {
             foreign_reports: 0,
         };
         self.workers.insert(peer, worker);
+        if !self.groups.models.is_empty() {
+            // It may be a new member, whose groups are not known yet.
+            self.actions.push(Action::ReadModels);
+        }
         self.actions.push(Action::Accept { peer, connection: self.last_connection });
         self.reliability.came(peer, self.now);
         self.retry_all();
@@ -131,13 +135,18 @@ impl Core {
 
     /// Machines have more to give than before: every model that waits may have a place now.
     fn retry_all(&mut self) {
+        self.may_place_all();
+        self.assign();
+    }
+
+    /// Every model that waits may be planned now.
+    pub(super) fn may_place_all(&mut self) {
         self.changed();
         for state in self.models.values_mut() {
             if let Some(waiting) = &mut state.waiting {
                 waiting.retry = None;
             }
         }
-        self.assign();
     }
 
     /// A worker is gone, and with it every epoch that it was part of.

@@ -38,7 +38,7 @@ async fn server(limits: Limits) -> Server {
     };
     let app = Router::new().route("/", get(|| async { "here" })).route("/endless", get(endless));
     let close = CancellationToken::new();
-    tokio::spawn(serve("a test", listener, app, limits, close.clone()));
+    tokio::spawn(serve("a test", listener, app, limits, Front::default(), close.clone()));
     Server { address, dropped, _close: close.drop_guard() }
 }
 

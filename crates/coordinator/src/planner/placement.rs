@@ -13,6 +13,8 @@ pub(crate) struct Placement {
     pub(crate) kv_tokens: u64,
     /// The stage's share of the machine's lent memory.
     pub(crate) memory: Memory,
+    /// What the stage cannot do without, of `memory`: KV memory of the whole contexts that are required, in bytes.
+    pub(crate) least: u64,
     /// Seconds of one decoded token here, its hop included.
     pub(crate) seconds_per_token: f64,
 }

@@ -34,10 +34,10 @@ pub(crate) enum PlanError {
     #[error("{wanted} stages are asked for, but the model has {layers} layers")]
     TooFewLayers { wanted: usize, layers: usize },
     #[error(
-        "the model needs about {} MiB with the KV memory of {concurrency} whole contexts and a fifth of headroom, and the {machines} connected machines lend {} MiB, which no cut of its layers fits",
-        needed >> 20, lent >> 20
+        "the model needs about {} MiB with the KV memory of {concurrency} whole contexts and a fifth of headroom, and the {machines} connected machines have {} MiB free, which no cut of its layers fits",
+        needed >> 20, free >> 20
     )]
-    NotEnoughMemory { needed: u64, concurrency: usize, lent: u64, machines: usize },
+    NotEnoughMemory { needed: u64, concurrency: usize, free: u64, machines: usize },
 }
 
 /// Finds the plan with the least cost for one model.
@@ -66,7 +66,7 @@ pub(crate) fn plan(demand: &Demand<'_>, machines: &[Machine]) -> Result<Plan, Pl
     let solution = search::best(&problem).ok_or_else(|| PlanError::NotEnoughMemory {
         needed: problem.memory_needed(0, Layers::all(layers)),
         concurrency: demand.concurrency.max(1),
-        lent: problem.machines.iter().map(|machine| machine.free).sum(),
+        free: problem.machines.iter().map(|machine| machine.free).sum(),
         machines: connected,
     })?;
     Ok(Plan {

@@ -179,6 +179,7 @@ impl<'a> Problem<'a> {
         let Machine { id, free, .. } = *self.machines[machine];
         let (memory, kv_tokens) = self.kind(machine).sizes.within(layers, free);
         let seconds_per_token = self.stage_seconds(machine, layers);
-        Placement { machine: id, layers, kv_budget: memory.kv, kv_tokens, memory, seconds_per_token }
+        let least = self.kind(machine).sizes.need(layers);
+        Placement { machine: id, layers, kv_budget: memory.kv, kv_tokens, memory, least, seconds_per_token }
     }
 }

@@ -34,7 +34,15 @@ pub(crate) fn restore(
 }
 
 fn absent(machine: PeerId, layers: Layers) -> Placement {
-    Placement { machine, layers, kv_budget: 0, kv_tokens: 0, memory: Memory::default(), seconds_per_token: 0.0 }
+    Placement {
+        machine,
+        layers,
+        kv_budget: 0,
+        kv_tokens: 0,
+        memory: Memory::default(),
+        least: 0,
+        seconds_per_token: 0.0,
+    }
 }
 
 /// Keeps the stages of `former` on their machines as far as these are there and have the memory. Every other stage goes

@@ -4,8 +4,11 @@
 //! Operations run one at a time in the order they were handed in, writes without an answer included. A read therefore
 //! sees every write that was submitted before it.
 
-use super::{Member, ModelRecord, Registry, RegistryError};
-use crate::planner::Reliability;
+use super::{Groups, Member, ModelRecord, Registry, RegistryError};
+use crate::{
+    keys::{KeyRecord, Usage},
+    planner::Reliability,
+};
 use gogrid_wire::{InviteToken, PeerId, control::Refusal};
 #[cfg(test)]
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,7 +94,7 @@ impl RegistryHandle {
         name: String,
         token: Option<InviteToken>,
         now: u64,
-    ) -> Result<std::result::Result<(), Refusal>> {
+    ) -> Result<std::result::Result<String, Refusal>> {
         self.call(move |registry| registry.admit(id, &name, token.as_ref(), now)).await
     }
 
@@ -122,14 +125,28 @@ impl RegistryHandle {
         self.call(|registry| registry.members()).await
     }
 
+    /// Every key, and what it used on a day.
+    pub(crate) async fn keys(&self, day: String) -> Result<Vec<(KeyRecord, Usage)>> {
+        self.call(move |registry| {
+            let used = |key: KeyRecord| registry.usage_of(&key.prefix, &day).map(|used| (key, used));
+            registry.keys()?.into_iter().map(used).collect()
+        })
+        .await
+    }
+
+    /// See [`Registry::add_usage`].
+    pub(crate) async fn add_usage(&self, day: String, used: Vec<(String, Usage)>) -> Result<()> {
+        self.call(move |registry| registry.add_usage(&day, &used)).await
+    }
+
     /// See [`Registry::reliability`].
     pub(crate) async fn reliability(&self) -> Result<Vec<(PeerId, Reliability, u64)>> {
         self.call(|registry| registry.reliability()).await
     }
 
-    /// See [`Registry::models`].
-    pub(crate) async fn models(&self) -> Result<Vec<ModelRecord>> {
-        self.call(|registry| registry.models()).await
+    /// Every model, and all groups.
+    pub(crate) async fn models(&self) -> Result<(Vec<ModelRecord>, Groups)> {
+        self.call(|registry| Ok((registry.models()?, registry.groups()?))).await
     }
 
     /// Hands in a write without waiting for it.
@@ -289,7 +306,7 @@ mod tests {
         let token = InviteToken([1; 16]);
         Registry::open(folder.path()).expect("opened").add_invite(&token, 1, 100).expect("written");
         let admitted = handle.admit(PeerId([1; 32]), "anna".into(), Some(token), 0).await.expect("read");
-        assert_eq!(admitted, Ok(()));
+        assert_eq!(admitted, Ok("anna".to_owned()));
         handle.leave(PeerId([1; 32]), 1).await.expect("left");
         assert_eq!(handle.members().await.expect("read"), []);
     }

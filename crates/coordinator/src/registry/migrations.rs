@@ -5,7 +5,11 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// Every migration, oldest first. The first brings a file from version 0 to version 1.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_names.sql"), include_str!("migrations/0002_left.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_names.sql"),
+    include_str!("migrations/0002_left.sql"),
+    include_str!("migrations/0003_keys_and_groups.sql"),
+];
 
 /// The schema's version that this program reads and writes.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;

@@ -14,7 +14,7 @@ fn a_code_lets_in_as_many_machines_as_it_says_until_it_expires() {
     let (two, old) = (InviteToken([1; 16]), InviteToken([2; 16]));
     registry.add_invite(&two, 2, HOUR).expect("kept");
     registry.add_invite(&old, 1, 10).expect("kept");
-    let mut admit = |id, token| registry.admit(PeerId([id; 32]), "m", token, 20).expect("readable");
+    let mut admit = |id, token| registry.admit(PeerId([id; 32]), "m", token, 20).expect("readable").map(drop);
 
     assert_eq!(admit(1, None), Err(Refusal::NotMember));
     assert_eq!(admit(1, Some(&InviteToken([9; 16]))), Err(Refusal::CodeUnknown));
@@ -61,7 +61,7 @@ fn a_machine_that_left_may_come_back_for_ten_minutes() {
     leave(&mut registry, now);
     drop(registry);
     let mut registry = Registry::open(folder.path()).expect("a restart does not end the time");
-    assert_eq!(registry.admit(anna, "anna", None, now + 599).expect("read"), Ok(()));
+    assert_eq!(registry.admit(anna, "anna", None, now + 599).expect("read"), Ok("anna".to_owned()));
     assert!(registry.is_member(anna).expect("read"));
     leave(&mut registry, now);
     assert_eq!(registry.admit(anna, "anna", None, now + 600).expect("read"), Err(Refusal::NotMember));
@@ -80,4 +80,26 @@ fn a_secret_is_not_in_the_file() {
     drop(registry);
     let bytes = std::fs::read(folder.path().join("registry.db")).expect("read");
     assert!(!bytes.windows(16).any(|window| window == b"a secret, mostly"));
+}
+
+#[test]
+fn a_given_name_and_groups_stay_when_a_machine_comes_back_and_go_with_it() {
+    let (_folder, mut registry) = registry();
+    let (anna, code) = (PeerId([1; 32]), InviteToken([1; 16]));
+    registry.add_invite(&code, 1, HOUR).expect("kept");
+    registry.set_invite_groups(&code, &["lab".into()]).expect("kept");
+    let now = crate::registry::unix_now();
+    let name = registry.admit(anna, "desktop-7", Some(&code), 0).expect("readable");
+    assert_eq!(name.as_deref(), Ok("desktop-7"));
+    registry.rename(anna, "anna").expect("renamed");
+    let name = registry.admit(anna, "desktop-7", None, now).expect("readable");
+    assert_eq!(name.as_deref(), Ok("anna"));
+    let groups = registry.groups().expect("read");
+    assert_eq!(groups.members[&anna], ["lab"]);
+    assert!(groups.allow("any", anna));
+    registry.set_model_groups("demo", &["lab".into()]).expect("kept");
+    registry.set_member_groups(anna, &["floor-3".into()]).expect("kept");
+    assert!(!registry.groups().expect("read").allow("demo", anna));
+    registry.remove(anna).expect("removed");
+    assert!(registry.groups().expect("read").members.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use super::{checks::Log, model};
 use crate::{
-    generate::{Event, GenerateError, GenerateRequest, GenerationService},
+    generate::{Event, GenerateError, GenerateRequest, GenerationService, Requester},
     router::Router,
 };
 use gogrid_model::SamplingParams;
@@ -70,7 +70,7 @@ impl Ask {
                 stop: Vec::new(),
                 top_logprobs: 0,
                 ignore_eos: true,
-                client: None,
+                requester: Requester::local(),
             };
             match self.attempt(request, &router, &expected, &log).await {
                 ControlFlow::Break(end) => break end,

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     accept::{Greeting, accept},
     admin::{NewModel, add_model},
+    audit::Audit,
     fleet::{Fleet, FleetTask, Timing},
     grid_info::Body,
     model::Model,
@@ -18,7 +19,7 @@ use crate::{
     registry::{ModelRecord, Registry, RegistryHandle},
     route::Routes,
     router::{Bounds, Router},
-    weights::TensorIndex,
+    weights::{TensorIndex, WeightTokens},
 };
 use gogrid_model::{Quant, Source, TextModel};
 use gogrid_wire::{InviteToken, PeerId, VERSION, control::Welcome};
@@ -87,7 +88,7 @@ fn demo() -> &'static (ModelRecord, Arc<TextModel>) {
     DEMO.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
-        let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::None) };
+        let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::None), groups: Vec::new() };
         add_model(folder.path(), &model).expect("added");
         let record = Registry::open(folder.path()).expect("opened").models().expect("read").swap_remove(0);
         let text = Source::open(&record.path).expect("opened").text().expect("read");
@@ -130,7 +131,8 @@ impl World {
         coordinator.spawn(accept(
             net.join(COORDINATOR),
             fleet.clone(),
-            Greeting { welcome, info: watch::channel(Body::default()).1 },
+            Greeting { welcome, info: watch::channel(Body::default()).1, tokens: WeightTokens::default() },
+            Audit::nowhere(),
         ));
         let machine = |(number, (memory, quirks, there)): (usize, &(u64, Quirks, bool))| {
             let mut machine = Machine::new(number as u8, *memory, quirks.clone(), (&net, &log), (COORDINATOR, TOKEN));

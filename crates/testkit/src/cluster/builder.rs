@@ -127,7 +127,15 @@ impl ClusterBuilder {
         );
         fs::write(data.join("coordinator.toml"), settings)?;
         let (coordinator, url) = start_coordinator(&host, &listen, &data, folder.path()).await?;
-        Ok(Cluster { workers: Vec::new(), coordinator, url, listen, builder: self, host, folder })
+        let is_remote = matches!(host, Host::Machine { .. });
+        let mut cluster =
+            Cluster { workers: Vec::new(), coordinator, url, key: None, listen, builder: self, host, folder };
+        if is_remote {
+            // Without a key it answers clients on its loopback address alone.
+            let key = cluster.gogrid(&["key", "create"]).await?.success().context("making a key")?;
+            cluster.key = Some(key.trim().to_owned());
+        }
+        Ok(cluster)
     }
 }
 

@@ -1,7 +1,10 @@
 //! A request's generations, one per choice: started together, read together, dropped together.
 
-use super::{client::Client, envelope::Usage, error::ApiError, options::ValidOptions};
-use crate::generate::{Completion, Event, FinishReason, GenerateRequest, GenerationService, TokenEvent};
+use super::{envelope::Usage, error::ApiError, options::ValidOptions};
+use crate::{
+    generate::{Completion, Event, FinishReason, GenerateRequest, GenerationService, Requester, TokenEvent},
+    keys::{Caller, Streams},
+};
 use futures::{
     StreamExt,
     stream::{self, BoxStream, SelectAll},
@@ -33,6 +36,10 @@ pub(super) struct Choices {
     /// Events with the index of their choice; `None` says that the choice's channel closed.
     events: SelectAll<BoxStream<'static, (usize, Option<Event>)>>,
     input: &'static str,
+    caller: Caller,
+    _streams: Option<Streams>,
+    /// By choice: tokens that were counted for the caller.
+    counted: Vec<usize>,
     /// By choice: whether its end has not come yet.
     open: Vec<bool>,
     /// Tokens of all prompts.
@@ -68,14 +75,15 @@ impl ChoiceRequests {
     ///
     /// # Errors
     /// The first refusal.
-    pub(super) async fn start(self, service: &dyn GenerationService, client: Client) -> Result<Choices, ApiError> {
+    pub(super) async fn start(self, service: &dyn GenerationService, caller: &Caller) -> Result<Choices, ApiError> {
         let choices = self.options.choices as usize;
+        let streams = caller.streams(self.prompts.len() * choices).map_err(|error| ApiError::key(&error))?;
         let mut longest_first: Vec<usize> = (0..self.prompts.len()).collect();
         longest_first.sort_by_key(|&prompt| Reverse(self.prompts[prompt].len()));
         let mut events = SelectAll::new();
         for prompt in longest_first {
             for choice in 0..choices {
-                let request = GenerateRequest { client: client.0, ..self.request(prompt, choice as u64) };
+                let request = self.request(prompt, choice as u64, caller.requester());
                 let receiver = service.generate(request).await;
                 let receiver = receiver.map_err(|error| ApiError::generate(&error, self.input))?;
                 let index = prompt * choices + choice;
@@ -84,16 +92,22 @@ impl ChoiceRequests {
                 events.push(until_closed.map(move |event| (index, event)).boxed());
             }
         }
+        let prompt_tokens: usize = self.prompts.iter().map(Vec::len).sum();
+        // Each choice computes its prompt.
+        caller.used(prompt_tokens * choices, 0);
         Ok(Choices {
             events,
             input: self.input,
+            caller: caller.clone(),
+            _streams: streams,
+            counted: vec![0; self.prompts.len() * choices],
             open: vec![true; self.prompts.len() * choices],
-            prompt_tokens: self.prompts.iter().map(Vec::len).sum(),
+            prompt_tokens,
             completion_tokens: 0,
         })
     }
 
-    fn request(&self, prompt: usize, choice: u64) -> GenerateRequest {
+    fn request(&self, prompt: usize, choice: u64, requester: Requester) -> GenerateRequest {
         let options = &self.options;
         let mut sampling = options.sampling.clone();
         sampling.seed = options.seed.map_or_else(rand::random, |seed| seed.wrapping_add(choice));
@@ -106,7 +120,7 @@ impl ChoiceRequests {
             stop: options.stop.clone(),
             top_logprobs: self.top_logprobs,
             ignore_eos: options.ignore_eos,
-            client: None,
+            requester,
         }
     }
 }
@@ -122,9 +136,15 @@ impl Choices {
         while self.open.contains(&true) {
             let (index, event) = self.events.next().await?;
             match event {
-                Some(Event::Token(token)) => return Some(Ok((index, ChoiceEvent::Token(token)))),
+                Some(Event::Token(token)) => {
+                    self.caller.used(0, 1);
+                    self.counted[index] += 1;
+                    return Some(Ok((index, ChoiceEvent::Token(token))));
+                }
                 Some(Event::Done(completion)) => {
                     self.open[index] = false;
+                    // The end-of-sequence token comes with the end.
+                    self.caller.used(0, completion.completion_tokens.saturating_sub(self.counted[index]));
                     self.completion_tokens += completion.completion_tokens;
                     return Some(Ok((index, ChoiceEvent::Done(completion))));
                 }

@@ -1,14 +1,17 @@
 //! Errors as OpenAI's clients know them: a status, and `{"error": {message, type, param, code}}`.
 
-use crate::generate::GenerateError;
+use crate::{generate::GenerateError, keys::KeyError};
 use axum::{
     Json,
-    http::{HeaderValue, Method, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderValue, Method, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 use gogrid_model::{SamplingError, TextError};
 use serde::{Deserialize, Serialize};
-use std::{error::Error, iter, time::Duration};
+use std::{error::Error, iter, num::NonZeroU32, time::Duration};
 use utoipa::ToSchema;
 
 /// When to ask again while machines are missing: a worker that comes back needs about this long to connect and to load
@@ -38,27 +41,34 @@ pub struct ErrorObject {
     pub code: Option<String>,
 }
 
+/// Why a response is an error, for counting.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused(pub(super) &'static str);
+
 /// An [`ErrorBody`] with its status.
 #[derive(Debug, Clone)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
-    retry_after: Option<Duration>,
+    /// In seconds.
+    retry_after: Option<NonZeroU32>,
+    /// The code, or `invalid_request` without one: for counting.
+    cause: &'static str,
     error: ErrorObject,
 }
 
 impl ApiError {
-    fn new(status: StatusCode, kind: &str, code: Option<&str>, message: String) -> Self {
+    fn new(status: StatusCode, kind: &str, code: Option<&'static str>, message: String) -> Self {
         let error = ErrorObject { message, kind: kind.to_owned(), param: None, code: code.map(str::to_owned) };
-        Self { status, retry_after: None, error }
+        Self { status, retry_after: None, cause: code.unwrap_or("invalid_request"), error }
     }
 
-    fn client(status: StatusCode, code: Option<&str>, message: String) -> Self {
+    fn client(status: StatusCode, code: Option<&'static str>, message: String) -> Self {
         Self::new(status, "invalid_request_error", code, message)
     }
 
-    fn unavailable(code: &str, message: String) -> Self {
+    fn unavailable(code: &'static str, message: String) -> Self {
         Self {
-            retry_after: Some(RETRY_UNAVAILABLE),
+            retry_after: Some(whole_seconds(RETRY_UNAVAILABLE)),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", Some(code), message)
         }
     }
@@ -66,6 +76,27 @@ impl ApiError {
     fn about(mut self, param: &str) -> Self {
         self.error.param = Some(param.to_owned());
         self
+    }
+
+    /// 429: somebody asks for more than their part.
+    fn too_many(retry_after: Duration, message: String) -> Self {
+        let (status, kind) = (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error");
+        let error = Self::new(status, kind, Some("rate_limit_exceeded"), message);
+        Self { retry_after: Some(whole_seconds(retry_after)), ..error }
+    }
+
+    /// 401 without a valid key, 429 where its quota is used.
+    pub(super) fn key(error: &KeyError) -> Self {
+        match error {
+            KeyError::Missing | KeyError::Invalid | KeyError::NoKeys => {
+                Self::client(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), error.to_string())
+            }
+            KeyError::Requests { again, .. } | KeyError::Tokens { again, .. } => {
+                Self::too_many(*again, error.to_string())
+            }
+            // An answer takes some seconds.
+            KeyError::Streams { .. } => Self::too_many(Duration::from_secs(1), error.to_string()),
+        }
     }
 
     /// 400: a field's value cannot be used.
@@ -183,11 +214,7 @@ impl ApiError {
             }
             GenerateError::Sampling(error) => Self::sampling(error),
             GenerateError::TooLarge { .. } => bad_request(Some("sequence_too_large"), message).about(input),
-            GenerateError::QueueFull { retry_after, .. } => {
-                let (status, kind) = (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error");
-                let error = Self::new(status, kind, Some("rate_limit_exceeded"), message);
-                Self { retry_after: Some(*retry_after), ..error }
-            }
+            GenerateError::QueueFull { retry_after, .. } => Self::too_many(*retry_after, message),
             GenerateError::NotReady { .. } => Self::unavailable("model_not_ready", message),
             GenerateError::PipelineLost { .. } => Self::unavailable("pipeline_lost", message),
             GenerateError::ShuttingDown => Self::unavailable("shutting_down", message),
@@ -196,16 +223,23 @@ impl ApiError {
     }
 }
 
+/// Whole seconds, rounded up and at least one: with 0 clients would ask again at once.
+fn whole_seconds(time: Duration) -> NonZeroU32 {
+    let seconds = u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+    NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN)
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let retry_after = self.retry_after;
+        let (status, retry_after) = (self.status, self.retry_after);
+        let refused = Refused(self.cause);
         let mut response = (self.status, Json(ErrorBody { error: self.error })).into_response();
-        if let Some(after) = retry_after {
-            // Whole seconds, rounded up: with "0" clients would ask again at once.
-            let seconds = after.as_millis().div_ceil(1000).max(1);
-            if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
-                response.headers_mut().insert(RETRY_AFTER, value);
-            }
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.get().into());
+        }
+        response.extensions_mut().insert(refused);
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -14,6 +14,7 @@
 //! [`MAX_STREAMS`] stored streams, so all of them take at most 256 MiB, and one event each beyond that.
 
 use super::error::ApiError;
+use crate::keys::Caller;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -59,6 +60,8 @@ pub(super) struct StoredStreams {
 
 /// The stored part of one stream. Events are numbered from 1.
 struct StoredStream {
+    /// The key that it was asked for with; empty without one. Only with it the stream is replayed.
+    owner: String,
     events: VecDeque<String>,
     /// Bytes of `events`.
     bytes: usize,
@@ -74,9 +77,9 @@ struct StoredStream {
 }
 
 impl StoredStream {
-    fn new() -> Self {
+    fn new(owner: String) -> Self {
         let alone_since = Some(Instant::now());
-        Self { events: VecDeque::new(), bytes: 0, first: 1, next: 1, clients: 0, alone_since, ended: false }
+        Self { owner, events: VecDeque::new(), bytes: 0, first: 1, next: 1, clients: 0, alone_since, ended: false }
     }
 
     /// The number of the event after the last one.
@@ -121,14 +124,15 @@ impl StoredStream {
 
 /// Middleware of the completions: gives each request an id, stores streams that ask for it, and replays stored ones.
 pub(super) async fn replay_layer(State(streams): State<StoredStreams>, request: Request, next: Next) -> Response {
+    let owner = request.extensions().get::<Caller>().map(|caller| caller.name().to_owned()).unwrap_or_default();
     if let Some(last) = request.headers().get(LAST_EVENT_ID) {
-        return streams.replay_after(last).unwrap_or_else(IntoResponse::into_response);
+        return streams.replay_after(last, &owner).unwrap_or_else(IntoResponse::into_response);
     }
     let id = format!("req-{:032x}", rand::random::<u128>());
     let store = request.headers().get(STORE).is_some_and(|value| value == "1");
     let mut response = next.run(request).await;
     if store && is_stream(response.headers()) {
-        response = streams.store(&id, response);
+        response = streams.store(&id, owner, response);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -150,8 +154,8 @@ impl StoredStreams {
     }
 
     /// Takes a stream from its client's connection, and serves the client from what is stored.
-    fn store(&self, id: &str, response: Response) -> Response {
-        let stored = watch::Sender::new(StoredStream::new());
+    fn store(&self, id: &str, owner: String, response: Response) -> Response {
+        let stored = watch::Sender::new(StoredStream::new(owner));
         {
             let mut streams = self.lock();
             if streams.len() >= MAX_STREAMS {
@@ -178,11 +182,11 @@ impl StoredStreams {
     }
 
     /// The rest of a stream, after an event that its client has.
-    fn replay_after(&self, last: &HeaderValue) -> Result<Response, ApiError> {
+    fn replay_after(&self, last: &HeaderValue, owner: &str) -> Result<Response, ApiError> {
         let last = last.to_str().unwrap_or_default();
         let (id, number) =
             parse_event_id(last).ok_or_else(|| ApiError::no_stream(last, "it is not of the form REQUEST:NUMBER"))?;
-        let stored = self.lock().get(id).cloned().ok_or_else(|| {
+        let stored = self.lock().get(id).filter(|stored| stored.borrow().owner == owner).cloned().ok_or_else(|| {
             let seconds = self.replay_within.as_secs();
             ApiError::no_stream(last, &format!("streams are kept for {seconds} s after their client is gone"))
         })?;
@@ -306,7 +310,7 @@ mod tests {
     #[test]
     fn a_stream_stores_no_more_than_its_limits_and_loses_nothing_unread() {
         for (size, limit) in [(1, MAX_EVENTS), (MAX_BYTES / 8, 8)] {
-            let mut stream = StoredStream::new();
+            let mut stream = StoredStream::new(String::new());
             while stream.has_room() {
                 stream.push("x".repeat(size));
             }

@@ -1,7 +1,10 @@
 //! The models that clients may ask for.
 
 use super::error::{ApiError, ErrorBody};
-use crate::generate::{GenerateError, GenerationService, ModelCard};
+use crate::{
+    generate::{GenerateError, GenerationService, ModelCard},
+    keys::Caller,
+};
 use axum::{
     Json,
     extract::{Path, State},
@@ -48,11 +51,15 @@ impl From<ModelCard> for Model {
     }
 }
 
-/// List the models.
+/// List the models that the caller may use.
 #[utoipa::path(get, path = "/v1/models", tag = "models", operation_id = "listModels",
-    responses((status = 200, body = ModelList)))]
-pub(super) async fn list(State(service): State<Arc<dyn GenerationService>>) -> Json<ModelList> {
-    let data = service.models().into_iter().map(Model::from).collect();
+    responses(
+        (status = 200, body = ModelList),
+        (status = 401, body = ErrorBody, description = "`invalid_api_key`"),
+    ))]
+pub(super) async fn list(State(service): State<Arc<dyn GenerationService>>, caller: Caller) -> Json<ModelList> {
+    let models = service.models().into_iter().filter(|card| caller.may_use(&card.name));
+    let data = models.map(Model::from).collect();
     Json(ModelList { object: "list", data })
 }
 
@@ -61,13 +68,15 @@ pub(super) async fn list(State(service): State<Arc<dyn GenerationService>>) -> J
     params(("model" = String, Path, description = "The model's name")),
     responses(
         (status = 200, body = Model),
+        (status = 401, body = ErrorBody, description = "`invalid_api_key`"),
         (status = 404, body = ErrorBody, description = "`model_not_found`"),
     ))]
 pub(super) async fn retrieve(
     State(service): State<Arc<dyn GenerationService>>,
+    caller: Caller,
     Path(model): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
-    match service.models().into_iter().find(|card| card.name == model) {
+    match service.models().into_iter().find(|card| card.name == model && caller.may_use(&model)) {
         Some(card) => Ok(Json(card.into())),
         None => Err(ApiError::generate(&GenerateError::UnknownModel { model }, "model")),
     }

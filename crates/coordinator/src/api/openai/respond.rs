@@ -2,13 +2,12 @@
 
 use super::{
     choices::ChoiceRequests,
-    client::Client,
     envelope::Delivery,
     error::ApiError,
     format::Format,
     stream::{event_stream, sse},
 };
-use crate::generate::GenerationService;
+use crate::{generate::GenerationService, keys::Caller};
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -21,12 +20,12 @@ use tokio::sync::Semaphore;
 /// A refusal; for a whole answer also a failure on the way.
 pub(super) async fn respond<F: Format>(
     service: &dyn GenerationService,
-    client: Client,
+    caller: &Caller,
     requests: ChoiceRequests,
     format: F,
 ) -> Result<Response, ApiError> {
     let delivery = requests.options.delivery;
-    let choices = requests.start(service, client).await?;
+    let choices = requests.start(service, caller).await?;
     match delivery {
         Delivery::Whole => {
             let (choices, usage) = choices.collect(format.logprobs()).await?;

@@ -2,7 +2,7 @@ use super::{machine::Machine, ring::World};
 use crate::{
     admin::{NewModel, add_model},
     fleet::{Fleet, FleetTask, Timing},
-    generate::{Event, GenerateError, GenerateRequest, GenerationService},
+    generate::{Event, GenerateError, GenerateRequest, GenerationService, Requester},
     registry::{Registry, RegistryHandle},
     router::{Bounds, Router},
     status::{ModelStatus, PipelineState, Status},
@@ -65,7 +65,8 @@ pub(super) const SOON: Duration = Duration::from_secs(20);
 
 fn add_demo_model(folder: &Path, name: &str, stages: usize, replicas: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
-    let model = NewModel { path, name: Some(name.into()), stages, replicas, quant: Some(Quant::None) };
+    let model =
+        NewModel { path, name: Some(name.into()), stages, replicas, quant: Some(Quant::None), groups: Vec::new() };
     add_model(folder, &model).expect("added");
 }
 
@@ -190,7 +191,7 @@ impl Grid {
             stop: Vec::new(),
             top_logprobs: 0,
             ignore_eos: true,
-            client: None,
+            requester: Requester::local(),
         };
         Stream { events: self.router.generate(request).await.expect("admitted"), tokens: Vec::new() }
     }

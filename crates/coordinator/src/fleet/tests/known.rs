@@ -28,7 +28,7 @@ fn a_model_is_not_unknown_while_its_files_are_read_or_the_registry_is() {
     let (record, _) = demo_model("demo", 1, 1);
     let started = RouteTable::default();
     assert!(matches!(started.find("demo").err(), Some(GenerateError::NotReady { .. })));
-    let read = Event::ModelsRead(Some(vec![record.clone()]));
+    let read = Event::ModelsRead(Some((vec![record.clone()], crate::registry::Groups::default())));
     let opening = published(driver.core.step(read, driver.now));
     let Some(GenerateError::NotReady { reason, .. }) = opening.find("demo").err() else { panic!("it is known") };
     assert_eq!(reason, NotReady::Reading);

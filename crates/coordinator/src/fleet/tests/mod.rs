@@ -6,8 +6,10 @@
 mod authority;
 mod deadlines;
 mod grid;
+mod groups;
 mod known;
 mod machine;
+mod memory;
 mod moves;
 mod plans;
 mod reasons;

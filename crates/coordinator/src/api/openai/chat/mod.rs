@@ -8,8 +8,8 @@ pub(super) use format::{ChatChunk, ChatCompletion};
 
 use super::{
     body::{JsonBody, parse},
+    caller::text_for,
     choices::ChoiceRequests,
-    client::Client,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
     options::Options,
@@ -17,7 +17,10 @@ use super::{
     schema::all_of,
     unsupported::UnsupportedField,
 };
-use crate::generate::{GenerationService, ModelText};
+use crate::{
+    generate::{GenerationService, ModelText},
+    keys::Caller,
+};
 use axum::{extract::State, response::Response};
 use format::ChatFormat;
 use gogrid_model::ChatEnd;
@@ -59,13 +62,14 @@ pub(super) struct ChatFields {
         (status = 200, content((ChatCompletion = "application/json"), (ChatChunk = "text/event-stream")),
             description = "The whole answer, or with `stream` its chunks as server-sent events, then `data: [DONE]`. An \
                 error in the middle of a stream is sent as an event with an `ErrorBody`, without `[DONE]`."),
+        (status = 401, body = ErrorBody, description = "`invalid_api_key`"),
         (status = 400, body = ErrorBody, description = "A field cannot be used (`param` names it), or the prompt is \
             too long (`context_length_exceeded`)."),
         (status = 404, body = ErrorBody, description = "`model_not_found`"),
         (status = 408, body = ErrorBody, description = "The body did not arrive in time."),
         (status = 413, body = ErrorBody, description = "The body is too large."),
         (status = 415, body = ErrorBody, description = "The body is not declared as JSON."),
-        (status = 429, body = ErrorBody, description = "The queue is full.",
+        (status = 429, body = ErrorBody, description = "The queue is full, or the key's quota is used.",
             headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 500, body = ErrorBody, description = "The answer could not be computed."),
         (status = 503, body = ErrorBody, description = "Machines are missing, or the coordinator is shutting down.",
@@ -73,22 +77,25 @@ pub(super) struct ChatFields {
     ))]
 pub(super) async fn create_chat_completion(
     State(service): State<Arc<dyn GenerationService>>,
-    client: Client,
+    caller: Caller,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let for_models = Arc::clone(&service);
-    let (requests, format) = blocking(move || prepare_chat(for_models.as_ref(), &body.bytes)).await?;
-    respond(service.as_ref(), client, requests, format).await
+    let (for_models, asks) = (Arc::clone(&service), caller.clone());
+    let (requests, format) = blocking(move || prepare_chat(for_models.as_ref(), &asks, &body.bytes)).await?;
+    respond(service.as_ref(), &caller, requests, format).await
 }
 
 /// Finds everything that can be wrong with a request, except its length and the model's state, which the router checks.
-fn prepare_chat(service: &dyn GenerationService, body: &[u8]) -> Result<(ChoiceRequests, ChatFormat), ApiError> {
+fn prepare_chat(
+    service: &dyn GenerationService,
+    caller: &Caller,
+    body: &[u8],
+) -> Result<(ChoiceRequests, ChatFormat), ApiError> {
     let fields: ChatFields = parse(body)?;
     let options: Options = parse(body)?;
     let template: TemplateFields = parse(body)?;
     parse::<UnsupportedField>(body)?.check()?;
-    let ModelText { text, context_length } =
-        service.text(&fields.model).map_err(|error| ApiError::generate(&error, INPUT))?;
+    let ModelText { text, context_length } = text_for(caller, service, &fields.model, INPUT)?;
     let top_logprobs = fields.top_logprobs()?;
     let max_tokens = fields.max_tokens(&options)?;
     let options = options.check(&text, max_tokens)?;

@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     api::openai::{StoredStreams, router_with},
+    audit::Audit,
     generate::{FinishReason, GenerationService},
+    keys::Keys,
 };
 use axum::{
     Router,
@@ -22,7 +24,7 @@ use tower::ServiceExt;
 const PATH: &str = "/v1/chat/completions";
 
 fn app(fake: &Arc<Fake>, within: Duration) -> Router {
-    router_with(Arc::clone(fake) as Arc<dyn GenerationService>, StoredStreams::new(within))
+    router_with(Arc::clone(fake) as Arc<dyn GenerationService>, Keys::new(Audit::nowhere()), StoredStreams::new(within))
 }
 
 fn ask() -> Request<Body> {

@@ -7,11 +7,12 @@ mod document;
 mod errors;
 mod event_replay;
 mod fake;
+mod keys;
 mod logprobs;
 mod models;
 mod options;
 
-use crate::generate::GenerationService;
+use crate::{audit::Audit, generate::GenerationService, keys::Keys, metrics::Metrics};
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -47,11 +48,14 @@ impl Reply {
 }
 
 fn app(fake: &Arc<Fake>) -> Router {
-    super::router(Arc::clone(fake) as Arc<dyn GenerationService>)
+    super::router(Arc::clone(fake) as Arc<dyn GenerationService>, Keys::new(Audit::nowhere()), Metrics::new())
 }
 
 async fn send(fake: &Arc<Fake>, request: Request<Body>) -> Reply {
-    let response = app(fake).oneshot(request).await.expect("routers do not fail");
+    read(app(fake).oneshot(request).await.expect("routers do not fail")).await
+}
+
+async fn read(response: axum::response::Response) -> Reply {
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = to_bytes(response.into_body(), 1 << 24).await.expect("the body ends");
     Reply { status, headers, text: String::from_utf8(bytes.to_vec()).expect("UTF-8") }
