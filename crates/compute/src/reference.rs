@@ -36,8 +36,8 @@ use candle_core::{DType, Device, Tensor};
 #[cfg(test)]
 pub(crate) use convert::dense;
 use gogrid_model::{
-    Candidates, FloatType, Input, Layers, Manifest, Mixer, ModelConfig, Output, SequenceSizes, SessionKey, Span,
-    TensorSource, candidates, tensors,
+    Candidates, FloatType, Input, Layers, Manifest, Mixer, ModelConfig, Output, Scales, SequenceSizes, SessionKey,
+    Span, TensorSource, candidates, tensors,
 };
 use linear::{Linear, Weight};
 use mask::Masks;
@@ -68,8 +68,8 @@ pub(crate) struct Reference {
 struct Head {
     norm: Norm,
     matrix: Linear,
-    /// What logits are divided by.
-    divisor: f32,
+    /// What becomes of logits.
+    scales: Scales,
 }
 
 /// What a pass carries from unit to unit.
@@ -103,7 +103,7 @@ impl Reference {
         let head = match matrix {
             Some(weight) => {
                 let (norm, matrix) = (loader.norm(tensors::FINAL_NORM)?, Linear { weight, bias: None });
-                Some(Head { norm, matrix, divisor: config.scales.logit_divisor })
+                Some(Head { norm, matrix, scales: config.scales })
             }
             None => None,
         };
@@ -285,8 +285,12 @@ impl Head {
         };
         let logits = self.matrix.forward(&self.norm.forward(&rows)?)?;
         let mut logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
-        if self.divisor != 1.0 {
-            logits.iter_mut().flatten().for_each(|logit| *logit /= self.divisor);
+        let Scales { logit_divisor, logit_cap, .. } = self.scales;
+        if logit_divisor != 1.0 {
+            logits.iter_mut().flatten().for_each(|logit| *logit /= logit_divisor);
+        }
+        if let Some(cap) = logit_cap {
+            logits.iter_mut().flatten().for_each(|logit| *logit = cap * (*logit / cap).tanh());
         }
         Ok(logits.iter().zip(requests).map(|(row, request)| candidates(row, request)).collect())
     }

@@ -13,7 +13,7 @@ mod rope;
 mod scales;
 
 pub use activation::Activation;
-pub use attention::{AttentionSpec, PositionScale, QkNorm};
+pub use attention::{AttentionSpec, PositionScale, QkNorm, Values};
 pub use experts::{ExpertsSpec, ExpertsStored, Groups, RouterSpec, Score, SharedExpert};
 pub use latent::LatentSpec;
 pub use layer::{DenseSpec, FeedForward, LayerSpec, Mixer, Norms};
@@ -36,6 +36,7 @@ pub enum Architecture {
     Qwen3,
     Qwen3Moe,
     Gemma3,
+    Gemma4,
     GptOss,
     DeepseekV3,
     Phi3,

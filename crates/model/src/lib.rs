@@ -32,7 +32,7 @@ pub use candidates::{CandidateRequest, Candidates, candidates};
 pub use config::{
     Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, Groups,
     LatentSpec, LayerSpec, Mixer, ModelConfig, Norms, PositionScale, QkNorm, Rope, RopeScaling, RouterSpec, Scales,
-    Score, SharedExpert,
+    Score, SharedExpert, Values,
 };
 pub use cost::{ExpertCost, LayerCost};
 pub use detokenize::Detokenizer;

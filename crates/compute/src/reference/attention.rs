@@ -8,7 +8,7 @@ use super::rope::Ropes;
 use super::weights::{Loader, Part, Rotated};
 use crate::LoadError;
 use candle_core::{Result, Tensor};
-use gogrid_model::{AttentionSpec, PositionScale, QkNorm, tensors};
+use gogrid_model::{AttentionSpec, PositionScale, QkNorm, Values, tensors};
 
 /// One layer's attention.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Attention {
     norms: Option<(Norm, Norm)>,
     /// Whether the norms are of all heads together.
     whole_norms: bool,
+    values: Values,
+    norm_eps: f32,
     position_scale: Option<PositionScale>,
     /// The position embedding among those of the stage.
     rope: Option<usize>,
@@ -48,6 +50,7 @@ impl Attention {
         let (qkv, widths) = (name("qkv_proj"), [spec.q_width(), spec.kv_width(), spec.kv_width()]);
         let qkv = match spec.fused {
             true => loader.shared(&[Part { fused: &widths, ..Part::new(&qkv, spec.qkv_bias) }])?,
+            false if spec.values == Values::NormedKeys => loader.shared(&parts[..2])?,
             false => loader.shared(&parts)?,
         };
         let norms = match spec.qk_norm {
@@ -69,6 +72,8 @@ impl Attention {
         Ok(Attention {
             qkv,
             norms,
+            values: spec.values,
+            norm_eps: loader.config().norm_eps as f32,
             whole_norms: spec.qk_norm == QkNorm::Whole,
             position_scale: spec.position_scale,
             rope: spec.rope.as_ref().and_then(|rope| ropes.index(rope, spec.head_dim)),
@@ -79,7 +84,12 @@ impl Attention {
 
     /// `// (rows, hidden) → (rows, hidden)`
     pub(crate) fn forward(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
-        let [q, k, v] = self.qkv.forward(hidden)?.try_into().map_err(|_| candle_core::Error::msg("q, k and v"))?;
+        let products = self.qkv.forward(hidden)?;
+        let (q, k, v) = match products.as_slice() {
+            [q, k, v] => (q.clone(), k.clone(), v.clone()),
+            [q, k] => (q.clone(), k.clone(), k.clone()),
+            _ => candle_core::bail!("q, k and v"),
+        };
         let angles = self.rope.and_then(|rope| step.angles.get(rope));
         let rotate = |rows: Tensor, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
             let by_head = (step.rows, heads, self.attend.key_dim);
@@ -97,6 +107,12 @@ impl Attention {
         }
         let k = rotate(k, self.attend.kv_heads, k_norm)?; // (rows, kv_heads, head_dim)
         let v = v.reshape((step.rows, self.attend.kv_heads, self.attend.value_dim))?;
+        let v = match self.values {
+            Values::Own => v,
+            Values::Normed | Values::NormedKeys => {
+                Norm::plain(self.attend.value_dim, self.norm_eps, &v)?.forward(&v)?
+            }
+        };
         self.o.forward(&self.attend.forward(&q, &k, Some(&v), step)?)
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Block {
     network: Network,
     /// What both results are multiplied by before they are added.
     residual: f32,
+    /// What the layer's result is multiplied by.
+    scale: Option<f32>,
 }
 
 /// The norms before and behind a mixer or a network.
@@ -41,7 +43,7 @@ enum MixerBlock {
 #[derive(Debug)]
 enum Network {
     Dense(Mlp),
-    Experts(Experts),
+    Experts(Box<Experts>),
 }
 
 /// What a feed-forward network has between its halves.
@@ -105,7 +107,11 @@ impl Block {
                 FeedForward::Dense(spec) => {
                     Network::Dense(Mlp::load(loader, spec, &tensors::layer_tensor(layer, "mlp"))?)
                 }
-                FeedForward::Experts(spec) => Network::Experts(Experts::load(loader, spec, layer)?),
+                FeedForward::Experts(spec) => Network::Experts(Box::new(Experts::load(loader, spec, layer)?)),
+            },
+            scale: match spec.scaled {
+                true => loader.numbers(&tensors::layer_tensor(layer, "layer_scalar"))?.first().copied(),
+                false => None,
             },
             residual: loader.config().scales.residual,
         })
@@ -126,7 +132,7 @@ impl Block {
         let normed = self.network_norms.before(hidden)?;
         Ok(match &self.network {
             Network::Dense(mlp) => Inner::Dense(mlp.up(&normed)?),
-            Network::Experts(experts) => Inner::Routed(experts.up(&normed)?),
+            Network::Experts(experts) => Inner::Routed(experts.up(hidden, &normed)?),
         })
     }
 
@@ -137,6 +143,10 @@ impl Block {
             (Network::Experts(experts), Inner::Routed(routed)) => experts.down(routed)?,
             _ => candle_core::bail!("the halves are of two networks"),
         };
-        self.network_norms.add(hidden, result, self.residual)
+        let hidden = self.network_norms.add(hidden, result, self.residual)?;
+        match self.scale {
+            Some(scale) => hidden * f64::from(scale),
+            None => Ok(hidden),
+        }
     }
 }

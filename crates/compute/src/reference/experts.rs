@@ -3,6 +3,7 @@
 use super::activation::gated;
 use super::linear::{Linear, Shared};
 use super::mlp::Mlp;
+use super::norm::Norm;
 use super::router::choose;
 use super::weights::Loader;
 use crate::LoadError;
@@ -19,6 +20,8 @@ pub(crate) struct Experts {
     choice: Vec<f32>,
     experts: Vec<Expert>,
     activation: Activation,
+    /// What experts that stand beside the shared network have of their own.
+    beside: Option<Beside>,
     /// The network that every row goes through, and the matrix of its gate.
     shared: Option<(Mlp, Option<Linear>)>,
 }
@@ -28,6 +31,19 @@ pub(crate) struct Experts {
 pub(crate) struct Expert {
     pub(crate) gate_up: Shared,
     pub(crate) down: Linear,
+}
+
+/// Norms and factors of experts that stand beside the shared network.
+#[derive(Debug)]
+struct Beside {
+    /// Of the rows that the router's matrix multiplies, which are those of the residual stream.
+    router: Norm,
+    /// What each expert's share is multiplied by.
+    factors: Vec<f32>,
+    /// Of the rows that experts take, and of what they and the shared network give.
+    before: Norm,
+    after: Norm,
+    shared_after: Norm,
 }
 
 /// What the experts have between their halves.
@@ -62,17 +78,25 @@ impl Experts {
                 false => Vec::new(),
             },
             experts: loader.experts(spec, layer)?,
+            beside: if spec.beside { Some(Beside::load(loader, layer)?) } else { None },
             activation: spec.activation,
             shared,
         })
     }
 
-    /// Routing and the first half: `// (rows, hidden)`
-    pub(crate) fn up(&self, hidden: &Tensor) -> Result<Routed> {
-        let device = hidden.device();
-        let products: Vec<Vec<f32>> = self.router.forward(hidden)?.to_dtype(DType::F32)?.to_vec2()?;
+    /// Routing and the first half, of the residual stream before and behind the norm: `// (rows, hidden)` each
+    pub(crate) fn up(&self, stream: &Tensor, normed: &Tensor) -> Result<Routed> {
+        let device = normed.device();
+        let (routed, hidden) = match &self.beside {
+            None => (normed.clone(), normed.clone()),
+            Some(beside) => (beside.router.forward(stream)?, beside.before.forward(stream)?),
+        };
+        let products: Vec<Vec<f32>> = self.router.forward(&routed)?.to_dtype(DType::F32)?.to_vec2()?;
         let rows = products.len();
-        let chosen: Vec<_> = products.iter().map(|row| choose(&self.routing, row, &self.choice)).collect();
+        let mut chosen: Vec<_> = products.iter().map(|row| choose(&self.routing, row, &self.choice)).collect();
+        if let Some(beside) = &self.beside {
+            chosen.iter_mut().flatten().for_each(|chosen| chosen.share *= beside.factors[chosen.expert]);
+        }
         let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); self.experts.len()];
         for (row, chosen) in (0u32..).zip(&chosen) {
             chosen.iter().for_each(|chosen| rows_of[chosen.expert].push(row));
@@ -101,8 +125,8 @@ impl Experts {
         let shares = Tensor::from_vec(shares, (rows, self.routing.used, 1), device)?.to_dtype(hidden.dtype())?;
         let shared = match &self.shared {
             Some((mlp, gate)) => {
-                let gate = gate.as_ref().map(|gate| sigmoid(&gate.forward(hidden)?)).transpose()?;
-                Some((mlp.up(hidden)?, gate))
+                let gate = gate.as_ref().map(|gate| sigmoid(&gate.forward(normed)?)).transpose()?;
+                Some((mlp.up(normed)?, gate))
             }
             None => None,
         };
@@ -117,13 +141,34 @@ impl Experts {
         let (rows, used, _) = routed.shares.dims3()?;
         let width = results.dim(1)?;
         let by_row = results.index_select(&routed.places, 0)?.reshape((rows, used, width))?;
-        let mixed = by_row.broadcast_mul(&routed.shares)?.sum(1)?;
+        let mut mixed = by_row.broadcast_mul(&routed.shares)?.sum(1)?;
+        if let Some(beside) = &self.beside {
+            mixed = beside.after.forward(&mixed)?;
+        }
         match (&self.shared, &routed.shared) {
             (Some((mlp, _)), Some((inner, gate))) => {
-                let shared = mlp.down(inner)?;
+                let mut shared = mlp.down(inner)?;
+                if let Some(beside) = &self.beside {
+                    shared = beside.shared_after.forward(&shared)?;
+                }
                 mixed + gate.as_ref().map_or(Ok(shared.clone()), |gate| shared.broadcast_mul(gate))?
             }
             _ => Ok(mixed),
         }
+    }
+}
+
+impl Beside {
+    fn load(loader: &Loader<'_>, layer: usize) -> std::result::Result<Self, LoadError> {
+        let name = |part: &str| tensors::layer_tensor(layer, &format!("mlp.{part}"));
+        let scale = 1.0 / (loader.config().hidden_size as f32).sqrt();
+        let router = loader.numbers(&name("gate.scale"))?.into_iter().map(|weight| weight * scale).collect();
+        Ok(Beside {
+            router: Norm { weight: loader.vector(router)?, eps: loader.config().norm_eps as f32 },
+            factors: loader.numbers(&name("gate.per_expert_scale"))?,
+            before: loader.norm(&name("experts_before.weight"))?,
+            after: loader.norm(&name("experts_after.weight"))?,
+            shared_after: loader.norm(&name("shared_expert_after.weight"))?,
+        })
     }
 }

@@ -12,6 +12,11 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
+    /// One that only norms rows of that width, in the type of these.
+    pub(crate) fn plain(width: usize, eps: f32, like: &Tensor) -> Result<Self> {
+        Ok(Norm { weight: Tensor::ones(width, like.dtype(), like.device())?, eps })
+    }
+
     /// `// (.., width) → (.., width)`
     pub(crate) fn forward(&self, rows: &Tensor) -> Result<Tensor> {
         rms_norm(rows, &self.weight, self.eps)

@@ -73,6 +73,10 @@ impl Frequencies {
         let radians = match &rope.scaling {
             RopeScaling::None => plain.collect(),
             RopeScaling::Linear { factor } => plain.map(|frequency| frequency / factor).collect(),
+            &RopeScaling::Proportional { part } => {
+                let turning = (f64::from(part) * rotated as f64 / 2.0) as usize;
+                plain.enumerate().map(|(i, frequency)| if i < turning { frequency } else { 0.0 }).collect()
+            }
             RopeScaling::Factors { factors } => {
                 plain.zip(factors).map(|(frequency, factor)| frequency / factor).collect()
             }

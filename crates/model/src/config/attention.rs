@@ -36,6 +36,9 @@ pub struct AttentionSpec {
     /// (<https://arxiv.org/abs/2309.17453>).
     #[serde(default, skip_serializing_if = "is_false")]
     pub sinks: bool,
+    /// Where values come from.
+    #[serde(default, skip_serializing_if = "Values::is_own")]
+    pub values: Values,
     /// Whether q, k and v are one tensor in the model's files, one above the other.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fused: bool,
@@ -49,6 +52,26 @@ pub struct PositionScale {
     pub beta: f32,
     /// Tokens of a step.
     pub every: usize,
+}
+
+/// Where an attention's values come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Values {
+    /// A matrix of their own.
+    #[default]
+    Own,
+    /// A matrix of their own, then an RMS norm of each head that has no weights.
+    Normed,
+    /// The product that keys are made of, then such a norm.
+    NormedKeys,
+}
+
+impl Values {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_own(&self) -> bool {
+        *self == Values::Own
+    }
 }
 
 /// RMS norms of queries and keys, before they are rotated.
@@ -85,6 +108,8 @@ impl AttentionSpec {
         if let Some(tokens) = self.window {
             size("sliding_window", tokens, MAX_CONTEXT)?;
         }
+        let fits = !self.fused || self.values != Values::NormedKeys;
+        check("fused", self.fused, fits, "false, as values have no matrix")?;
         if let Some(scale) = self.scale {
             positive("attention.scale", scale)?;
         }

@@ -22,6 +22,10 @@ pub struct ExpertsSpec {
     pub bias: bool,
     /// How a token's experts are chosen.
     pub router: RouterSpec,
+    /// Whether they stand beside the shared network, each with norms of its own: routed experts take the residual stream
+    /// itself, and both results are normed before they are added.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
     /// A network that every token goes through besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedExpert>,
@@ -115,6 +119,8 @@ impl ExpertsSpec {
         size("experts.count (num_experts)", self.count, MAX_EXPERTS)?;
         size("experts.width (moe_intermediate_size)", self.width, MAX_WIDTH)?;
         size("experts.count × width", self.count.saturating_mul(self.width), MAX_EXPERTS * MAX_WIDTH)?;
+        let fits = !self.beside || self.shared.is_some();
+        check("experts.beside", self.beside, fits, "false, as there is no shared network")?;
         if let Some(shared) = &self.shared {
             size("experts.shared.width (shared_expert_intermediate_size)", shared.width, MAX_WIDTH)?;
         }

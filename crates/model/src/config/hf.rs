@@ -2,13 +2,14 @@
 
 mod family;
 mod fields;
+mod gemma4;
 mod network;
 mod rope;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    Architecture, AttentionSpec, ConfigError, LatentSpec, LayerSpec, Mixer, ModelConfig, Scales, check_layers,
+    Architecture, AttentionSpec, ConfigError, LatentSpec, LayerSpec, Mixer, ModelConfig, Scales, Values, check_layers,
 };
 use family::architecture;
 use fields::{Fields, short};
@@ -64,14 +65,20 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
     let windows = windows(&config, architecture, count)?;
     let rotates = rotates(&config, architecture, count)?;
     let networks = network::networks(&config, architecture, count)?;
-    let layers = windows.into_iter().zip(rotates).zip(networks).map(|((window, rotates), feed_forward)| {
+    let mut layers = Vec::with_capacity(count);
+    for (layer, ((window, rotates), feed_forward)) in windows.into_iter().zip(rotates).zip(networks).enumerate() {
         let mut mixer = mixer.clone();
         if let Mixer::Attention(attention) = &mut mixer {
+            attention.window = window;
+            if architecture == Architecture::Gemma4 {
+                gemma4::adapt(&config, layer, attention)?;
+            }
             let rope = if window.is_some() { &ropes.windowed } else { &ropes.full };
-            (attention.window, attention.rope) = (window, rotates.then(|| rope.clone()));
+            attention.rope = rotates.then(|| rope.clone());
         }
-        LayerSpec { mixer, feed_forward, norms: architecture.norms() }
-    });
+        let (norms, scaled) = (architecture.norms(), architecture == Architecture::Gemma4);
+        layers.push(LayerSpec { mixer, feed_forward, norms, scaled });
+    }
     let mut eos = config.tokens("eos_token_id")?;
     eos.extend(whole.tokens("eos_token_id")?);
     if let Some(generation) = generation {
@@ -82,7 +89,7 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
     let read = ModelConfig {
         architecture,
         hidden_size,
-        layers: layers.collect(),
+        layers,
         vocab_size: config.need_size("vocab_size")?,
         context_length: config.need_size("max_position_embeddings")?,
         norm_eps: config.number("rms_norm_eps")?.unwrap_or(1e-6),
@@ -122,6 +129,7 @@ fn attention(
         scale: match architecture {
             Architecture::Granite => Some(config.number("attention_multiplier")?.unwrap_or(1.0) as f32),
             Architecture::Gemma3 => Some(config.need_number("query_pre_attn_scalar")?.powf(-0.5) as f32),
+            Architecture::Gemma4 => Some(1.0),
             _ => None,
         },
         position_scale: ropes.position_scale,
@@ -129,6 +137,7 @@ fn attention(
         o_bias,
         qk_norm: architecture.qk_norm(config)?,
         sinks: architecture == Architecture::GptOss,
+        values: Values::Own,
         fused: architecture == Architecture::Phi3,
     };
     Ok((Mixer::Attention(attention), ropes))
@@ -170,8 +179,8 @@ fn windows(config: &Fields<'_>, architecture: Architecture, count: usize) -> Res
             let full = config.size("max_window_layers")?.unwrap_or(count);
             (0..count).map(|layer| layer >= full && window.is_some()).collect()
         }
-        Architecture::Gemma3 | Architecture::GptOss => {
-            let usual = if architecture == Architecture::Gemma3 { 6 } else { 2 };
+        Architecture::Gemma3 | Architecture::Gemma4 | Architecture::GptOss => {
+            let usual = if architecture == Architecture::GptOss { 2 } else { 6 };
             let every = match config.size("sliding_window_pattern")? {
                 Some(every) => every,
                 None => config.size("_sliding_window_pattern")?.unwrap_or(usual),
@@ -224,8 +233,14 @@ fn scales(config: &Fields<'_>, architecture: Architecture, hidden_size: usize) -
                 embedding: scale("embedding_multiplier")?,
                 residual: scale("residual_multiplier")?,
                 logit_divisor: scale("logits_scaling")?,
+                ..Scales::default()
             }
         }
+        Architecture::Gemma4 => Scales {
+            embedding: (hidden_size as f32).sqrt(),
+            logit_cap: config.number("final_logit_softcapping")?.map(|cap| cap as f32),
+            ..Scales::default()
+        },
         Architecture::Gemma3 => Scales { embedding: (hidden_size as f32).sqrt(), ..Scales::default() },
         _ => Scales::default(),
     })

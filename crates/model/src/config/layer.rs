@@ -15,6 +15,9 @@ pub struct LayerSpec {
     pub feed_forward: FeedForward,
     /// Where its RMS norms are.
     pub norms: Norms,
+    /// Whether a number of its own multiplies what it puts out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub scaled: bool,
 }
 
 /// How a layer's tokens learn of those before them.

@@ -59,6 +59,11 @@ pub enum RopeScaling {
         /// Whether the bounds between them are whole numbers of frequencies.
         truncate: bool,
     },
+    /// The first frequencies of a whole head; the others do not turn.
+    Proportional {
+        /// The part of them that turns.
+        part: f32,
+    },
     /// One divisor per frequency, as GGUF files carry them (`rope_freqs.weight`).
     Factors {
         /// Half as many divisors as elements are rotated.
@@ -83,6 +88,9 @@ impl Rope {
         match &self.scaling {
             RopeScaling::None => Ok(()),
             RopeScaling::Linear { factor } => positive("rope.factor", *factor),
+            RopeScaling::Proportional { part } => {
+                check("rope.part (partial_rotary_factor)", part, *part > 0.0 && *part <= 1.0, "above 0, up to 1")
+            }
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context_length } => {
                 positive("rope.factor", *factor)?;
                 positive("rope.low_freq_factor", *low_freq_factor)?;

@@ -30,7 +30,7 @@ pub(super) fn open(folder: &Path) -> Result<Source, SourceError> {
     for (index, file) in files.iter().enumerate() {
         read_header(index, file, config.architecture, &mut tensors)?;
     }
-    find_experts(&mut config, &tensors);
+    find_experts(&mut config, &mut tensors);
     let mut notes = Vec::new();
     if is_part {
         notes.push("this is the text part of a model that takes other inputs too: only text is understood");
@@ -44,10 +44,16 @@ pub(super) fn open(folder: &Path) -> Result<Source, SourceError> {
 
 /// Experts that lie in tensors of all experts although their family has them singly: which way they are stored depends on
 /// the program that wrote the files.
-fn find_experts(config: &mut ModelConfig, tensors: &HashMap<String, Located>) {
+fn find_experts(config: &mut ModelConfig, tensors: &mut HashMap<String, Located>) {
     for (layer, spec) in config.layers.iter_mut().enumerate() {
-        if let FeedForward::Experts(experts) = &mut spec.feed_forward
-            && experts.stored == ExpertsStored::Separate
+        let FeedForward::Experts(experts) = &mut spec.feed_forward else { continue };
+        // A dense network that stands beside experts has the name of a layer's only network.
+        for part in ["gate_proj", "up_proj", "down_proj"].into_iter().filter(|_| experts.beside) {
+            if let Some(located) = tensors.remove(&layer_tensor(layer, &format!("mlp.{part}.weight"))) {
+                tensors.insert(layer_tensor(layer, &format!("mlp.shared_expert.{part}.weight")), located);
+            }
+        }
+        if experts.stored == ExpertsStored::Separate
             && tensors.contains_key(&layer_tensor(layer, "mlp.experts.gate_up_proj"))
         {
             experts.stored = ExpertsStored::GateUp;

@@ -5,7 +5,7 @@ use crate::config::uniform_layers;
 use crate::gguf::{Content, Value};
 use crate::{
     Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms,
-    QkNorm, Rope, RopeScaling, Scales, WeightType,
+    QkNorm, Rope, RopeScaling, Scales, Values, WeightType,
 };
 use half::{bf16, f16};
 use std::collections::HashMap;
@@ -235,6 +235,7 @@ fn config(
         o_bias: has("self_attn.o_proj.bias"),
         qk_norm: if has("self_attn.q_norm.weight") { QkNorm::Head } else { QkNorm::None },
         sinks: false,
+        values: Values::Own,
         fused: false,
     };
     let dense = DenseSpec {
@@ -243,8 +244,12 @@ fn config(
         bias: has("mlp.gate_proj.bias"),
         fused: false,
     };
-    let layer =
-        LayerSpec { mixer: Mixer::Attention(attention), feed_forward: FeedForward::Dense(dense), norms: Norms::Before };
+    let layer = LayerSpec {
+        mixer: Mixer::Attention(attention),
+        feed_forward: FeedForward::Dense(dense),
+        norms: Norms::Before,
+        scaled: false,
+    };
     let config = ModelConfig {
         architecture,
         hidden_size,

@@ -31,6 +31,17 @@ pub(super) fn canonical(architecture: Architecture, name: &str) -> Option<String
 /// How names within a layer begin: in this family, and here.
 fn renamed(architecture: Architecture) -> &'static [(&'static str, &'static str)] {
     match architecture {
+        Architecture::Gemma4 => &[
+            ("post_attention_layernorm", "post_self_attn_layernorm"),
+            ("pre_feedforward_layernorm.", "post_attention_layernorm."),
+            ("pre_feedforward_layernorm_2.", "mlp.experts_before."),
+            ("post_feedforward_layernorm.", "post_mlp_layernorm."),
+            ("post_feedforward_layernorm_1.", "mlp.shared_expert_after."),
+            ("post_feedforward_layernorm_2.", "mlp.experts_after."),
+            ("router.proj.", "mlp.gate."),
+            ("router.", "mlp.gate."),
+            ("experts.", "mlp.experts."),
+        ],
         Architecture::Gemma3 | Architecture::Olmo2 => &[
             ("post_attention_layernorm", "post_self_attn_layernorm"),
             ("pre_feedforward_layernorm", "post_attention_layernorm"),

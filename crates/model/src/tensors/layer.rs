@@ -3,7 +3,7 @@
 use super::Role;
 use crate::{
     Activation, AttentionSpec, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, LatentSpec, LayerSpec, Mixer,
-    ModelConfig, Norms, QkNorm,
+    ModelConfig, Norms, QkNorm, Values,
 };
 
 /// A tensor of a layer.
@@ -39,7 +39,7 @@ pub enum Block {
 /// # Panics
 /// When the model has no such layer.
 pub fn of_layer(config: &ModelConfig, layer: usize) -> Vec<LayerTensor> {
-    let LayerSpec { mixer, feed_forward, norms } = &config.layers[layer];
+    let LayerSpec { mixer, feed_forward, norms, scaled } = &config.layers[layer];
     let mut list = List { tensors: Vec::new(), hidden: config.hidden_size };
     match mixer {
         Mixer::Attention(attention) => list.attention(attention),
@@ -50,6 +50,9 @@ pub fn of_layer(config: &ModelConfig, layer: usize) -> Vec<LayerTensor> {
         FeedForward::Experts(experts) => list.experts(experts),
     }
     list.norms(*norms);
+    if *scaled {
+        list.vector(Block::Down, "layer_scalar", 1);
+    }
     match mixer {
         Mixer::Attention(attention) => list.attention_vectors(attention),
         Mixer::LatentAttention(latent) => list.latent_vectors(latent),
@@ -86,7 +89,8 @@ impl List {
         if spec.fused {
             self.matrix(Block::Mixer, "self_attn.qkv_proj", [q + 2 * kv, hidden], spec.qkv_bias);
         } else {
-            for (part, rows) in [("q", q), ("k", kv), ("v", kv)] {
+            let products = if spec.values == Values::NormedKeys { 2 } else { 3 };
+            for (part, rows) in [("q", q), ("k", kv), ("v", kv)].into_iter().take(products) {
                 self.matrix(Block::Mixer, &format!("self_attn.{part}_proj"), [rows, hidden], spec.qkv_bias);
             }
         }
@@ -173,6 +177,13 @@ impl List {
             ExpertsStored::Transposed => {
                 self.of_all(up, Role::Transposed, "gate_up", [2 * width, hidden], spec);
                 self.of_all(down, Role::Transposed, "down", [hidden, width], spec);
+            }
+        }
+        if spec.beside {
+            self.vector(Block::Up, "mlp.gate.scale", hidden);
+            self.vector(Block::Up, "mlp.gate.per_expert_scale", count);
+            for norm in ["experts_before", "experts_after", "shared_expert_after"] {
+                self.vector(Block::Up, &format!("mlp.{norm}.weight"), hidden);
             }
         }
         if let Some(shared) = &spec.shared {

@@ -5,7 +5,7 @@ use super::fields::Fields;
 use serde_json::{Value, json};
 
 /// A family's class and model type in config.json.
-const FAMILIES: [(&str, &str, Architecture); 16] = [
+const FAMILIES: [(&str, &str, Architecture); 17] = [
     ("LlamaForCausalLM", "llama", Architecture::Llama),
     ("MistralForCausalLM", "mistral", Architecture::Mistral),
     ("Ministral3ForCausalLM", "ministral3", Architecture::Ministral3),
@@ -14,6 +14,7 @@ const FAMILIES: [(&str, &str, Architecture); 16] = [
     ("Qwen3ForCausalLM", "qwen3", Architecture::Qwen3),
     ("Qwen3MoeForCausalLM", "qwen3_moe", Architecture::Qwen3Moe),
     ("Gemma3ForCausalLM", "gemma3_text", Architecture::Gemma3),
+    ("Gemma4ForCausalLM", "gemma4_text", Architecture::Gemma4),
     ("GptOssForCausalLM", "gpt_oss", Architecture::GptOss),
     ("Phi3ForCausalLM", "phi3", Architecture::Phi3),
     ("Glm4ForCausalLM", "glm4", Architecture::Glm4),
@@ -52,6 +53,16 @@ impl Architecture {
                 "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "query_pre_attn_scalar": 256,
                 "vocab_size": 262_208, "max_position_embeddings": 131_072, "sliding_window": 4096,
                 "rope_theta": 1e6, "rope_local_base_freq": 1e4, "tie_word_embeddings": true,
+            }),
+            Architecture::Gemma4 => json!({
+                "head_dim": 256, "global_head_dim": 512, "vocab_size": 262_144, "max_position_embeddings": 131_072,
+                "sliding_window": 512, "hidden_size_per_layer_input": 256, "tie_word_embeddings": true,
+                "rope_parameters": {
+                    "sliding_attention": { "rope_type": "default", "rope_theta": 10_000.0 },
+                    "full_attention": {
+                        "rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1_000_000.0,
+                    },
+                },
             }),
             Architecture::Ministral3 => json!({ "head_dim": 128, "rms_norm_eps": 1e-5 }),
             Architecture::Mixtral => json!({ "rope_theta": 1e6, "rms_norm_eps": 1e-5 }),
@@ -92,7 +103,7 @@ impl Architecture {
     pub(super) fn norms(self) -> Norms {
         match self {
             Architecture::Olmo2 => Norms::After,
-            Architecture::Gemma3 | Architecture::Glm4 => Norms::Both,
+            Architecture::Gemma3 | Architecture::Gemma4 | Architecture::Glm4 => Norms::Both,
             _ => Norms::Before,
         }
     }
@@ -100,7 +111,9 @@ impl Architecture {
     /// What its gates go through, by the name in config.json.
     pub(super) fn activation(self, config: &Fields<'_>) -> Result<Activation, ConfigError> {
         let (name, known, activation) = match self {
-            Architecture::Gemma3 => ("hidden_activation", "gelu_pytorch_tanh", Activation::GeluTanh),
+            Architecture::Gemma3 | Architecture::Gemma4 => {
+                ("hidden_activation", "gelu_pytorch_tanh", Activation::GeluTanh)
+            }
             Architecture::GptOss => {
                 let limit = config.number("swiglu_limit")?.unwrap_or(7.0) as f32;
                 ("hidden_act", "silu", Activation::ClampedSilu { alpha: 1.702, limit })
@@ -120,7 +133,7 @@ impl Architecture {
     /// Norms of q and k.
     pub(super) fn qk_norm(self, config: &Fields<'_>) -> Result<QkNorm, ConfigError> {
         Ok(match self {
-            Architecture::Qwen3 | Architecture::Qwen3Moe | Architecture::Gemma3 => QkNorm::Head,
+            Architecture::Qwen3 | Architecture::Qwen3Moe | Architecture::Gemma3 | Architecture::Gemma4 => QkNorm::Head,
             Architecture::Glm4Moe if config.flag("use_qk_norm")? => QkNorm::Head,
             Architecture::Olmo2 => QkNorm::Whole,
             _ => QkNorm::None,

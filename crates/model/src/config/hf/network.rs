@@ -55,6 +55,7 @@ fn experts(
     activation: Activation,
 ) -> Result<Option<ExpertsSpec>, ConfigError> {
     let names: &[&'static str] = match architecture {
+        Architecture::Gemma4 if config.flag("enable_moe_block")? => &["num_experts"],
         Architecture::Mixtral | Architecture::GptOss => &["num_local_experts"],
         Architecture::Qwen3Moe => &["num_experts", "num_local_experts"],
         Architecture::Glm4Moe | Architecture::DeepseekV3 => &["n_routed_experts", "num_local_experts"],
@@ -65,7 +66,8 @@ fn experts(
         count = count.or(config.size(name)?);
     }
     let count = count.ok_or_else(|| ConfigError::missing(config.field(names[0])))?;
-    let used = config.need_size("num_experts_per_tok")?;
+    let beside = architecture == Architecture::Gemma4;
+    let used = config.need_size(if beside { "top_k_experts" } else { "num_experts_per_tok" })?;
     let grouped = matches!(architecture, Architecture::Glm4Moe | Architecture::DeepseekV3);
     let router = RouterSpec {
         used,
@@ -74,7 +76,7 @@ fn experts(
         choice_bias: grouped,
         // The softmax of the chosen alone, as in gpt-oss, is that of all, normalized.
         normalize: match architecture {
-            Architecture::Mixtral | Architecture::GptOss => true,
+            Architecture::Mixtral | Architecture::GptOss | Architecture::Gemma4 => true,
             _ => config.flag("norm_topk_prob")?,
         },
         scale: if grouped { config.number("routed_scaling_factor")?.unwrap_or(1.0) as f32 } else { 1.0 },
@@ -86,6 +88,7 @@ fn experts(
         _ => config.need_size("moe_intermediate_size")?,
     };
     let shared = match architecture {
+        Architecture::Gemma4 => Some(SharedExpert { width: config.need_size("intermediate_size")?, gate: false }),
         Architecture::Glm4Moe | Architecture::DeepseekV3 => {
             let shared = config.size("n_shared_experts")?.unwrap_or(1);
             (shared > 0).then(|| SharedExpert { width: width.saturating_mul(shared), gate: false })
@@ -94,10 +97,11 @@ fn experts(
     };
     let stored = match architecture {
         Architecture::GptOss => ExpertsStored::Transposed,
+        Architecture::Gemma4 => ExpertsStored::GateUp,
         _ => ExpertsStored::Separate,
     };
     let bias = architecture == Architecture::GptOss;
-    Ok(Some(ExpertsSpec { count, width, activation, bias, router, shared, stored }))
+    Ok(Some(ExpertsSpec { count, width, activation, bias, router, beside, shared, stored }))
 }
 
 /// The groups of experts, unless there is one alone.

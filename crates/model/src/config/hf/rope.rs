@@ -29,7 +29,7 @@ pub(super) fn ropes(config: &Fields<'_>, architecture: Architecture, head_dim: u
         };
         rope(config, settings, Context { theta, head_dim, interleaved })
     };
-    if architecture != Architecture::Gemma3 {
+    if !matches!(architecture, Architecture::Gemma3 | Architecture::Gemma4) {
         let full = read(settings.as_ref(), None)?;
         let position_scale = settings.as_ref().map_or(Ok(None), position_scale)?;
         let mscale = settings.as_ref().map_or(Ok(1.0), |settings| mscale(&full, settings))?;
@@ -68,11 +68,16 @@ fn rope(config: &Fields<'_>, settings: Option<&Fields<'_>>, of: Context) -> Resu
     let factor = own.or(of_model).unwrap_or(1.0);
     // As transformers does: the fraction of the head, cut to a whole number.
     let rotated = (of.head_dim as f64 * factor) as usize;
+    let rotated = (rotated != of.head_dim).then_some(rotated);
     let (scaling, magnitude) = match settings {
         Some(settings) => scaling(config, settings)?,
         None => (RopeScaling::None, 1.0),
     };
-    let rotated = (rotated != of.head_dim).then_some(rotated);
+    // There a head is rotated as a whole, and the factor says which of its frequencies turn.
+    let (scaling, rotated) = match scaling {
+        RopeScaling::Proportional { .. } => (RopeScaling::Proportional { part: factor as f32 }, None),
+        scaling => (scaling, rotated),
+    };
     Ok(Rope { theta: theta as f32, scaling, interleaved: of.interleaved, rotated, magnitude })
 }
 
@@ -92,13 +97,14 @@ fn scaling(config: &Fields<'_>, settings: &Fields<'_>) -> Result<(RopeScaling, f
             high_freq_factor: need("high_freq_factor")?,
             original_context_length: settings.need_size("original_max_position_embeddings")?,
         },
+        "proportional" => RopeScaling::Proportional { part: 1.0 },
         "yarn" => return yarn(config, settings),
         "longrope" | "su" => return long(config, settings),
         other => {
             return Err(ConfigError::Unsupported {
                 field: settings.field(field),
                 value: format!("\"{other}\""),
-                supported: "\"default\", \"linear\", \"llama3\", \"yarn\" and \"longrope\"",
+                supported: "\"default\", \"linear\", \"llama3\", \"yarn\", \"longrope\" and \"proportional\"",
             });
         }
     };

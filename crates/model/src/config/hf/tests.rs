@@ -98,6 +98,17 @@ fn gemma3() -> Value {
     })
 }
 
+/// A Gemma 4 of 6 layers with experts.
+fn gemma4() -> Value {
+    json!({
+        "architectures": ["Gemma4ForCausalLM"], "attention_k_eq_v": true, "enable_moe_block": true, "head_dim": 256,
+        "global_head_dim": 512, "num_global_key_value_heads": 2, "hidden_size": 2816, "intermediate_size": 2112,
+        "hidden_size_per_layer_input": 0, "moe_intermediate_size": 704, "num_attention_heads": 16, "num_experts": 128,
+        "num_hidden_layers": 6, "num_key_value_heads": 8, "sliding_window": 1024, "top_k_experts": 8,
+        "use_bidirectional_attention": "vision", "final_logit_softcapping": 30.0,
+    })
+}
+
 /// Parameters of layers, and of embedding, head and last norm.
 fn parameters(config: &ModelConfig) -> u64 {
     let table = (config.vocab_size * config.hidden_size) as u64;
@@ -126,6 +137,16 @@ fn the_text_part_of_a_multimodal_model_takes_what_its_family_leaves_out() {
     assert_eq!((local.theta, local.scaling), (10_000.0, RopeScaling::None));
     assert_eq!((global.theta, global.scaling), (1e6, RopeScaling::Linear { factor: 8.0 }));
     assert_eq!((full.scale, config.layers[0].norms), (Some(1.0 / 16.0), Norms::Both));
+}
+
+#[test]
+fn layers_that_see_everything_have_other_heads_and_no_matrix_for_values() {
+    let config = ModelConfig::from_hf(&gemma4(), None).unwrap();
+    let [windowed, full] = [4, 5].map(|layer| config.layers[layer].attention().unwrap().clone());
+    assert_eq!((windowed.head_dim, windowed.kv_heads, windowed.values), (256, 8, Values::Normed));
+    assert_eq!((full.head_dim, full.kv_heads, full.values), (512, 2, Values::NormedKeys));
+    assert_eq!(full.rope.unwrap().scaling, RopeScaling::Proportional { part: 0.25 });
+    assert_eq!((config.scales.logit_cap, config.layers[0].scaled, full.scale), (Some(30.0), true, Some(1.0)));
 }
 
 #[test]
@@ -169,6 +190,9 @@ fn what_would_be_computed_otherwise_is_refused_by_name() {
         (mixtral(), json!({ "num_local_experts": null })),
         (gpt_oss(), json!({ "hidden_act": "gelu" })),
         (gpt_oss(), json!({ "num_experts_per_tok": 33 })),
+        (gemma4(), json!({ "hidden_size_per_layer_input": 256 })),
+        (gemma4(), json!({ "num_kv_shared_layers": 2 })),
+        (gemma4(), json!({ "use_bidirectional_attention": "all" })),
         (deepseek(), json!({ "topk_method": "group_limited_greedy" })),
         (deepseek(), json!({ "scoring_func": "softmax" })),
         (deepseek(), json!({ "n_group": 7 })),

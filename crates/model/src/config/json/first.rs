@@ -2,7 +2,7 @@
 
 use super::super::{
     Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms,
-    QkNorm, Rope, Scales, uniform_layers,
+    QkNorm, Rope, Scales, Values, uniform_layers,
 };
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,7 @@ impl First {
             o_bias: self.o_bias,
             qk_norm: if self.qk_norm { QkNorm::Head } else { QkNorm::None },
             sinks: false,
+            values: Values::Own,
             fused: false,
         };
         let (width, bias) = (self.intermediate_size, self.mlp_bias);
@@ -125,6 +126,7 @@ impl First {
             mixer: Mixer::Attention(attention.clone()),
             feed_forward: FeedForward::Dense(dense.clone()),
             norms: Norms::Before,
+            scaled: false,
         };
         let layer = |layer: &Layer| {
             let window = match layer.attention {
