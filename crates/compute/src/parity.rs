@@ -258,6 +258,7 @@ mod tests {
 
     #[rstest]
     #[case("gemma3")]
+    #[case("gemma4")]
     #[case("gemma4-moe")]
     fn models_of_six_layers_equal_their_references_however_they_are_cut(#[case] name: &str) {
         let folder = references().join(name);

@@ -17,6 +17,7 @@ mod mask;
 mod mlp;
 mod norm;
 mod packed;
+mod per_layer;
 mod rope;
 mod router;
 mod runtime;
@@ -29,7 +30,8 @@ pub use runtime::Runtime;
 
 use crate::backend::{Backend, PassState, Unit, UnitKind};
 use crate::{ForwardError, LoadError, StageOptions, Threads, device};
-use attend::Step;
+use attend::{Kept, Step};
+use attention::Place;
 use block::{Block, Inner};
 use cache::{CacheShape, Caches};
 use candle_core::{DType, Device, Tensor};
@@ -42,6 +44,7 @@ use gogrid_model::{
 use linear::{Linear, Weight};
 use mask::Masks;
 use norm::Norm;
+use per_layer::Rows;
 use rope::{Angles, Ropes};
 use std::ops::{Range, RangeInclusive};
 use units::{LAYER, LayerUnit, Units};
@@ -56,6 +59,8 @@ pub(crate) struct Reference {
     compute: FloatType,
     activations: FloatType,
     embedding: Option<Weight>,
+    /// What makes the layers' rows besides the residual stream.
+    rows: Option<Rows>,
     blocks: Vec<Block>,
     head: Option<Head>,
     ropes: Ropes,
@@ -81,6 +86,10 @@ struct Carried {
     masks: Masks,
     /// The residual stream, `// (rows, hidden_size)`.
     hidden: Tensor,
+    /// The rows of the stage's layers and of those behind it, `// (rows, layers × width)`.
+    of_layers: Option<Tensor>,
+    /// Keys and values that later layers share.
+    kept: Kept,
     /// Between the halves of a feed-forward network.
     inner: Option<Inner>,
 }
@@ -110,9 +119,12 @@ impl Reference {
         let ropes = Ropes::new(&config, layers);
         let blocks = layers
             .range()
-            .enumerate()
-            .map(|(index, layer)| Block::load(&loader, &ropes, layer, index))
+            .map(|layer| Block::load(&loader, &ropes, place(&config, layers, layer)))
             .collect::<Result<Vec<_>, _>>()?;
+        let rows = match &config.per_layer {
+            Some(spec) if layers.has_embedding() => Some(Rows::load(&loader, spec)?),
+            _ => None,
+        };
         let shape = |layer: usize| {
             let (kv_heads, key_dim, value_dim) = match &config.layers[layer].mixer {
                 Mixer::Attention(spec) => (spec.kv_heads, spec.head_dim, Some(spec.head_dim)),
@@ -120,7 +132,7 @@ impl Reference {
             };
             CacheShape { kv_heads, key_dim, value_dim, dtype: convert::dtype(compute), device: device.clone() }
         };
-        let shapes = layers.range().map(shape).collect();
+        let shapes = layers.range().chain(config.shared_before(layers.range())).map(shape).collect();
         Ok(Reference {
             units: Units::new(manifest, layers, options.quant, &footprint),
             ropes,
@@ -131,6 +143,7 @@ impl Reference {
             compute,
             activations: options.activations,
             embedding,
+            rows,
             blocks,
             head,
         })
@@ -151,6 +164,9 @@ impl Reference {
         let all = layers + usize::from(self.head.is_some());
         let last = units.end == all;
         let mut found = None;
+        if units.start == 0 {
+            self.take_in(spans, pass)?;
+        }
         for unit in units {
             let (layer, part) = (unit / LAYER.len(), LAYER[unit % LAYER.len()]);
             let Some(block) = self.blocks.get(layer) else {
@@ -160,7 +176,12 @@ impl Reference {
             };
             match (part, pass.inner.take()) {
                 (LayerUnit::Up, _) => pass.inner = Some(block.up(&pass.hidden)?),
-                (LayerUnit::Down, Some(inner)) => pass.hidden = block.down(&pass.hidden, &inner)?,
+                (LayerUnit::Down, Some(inner)) => {
+                    let width = self.config.per_layer.map_or(0, |per_layer| per_layer.width);
+                    let own = pass.of_layers.as_ref().map(|rows| rows.narrow(1, layer * width, width));
+                    let own = own.transpose()?.map(|own| own.contiguous()).transpose()?;
+                    pass.hidden = block.down(&pass.hidden, &inner, own.as_ref())?;
+                }
                 _ => {
                     let mut step = Step {
                         spans,
@@ -168,6 +189,7 @@ impl Reference {
                         angles: &pass.angles,
                         masks: &mut pass.masks,
                         caches: &mut self.caches,
+                        kept: &mut pass.kept,
                     };
                     pass.hidden = block.mix(&pass.hidden, &mut step)?;
                 }
@@ -175,10 +197,90 @@ impl Reference {
         }
         Ok(match found {
             Some(found) => Some(Output::Candidates(found)),
-            None if last => Some(Output::Hidden(convert::from_tensor(&pass.hidden, self.activations)?)),
+            None if last => Some(Output::Hidden(convert::from_tensor(&self.outgoing(pass)?, self.activations)?)),
             None => None,
         })
     }
+}
+
+impl Reference {
+    /// Splits the rows that came from another machine: the residual stream, the rows of layers, and keys and values of
+    /// earlier layers.
+    fn incoming(&self, all: &Tensor) -> candle_core::Result<(Tensor, Option<Tensor>, Kept)> {
+        let (rows, width) = all.dims2()?;
+        let hidden_size = self.config.hidden_size;
+        if width == hidden_size {
+            return Ok((all.clone(), None, Kept::new()));
+        }
+        let mut start = 0;
+        let mut take = |width: usize| {
+            start += width;
+            all.narrow(1, start - width, width)?.contiguous()
+        };
+        let hidden = take(hidden_size)?;
+        let behind = self.config.layers.len() - self.layers.start;
+        let of_layers = self.config.per_layer.map(|per_layer| take(per_layer.width * behind)).transpose()?;
+        let mut kept = Kept::new();
+        for source in self.config.shared_before(self.layers.start..self.config.layers.len()) {
+            let Some(spec) = self.config.layers[source].attention() else { continue };
+            let mut by_head = || take(spec.kv_width())?.reshape((rows, spec.kv_heads, spec.head_dim));
+            kept.insert(source, (by_head()?, by_head()?));
+        }
+        Ok((hidden, of_layers, kept))
+    }
+
+    /// The rows for the next machine, in the same order.
+    fn outgoing(&self, pass: &Carried) -> candle_core::Result<Tensor> {
+        let of = self.config.layers.len();
+        let mut parts = vec![pass.hidden.clone()];
+        if let (Some(rows), Some(per_layer)) = (&pass.of_layers, self.config.per_layer) {
+            let (done, left) = (self.layers.len() * per_layer.width, (of - self.layers.end) * per_layer.width);
+            parts.extend((left > 0).then(|| rows.narrow(1, done, left)).transpose()?);
+        }
+        for source in self.config.shared_before(self.layers.end..of) {
+            let Some((keys, values)) = pass.kept.get(&source) else {
+                candle_core::bail!("the keys and values of layer {source} are not there");
+            };
+            parts.extend([keys.flatten_from(1)?, values.flatten_from(1)?]);
+        }
+        match parts.as_slice() {
+            [hidden] => Ok(hidden.clone()),
+            parts => Tensor::cat(parts, 1),
+        }
+    }
+
+    /// Writes the keys and values of earlier layers that came with the rows, for the layers here that share them.
+    fn take_in(&mut self, spans: &[Span], pass: &Carried) -> candle_core::Result<()> {
+        let before = self.config.shared_before(self.layers.range());
+        for (at, source) in before.iter().enumerate() {
+            let Some((keys, values)) = pass.kept.get(source) else {
+                candle_core::bail!("the keys and values of layer {source} did not come");
+            };
+            let mut start = 0;
+            for Span { session, position, tokens, .. } in spans {
+                let by_head = |new: &Tensor| new.narrow(0, start, *tokens)?.transpose(0, 1)?.contiguous();
+                let (keys, values) = (by_head(keys)?, by_head(values)?);
+                self.caches.append(*session, self.blocks.len() + at, *position, &keys, Some(&values))?;
+                start += tokens;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a layer is in its model and its stage. Caches of earlier layers are behind those of the stage's own.
+fn place(config: &ModelConfig, layers: Layers, layer: usize) -> Place {
+    let shared = config.layers[layer].attention().and_then(|attention| attention.shares);
+    let cache = match shared {
+        None => layer - layers.start,
+        Some(source) if source >= layers.start => source - layers.start,
+        Some(source) => {
+            let before = config.shared_before(layers.range());
+            layers.len() + before.iter().position(|known| *known == source).unwrap_or(0)
+        }
+    };
+    let kept = config.shared_before(layers.end..config.layers.len()).contains(&layer);
+    Place { layer, cache, kept }
 }
 
 /// The pass is of another back end: a mistake in this program.
@@ -218,21 +320,25 @@ impl Backend for Reference {
 
     fn begin(&self, spans: &[Span], input: Input<'_>) -> Result<PassState, ForwardError> {
         let dtype = convert::dtype(self.compute);
-        let hidden = match (input, &self.embedding) {
+        let (hidden, of_layers, kept) = match (input, &self.embedding) {
             (Input::Tokens(ids), Some(table)) => {
                 let rows = table.lookup(ids, &self.device, dtype)?;
-                match self.config.scales.embedding {
+                let hidden = match self.config.scales.embedding {
                     1.0 => rows,
                     scale => (rows * f64::from(scale))?,
-                }
+                };
+                let rows = self.rows.as_ref().map(|rows| rows.of(ids, &hidden, &self.device, dtype)).transpose()?;
+                (hidden, rows, Kept::new())
             }
-            (Input::Hidden(activations), _) => convert::to_tensor(&activations, &self.device, dtype)?,
+            (Input::Hidden(activations), _) => {
+                self.incoming(&convert::to_tensor(&activations, &self.device, dtype)?)?
+            }
             (Input::Tokens(_), None) => return Err(foreign_pass().into()),
         };
         let positions: Vec<usize> = spans.iter().flat_map(|span| span.position..span.position + span.tokens).collect();
         let angles = self.ropes.angles(&positions, &self.device, dtype)?;
         let rows = positions.len();
-        Ok(Box::new(Carried { rows, angles, masks: Masks::default(), hidden, inner: None }))
+        Ok(Box::new(Carried { rows, angles, masks: Masks::default(), hidden, of_layers, kept, inner: None }))
     }
 
     fn advance(

@@ -85,7 +85,7 @@ impl Stage {
             let input = match self.layers.has_embedding() {
                 true => Input::Tokens(&[0; 64][..tokens]),
                 false => {
-                    let width = self.config.hidden_size;
+                    let width = self.config.row_width(self.layers.start);
                     Input::Hidden(Activations::from_f32(&vec![0.0; tokens * width], width, activations))
                 }
             };

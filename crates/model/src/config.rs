@@ -8,6 +8,7 @@ mod hf;
 mod json;
 mod latent;
 mod layer;
+mod per_layer;
 mod range;
 mod rope;
 mod scales;
@@ -17,6 +18,7 @@ pub use attention::{AttentionSpec, PositionScale, QkNorm, Values};
 pub use experts::{ExpertsSpec, ExpertsStored, Groups, RouterSpec, Score, SharedExpert};
 pub use latent::LatentSpec;
 pub use layer::{DenseSpec, FeedForward, LayerSpec, Mixer, Norms};
+pub use per_layer::PerLayer;
 pub use rope::{Rope, RopeScaling};
 pub use scales::Scales;
 
@@ -68,6 +70,8 @@ pub struct ModelConfig {
     pub norm_offset: bool,
     /// Constant factors.
     pub scales: Scales,
+    /// Rows that layers get besides the residual stream.
+    pub per_layer: Option<PerLayer>,
     /// Whether the head is the embedding table.
     pub tied_embeddings: bool,
     /// The token that begins a sequence.
@@ -151,6 +155,8 @@ impl ModelConfig {
         size("hidden_size", self.hidden_size, MAX_WIDTH)?;
         size("layers (num_hidden_layers)", self.layers.len(), MAX_LAYERS)?;
         self.layers.iter().try_for_each(LayerSpec::validate)?;
+        self.per_layer.map_or(Ok(()), |per_layer| per_layer.validate(self.layers.len()))?;
+        self.validate_shares()?;
         size("vocab_size", self.vocab_size, MAX_VOCABULARY)?;
         size("context_length (max_position_embeddings)", self.context_length, MAX_CONTEXT)?;
         let eps = self.norm_eps;

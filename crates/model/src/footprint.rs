@@ -237,7 +237,7 @@ impl Footprint {
                 of(table).saturating_add(head)
             }
             Role::Matrix | Role::Transposed | Role::Head => product(held_type(role, entry, quant, compute)),
-            Role::Embedding | Role::Plain | Role::Vector => of(held_type(role, entry, quant, compute)),
+            Role::Embedding | Role::Table | Role::Plain | Role::Vector => of(held_type(role, entry, quant, compute)),
         }
     }
 
@@ -263,9 +263,11 @@ impl Footprint {
         numbers.saturating_mul(F32)
     }
 
-    /// What sequences take in a stage whose steps have at most `chunk` tokens of each.
+    /// What sequences take in a stage whose steps have at most `chunk` tokens of each: in its layers, then in those before
+    /// it whose keys and values they share.
     pub fn sequences(&self, manifest: &Manifest, layers: Layers, quant: Quant, chunk: usize) -> SequenceSizes {
-        let states = layers.range().map(|layer| LayerState::of(&manifest.config, layer));
+        let before = manifest.config.shared_before(layers.range());
+        let states = layers.range().chain(before).map(|layer| LayerState::of(&manifest.config, layer));
         SequenceSizes::new(states, self.compute_type(manifest, layers, quant), chunk)
     }
 }
@@ -275,7 +277,7 @@ impl Footprint {
 pub(crate) fn computes_in(entry: &TensorEntry, role: Role, quant: Quant) -> Option<FloatType> {
     let held = match role {
         Role::Matrix | Role::Transposed | Role::Head => quant.resolve(entry.dtype, row(role, entry)),
-        Role::Embedding => entry.dtype,
+        Role::Embedding | Role::Table => entry.dtype,
         Role::Plain | Role::Vector => return None,
     };
     Some(match held {
@@ -302,7 +304,7 @@ pub fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatTy
         FloatType::Bf16 => WeightType::Bf16,
     };
     match role {
-        Role::Embedding => entry.dtype,
+        Role::Embedding | Role::Table => entry.dtype,
         Role::Plain | Role::Vector => plain,
         Role::Matrix | Role::Transposed | Role::Head => match quant.resolve(entry.dtype, row(role, entry)) {
             quantized if quantized.is_quantized() => quantized,

@@ -31,8 +31,8 @@ pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
 pub use config::{
     Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, Groups,
-    LatentSpec, LayerSpec, Mixer, ModelConfig, Norms, PositionScale, QkNorm, Rope, RopeScaling, RouterSpec, Scales,
-    Score, SharedExpert, Values,
+    LatentSpec, LayerSpec, Mixer, ModelConfig, Norms, PerLayer, PositionScale, QkNorm, Rope, RopeScaling, RouterSpec,
+    Scales, Score, SharedExpert, Values,
 };
 pub use cost::{ExpertCost, LayerCost};
 pub use detokenize::Detokenizer;

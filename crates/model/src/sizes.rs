@@ -73,9 +73,7 @@ impl StageSizes {
             let parts = tensors.filter_map(|tensor| Some(part(listed.get(tensor.name.as_str())?, tensor.role, tied)));
             parts.fold(Part::default(), Part::plus)
         };
-        let ends = |tensor: &tensors::Expected| {
-            tensor.name == tensors::FINAL_NORM || matches!(tensor.role, Role::Embedding | Role::Head)
-        };
+        let ends = |tensor: &tensors::Expected| !tensors::is_of_layer(&tensor.name);
         let mut up_to = vec![Part::default(); of + 1];
         for layer in 0..of {
             let own = sum(Layers::new(layer, layer + 1), &|tensor| !ends(tensor), false);

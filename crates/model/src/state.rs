@@ -22,7 +22,7 @@ pub enum LayerState {
         /// Tokens that a token sees, itself included.
         window: usize,
     },
-    /// The cache of an earlier layer of the same stage: nothing of its own.
+    /// The cache of an earlier layer: nothing of its own. A stage that does not have that layer keeps a cache for it.
     SharedCache {
         /// That layer.
         with: usize,
@@ -46,9 +46,10 @@ impl LayerState {
         match &config.layers[layer].mixer {
             Mixer::Attention(attention) => {
                 let elements = 2 * attention.kv_width();
-                match attention.window {
-                    None => LayerState::Cache { elements },
-                    Some(window) => LayerState::WindowedCache { elements, window },
+                match (attention.shares, attention.window) {
+                    (Some(with), _) => LayerState::SharedCache { with },
+                    (None, None) => LayerState::Cache { elements },
+                    (None, Some(window)) => LayerState::WindowedCache { elements, window },
                 }
             }
             Mixer::LatentAttention(latent) => LayerState::Cache { elements: latent.cached() },

@@ -5,7 +5,7 @@ mod layer;
 
 pub use layer::{Block, LayerTensor, of_layer};
 
-use crate::{Layers, ModelConfig};
+use crate::{Layers, ModelConfig, PerLayer};
 use std::collections::HashMap;
 
 /// The embedding table, `(vocabulary, hidden)`; the head too, where they are tied.
@@ -15,11 +15,20 @@ pub const HEAD: &str = "lm_head.weight";
 /// The norm before the head, `(hidden)`.
 pub const FINAL_NORM: &str = "model.norm.weight";
 
+/// The table of the layers' rows, `(vocabulary, layers × width)`.
+pub const PER_LAYER_TABLE: &str = "model.embed_tokens_per_layer.weight";
+/// What makes the layers' rows of the residual stream, `(layers × width, hidden)`; without `.weight`.
+pub const PER_LAYER_MATRIX: &str = "model.per_layer_model_projection";
+/// The norm of a layer's row, `(width)`.
+pub const PER_LAYER_NORM: &str = "model.per_layer_projection_norm.weight";
+
 /// What a tensor is for; decides how it is held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The embedding table.
     Embedding,
+    /// Another table of which rows are looked up by token id.
+    Table,
     /// The head's matrix.
     Head,
     /// A matrix of a layer.
@@ -44,6 +53,11 @@ pub struct Expected {
     pub role: Role,
 }
 
+/// Whether a tensor belongs to a layer, and not to the embedding or the head.
+pub fn is_of_layer(name: &str) -> bool {
+    name.starts_with("model.layers.")
+}
+
 /// The name of a layer's tensor.
 pub fn layer_tensor(layer: usize, part: &str) -> String {
     format!("model.layers.{layer}.{part}")
@@ -62,6 +76,12 @@ pub fn of_stage(config: &ModelConfig, layers: Layers) -> Vec<Expected> {
     let hidden = config.hidden_size;
     if layers.has_embedding() {
         add(EMBEDDING.into(), &[config.vocab_size, hidden], Role::Embedding);
+        if let Some(PerLayer { width, vocab_size, .. }) = config.per_layer {
+            let all = config.layers.len() * width;
+            add(PER_LAYER_TABLE.into(), &[vocab_size, all], Role::Table);
+            add(format!("{PER_LAYER_MATRIX}.weight"), &[all, hidden], Role::Matrix);
+            add(PER_LAYER_NORM.into(), &[width], Role::Vector);
+        }
     }
     for layer in layers.range() {
         for LayerTensor { part, shape, role, .. } in of_layer(config, layer) {

@@ -22,7 +22,7 @@ pub(super) fn gated(gate_up: &Shared, rows: &Tensor, activation: Activation) -> 
 }
 
 /// The same as tensor operations. `// (rows, width) and (rows, width) → (rows, width)`
-fn of_tensors(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
+pub(super) fn of_tensors(gate: &Tensor, up: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
         Activation::Silu => gate.silu()? * up,
         Activation::GeluTanh => gate.gelu()? * up,

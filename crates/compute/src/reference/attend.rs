@@ -12,6 +12,7 @@ use super::rope::Angles;
 use super::softmax::{Scores, masked_softmax};
 use candle_core::{Result, Tensor};
 use gogrid_model::{MAX_SCORES, Span};
+use std::collections::BTreeMap;
 
 /// What all layers of a step share.
 pub(crate) struct Step<'a> {
@@ -22,12 +23,40 @@ pub(crate) struct Step<'a> {
     pub(crate) angles: &'a [Angles],
     pub(crate) masks: &'a mut Masks,
     pub(crate) caches: &'a mut Caches,
+    /// Keys and values of the step's rows that go on to the next machine, by layer.
+    pub(crate) kept: &'a mut Kept,
+}
+
+/// Keys and values of a step's rows, each `// (rows, kv_heads, head_dim)`, by layer.
+pub(crate) type Kept = BTreeMap<usize, (Tensor, Tensor)>;
+
+/// What a step adds to a cache.
+#[derive(Clone, Copy)]
+pub(super) enum New<'a> {
+    /// Keys `// (rows, kv_heads, key_dim)` and values `// (rows, kv_heads, value_dim)`.
+    Both(&'a Tensor, &'a Tensor),
+    /// Keys that begin with the values.
+    Keys(&'a Tensor),
+    /// Nothing: an earlier layer has written them.
+    Nothing,
+}
+
+impl New<'_> {
+    /// Those of some rows, by head: `// (kv_heads, rows, width)`.
+    fn by_head(self, start: usize, rows: usize) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        let by_head = |new: &Tensor| new.narrow(0, start, rows)?.transpose(0, 1)?.contiguous();
+        Ok(match self {
+            New::Both(keys, values) => Some((by_head(keys)?, Some(by_head(values)?))),
+            New::Keys(keys) => Some((by_head(keys)?, None)),
+            New::Nothing => None,
+        })
+    }
 }
 
 /// One layer's look at its cache.
 #[derive(Debug)]
 pub(super) struct Attend {
-    /// Index of the layer within the stage.
+    /// The place of its cache in the stage.
     pub(super) index: usize,
     pub(super) heads: usize,
     pub(super) kv_heads: usize,
@@ -44,20 +73,24 @@ pub(super) struct Attend {
 }
 
 impl Attend {
-    /// q `// (rows, heads, key_dim)`, k `// (rows, kv_heads, key_dim)`, v `// (rows, kv_heads, value_dim)`, or none where
-    /// keys begin with the values; the result `// (rows, heads × value_dim)`.
-    pub(super) fn forward(&self, q: &Tensor, k: &Tensor, v: Option<&Tensor>, step: &mut Step<'_>) -> Result<Tensor> {
+    /// q `// (rows, heads, key_dim)`; the result `// (rows, heads × value_dim)`.
+    pub(super) fn forward(&self, q: &Tensor, new: New<'_>, step: &mut Step<'_>) -> Result<Tensor> {
         let all = step.spans;
         let mut mixed = Vec::with_capacity(all.len());
         let mut start = 0;
         let short = |span: &Span| decode::applies(q, span.tokens, span.position + 1);
         for spans in all.chunk_by(|a, b| short(a) && short(b)) {
             let tokens = spans.iter().map(|span| span.tokens).sum();
-            let rows = |tensor: &Tensor| tensor.narrow(0, start, tokens);
-            let (q, k, v) = (rows(q)?, rows(k)?, v.map(rows).transpose()?);
-            mixed.push(match spans {
-                [span] if !short(span) => self.span(span, &q, &k, v.as_ref(), step)?,
-                spans => self.decode(spans, &q, &k, v.as_ref(), step.caches)?,
+            let rows = q.narrow(0, start, tokens)?;
+            let mut seen = Vec::with_capacity(spans.len());
+            let mut at = start;
+            for span in spans {
+                seen.push(self.write(span, new, at, step.caches)?);
+                at += span.tokens;
+            }
+            mixed.push(match (spans, seen.as_slice()) {
+                ([span], [(keys, values)]) if !short(span) => self.span(span, &rows, keys, values, step)?,
+                _ => decode::attention(&rows, &seen, self.scale, &self.sinks)?,
             });
             start += tokens;
         }
@@ -67,16 +100,13 @@ impl Attend {
         }
     }
 
-    /// Of spans of one token each.
-    fn decode(&self, spans: &[Span], q: &Tensor, k: &Tensor, v: Option<&Tensor>, held: &mut Caches) -> Result<Tensor> {
-        let mut caches = Vec::with_capacity(spans.len());
-        for (row, span) in spans.iter().enumerate() {
-            let by_head = |new: &Tensor| new.narrow(0, row, 1)?.reshape((self.kv_heads, 1, new.dim(2)?));
-            let (keys, values) = (by_head(k)?, v.map(by_head).transpose()?);
-            let seen = held.append(span.session, self.index, span.position, &keys, values.as_ref())?;
-            caches.push(self.keys_and_values(seen)?);
-        }
-        decode::attention(q, &caches, self.scale, &self.sinks)
+    /// Writes what is new of a span, whose rows begin at `start`; gives the keys and values that it sees.
+    fn write(&self, span: &Span, new: New<'_>, start: usize, caches: &mut Caches) -> Result<(Tensor, Tensor)> {
+        let (session, position) = (span.session, span.position);
+        self.keys_and_values(match new.by_head(start, span.tokens)? {
+            Some((keys, values)) => caches.append(session, self.index, position, &keys, values.as_ref())?,
+            None => caches.seen(session, self.index, position, position + span.tokens)?,
+        })
     }
 
     /// Where keys begin with the values, these are a view of those.
@@ -90,14 +120,10 @@ impl Attend {
         (span.position + 1).saturating_sub(self.window)
     }
 
-    /// Of one span of any length.
-    fn span(&self, span: &Span, q: &Tensor, k: &Tensor, v: Option<&Tensor>, step: &mut Step<'_>) -> Result<Tensor> {
+    /// Of one span of any length: q `// (tokens, heads, key_dim)`, and the keys and values that it sees.
+    fn span(&self, span: &Span, q: &Tensor, keys: &Tensor, values: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let group = self.heads / self.kv_heads;
-        let by_head = |new: &Tensor| new.transpose(0, 1)?.contiguous();
         let first = self.first_seen(span);
-        let (keys, values) = (by_head(k)?, v.map(by_head).transpose()?);
-        let seen = step.caches.append(span.session, self.index, span.position, &keys, values.as_ref())?;
-        let (keys, values) = self.keys_and_values(seen)?;
         let cached = keys.dim(1)?;
         let tile = (MAX_SCORES / (self.heads * cached)).clamp(1, span.tokens);
         let mut tiles = Vec::with_capacity(span.tokens.div_ceil(tile));
@@ -109,7 +135,8 @@ impl Attend {
             let high = position + tokens - first;
             let keys = keys.narrow(1, low, high - low)?;
             let values = values.narrow(1, low, high - low)?;
-            let values = if v.is_some() { values } else { values.contiguous()? };
+            // A view of keys is not what every device multiplies with.
+            let values = if self.value_dim == self.key_dim { values } else { values.contiguous()? };
             let q = q
                 .narrow(0, start, tokens)?
                 .reshape((tokens, self.kv_heads, group, self.key_dim))?

@@ -1,7 +1,7 @@
 //! Grouped-query attention (<https://arxiv.org/abs/2305.13245>): projections, norms and position embedding, for all spans
 //! of a step at once.
 
-use super::attend::{Attend, Step};
+use super::attend::{Attend, New, Step};
 use super::linear::{Linear, Shared};
 use super::norm::Norm;
 use super::rope::Ropes;
@@ -10,16 +10,28 @@ use crate::LoadError;
 use candle_core::{Result, Tensor};
 use gogrid_model::{AttentionSpec, PositionScale, QkNorm, Values, tensors};
 
+/// Where a layer's attention is in its model and its stage.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) layer: usize,
+    /// The place of the cache that it looks at.
+    pub(crate) cache: usize,
+    /// Whether its keys and values go on to the next machine.
+    pub(crate) kept: bool,
+}
+
 /// One layer's attention.
 #[derive(Debug)]
 pub(crate) struct Attention {
     qkv: Shared,
     /// Of q and k: of each head, or of all heads together.
-    norms: Option<(Norm, Norm)>,
+    norms: (Option<Norm>, Option<Norm>),
     /// Whether the norms are of all heads together.
     whole_norms: bool,
     values: Values,
     norm_eps: f32,
+    /// The layer, if its keys and values go on to the next machine.
+    kept: Option<usize>,
     position_scale: Option<PositionScale>,
     /// The position embedding among those of the stage.
     rope: Option<usize>,
@@ -28,14 +40,14 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Loads the attention of a layer; `index` is its place within the stage.
+    /// Loads the attention of a layer.
     pub(crate) fn load(
         loader: &Loader<'_>,
         spec: &AttentionSpec,
         ropes: &Ropes,
-        layer: usize,
-        index: usize,
+        place: Place,
     ) -> std::result::Result<Self, LoadError> {
+        let Place { layer, cache: index, .. } = place;
         let name = |part: &str| tensors::layer_tensor(layer, &format!("self_attn.{part}"));
         let (q, k, v, o) = (name("q_proj"), name("k_proj"), name("v_proj"), name("o_proj"));
         let interleaved = |heads: usize| {
@@ -50,15 +62,11 @@ impl Attention {
         let (qkv, widths) = (name("qkv_proj"), [spec.q_width(), spec.kv_width(), spec.kv_width()]);
         let qkv = match spec.fused {
             true => loader.shared(&[Part { fused: &widths, ..Part::new(&qkv, spec.qkv_bias) }])?,
-            false if spec.values == Values::NormedKeys => loader.shared(&parts[..2])?,
-            false => loader.shared(&parts)?,
+            false => loader.shared(&parts[..spec.products()])?,
         };
-        let norms = match spec.qk_norm {
-            QkNorm::None => None,
-            QkNorm::Head | QkNorm::Whole => {
-                Some((loader.norm(&name("q_norm.weight"))?, loader.norm(&name("k_norm.weight"))?))
-            }
-        };
+        let norm = |part: &str, there: bool| there.then(|| loader.norm(&name(part))).transpose();
+        let normed = spec.qk_norm != QkNorm::None;
+        let norms = (norm("q_norm.weight", normed)?, norm("k_norm.weight", normed && spec.shares.is_none())?);
         let attend = Attend {
             index,
             heads: spec.heads,
@@ -73,6 +81,7 @@ impl Attention {
             qkv,
             norms,
             values: spec.values,
+            kept: place.kept.then_some(layer),
             norm_eps: loader.config().norm_eps as f32,
             whole_norms: spec.qk_norm == QkNorm::Whole,
             position_scale: spec.position_scale,
@@ -85,14 +94,9 @@ impl Attention {
     /// `// (rows, hidden) → (rows, hidden)`
     pub(crate) fn forward(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let products = self.qkv.forward(hidden)?;
-        let (q, k, v) = match products.as_slice() {
-            [q, k, v] => (q.clone(), k.clone(), v.clone()),
-            [q, k] => (q.clone(), k.clone(), k.clone()),
-            _ => candle_core::bail!("q, k and v"),
-        };
-        let angles = self.rope.and_then(|rope| step.angles.get(rope));
+        let (rows_of_step, angles) = (step.rows, self.rope.and_then(|rope| step.angles.get(rope)));
         let rotate = |rows: Tensor, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
-            let by_head = (step.rows, heads, self.attend.key_dim);
+            let by_head = (rows_of_step, heads, self.attend.key_dim);
             let rows = match norm {
                 Some(norm) if self.whole_norms => norm.forward(&rows.contiguous()?)?.reshape(by_head)?,
                 Some(norm) => norm.forward(&rows.reshape(by_head)?)?,
@@ -100,20 +104,26 @@ impl Attention {
             };
             angles.map_or(Ok(rows.clone()), |angles| angles.rotate(&rows))
         };
-        let (q_norm, k_norm) = self.norms.as_ref().map(|(q, k)| (q, k)).unzip();
-        let mut q = rotate(q, self.attend.heads, q_norm)?; // (rows, heads, head_dim)
+        let [q, others @ ..] = products.as_slice() else { candle_core::bail!("a layer without queries") };
+        let mut q = rotate(q.clone(), self.attend.heads, self.norms.0.as_ref())?; // (rows, heads, head_dim)
         if let Some(scale) = self.position_scale {
             q = q.broadcast_mul(&factors(scale, step, &q)?)?;
         }
-        let k = rotate(k, self.attend.kv_heads, k_norm)?; // (rows, kv_heads, head_dim)
-        let v = v.reshape((step.rows, self.attend.kv_heads, self.attend.value_dim))?;
+        let Some(k) = others.first() else {
+            return self.o.forward(&self.attend.forward(&q, New::Nothing, step)?);
+        };
+        let v = others.get(1).unwrap_or(k).reshape((step.rows, self.attend.kv_heads, self.attend.value_dim))?;
+        let k = rotate(k.clone(), self.attend.kv_heads, self.norms.1.as_ref())?; // (rows, kv_heads, head_dim)
         let v = match self.values {
             Values::Own => v,
             Values::Normed | Values::NormedKeys => {
                 Norm::plain(self.attend.value_dim, self.norm_eps, &v)?.forward(&v)?
             }
         };
-        self.o.forward(&self.attend.forward(&q, &k, Some(&v), step)?)
+        if let Some(layer) = self.kept {
+            step.kept.insert(layer, (k.clone(), v.clone()));
+        }
+        self.o.forward(&self.attend.forward(&q, New::Both(&k, &v), step)?)
     }
 }
 

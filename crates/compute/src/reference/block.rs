@@ -1,11 +1,12 @@
 //! One layer: a token mixer and a feed-forward network.
 
 use super::attend::Step;
-use super::attention::Attention;
+use super::attention::{Attention, Place};
 use super::experts::{Experts, Routed};
 use super::latent::Latent;
 use super::mlp::Mlp;
 use super::norm::Norm;
+use super::per_layer::Gate;
 use super::rope::Ropes;
 use super::weights::Loader;
 use crate::LoadError;
@@ -21,6 +22,8 @@ pub(crate) struct Block {
     network: Network,
     /// What both results are multiplied by before they are added.
     residual: f32,
+    /// What gates the result by the layer's row.
+    gate: Option<Gate>,
     /// What the layer's result is multiplied by.
     scale: Option<f32>,
 }
@@ -87,20 +90,18 @@ impl Around {
 }
 
 impl Block {
-    /// Loads a layer; `index` is its place within the stage.
-    pub(crate) fn load(
-        loader: &Loader<'_>,
-        ropes: &Ropes,
-        layer: usize,
-        index: usize,
-    ) -> std::result::Result<Self, LoadError> {
+    /// Loads a layer.
+    pub(crate) fn load(loader: &Loader<'_>, ropes: &Ropes, place: Place) -> std::result::Result<Self, LoadError> {
+        let layer = place.layer;
         let spec = &loader.config().layers[layer];
         let norms = |names| Around::load(loader, spec, layer, names);
         Ok(Block {
             mixer_norms: norms(["input_layernorm", "post_self_attn_layernorm"])?,
             mixer: match &spec.mixer {
-                Mixer::Attention(spec) => MixerBlock::Attention(Attention::load(loader, spec, ropes, layer, index)?),
-                Mixer::LatentAttention(spec) => MixerBlock::Latent(Latent::load(loader, spec, ropes, layer, index)?),
+                Mixer::Attention(spec) => MixerBlock::Attention(Attention::load(loader, spec, ropes, place)?),
+                Mixer::LatentAttention(spec) => {
+                    MixerBlock::Latent(Latent::load(loader, spec, ropes, layer, place.cache)?)
+                }
             },
             network_norms: norms(["post_attention_layernorm", "post_mlp_layernorm"])?,
             network: match &spec.feed_forward {
@@ -108,6 +109,10 @@ impl Block {
                     Network::Dense(Mlp::load(loader, spec, &tensors::layer_tensor(layer, "mlp"))?)
                 }
                 FeedForward::Experts(spec) => Network::Experts(Box::new(Experts::load(loader, spec, layer)?)),
+            },
+            gate: match &loader.config().per_layer {
+                Some(spec) => Some(Gate::load(loader, spec, layer)?),
+                None => None,
             },
             scale: match spec.scaled {
                 true => loader.numbers(&tensors::layer_tensor(layer, "layer_scalar"))?.first().copied(),
@@ -136,14 +141,18 @@ impl Block {
         })
     }
 
-    /// The residual stream after the layer: `// (rows, hidden) → (rows, hidden)`
-    pub(crate) fn down(&self, hidden: &Tensor, inner: &Inner) -> Result<Tensor> {
+    /// The residual stream after the layer: `// (rows, hidden) → (rows, hidden)`. `own`: the layer's rows besides it,
+    /// `// (rows, width)`, where it has such.
+    pub(crate) fn down(&self, hidden: &Tensor, inner: &Inner, own: Option<&Tensor>) -> Result<Tensor> {
         let result = match (&self.network, inner) {
             (Network::Dense(mlp), Inner::Dense(inner)) => mlp.down(inner)?,
             (Network::Experts(experts), Inner::Routed(routed)) => experts.down(routed)?,
             _ => candle_core::bail!("the halves are of two networks"),
         };
-        let hidden = self.network_norms.add(hidden, result, self.residual)?;
+        let mut hidden = self.network_norms.add(hidden, result, self.residual)?;
+        if let Some((gate, own)) = self.gate.as_ref().zip(own) {
+            hidden = (&hidden + gate.forward(&hidden, own)?)?;
+        }
         match self.scale {
             Some(scale) => hidden * f64::from(scale),
             None => Ok(hidden),

@@ -51,10 +51,10 @@ impl Caches {
     /// No session yet.
     ///
     /// # Errors
-    /// A layer keeps something else than keys and values of its own.
+    /// A layer keeps something else than keys and values.
     pub(super) fn new(shapes: Vec<CacheShape>, sizes: SequenceSizes) -> Result<Self> {
-        let cached = |state: &LayerState| matches!(state, LayerState::Cache { .. } | LayerState::WindowedCache { .. });
-        if let Some(state) = sizes.states().iter().find(|state| !cached(state)) {
+        let recurrent = |state: &LayerState| matches!(state, LayerState::Recurrent { .. });
+        if let Some(state) = sizes.states().iter().find(|state| recurrent(state)) {
             candle_core::bail!("the reference back end keeps caches alone, not {state:?}");
         }
         Ok(Caches { shapes, sizes, sessions: HashMap::new() })
@@ -118,6 +118,23 @@ impl Caches {
             candle_core::bail!("session {session} is not open");
         };
         layers[layer].append(position, keys, values, &self.shapes[layer])
+    }
+
+    /// The keys and values of all that a token at `position` sees and of the tokens up to `end`, which are written.
+    pub(super) fn seen(
+        &self,
+        session: SessionKey,
+        layer: usize,
+        position: usize,
+        end: usize,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let layer = self.sessions.get(&session).and_then(|layers| layers.get(layer));
+        let Some((layer, (keys, values))) = layer.and_then(|layer| Some((layer, layer.buffers.as_ref()?))) else {
+            candle_core::bail!("session {session} has no keys to share");
+        };
+        let first = (position + 1).saturating_sub(layer.window);
+        let view = |buffer: &Tensor| buffer.narrow(1, first - layer.start, end - first);
+        Ok((view(keys)?, values.as_ref().map(view).transpose()?))
     }
 }
 

@@ -4,7 +4,7 @@
 //! `q · (K c) = (Kᵀ q) · c`. So all heads look at one row of each token, of which the weighted sum is a short row too, and
 //! the head's values follow from that.
 
-use super::attend::{Attend, Step};
+use super::attend::{Attend, New, Step};
 use super::linear::Linear;
 use super::norm::Norm;
 use super::rope::Ropes;
@@ -100,7 +100,7 @@ impl Latent {
         let short = self.kv_norm.forward(&kv.narrow(1, 0, rank)?.contiguous()?)?.unsqueeze(1)?;
         let shared = angles.rotate(&kv.narrow(1, rank, self.rotated_dim)?.contiguous()?.unsqueeze(1)?)?;
         let k = Tensor::cat(&[short, shared], D::Minus1)?; // (rows, 1, cached)
-        let mixed = self.attend.forward(&q, &k, None, step)?.reshape((rows, heads, rank))?;
+        let mixed = self.attend.forward(&q, New::Keys(&k), step)?.reshape((rows, heads, rank))?;
         // (heads, rows, kv_rank) by (heads, kv_rank, value_dim)
         let values = mixed.transpose(0, 1)?.contiguous()?.matmul(&self.values)?;
         self.o.forward(&values.transpose(0, 1)?.contiguous()?.flatten_from(1)?)

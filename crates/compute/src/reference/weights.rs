@@ -182,6 +182,15 @@ impl Loader<'_> {
         Ok(Linear { weight: stack.finish(self.device, Use::Products)?, bias })
     }
 
+    /// A table of which rows are looked up.
+    pub(crate) fn table(&self, name: &str) -> Result<Weight, LoadError> {
+        let entry = self.entry(name)?;
+        let (rows, columns) = (entry.shape[0], entry.shape[1]);
+        let mut stack = Stack::new(entry.dtype, rows, columns);
+        stack.push(&Matrix { entry, rows, columns, bytes: self.bytes(entry)? })?;
+        stack.finish(self.device, Use::Lookup)
+    }
+
     /// The embedding table and the head's matrix, as far as the stage has them.
     pub(crate) fn ends(&self, embedding: bool, head: bool) -> Result<(Option<Weight>, Option<Weight>), LoadError> {
         let tied = self.config().tied_embeddings && embedding && head;

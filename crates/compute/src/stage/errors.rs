@@ -115,7 +115,7 @@ pub enum ForwardError {
     /// Rows of another width.
     #[error("rows of {found} elements came, the model has {expected}")]
     Width {
-        /// The model's hidden size.
+        /// Elements of a row that enters the stage.
         expected: usize,
         /// Elements of a row.
         found: usize,

@@ -137,7 +137,7 @@ impl Stage {
                 }
             }
             (Input::Hidden(activations), false) => {
-                let (found, expected) = (activations.width, self.config.hidden_size);
+                let (found, expected) = (activations.width, self.config.row_width(self.layers.start));
                 if found != expected {
                     return Err(ForwardError::Width { expected, found });
                 }

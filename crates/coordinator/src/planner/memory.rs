@@ -47,10 +47,20 @@ pub(super) struct Sizes {
     stages: StageSizes,
     /// Elements that a sequence takes in the first layers, for each number of layers.
     states: Vec<Elements>,
+    /// Layers that use the keys and values of an earlier one, and what these take in a stage that does not have it.
+    shared: Vec<Shared>,
     workspace: u64,
     /// Sequences of a whole context that a stage must hold, and that it holds if the machine has the memory.
     required: u64,
     desired: u64,
+}
+
+/// A layer that uses the keys and values of another.
+#[derive(Debug, Clone, Copy)]
+struct Shared {
+    layer: usize,
+    with: usize,
+    elements: Elements,
 }
 
 /// Elements of a sequence's state in some layers.
@@ -62,20 +72,33 @@ struct Elements {
     context: u64,
 }
 
+impl Elements {
+    fn plus(self, other: Elements) -> Elements {
+        Elements { token: self.token.saturating_add(other.token), context: self.context.saturating_add(other.context) }
+    }
+}
+
 impl Sizes {
     pub(super) fn new(demand: &Demand<'_>, footprint: &Footprint) -> Self {
         let (config, kind) = (&demand.manifest.config, footprint.device);
         let chunk = if kind == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU } as usize;
         let mut states = vec![Elements::default()];
+        let elements = |layer| {
+            let state = LayerState::of(config, layer);
+            Elements { token: state.elements(1, chunk), context: state.elements(config.context_length, chunk) }
+        };
         states.extend((0..config.layers.len()).scan(Elements::default(), |sum, layer| {
-            let elements = |tokens| LayerState::of(config, layer).elements(tokens, chunk);
-            sum.token = sum.token.saturating_add(elements(1));
-            sum.context = sum.context.saturating_add(elements(config.context_length));
+            *sum = sum.plus(elements(layer));
             Some(*sum)
         }));
+        let shared = (0..config.layers.len()).filter_map(|layer| match LayerState::of(config, layer) {
+            LayerState::SharedCache { with } => Some(Shared { layer, with, elements: elements(with) }),
+            _ => None,
+        });
         Self {
             stages: StageSizes::new(demand.manifest, demand.quant(kind), footprint),
             states,
+            shared: shared.collect(),
             workspace: footprint.workspace_bytes(config, chunk + MAX_BATCH),
             required: demand.concurrency.max(1) as u64,
             desired: demand.sessions.max(demand.concurrency).max(1) as u64,
@@ -90,7 +113,16 @@ impl Sizes {
     fn state(&self, layers: Layers) -> Elements {
         let ([from, to], bytes) =
             ([self.states[layers.start], self.states[layers.end]], self.stages.compute_type(layers).bytes() as u64);
-        Elements { token: (to.token - from.token) * bytes, context: (to.context - from.context).saturating_mul(bytes) }
+        let mut sum = Elements { token: to.token - from.token, context: to.context - from.context };
+        let outside = |shared: &&Shared| layers.range().contains(&shared.layer) && shared.with < layers.start;
+        let mut counted = Vec::new();
+        for Shared { with, elements, .. } in self.shared.iter().filter(outside) {
+            if !counted.contains(with) {
+                counted.push(*with);
+                sum = sum.plus(*elements);
+            }
+        }
+        Elements { token: sum.token.saturating_mul(bytes), context: sum.context.saturating_mul(bytes) }
     }
 
     /// The memory that a machine must lend for the stage.

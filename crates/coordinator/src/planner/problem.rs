@@ -47,7 +47,7 @@ impl Kind {
             largest: RoleMemory::new(&sizes, of, LayerSizes::Largest),
             smallest: RoleMemory::new(&sizes, of, LayerSizes::Smallest),
             expected: Speed::expected(kind, config, layer_bytes, bytes(of, of)),
-            activation: (number * config.hidden_size) as f64,
+            activation: (number * config.widest_row()) as f64,
             sizes,
         }
     }

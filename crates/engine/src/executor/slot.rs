@@ -269,7 +269,7 @@ impl Drop for Slot {
 fn hidden_bytes(key: &StageKey, stage: &Stage) -> u64 {
     // A CPU's activations are the widest of each weight type; a neighbour may be one.
     let element = FloatType::of_activations(key.quant, DeviceKind::Cpu).bytes();
-    (stage.config().hidden_size * element) as u64
+    (stage.config().widest_row() * element) as u64
 }
 
 /// Bytes of the largest step of a neighbour, taken to be cut as this stage's are.

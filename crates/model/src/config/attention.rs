@@ -39,6 +39,9 @@ pub struct AttentionSpec {
     /// Where values come from.
     #[serde(default, skip_serializing_if = "Values::is_own")]
     pub values: Values,
+    /// The earlier layer whose keys and values are used; `None`: the layer's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<usize>,
     /// Whether q, k and v are one tensor in the model's files, one above the other.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fused: bool,
@@ -97,6 +100,15 @@ impl AttentionSpec {
         self.kv_heads * self.head_dim
     }
 
+    /// How many of the products q, k and v it has.
+    pub fn products(&self) -> usize {
+        match (self.shares, self.values) {
+            (Some(_), _) => 1,
+            (None, Values::NormedKeys) => 2,
+            (None, Values::Own | Values::Normed) => 3,
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         size("heads (num_attention_heads)", self.heads, MAX_WIDTH)?;
         size("kv_heads (num_key_value_heads)", self.kv_heads, MAX_WIDTH)?;
@@ -108,8 +120,8 @@ impl AttentionSpec {
         if let Some(tokens) = self.window {
             size("sliding_window", tokens, MAX_CONTEXT)?;
         }
-        let fits = !self.fused || self.values != Values::NormedKeys;
-        check("fused", self.fused, fits, "false, as values have no matrix")?;
+        let fits = !self.fused || self.products() == 3;
+        check("fused", self.fused, fits, "false, as q, k and v are not all there")?;
         if let Some(scale) = self.scale {
             positive("attention.scale", scale)?;
         }

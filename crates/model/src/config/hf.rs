@@ -79,6 +79,11 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         let (norms, scaled) = (architecture.norms(), architecture == Architecture::Gemma4);
         layers.push(LayerSpec { mixer, feed_forward, norms, scaled });
     }
+    let mut per_layer = None;
+    if architecture == Architecture::Gemma4 {
+        gemma4::share(&config, &mut layers)?;
+        per_layer = gemma4::per_layer(&config)?;
+    }
     let mut eos = config.tokens("eos_token_id")?;
     eos.extend(whole.tokens("eos_token_id")?);
     if let Some(generation) = generation {
@@ -95,6 +100,7 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         norm_eps: config.number("rms_norm_eps")?.unwrap_or(1e-6),
         norm_offset: architecture == Architecture::Gemma3,
         scales: scales(&config, architecture, hidden_size)?,
+        per_layer,
         tied_embeddings: config.flag("tie_word_embeddings")?,
         bos: config.token("bos_token_id")?,
         eos,
@@ -138,6 +144,7 @@ fn attention(
         qk_norm: architecture.qk_norm(config)?,
         sinks: architecture == Architecture::GptOss,
         values: Values::Own,
+        shares: None,
         fused: architecture == Architecture::Phi3,
     };
     Ok((Mixer::Attention(attention), ropes))

@@ -6,7 +6,7 @@
 mod first;
 
 use super::attention::is_false;
-use super::{Architecture, ConfigError, LayerSpec, ModelConfig, Scales, check_layers};
+use super::{Architecture, ConfigError, LayerSpec, ModelConfig, PerLayer, Scales, check_layers};
 use first::First;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -31,6 +31,8 @@ pub(super) struct Kinds {
     norm_offset: bool,
     #[serde(default, skip_serializing_if = "is_default")]
     scales: Scales,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    per_layer: Option<PerLayer>,
     tied_embeddings: bool,
     bos: Option<u32>,
     eos: Vec<u32>,
@@ -85,6 +87,7 @@ impl TryFrom<Kinds> for ModelConfig {
             norm_eps: written.norm_eps,
             norm_offset: written.norm_offset,
             scales: written.scales,
+            per_layer: written.per_layer,
             tied_embeddings: written.tied_embeddings,
             bos: written.bos,
             eos: written.eos,
@@ -119,6 +122,7 @@ impl From<ModelConfig> for Kinds {
             norm_eps: config.norm_eps,
             norm_offset: config.norm_offset,
             scales: config.scales,
+            per_layer: config.per_layer,
             tied_embeddings: config.tied_embeddings,
             bos: config.bos,
             eos: config.eos,

@@ -236,6 +236,7 @@ fn config(
         qk_norm: if has("self_attn.q_norm.weight") { QkNorm::Head } else { QkNorm::None },
         sinks: false,
         values: Values::Own,
+        shares: None,
         fused: false,
     };
     let dense = DenseSpec {
@@ -259,6 +260,7 @@ fn config(
         norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::as_f32)?.map_or(1e-5, decimal),
         norm_offset: false,
         scales: Scales::default(),
+        per_layer: None,
         tied_embeddings: !tensors.contains_key(crate::tensors::HEAD),
         bos: token("tokenizer.ggml.bos_token_id"),
         eos,

@@ -1,7 +1,7 @@
 //! Names of tensors in Hugging Face folders. Families give the same tensor different names; here each has one.
 
 use crate::Architecture;
-use crate::tensors::{EMBEDDING, FINAL_NORM, HEAD};
+use crate::tensors::{EMBEDDING, FINAL_NORM, HEAD, PER_LAYER_MATRIX, PER_LAYER_NORM, PER_LAYER_TABLE};
 
 /// Our name of a tensor; `None` if it does not belong to a text model.
 pub(super) fn canonical(architecture: Architecture, name: &str) -> Option<String> {
@@ -11,7 +11,9 @@ pub(super) fn canonical(architecture: Architecture, name: &str) -> Option<String
         None => name.replacen("model.language_model.", "model.", 1),
     };
     let Some((layer, part)) = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) else {
-        return [EMBEDDING, FINAL_NORM, HEAD].contains(&name.as_str()).then_some(name);
+        let matrix = name.strip_suffix(".weight") == Some(PER_LAYER_MATRIX);
+        let known = [EMBEDDING, FINAL_NORM, HEAD, PER_LAYER_TABLE, PER_LAYER_NORM].contains(&name.as_str());
+        return (known || matrix).then_some(name);
     };
     let renamed = renamed(architecture).iter().find_map(|(theirs, ours)| Some((part.strip_prefix(theirs)?, *ours)));
     let part = match renamed {

@@ -3,7 +3,7 @@
 use super::Role;
 use crate::{
     Activation, AttentionSpec, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, LatentSpec, LayerSpec, Mixer,
-    ModelConfig, Norms, QkNorm, Values,
+    ModelConfig, Norms, QkNorm,
 };
 
 /// A tensor of a layer.
@@ -49,6 +49,9 @@ pub fn of_layer(config: &ModelConfig, layer: usize) -> Vec<LayerTensor> {
         FeedForward::Dense(dense) => list.dense("mlp", dense),
         FeedForward::Experts(experts) => list.experts(experts),
     }
+    if let Some(per_layer) = &config.per_layer {
+        list.per_layer(per_layer.width);
+    }
     list.norms(*norms);
     if *scaled {
         list.vector(Block::Down, "layer_scalar", 1);
@@ -89,8 +92,7 @@ impl List {
         if spec.fused {
             self.matrix(Block::Mixer, "self_attn.qkv_proj", [q + 2 * kv, hidden], spec.qkv_bias);
         } else {
-            let products = if spec.values == Values::NormedKeys { 2 } else { 3 };
-            for (part, rows) in [("q", q), ("k", kv), ("v", kv)].into_iter().take(products) {
+            for (part, rows) in [("q", q), ("k", kv), ("v", kv)].into_iter().take(spec.products()) {
                 self.matrix(Block::Mixer, &format!("self_attn.{part}_proj"), [rows, hidden], spec.qkv_bias);
             }
         }
@@ -105,7 +107,9 @@ impl List {
         };
         if let Some([q, k]) = widths {
             self.vector(Block::Mixer, "self_attn.q_norm.weight", q);
-            self.vector(Block::Mixer, "self_attn.k_norm.weight", k);
+            if spec.shares.is_none() {
+                self.vector(Block::Mixer, "self_attn.k_norm.weight", k);
+            }
         }
         if spec.sinks {
             self.vector(Block::Mixer, "self_attn.sinks", spec.heads);
@@ -204,6 +208,13 @@ impl List {
         if spec.bias {
             self.add(block, Role::Vector, &format!("mlp.experts.{part}_proj_bias"), &[spec.count, rows]);
         }
+    }
+
+    /// What gates the residual stream behind the network by the layer's row.
+    fn per_layer(&mut self, width: usize) {
+        self.matrix(Block::Down, "per_layer_input_gate", [width, self.hidden], false);
+        self.matrix(Block::Down, "per_layer_projection", [self.hidden, width], false);
+        self.vector(Block::Down, "post_per_layer_input_norm.weight", self.hidden);
     }
 
     /// Norms before mixer and network have the names that Llama gives them, those behind them GLM-4's.

@@ -56,7 +56,8 @@ impl Architecture {
             }),
             Architecture::Gemma4 => json!({
                 "head_dim": 256, "global_head_dim": 512, "vocab_size": 262_144, "max_position_embeddings": 131_072,
-                "sliding_window": 512, "hidden_size_per_layer_input": 256, "tie_word_embeddings": true,
+                "sliding_window": 512, "hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 262_144,
+                "tie_word_embeddings": true,
                 "rope_parameters": {
                     "sliding_attention": { "rope_type": "default", "rope_theta": 10_000.0 },
                     "full_attention": {

@@ -1,6 +1,7 @@
-//! What Gemma 4's layers have of their own: heads and projections that differ between layers with a window and without.
+//! What Gemma 4's layers have of their own: heads and projections that differ between layers with a window and without,
+//! keys and values of earlier layers, and rows besides the residual stream.
 
-use super::super::{AttentionSpec, ConfigError, Values};
+use super::super::{Architecture, AttentionSpec, ConfigError, FeedForward, LayerSpec, PerLayer, Values};
 use super::fields::Fields;
 
 /// Attention that is like this one, but for what the layer has of its own.
@@ -31,4 +32,34 @@ pub(super) fn adapt(config: &Fields<'_>, layer: usize, attention: &mut Attention
         None => {}
     }
     Ok(())
+}
+
+/// Lets the last layers use the keys and values of the last ones before them that look at them in the same way.
+pub(super) fn share(config: &Fields<'_>, layers: &mut [LayerSpec]) -> Result<(), ConfigError> {
+    const COUNT: &str = "num_kv_shared_layers";
+    let count = config.size(COUNT)?.unwrap_or(0);
+    let widened = if config.flag("use_double_wide_mlp")? { 2 } else { 1 };
+    let expected = "so few that a layer of each kind has keys and values of its own";
+    let refused = || ConfigError::invalid(config.field(COUNT), count, expected);
+    let first = layers.len().checked_sub(count).ok_or_else(refused)?;
+    let (own, sharing) = layers.split_at_mut(first);
+    for layer in sharing {
+        if let Some(attention) = layer.attention_mut() {
+            let window = attention.window;
+            let like = |own: &LayerSpec| own.attention().is_some_and(|own| own.window == window);
+            attention.shares = Some(own.iter().rposition(like).ok_or_else(refused)?);
+        }
+        if let FeedForward::Dense(dense) = &mut layer.feed_forward {
+            dense.width = dense.width.saturating_mul(widened);
+        }
+    }
+    Ok(())
+}
+
+/// The rows that layers get besides the residual stream.
+pub(super) fn per_layer(config: &Fields<'_>) -> Result<Option<PerLayer>, ConfigError> {
+    let width = config.size("hidden_size_per_layer_input")?.unwrap_or(0);
+    let (vocab_size, activation) =
+        (config.need_size("vocab_size_per_layer_input")?, Architecture::Gemma4.activation(config)?);
+    Ok((width > 0).then_some(PerLayer { width, vocab_size, activation }))
 }

@@ -150,6 +150,22 @@ fn layers_that_see_everything_have_other_heads_and_no_matrix_for_values() {
 }
 
 #[test]
+fn rows_between_machines_carry_what_later_layers_need() {
+    let (full, slides) = ("full_attention", "sliding_attention");
+    let change = json!({
+        "layer_types": [slides, full, slides, full, slides, full], "num_kv_shared_layers": 2,
+        "hidden_size_per_layer_input": 100,
+    });
+    let config = read_with(gemma4(), &change).unwrap();
+    let shares: Vec<_> = config.layers.iter().map(|layer| layer.attention().unwrap().shares).collect();
+    assert_eq!(shares, [None, None, None, None, Some(2), Some(3)]);
+    assert_eq!((config.shared_before(4..6), config.shared_before(3..6)), (vec![2, 3], vec![2]));
+    // The stream, 100 for each layer to come, and keys and values: 8 heads of 256 of layer 2, 2 of 512 of layer 3.
+    let widths: Vec<_> = (1..=6).map(|layer| config.row_width(layer) - 2816).collect();
+    assert_eq!(widths, [500, 400, 300 + 4096, 200 + 4096 + 2048, 100 + 2048, 0]);
+}
+
+#[test]
 fn experts_are_routed_as_their_family_does() {
     let experts = |config: Value, layer: usize| match ModelConfig::from_hf(&config, None)
         .unwrap()
@@ -190,8 +206,8 @@ fn what_would_be_computed_otherwise_is_refused_by_name() {
         (mixtral(), json!({ "num_local_experts": null })),
         (gpt_oss(), json!({ "hidden_act": "gelu" })),
         (gpt_oss(), json!({ "num_experts_per_tok": 33 })),
-        (gemma4(), json!({ "hidden_size_per_layer_input": 256 })),
-        (gemma4(), json!({ "num_kv_shared_layers": 2 })),
+        (gemma4(), json!({ "num_kv_shared_layers": 6 })),
+        (gemma4(), json!({ "num_kv_shared_layers": 1 })),
         (gemma4(), json!({ "use_bidirectional_attention": "all" })),
         (deepseek(), json!({ "topk_method": "group_limited_greedy" })),
         (deepseek(), json!({ "scoring_func": "softmax" })),

@@ -118,6 +118,7 @@ impl First {
             qk_norm: if self.qk_norm { QkNorm::Head } else { QkNorm::None },
             sinks: false,
             values: Values::Own,
+            shares: None,
             fused: false,
         };
         let (width, bias) = (self.intermediate_size, self.mlp_bias);
@@ -157,6 +158,7 @@ impl First {
             norm_eps: self.norm_eps,
             norm_offset: false,
             scales: Scales::default(),
+            per_layer: None,
             tied_embeddings: self.tied_embeddings,
             bos: self.bos,
             eos: self.eos.clone(),
