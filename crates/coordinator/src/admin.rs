@@ -215,7 +215,11 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         let range = format!("1 to {MAX_REPLICAS}");
         return Err(AdminError::Range { field: "--replicas", value: model.replicas.to_string(), range });
     }
-    source.text()?.try_template()?;
+    let text = source.text()?;
+    text.try_template()?;
+    for note in text.notes() {
+        tracing::warn!(model = name, "{note}");
+    }
     let manifest = source.manifest()?;
     let record = ModelRecord {
         name: name.clone(),

@@ -107,6 +107,9 @@ impl Content {
             return Err(invalid("it does not start with GGUF"));
         }
         let version = header.u32()?;
+        if (2..=3).contains(&version.swap_bytes()) {
+            return Err(invalid("it is big-endian: only little-endian files are read"));
+        }
         if !(2..=3).contains(&version) {
             return Err(invalid(format!("it has the version {version}, expected 2 or 3")));
         }
@@ -282,6 +285,12 @@ mod tests {
 
     fn read(bytes: &[u8]) -> io::Result<Content> {
         Content::read(bytes, bytes.len() as u64)
+    }
+
+    #[test]
+    fn a_big_endian_file_is_said_to_be_one() {
+        let error = read(&start(3u32.swap_bytes(), 0, 0)).unwrap_err();
+        assert!(error.to_string().contains("big-endian"), "{error}");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub struct TextModel {
     literal: Literal,
     /// Bytes of the vocabulary's longest token.
     longest: usize,
+    notes: Vec<String>,
 }
 
 /// A tokenizer or template that cannot be read or used.
@@ -131,7 +132,7 @@ impl TextModel {
         growth::check_growth(&tokenizer)?;
         let pieces = Pieces::new(tokenizer)?;
         let (literal, longest) = (Literal::new(&pieces), pieces.longest());
-        Ok(Self { pieces: Arc::new(pieces), template, eos, sampling, literal, longest })
+        Ok(Self { pieces: Arc::new(pieces), template, eos, sampling, literal, longest, notes: Vec::new() })
     }
 
     /// Reads tokenizer.json and, where they are, tokenizer_config.json, chat_template.jinja, generation_config.json and
@@ -216,6 +217,11 @@ impl TextModel {
             }
         }
         Ok(())
+    }
+
+    /// What had to be guessed about the tokenizer, in words for the operator.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether the model has a chat template.

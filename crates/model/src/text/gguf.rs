@@ -31,10 +31,12 @@ const END_OF_TURN: [&str; 9] = [
 pub(super) fn read(content: &Content) -> Result<TextModel, TextError> {
     let metadata = Metadata(content);
     let vocabulary = Vocabulary::read(&metadata)?;
+    let mut notes = Vec::new();
     let (mut tokenizer, adds_bos) = match metadata.string("tokenizer.ggml.model")? {
-        "gpt2" => vocabulary.byte_level(&metadata)?,
+        "gpt2" => vocabulary.byte_level(&metadata, &mut notes)?,
+        "gemma4" => vocabulary.marked_merges(&metadata)?,
         "llama" => vocabulary.sentence_piece(&metadata)?,
-        other => return Err(TextError::unknown("tokenizer.ggml.model", other, "gpt2, llama")),
+        other => return Err(TextError::unknown("tokenizer.ggml.model", other, "gpt2, llama, gemma4")),
     };
     surround(&metadata, &vocabulary, &mut tokenizer, adds_bos)?;
     let template = match metadata.optional_string("tokenizer.chat_template")? {
@@ -42,7 +44,7 @@ pub(super) fn read(content: &Content) -> Result<TextModel, TextError> {
         None => None,
     };
     let eos = ends(&metadata, &vocabulary)?;
-    TextModel::new(tokenizer, template, eos, SamplingParams::default())
+    Ok(TextModel { notes, ..TextModel::new(tokenizer, template, eos, SamplingParams::default())? })
 }
 
 /// Lets a text begin with the start token and end with the end token, where the file or its kind says so.

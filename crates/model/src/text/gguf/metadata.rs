@@ -31,6 +31,11 @@ impl<'a> Metadata<'a> {
     }
 
     pub(super) fn optional_u32(&self, key: &'static str) -> Result<Option<u32>, TextError> {
+        // -1, also as an unsigned number, is how some writers say that there is none.
+        let absent = |value: &Value| matches!(value, Value::I32(-1) | Value::I64(-1) | Value::U32(u32::MAX));
+        if self.0.metadata.get(key).is_some_and(absent) {
+            return Ok(None);
+        }
         self.optional(key, "a token id", as_u32)
     }
 

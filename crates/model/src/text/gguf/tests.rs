@@ -91,6 +91,12 @@ fn user_defined_tokens_are_whole_and_stay_in_the_text() {
 #[case::tekken("tekken", "x12 camelCase\n\n", true, &["x", "1", "2", "Ġcamel", "Case", "ĊĊ"])]
 #[case::smollm("smollm", "x12 I'll\n\n", false, &["x", "1", "2", "ĠI", "'ll", "ĊĊ"])]
 #[case::gpt2("gpt-2", "x12 I'll\n\n", false, &["x", "12", "ĠI", "'ll", "ĊĊ"])]
+#[case::gpt4o("gpt-4o", "x1234 camelCase's\n\n", false, &["x", "123", "4", "Ġcamel", "Case's", "ĊĊ"])]
+#[case::qwen35("qwen35", "x12 e\u{301}a", false, &["x", "1", "2", "ĠeÌģa"])]
+#[case::glm4("glm4", "x1234 I'll", false, &["x", "123", "4", "ĠI", "'ll"])]
+#[case::deepseek3("deepseek-v3", "x1234 (ab", false, &["x", "123", "4", "Ġ(", "ab"])]
+#[case::lfm2("lfm2", "x1234", true, &["x", "123", "4"])]
+#[case::falcon("falcon", "x12345!", false, &["x", "123", "45", "!"])]
 fn words_are_cut_as_the_models_do(
     #[case] pre: &str,
     #[case] text: &str,
@@ -98,7 +104,7 @@ fn words_are_cut_as_the_models_do(
     #[case] words: &[&str],
 ) {
     use tokenizers::{OffsetReferential::Original, OffsetType::Byte, PreTokenizedString, PreTokenizer};
-    let rule = split::Rule::named(pre).unwrap();
+    let rule = split::Rule::named(pre).unwrap().unwrap();
     let mut cut = PreTokenizedString::from(text);
     rule.words.pre_tokenize(&mut cut).unwrap();
     let found: Vec<&str> = cut.get_splits(Original, Byte).into_iter().map(|(word, ..)| word).collect();
@@ -164,12 +170,11 @@ fn text_after_a_mark_begins_with_a_space_as_at_the_start() {
 #[case::no_model(demo_content(), "tokenizer.ggml.model", None)]
 #[case::no_tokens(demo_content(), "tokenizer.ggml.tokens", None)]
 #[case::no_merges(demo_content(), "tokenizer.ggml.merges", None)]
-#[case::no_rule(demo_content(), "tokenizer.ggml.pre", None)]
 #[case::tokens_of_another_kind(demo_content(), "tokenizer.ggml.tokens", Some(Value::U32(1)))]
 #[case::merge_without_space(demo_content(), "tokenizer.ggml.merges", Some(strings(&["ab"])))]
 #[case::merge_of_no_tokens(demo_content(), "tokenizer.ggml.merges", Some(strings(&["zzzzzzzzzzzzzzzzz yyyyyyyyyyyyyyyyyyyyyyyyy"])))]
 #[case::eos_outside(demo_content(), "tokenizer.ggml.eos_token_id", Some(Value::U32(1 << 20)))]
-#[case::eos_negative(demo_content(), "tokenizer.ggml.eos_token_id", Some(Value::I32(-1)))]
+#[case::eos_negative(demo_content(), "tokenizer.ggml.eos_token_id", Some(Value::I32(-2)))]
 #[case::types_of_another_kind(demo_content(), "tokenizer.ggml.token_type", Some(strings(&["x"])))]
 #[case::template_of_another_kind(demo_content(), "tokenizer.chat_template", Some(Value::Bool(true)))]
 #[case::no_scores(llama_content(), "tokenizer.ggml.scores", None)]
@@ -183,13 +188,41 @@ fn metadata_that_does_not_fit_is_named(#[case] mut content: Content, #[case] key
     assert!(matches!(&error, TextError::Field { field, .. } if field == key), "{error}");
 }
 
+#[test]
+fn a_kind_that_is_not_known_is_refused_with_those_that_are() {
+    let error = TextModel::from_gguf(&with(demo_content(), "tokenizer.ggml.model", string("t5"))).unwrap_err();
+    assert!(matches!(&error, TextError::Unknown { field: "tokenizer.ggml.model", .. }), "{error}");
+    assert!(error.to_string().contains("gpt2"), "{error}");
+}
+
 #[rstest]
-#[case("tokenizer.ggml.model", "t5")]
-#[case("tokenizer.ggml.pre", "default")]
-fn kinds_that_are_not_known_are_refused_with_those_that_are(#[case] key: &str, #[case] value: &str) {
-    let error = TextModel::from_gguf(&with(demo_content(), key, string(value))).unwrap_err();
-    assert!(matches!(&error, TextError::Unknown { field, .. } if *field == key), "{error}");
-    assert!(error.to_string().contains("gpt"), "{error}");
+#[case::missing(None, "is missing")]
+#[case::unknown(Some("nobody-1b"), "is \"nobody-1b\"")]
+fn a_rule_that_is_not_known_is_told_by_the_vocabulary(#[case] rule: Option<&str>, #[case] note: &str) {
+    let mut content = demo_content();
+    content.metadata.remove("tokenizer.ggml.pre");
+    if let Some(rule) = rule {
+        content = with(content, "tokenizer.ggml.pre", string(rule));
+    }
+    let text = TextModel::from_gguf(&content).unwrap();
+    let [found] = text.notes() else { panic!("{:?}", text.notes()) };
+    assert!(found.contains(note) && found.contains("gpt-2"), "{found}");
+    let more = [("tokenizer.ggml.tokens", string("<|vision_start|>")), ("tokenizer.ggml.token_type", Value::I32(3))];
+    for (key, value) in more {
+        let Some(Value::Array(list)) = content.metadata.get_mut(key) else { panic!() };
+        list.push(value);
+    }
+    let found = TextModel::from_gguf(&content).unwrap().notes()[0].clone();
+    assert!(found.contains("of the kind qwen2"), "{found}");
+    assert!(TextModel::from_gguf(&demo_content()).unwrap().notes().is_empty());
+}
+
+#[test]
+fn a_token_id_of_minus_one_is_none() {
+    for none in [Value::I32(-1), Value::U32(u32::MAX)] {
+        let content = with(demo_content(), "tokenizer.ggml.padding_token_id", none);
+        TextModel::from_gguf(&content).unwrap();
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The vocabularies that GGUF files hold, as tokenizers.
 
 use super::metadata::Metadata;
-use super::split::Rule;
+use super::split::{Rule, split, told_by};
 use crate::TextError;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -59,8 +59,60 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// GPT-2's kind: merges over bytes. Also says whether texts begin with the start token by default.
-    pub(super) fn byte_level(&self, metadata: &Metadata<'_>) -> Result<(Tokenizer, bool), TextError> {
-        let rule = Rule::named(metadata.string("tokenizer.ggml.pre")?)?;
+    pub(super) fn byte_level(
+        &self,
+        metadata: &Metadata<'_>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Tokenizer, bool), TextError> {
+        let rule = self.rule(metadata.optional_string("tokenizer.ggml.pre")?, notes)?;
+        let bpe =
+            BPE::builder().vocab_and_merges(self.owned(), self.merges(metadata)?).ignore_merges(rule.ignore_merges);
+        let mut tokenizer = Tokenizer::new(bpe.build().map_err(TextError::Tokenizer)?);
+        tokenizer.with_normalizer(rule.normalizer).map_err(TextError::Tokenizer)?;
+        tokenizer.with_pre_tokenizer(Some(rule.words));
+        tokenizer.with_decoder(Some(ByteLevel::default()));
+        self.add_marked(&mut tokenizer)?;
+        Ok((tokenizer, rule.adds_bos))
+    }
+
+    /// The rule that cuts words. A name that is missing or not known is no reason to refuse a model: the vocabulary tells
+    /// many families, and GPT-2's rule comes close for the others.
+    fn rule(&self, name: Option<&str>, notes: &mut Vec<String>) -> Result<Rule, TextError> {
+        if let Some(rule) = Rule::named(name.unwrap_or("default"))? {
+            return Ok(rule);
+        }
+        let told = told_by(|token| self.ids.contains_key(token));
+        let found = name.map_or_else(|| "is missing".to_owned(), |name| format!("is \"{name}\", which is not known"));
+        notes.push(match told {
+            Some(rule) => format!("tokenizer.ggml.pre {found}: by its tokens the vocabulary is of the kind {rule}"),
+            None => format!("tokenizer.ggml.pre {found}: words are cut as for gpt-2, which may cost quality"),
+        });
+        Rule::named(told.unwrap_or("gpt-2"))?.ok_or_else(|| TextError::unknown("tokenizer.ggml.pre", "", "gpt-2"))
+    }
+
+    /// Gemma 4's kind: merges over characters, with SentencePiece's mark for spaces, bytes for what has no token.
+    pub(super) fn marked_merges(&self, metadata: &Metadata<'_>) -> Result<(Tokenizer, bool), TextError> {
+        let bpe = BPE::builder().vocab_and_merges(self.owned(), self.merges(metadata)?);
+        let mut bpe = bpe.fuse_unk(true).byte_fallback(true);
+        if let Some((_, token)) = self.named(metadata, "tokenizer.ggml.unknown_token_id")? {
+            bpe = bpe.unk_token(token.to_owned());
+        }
+        let mut tokenizer = Tokenizer::new(bpe.build().map_err(TextError::Tokenizer)?);
+        let spaces = Replace::new(" ", SPACE).map_err(TextError::Tokenizer)?;
+        tokenizer.with_normalizer(Some(spaces)).map_err(TextError::Tokenizer)?;
+        tokenizer.with_pre_tokenizer(Some(split(r"[^\n]+|[\n]+")?));
+        let decoders = vec![
+            Replace::new(SPACE, " ").map_err(TextError::Tokenizer)?.into(),
+            ByteFallback::new().into(),
+            Fuse::new().into(),
+        ];
+        tokenizer.with_decoder(Some(Decoders::new(decoders)));
+        self.add_marked(&mut tokenizer)?;
+        Ok((tokenizer, true))
+    }
+
+    /// The merges of a file, the first ones first.
+    fn merges(&self, metadata: &Metadata<'_>) -> Result<Vec<(String, String)>, TextError> {
         let wrong =
             || TextError::field("tokenizer.ggml.merges", "a list of \"left right\", both and their union tokens");
         let merge = |merge: &str| {
@@ -69,14 +121,7 @@ impl<'a> Vocabulary<'a> {
             Some((left.to_owned(), right.to_owned()))
         };
         let merges = metadata.strings("tokenizer.ggml.merges")?;
-        let merges: Vec<_> = merges.into_iter().map(merge).collect::<Option<_>>().ok_or_else(wrong)?;
-        let bpe = BPE::builder().vocab_and_merges(self.owned(), merges).ignore_merges(rule.ignore_merges);
-        let mut tokenizer = Tokenizer::new(bpe.build().map_err(TextError::Tokenizer)?);
-        tokenizer.with_normalizer(rule.normalizer).map_err(TextError::Tokenizer)?;
-        tokenizer.with_pre_tokenizer(Some(rule.words));
-        tokenizer.with_decoder(Some(ByteLevel::default()));
-        self.add_marked(&mut tokenizer)?;
-        Ok((tokenizer, rule.adds_bos))
+        merges.into_iter().map(merge).collect::<Option<_>>().ok_or_else(wrong)
     }
 
     /// SentencePiece's kind: merges by the score of what they make, bytes for what has no token.
