@@ -169,7 +169,7 @@ def errors(client):
     bad = openai.BadRequestError
     raises(bad, 400, lambda: ask(client, CAPITAL, temperature="hot"), "temperature")
     raises(bad, 400, lambda: ask(client, CAPITAL, n=0), "n")
-    raises(bad, 400, lambda: ask(client, CAPITAL, max_tokens=-1), "max_tokens")
+    raises(bad, 400, lambda: ask(client, CAPITAL, max_tokens=-2), "max_tokens")
     raises(bad, 400, lambda: ask(client, CAPITAL, top_p=7), "top_p")
     raises(bad, 400, lambda: client.chat.completions.create(model=MODEL, messages="hello"), "messages")
     error = raises(bad, 400, lambda: ask(client, "apple river " * 1000), "1024")

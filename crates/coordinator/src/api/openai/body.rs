@@ -4,7 +4,10 @@
 //! unsupported ones), instead of once with `#[serde(flatten)]`: serde buffers flattened fields, and their errors lose
 //! the field's name.
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    lenient::{in_words, without_mark},
+};
 use axum::{
     body::{Body, HttpBody},
     extract::{FromRef, FromRequest, Request},
@@ -97,6 +100,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 400: not JSON (with line and column), or a field of the wrong type (with its path as `param`).
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = without_mark(body);
     // serde would take an array as the fields in their order.
     if body.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
         return Err(match serde_json::from_slice::<IgnoredAny>(body) {
@@ -115,7 +119,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 
 fn located(path: &str, error: &serde_json::Error) -> ApiError {
     if error.is_data() {
-        let message = error.to_string();
+        let message = in_words(&error.to_string());
         let path = if path == "." { "" } else { path };
         let param = match missing_field(&message) {
             Some(field) if path.is_empty() => field.to_owned(),

@@ -20,6 +20,7 @@ mod envelope;
 mod error;
 mod event_replay;
 mod format;
+mod lenient;
 mod logprobs;
 mod models;
 mod openapi;
@@ -49,6 +50,7 @@ use body::Preparing;
 use error::{ApiError, Refused};
 use event_replay::{REPLAY_WITHIN, StoredStreams};
 use std::sync::Arc;
+use tower::util::MapRequest;
 
 /// The response header with a completion's id.
 pub(crate) const REQUEST_ID: HeaderName = event_replay::REQUEST_ID;
@@ -78,7 +80,9 @@ impl FromRef<ApiState> for Preparing {
 /// that set none.
 pub(crate) fn router(service: Arc<dyn GenerationService>, keys: Keys, metrics: Metrics) -> Router {
     let routes = router_with(service, keys, StoredStreams::new(REPLAY_WITHIN));
-    routes.layer(from_fn_with_state(metrics, count_refusals))
+    let routes = routes.layer(from_fn_with_state(metrics, count_refusals));
+    // Around the routes: a path must be right before its route is looked for.
+    Router::new().fallback_service(MapRequest::new(routes, lenient::normalize))
 }
 
 /// Middleware: counts errors by their cause.

@@ -1,6 +1,10 @@
 //! The options that chat and plain completions share, and their check.
 
-use super::{envelope::Delivery, error::ApiError};
+use super::{
+    envelope::Delivery,
+    error::ApiError,
+    lenient::{biases, count},
+};
 use gogrid_model::{SamplingParams, StopScanner, TextModel};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -40,14 +44,17 @@ pub(super) struct Options {
     /// The same seed gives the same text; the choices of one prompt get seed, seed + 1, … Default: random.
     seed: Option<i64>,
     /// Added to the logits, by token id (a decimal number), from -100 to 100.
+    #[serde(default, deserialize_with = "biases")]
     logit_bias: Option<BTreeMap<String, f32>>,
     /// Strings that end the answer and are not part of it.
     stop: Option<Stop>,
     /// How many answers to give for each prompt.
     #[schema(minimum = 1, maximum = 16, default = 1)]
+    #[serde(default, deserialize_with = "count")]
     n: Option<u32>,
-    /// The most tokens to emit. Default: up to the end of the context in chats, 16 in completions.
+    /// The most tokens to emit. Default, also for -1: up to the end of the context in chats, 16 in completions.
     #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "count")]
     max_tokens: Option<u32>,
     /// Whether to send the answer in pieces, as server-sent events.
     #[schema(default = false)]
@@ -176,11 +183,13 @@ impl Options {
 }
 
 fn check_stop(stop: Option<Stop>) -> Result<Vec<String>, ApiError> {
-    let strings = match stop {
+    let mut strings = match stop {
         None => Vec::new(),
         Some(Stop::One(string)) => vec![string],
         Some(Stop::Many(strings)) => strings,
     };
+    // No text ends with nothing: a form's field that was left empty.
+    strings.retain(|string| !string.is_empty());
     if strings.len() > MAX_STOP_STRINGS {
         let message = format!("stop has {} strings, but may have up to {MAX_STOP_STRINGS}", strings.len());
         return Err(ApiError::invalid(Some("stop"), message));

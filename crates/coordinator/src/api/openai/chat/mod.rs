@@ -12,6 +12,7 @@ use super::{
     choices::ChoiceRequests,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
+    lenient::count,
     options::Options,
     respond::{blocking, respond},
     schema::all_of,
@@ -46,6 +47,7 @@ pub(super) struct ChatFields {
     messages: Vec<Message>,
     /// The same as `max_tokens`, in its newer spelling.
     #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "count")]
     max_completion_tokens: Option<u32>,
     /// Whether to report each token's log-probability.
     #[schema(default = false)]

@@ -38,6 +38,23 @@ async fn options_reach_the_router() {
 }
 
 #[tokio::test]
+async fn what_clients_leave_empty_or_write_in_another_way_is_understood() {
+    let fake = Fake::new([]);
+    for (path, more) in [
+        ("/v1/chat/completions", json!({"max_tokens": -1, "stop": "", "logit_bias": []})),
+        ("/chat/completions", json!({"max_completion_tokens": 12.0, "stop": ["", "a"]})),
+        ("//v1/chat/completions/", json!({"n": 1.0})),
+    ] {
+        let body = format!("\u{feff}{}", super::chat_body(&more));
+        let reply = super::send(&fake, super::post_request(path, body)).await;
+        assert_eq!(reply.status, StatusCode::OK, "{more}: {}", reply.text);
+    }
+    let seen = fake.seen();
+    assert_eq!((seen[0].max_tokens, seen[0].stop.len()), (None, 0));
+    assert_eq!((seen[1].max_tokens, &seen[1].stop[..]), (Some(12), &["a".to_owned()][..]));
+}
+
+#[tokio::test]
 async fn defaults_are_the_models_and_seeds_are_random() {
     let fake = Fake::new([]);
     chat(&fake, json!({"n": 2})).await;
@@ -72,8 +89,10 @@ async fn values_out_of_range_name_the_field_and_the_range() {
         (json!({"max_completion_tokens": 0}), "max_completion_tokens", "at least 1"),
         (json!({"max_completion_tokens": 5, "max_tokens": 6}), "max_completion_tokens", "one of them"),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop", "up to 4"),
-        (json!({"stop": ""}), "stop", "not empty"),
-        (json!({"stop": ["a", ""]}), "stop", "not empty"),
+        (json!({"max_tokens": -2}), "max_tokens", "whole number"),
+        (json!({"max_tokens": 1.5}), "max_tokens", "whole number"),
+        (json!({"temperature": "hot"}), "temperature", "expected a number"),
+        (json!({"logit_bias": [1]}), "logit_bias", "an object of token ids"),
         (json!({"stream_options": {"include_usage": true}}), "stream_options", "stream"),
     ] {
         let reply = chat(&fake, more.clone()).await;
@@ -97,7 +116,7 @@ async fn values_of_wrong_types_name_the_field() {
         (json!({"messages": [{"role": "user", "content": 5}]}), "messages[0].content"),
         (json!({"temperature": "hot"}), "temperature"),
         (json!({"max_tokens": 1.5}), "max_tokens"),
-        (json!({"max_tokens": -1}), "max_tokens"),
+        (json!({"max_tokens": -2}), "max_tokens"),
         (json!({"n": "two"}), "n"),
         (json!({"seed": "x"}), "seed"),
         (json!({"stop": 5}), "stop"),
