@@ -18,6 +18,35 @@ pub(super) enum Kind {
     System,
 }
 
+/// Why a call gave nothing; the texts are for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CallError {
+    /// Nobody on the bus offers the service.
+    NoService(String),
+    /// Anything else: the service may be there.
+    Failed(String),
+}
+
+impl CallError {
+    fn of_answer(service: &str, name: Option<&str>) -> Self {
+        let reason = format!("{service}: {}", name.unwrap_or("no answer"));
+        match name {
+            Some("org.freedesktop.DBus.Error.ServiceUnknown" | "org.freedesktop.DBus.Error.NameHasNoOwner") => {
+                Self::NoService(reason)
+            }
+            _ => Self::Failed(reason),
+        }
+    }
+}
+
+impl From<CallError> for String {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NoService(reason) | CallError::Failed(reason) => reason,
+        }
+    }
+}
+
 /// A D-Bus connection that opens on demand and never blocks its user for long.
 ///
 /// rustbus, not zbus: it is synchronous, takes a deadline with each call and starts no thread, and it builds in a third
@@ -25,7 +54,7 @@ pub(super) enum Kind {
 pub(super) struct Bus {
     kind: Kind,
     connection: Option<RpcConn>,
-    failed: Option<(Instant, String)>,
+    failed: Option<(Instant, CallError)>,
 }
 
 impl Bus {
@@ -40,15 +69,18 @@ impl Bus {
         [service, path, interface, method]: [&str; 4],
         arguments: &[&str],
         read: impl FnOnce(&MarshalledMessage) -> Option<T>,
-    ) -> Result<T, String> {
+    ) -> Result<T, CallError> {
         if let Some((at, reason)) = &self.failed
             && now.saturating_duration_since(*at) < RETRY
         {
             return Err(reason.clone());
         }
-        let answer = self.exchange([service, path, interface, method], arguments).and_then(|answer| match answer.typ {
-            MessageType::Reply => read(&answer).ok_or_else(|| format!("{service} answers in an unknown form")),
-            _ => Err(format!("{service}: {}", answer.dynheader.error_name.as_deref().unwrap_or("no answer"))),
+        let exchanged = self.exchange([service, path, interface, method], arguments).map_err(CallError::Failed);
+        let answer = exchanged.and_then(|answer| match answer.typ {
+            MessageType::Reply => {
+                read(&answer).ok_or_else(|| CallError::Failed(format!("{service} answers in an unknown form")))
+            }
+            _ => Err(CallError::of_answer(service, answer.dynheader.error_name.as_deref())),
         });
         self.failed = answer.as_ref().err().map(|reason| (now, reason.clone()));
         answer
@@ -101,5 +133,22 @@ impl Kind {
             Self::Session => "session bus",
             Self::System => "system bus",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_service_that_nobody_offers_is_missing() {
+        let of = |name| CallError::of_answer("a.Service", Some(name));
+        let missing = "org.freedesktop.DBus.Error.ServiceUnknown";
+        assert_eq!(of(missing), CallError::NoService(format!("a.Service: {missing}")));
+        for name in ["NoReply", "AccessDenied", "Spawn.ChildExited", "UnknownMethod"] {
+            let name = format!("org.freedesktop.DBus.Error.{name}");
+            assert_eq!(of(&name), CallError::Failed(format!("a.Service: {name}")));
+        }
+        assert_eq!(CallError::of_answer("a.Service", None), CallError::Failed("a.Service: no answer".into()));
     }
 }

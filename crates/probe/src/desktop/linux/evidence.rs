@@ -14,7 +14,8 @@ pub(super) struct Evidence {
     /// Whether the environment names a display.
     pub(super) display_named: bool,
     pub(super) x11: Result<Duration, String>,
-    pub(super) mutter: Result<Duration, String>,
+    /// Absent if the desktop is not GNOME's.
+    pub(super) mutter: Signal<Duration>,
     /// Desktops with a logged-in user, shown on a screen.
     pub(super) sessions: Result<Vec<DesktopSession>, String>,
     pub(super) terminals: Result<Duration, String>,
@@ -32,7 +33,7 @@ impl Evidence {
         let hinted = self.sessions.iter().flatten().any(|session| session.idle.is_some());
         let sources = [
             (self.x11.is_ok(), "X11 screen saver extension"),
-            (self.mutter.is_ok(), "GNOME (Mutter)"),
+            (self.mutter.known().is_some(), "GNOME (Mutter)"),
             (hinted, "login sessions (logind)"),
             (self.terminals.is_ok(), "terminals"),
         ];
@@ -42,20 +43,18 @@ impl Evidence {
 
     /// Whether the user's own desktop says when it was last used.
     pub(super) fn desktop_tells(&self) -> bool {
-        let own = if self.wayland { &self.mutter } else { &self.x11 };
+        let own_tells = if self.wayland { self.mutter.known().is_some() } else { self.x11.is_ok() };
         let hinted = |session: &DesktopSession| session.user == self.user && session.idle.is_some();
-        own.is_ok() || self.sessions.iter().flatten().any(hinted)
+        own_tells || self.sessions.iter().flatten().any(hinted)
     }
 
     /// Time since the last input.
     pub(super) fn user_idle(&self) -> Signal<Duration> {
-        let own_desktop = if self.wayland { &self.mutter } else { &self.x11 };
+        let mutter = self.mutter.clone().into_result();
+        let own_desktop = if self.wayland { &mutter } else { &self.x11 };
         let mut own_desktop_told = own_desktop.is_ok();
-        let mut known: Vec<_> = [&self.x11, &self.mutter, &self.terminals]
-            .into_iter()
-            .filter_map(|source| source.as_ref().ok())
-            .copied()
-            .collect();
+        let sources = [&self.x11, &mutter, &self.terminals];
+        let mut known: Vec<_> = sources.into_iter().filter_map(|source| source.as_ref().ok()).copied().collect();
         for session in self.sessions.as_deref().unwrap_or_default() {
             let is_own = session.user == self.user;
             match session.idle {
@@ -80,7 +79,9 @@ impl Evidence {
             return match known.into_iter().min() {
                 _ if !self.wayland => Signal::Unknown(reason.clone()),
                 Some(idle) if idle < RECENT => Signal::Known(idle),
-                // GNOME tells it; of other desktops none does.
+                // GNOME tells it, even if not now.
+                _ if self.mutter.why_absent().is_none() => Signal::Unknown(reason.clone()),
+                // Of other desktops none does.
                 _ => Signal::absent(format!("this Wayland desktop does not say when it was last used ({reason})")),
             };
         }
@@ -92,7 +93,7 @@ impl Evidence {
             // Nobody has logged in.
             (Ok(_), None) => Signal::Known(self.since_boot),
             (Err(reason), None) => Signal::unknown(
-                [&self.x11, &self.mutter, &self.terminals]
+                sources
                     .into_iter()
                     .filter_map(|source| source.as_ref().err().map(String::as_str))
                     .chain([reason.as_str()])
@@ -118,7 +119,7 @@ mod tests {
             wayland: false,
             display_named: false,
             x11: Err("no X11".into()),
-            mutter: Err("no Mutter".into()),
+            mutter: Signal::absent("no Mutter"),
             sessions: Err("no logind".into()),
             terminals: Err("no terminals".into()),
             x11_servers: false,
@@ -163,7 +164,10 @@ mod tests {
         let wayland = Evidence { wayland: true, x11: seconds(9000), ..desktop };
         let reason = "this Wayland desktop does not say when it was last used (no Mutter)";
         assert_eq!(wayland.user_idle(), Signal::absent(reason));
-        assert_eq!(idle(&Evidence { mutter: seconds(5), ..wayland.clone() }), Some(5));
+        assert_eq!(idle(&Evidence { mutter: Signal::Known(Duration::from_secs(5)), ..wayland.clone() }), Some(5));
+        // A GNOME that does not answer now has told it before, or will.
+        let silent = Evidence { mutter: Signal::unknown("Mutter is silent"), ..wayland.clone() };
+        assert_eq!(silent.user_idle(), Signal::unknown("Mutter is silent"));
         // A terminal in use shows that somebody is there; one at rest says nothing of the desktop.
         let typing = Evidence { terminals: seconds(30), ..wayland.clone() };
         assert_eq!((idle(&typing), typing.desktop_tells()), (Some(30), false));

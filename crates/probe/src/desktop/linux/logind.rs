@@ -43,11 +43,14 @@ impl Logind {
                 });
                 match session {
                     Ok(session) => desktops.extend(session),
-                    // The session ended between the two calls.
-                    Err(reason) if reason.contains("NoSuchSession") || reason.contains("UnknownObject") => {
+                    // Perhaps the session ended between the two calls.
+                    Err(error) => {
+                        let reason = String::from(error);
+                        if !reason.contains("NoSuchSession") && !reason.contains("UnknownObject") {
+                            return Err(reason);
+                        }
                         bus.clear_failure();
                     }
-                    Err(reason) => return Err(reason),
                 }
             }
             Ok(desktops)

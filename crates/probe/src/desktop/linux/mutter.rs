@@ -1,5 +1,6 @@
-use super::bus::{Bus, Kind};
+use super::bus::{Bus, CallError, Kind};
 use crate::periodic::Periodic;
+use gogrid_limits::Signal;
 use std::time::{Duration, Instant};
 
 /// A call wakes the bus and the desktop's shell, some 0.2 ms of work together: five a second at most.
@@ -14,7 +15,7 @@ const IDLE_TIME: [&str; 4] = [
 /// GNOME's window manager, which knows of all input on Wayland too.
 pub(super) struct Mutter {
     bus: Bus,
-    idle: Periodic<Result<Duration, String>>,
+    idle: Periodic<Signal<Duration>>,
 }
 
 impl Mutter {
@@ -22,11 +23,15 @@ impl Mutter {
         Self { bus: Bus::new(Kind::Session), idle: Periodic::new(INTERVAL) }
     }
 
-    /// Time since the last input.
-    pub(super) fn idle(&mut self, now: Instant) -> Result<Duration, String> {
+    /// Time since the last input. Absent on a desktop that is not GNOME's.
+    pub(super) fn idle(&mut self, now: Instant) -> Signal<Duration> {
         self.idle.get(now, || {
-            self.bus
-                .call(now, IDLE_TIME, &[], |answer| answer.body.parser().get::<u64>().ok().map(Duration::from_millis))
+            let milliseconds = self.bus.call(now, IDLE_TIME, &[], |answer| answer.body.parser().get::<u64>().ok());
+            match milliseconds {
+                Ok(milliseconds) => Signal::Known(Duration::from_millis(milliseconds)),
+                Err(CallError::NoService(reason)) => Signal::Absent(reason),
+                Err(CallError::Failed(reason)) => Signal::Unknown(reason),
+            }
         })
     }
 }
