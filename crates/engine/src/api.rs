@@ -180,13 +180,11 @@ impl WorkerApi {
         };
         // Held while the test runs.
         let _taking_none = after_answers.then(|| self.resources.take_none());
-        if after_answers && !self_test::answers_are_over(&self.resources, &self.executor).await {
-            return Response::Refused(RequestError::new(
-                None,
-                "the answers under way are not over yet: try again later",
-            ));
+        let (resources, executor, paced) = (&self.resources, &self.executor, &self.paced);
+        if after_answers && let Err(refused) = self_test::answers_are_over(resources, executor, paced).await {
+            return Response::Refused(refused);
         }
-        answer(self_test::run(&self.resources, &self.executor, &self.paced).await.map(Response::SelfTest))
+        answer(self_test::run(resources, executor, paced).await.map(Response::SelfTest))
     }
 
     fn state(&self, state: &State) -> gogrid_panel_api::State {

@@ -23,7 +23,7 @@ use crate::{
     membership::{Left, Membership},
     options::WorkerState,
 };
-use commands::Done;
+use commands::{Done, Redirect};
 use gogrid_link::Transport;
 use gogrid_panel_api::{Connection, EventKind, RequestError};
 use gogrid_wire::{JoinCode, PeerAddr, control::Refusal};
@@ -41,6 +41,9 @@ const JOIN_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why a machine does not come back.
 const COME_BACK_OVER: &str = "the time to come back without a new join code is over: ask for a new one";
+/// Why a machine that has not left does not go back.
+const CONNECTING: &str = "this machine is connecting to a grid already";
+const MEMBER: &str = "this machine is a member of a grid already";
 /// What a donor who waits for the machine to be let in is told; the log has the transport's words.
 const NO_ANSWER: &str = "the coordinator of this join code cannot be reached from this computer: ask whether it runs";
 
@@ -132,7 +135,7 @@ impl Grid {
             let coordinator = &target.member.coordinator;
             let tried = tokio::select! {
                 tried = control::join(&*self.transport, coordinator, &self.introduction, target.token) => tried,
-                pending = self.commands.recv() => return self.redirected(target, pending),
+                redirect = Redirect::next(&mut self.commands, CONNECTING) => return self.redirected(target, redirect),
                 () = stop.cancelled() => return Ok(MembershipState::Ended),
             };
             let pause = match tried {
@@ -150,24 +153,22 @@ impl Grid {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                pending = self.commands.recv() => return self.redirected(target, pending),
+                redirect = Redirect::next(&mut self.commands, CONNECTING) => return self.redirected(target, redirect),
                 () = stop.cancelled() => return Ok(MembershipState::Ended),
             }
         }
     }
 
     /// A command came while the machine was connecting.
-    fn redirected(&mut self, target: Target, pending: Option<PendingCommand>) -> Result<MembershipState, WorkerError> {
-        let Some(PendingCommand { command, done }) = pending else { return Ok(MembershipState::Ended) };
-        match command {
-            MembershipCommand::Join(code) => {
-                Ok(MembershipState::Connecting(Target::asked(*code, done, target.superseded())))
-            }
-            MembershipCommand::JoinAgain => {
-                drop(done.send(Err(RequestError::new(None, "this machine is connecting to a grid already"))));
-                Ok(MembershipState::Connecting(target))
-            }
-            MembershipCommand::Leave => {
+    fn redirected(
+        &mut self,
+        target: Target,
+        redirect: Option<(Redirect, Done)>,
+    ) -> Result<MembershipState, WorkerError> {
+        let Some((redirect, done)) = redirect else { return Ok(MembershipState::Ended) };
+        match redirect {
+            Redirect::Join(code) => Ok(MembershipState::Connecting(Target::asked(*code, done, target.superseded()))),
+            Redirect::Leave => {
                 // The coordinator cannot be told: its allow list keeps the key.
                 target.superseded();
                 told(self.leave(), done)
@@ -246,13 +247,12 @@ impl Grid {
             drop(asked.send(Ok(())));
         }
         let leave = LeaveRequest::under(stop);
-        let (ended, pending) = self.serve(joined, coordinator, &leave).await;
-        match pending {
-            Some(PendingCommand { command: MembershipCommand::Join(code), done }) => {
+        let (ended, redirect) = self.serve(joined, coordinator, &leave).await;
+        match redirect {
+            Some((Redirect::Join(code), done)) => {
                 Ok(MembershipState::Connecting(Target::asked(*code, done, Some(member))))
             }
-            // To leave; no other command ends the link.
-            Some(PendingCommand { done, .. }) => told(self.leave(), done),
+            Some((Redirect::Leave, done)) => told(self.leave(), done),
             None if ended == Ended::Left => Ok(MembershipState::Ended),
             None => {
                 tracing::warn!("the coordinator is gone; trying to reach it again");
@@ -267,21 +267,17 @@ impl Grid {
         joined: control::Joined,
         coordinator: PeerAddr,
         leave: &LeaveRequest,
-    ) -> (Ended, Option<PendingCommand>) {
+    ) -> (Ended, Option<(Redirect, Done)>) {
         let (transport, shared) = (self.transport.clone(), self.shared.clone());
         let serve = control::serve(transport, coordinator, joined, shared, &mut self.failures, leave);
         tokio::pin!(serve);
-        let mut pending = None;
+        let mut redirect = None;
         loop {
             tokio::select! {
-                ended = &mut serve => return (ended, pending),
-                Some(given) = self.commands.recv(), if pending.is_none() => {
-                    if matches!(given.command, MembershipCommand::JoinAgain) {
-                        drop(given.done.send(Err(RequestError::new(None, "this machine is a member of a grid already"))));
-                        continue;
-                    }
-                    leave.ask(matches!(given.command, MembershipCommand::Leave));
-                    pending = Some(given);
+                ended = &mut serve => return (ended, redirect),
+                Some(given) = Redirect::next(&mut self.commands, MEMBER), if redirect.is_none() => {
+                    leave.ask(matches!(given.0, Redirect::Leave));
+                    redirect = Some(given);
                 }
             }
         }

@@ -31,15 +31,36 @@ const LOOK: Duration = Duration::from_millis(100);
 /// One unit of work: hashing these bytes takes about a millisecond.
 const UNIT_BYTES: usize = 2 << 20;
 
-/// Waits until no answer is under way; false if that takes longer than [`ANSWERS_END_WITHIN`].
-pub(crate) async fn answers_are_over(resources: &ResourceController, executor: &Executor) -> bool {
+/// Waits until no answer is under way.
+///
+/// # Errors
+/// When the machine is or becomes stopped, because answers rest then; when it takes longer than [`ANSWERS_END_WITHIN`].
+pub(crate) async fn answers_are_over(
+    resources: &ResourceController,
+    executor: &Executor,
+    paced: &Paced,
+) -> Result<(), RequestError> {
     let mut looks = tokio::time::interval(LOOK);
     let over = async {
-        while resources.view().sessions() > 0 || executor.gauge().is_busy() {
+        loop {
             looks.tick().await;
+            check_not_stopped(resources, paced)?;
+            if resources.view().sessions() == 0 && !executor.gauge().is_busy() {
+                return Ok(());
+            }
         }
     };
-    tokio::time::timeout(ANSWERS_END_WITHIN, over).await.is_ok()
+    tokio::time::timeout(ANSWERS_END_WITHIN, over)
+        .await
+        .unwrap_or_else(|_| Err(RequestError::new(None, "the answers under way are not over yet: try again later")))
+}
+
+fn check_not_stopped(resources: &ResourceController, paced: &Paced) -> Result<(), RequestError> {
+    if !paced.is_stopped() {
+        return Ok(());
+    }
+    let reason = resources.view().state().allowance.reason;
+    Err(RequestError::new(None, format!("nothing is computed now: {reason}")))
 }
 
 /// Runs the test. The coordinator is not told of the stop.
@@ -51,10 +72,7 @@ pub(crate) async fn run(
     executor: &Executor,
     paced: &Paced,
 ) -> Result<SelfTest, RequestError> {
-    if paced.is_stopped() {
-        let reason = resources.view().state().allowance.reason;
-        return Err(RequestError::new(None, format!("nothing is computed now: {reason}")));
-    }
+    check_not_stopped(resources, paced)?;
     if executor.gauge().is_busy() {
         let message = "a model computes now: finish the answers under way first (after_answers)";
         return Err(RequestError::new(Some("after_answers"), message));

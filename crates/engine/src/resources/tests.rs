@@ -1,12 +1,22 @@
 //! Commands and samples of a fake machine, with an executor that computes nothing.
 
 use super::*;
-use crate::{executor::Detached, ledgers::Ledgers, pace::Paced, record::Record, weights::WeightCache};
+use crate::{
+    executor::{Detached, Executor, StageGauge},
+    ledgers::Ledgers,
+    pace::Paced,
+    record::Record,
+    self_test,
+    weights::WeightCache,
+};
 use gogrid_limits::{Account, Ledger, Machine, Policy, Preset, Signal, SignalKind, Totals};
 use gogrid_panel_api::PauseRequest;
 use gogrid_probe::{FakeMachine, FakeProbe, calm_sample};
 use gogrid_wire::control::StopReason;
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
 const GIB: u64 = 1 << 30;
@@ -16,6 +26,7 @@ struct Bench {
     paced: Paced,
     ledger: Ledger,
     executor: Detached,
+    handle: Executor,
     machine: FakeMachine,
     folder: TempDir,
 }
@@ -27,7 +38,7 @@ fn bench(preset: Preset, long_pause: Duration) -> Bench {
 fn under(policy: Policy, preset: Preset, long_pause: Duration) -> Bench {
     let folder = tempfile::tempdir().expect("a folder");
     let (probe, machine) = FakeProbe::new(calm_sample());
-    let (executor, detached) = Detached::new();
+    let (handle, detached) = Detached::new();
     let (paced, ledgers) = (Paced::new(false), Ledgers::new(false));
     let parts = Parts {
         settings: Settings::load(folder.path(), None, preset, policy, Totals::default()).expect("nothing is kept yet"),
@@ -35,14 +46,14 @@ fn under(policy: Policy, preset: Preset, long_pause: Duration) -> Bench {
         probe: Box::new(probe),
         paced: paced.clone(),
         ledgers: ledgers.clone(),
-        executor,
+        executor: handle.clone(),
         weights: WeightCache::open(folder.path()).expect("a folder"),
         record: Record::open(folder.path()),
         gpu: false,
         long_pause,
     };
     let resources = ResourceController::start(parts).expect("a thread");
-    Bench { resources, paced, ledger: ledgers.device, executor: detached, machine, folder }
+    Bench { resources, paced, ledger: ledgers.device, executor: detached, handle, machine, folder }
 }
 
 fn stopped(resources: &ResourceController) -> Option<StopReason> {
@@ -84,6 +95,27 @@ async fn nothing_is_computed_while_the_system_sleeps_and_what_was_paused_stays_s
     sleeps(true).await.expect("stopped");
     sleeps(false).await.expect("awake");
     assert!(bench.paced.is_stopped(), "sleep ends no pause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_self_test_does_not_wait_for_answers_that_rest() {
+    let bench = bench(Preset::Full, LONG_PAUSE);
+    let gauge = Arc::new(StageGauge::default());
+    gauge.sessions.store(1, Ordering::Relaxed);
+    let loaded = Some((0, gauge.clone()));
+    let stage = StageView { model: "demo".into(), layers: [0, 1], since: Instant::now(), loaded };
+    bench.resources.view().set_stage(1, Some(stage));
+    let over = || self_test::answers_are_over(&bench.resources, &bench.handle, &bench.paced);
+    let why = over().await.expect_err("an answer is under way").message;
+    assert!(why.contains("not over yet"), "{why}");
+
+    bench.resources.command(ResourceCommand::Pause(PauseRequest::default())).await.expect("paused");
+    let why = over().await.expect_err("nothing is computed").message;
+    assert!(why.contains("Paused"), "{why}");
+
+    bench.resources.command(ResourceCommand::Resume).await.expect("resumed");
+    gauge.sessions.store(0, Ordering::Relaxed);
+    over().await.expect("the answer is over");
 }
 
 #[tokio::test]
