@@ -81,14 +81,14 @@ impl MenuEntry {
     pub(super) fn request(self, shown: Action, now: &Zoned) -> Option<Request> {
         let pause = |seconds, after_answers| Some(Request::Pause(PauseRequest { seconds, after_answers }));
         match self {
-            // The app opens its window to join.
+            Self::Preset(preset) => Some(Request::Preset { name: preset.to_string() }),
+            // Nothing can be paused yet: the app opens its window to join.
             _ if shown == Action::Join => None,
             Self::PauseOrResume if shown == Action::Resume => Some(Request::Resume),
             Self::PauseOrResume => pause(None, false),
             Self::Minutes(minutes) => pause(Some(u64::from(minutes) * 60), false),
             Self::UntilTomorrow => pause(Some(seconds_until_morning(now)), false),
             Self::AfterAnswers => pause(None, true),
-            Self::Preset(preset) => Some(Request::Preset { name: preset.to_string() }),
             Self::Open | Self::Quit => None,
         }
     }
@@ -115,6 +115,7 @@ mod tests {
     #[case(MenuEntry::UntilTomorrow, Action::Pause, pause(Some(12 * 3600), false))]
     #[case(MenuEntry::AfterAnswers, Action::Pause, pause(None, true))]
     #[case(MenuEntry::Preset(Preset::Quiet), Action::Pause, Some(Request::Preset { name: "quiet".into() }))]
+    #[case(MenuEntry::Preset(Preset::Quiet), Action::Join, Some(Request::Preset { name: "quiet".into() }))]
     #[case(MenuEntry::PauseOrResume, Action::Join, None)]
     #[case(MenuEntry::Minutes(15), Action::Join, None)]
     #[case(MenuEntry::Open, Action::Pause, None)]

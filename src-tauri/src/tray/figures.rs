@@ -3,8 +3,6 @@
 use gogrid_limits::Preset;
 use gogrid_panel_api::{AppState, Day, Status};
 
-const GIB: f64 = (1_u64 << 30) as f64;
-
 /// The lines, in the menu's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Figures {
@@ -26,20 +24,38 @@ pub(super) fn figures(state: &AppState) -> Figures {
     }
 }
 
-/// "Takes now: 12 % of the CPU, 2.4 GB of memory".
+/// "Takes now: 12 % of the CPU, 2.4 GiB of memory".
 fn takes(status: &Status) -> String {
     let usage = &status.usage;
     let (share, device, memory) = match usage.gpu {
         Some(gpu) => (gpu, "GPU", "GPU memory"),
         None => (usage.cpu, "CPU", "memory"),
     };
-    let percent = (share * 100.0).round();
-    if percent < 1.0 && usage.ledger_bytes == 0 {
+    if share < 0.005 && usage.ledger_bytes == 0 {
         return "Takes nothing now".into();
     }
-    // As on the page: powers of two under the name GB.
-    let bytes = usage.ledger_bytes as f64 / GIB;
-    format!("Takes now: {percent:.0} % of the {device}, {bytes:.1} GB of {memory}")
+    format!("Takes now: {} of the {device}, {} of {memory}", percent(share), binary(usage.ledger_bytes))
+}
+
+/// A part between 0 and 1, as on the pages: a part above 0 is never 0 %.
+fn percent(part: f32) -> String {
+    let percent = part * 100.0;
+    if percent > 0.0 && percent < 0.95 { "<1 %".into() } else { format!("{percent:.0} %") }
+}
+
+/// Bytes of memory in powers of two, as on the pages: at most one decimal, and none that is 0.
+fn binary(bytes: u64) -> String {
+    let (mut value, mut units) = (bytes as f64, ["B", "KiB", "MiB", "GiB"].into_iter());
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        // Rounded first: 1023.99 MiB are 1 GiB.
+        if (value * 10.0).round() < 10_240.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    let tenths = (value * 10.0).round();
+    if tenths >= 1000.0 || tenths % 10.0 == 0.0 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
 }
 
 /// "Today: 1.4 hours of work, about 12 Wh".
@@ -91,9 +107,12 @@ mod tests {
 
     #[rstest]
     #[case::nothing(0.0, None, 0, "Takes nothing now")]
-    #[case::rests(0.002, None, 3 << 30, "Takes now: 0 % of the CPU, 3.0 GB of memory")]
-    #[case::works(0.124, None, 5 << 29, "Takes now: 12 % of the CPU, 2.5 GB of memory")]
-    #[case::gpu(0.01, Some(0.3), 5 << 29, "Takes now: 30 % of the GPU, 2.5 GB of GPU memory")]
+    #[case::rests(0.0, None, 3 << 30, "Takes now: 0 % of the CPU, 3 GiB of memory")]
+    #[case::little(0.002, None, 22 << 20, "Takes now: <1 % of the CPU, 22 MiB of memory")]
+    #[case::rounded(0.02, None, (1 << 30) - 1, "Takes now: 2 % of the CPU, 1 GiB of memory")]
+    #[case::much(1.0, None, 235 << 29, "Takes now: 100 % of the CPU, 118 GiB of memory")]
+    #[case::works(0.124, None, 5 << 29, "Takes now: 12 % of the CPU, 2.5 GiB of memory")]
+    #[case::gpu(0.01, Some(0.3), 5 << 29, "Takes now: 30 % of the GPU, 2.5 GiB of GPU memory")]
     fn what_it_takes(#[case] cpu: f32, #[case] gpu: Option<f32>, #[case] ledger_bytes: u64, #[case] line: &str) {
         let mut status = status(State::Working, "");
         status.usage = gogrid_panel_api::Usage { cpu, gpu, ledger_bytes, ..status.usage };

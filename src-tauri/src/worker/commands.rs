@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 const MAX_CONCURRENT: usize = 8;
 /// The worker answers these from memory.
 const QUICK: Duration = Duration::from_secs(10);
-/// These wait for the coordinator, for answers in flight to finish, or for some seconds of measured work.
+/// These wait for the coordinator, for answers in flight to finish, for some seconds of measured work, or for a disk that
+/// deletes many files.
 const SLOW: Duration = Duration::from_secs(120);
 
 /// Sends requests to the worker of one data folder.
@@ -38,11 +39,41 @@ impl WorkerCommands {
                 return Err(RequestError::new(Some("request"), "the app follows the state itself: call `follow`"));
             }
             Request::Pause(_) | Request::Resume => return self.pause_channel.send(request).await,
-            Request::Join { .. } | Request::Leave | Request::SelfTest { .. } => SLOW,
-            _ => QUICK,
+            _ => deadline(&request),
         };
         let _permit = self.permits.try_acquire().map_err(|_| RequestError::new(None, "too much is asked at once"))?;
         let mut client = WorkerClient::connect(&self.data).await.map_err(for_page)?;
         client.ask(&request, deadline).await.map_err(for_page)
+    }
+}
+
+/// How long the worker may take to answer.
+fn deadline(request: &Request) -> Duration {
+    match request {
+        Request::Join { .. }
+        | Request::JoinAgain
+        | Request::Leave
+        | Request::SelfTest { .. }
+        | Request::ClearWeights { .. } => SLOW,
+        _ => QUICK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_others_has_time() {
+        for slow in [
+            Request::Join { code: String::new() },
+            Request::JoinAgain,
+            Request::Leave,
+            Request::SelfTest { after_answers: true },
+            Request::ClearWeights { model: None },
+        ] {
+            assert_eq!(deadline(&slow), SLOW, "{slow:?}");
+        }
+        assert_eq!(deadline(&Request::Weights), QUICK);
     }
 }
