@@ -3,6 +3,7 @@
 use gogrid_panel_api::RequestError;
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 use tauri::{AppHandle, Manager, Wry};
@@ -39,9 +40,21 @@ fn check(name: &str, text: &str) -> Result<(), RequestError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<PathBuf, RequestError> {
-    fs::write(path, text)
+    replace(path, text)
         .map(|()| path.to_owned())
         .map_err(|error| RequestError::new(None, format!("Nothing was saved as {}: {error}", path.display())))
+}
+
+/// Writes a file beside it and renames that: a full disk costs no file that was there.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // The file that a link leads to, if there is one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut beside = tempfile::Builder::new().prefix(".gogrid-").tempfile_in(folder)?;
+    beside.write_all(text.as_bytes())?;
+    beside.as_file().sync_all()?;
+    beside.persist(&path)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -55,6 +68,22 @@ mod tests {
             assert_eq!(check(name, "a").unwrap_err().field.as_deref(), Some("name"), "{name}");
         }
         assert_eq!(check("a.csv", &"a".repeat(LONGEST + 1)).unwrap_err().field.as_deref(), Some("text"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_was_there_is_replaced_as_a_whole() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("a.csv"), folder.path().join("link.csv"));
+        write(&path, "old").unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        write(&link, "new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_ne!(fs::metadata(&path).unwrap().ino(), before, "renamed over it, not written into it");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
     }
 
     #[test]
