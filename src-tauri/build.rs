@@ -18,6 +18,8 @@ const COMMANDS: &[&str] = &[
     "restart_worker",
     "install_update",
     "grid_models",
+    "use_grid_key",
+    "forget_grid_key",
     "ask_grid",
     "stop_asking",
 ];

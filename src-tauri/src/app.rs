@@ -39,6 +39,8 @@ pub(crate) fn run(arguments: Arguments) -> tauri::Result<i32> {
             commands::restart_worker,
             commands::install_update,
             commands::grid_models,
+            commands::use_grid_key,
+            commands::forget_grid_key,
             commands::ask_grid,
             commands::stop_asking,
         ])

@@ -5,14 +5,14 @@ use crate::{
     ask::Questions,
     folders::Folders,
     redact::Redactor,
-    secrets::KeyStoreHandle,
+    secrets::{GridKeys, KeyStoreHandle},
     settings::{Settings, SettingsFile, check_name},
     update::{Source, UpdateError},
     worker::{SupervisorCommand, WorkerCommands},
 };
 use gogrid_panel_api::{AppSettings, AppState, RequestError};
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tauri::{AppHandle, Wry, ipc::Channel};
@@ -36,6 +36,7 @@ pub(crate) struct AppHandles {
     pub(crate) settings: Mutex<SettingsFile>,
     pub(crate) name: watch::Sender<String>,
     pub(crate) questions: Questions,
+    pub(crate) grid_keys: Arc<GridKeys>,
     /// The task that sends the state to the page. There is one page; a reload replaces the task.
     pub(crate) page: Mutex<Option<AbortHandle>>,
 }

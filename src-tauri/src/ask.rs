@@ -1,15 +1,20 @@
 //! Asks the grid for the page: the request runs here, because the page may reach nothing outside. It goes to the API's
-//! address that the coordinator told the worker.
+//! address that the coordinator told the worker, with the donor's key once the grid has asked for one ([`Access`]).
 //!
 //! One question at a time; the next one, *Stop* and a closed window end it, and the grid stops computing. A chat, an
 //! answer and its time are bounded.
 
-use crate::app_state::AppStateStore;
-use gogrid_api_client::{ApiClient, ApiClientError, Message, Question};
-use gogrid_panel_api::{AnswerEnd, AppState, ChatMessage, ChatRole, GridModel, GridQuestion, RequestError};
+use crate::{
+    app_state::AppStateStore,
+    secrets::{GridKey, GridKeys},
+};
+use gogrid_api_client::{ApiClient, ApiClientError, Message, ModelInfo, Question};
+use gogrid_panel_api::{
+    AnswerEnd, AppState, ChatMessage, ChatRole, GridKey as KeyInUse, GridModel, GridModels, GridQuestion, RequestError,
+};
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{task::AbortHandle, time::timeout};
@@ -20,8 +25,11 @@ const MAX_CHAT: usize = 1 << 20;
 const MAX_ANSWER: usize = 1 << 20;
 /// The longest time of an answer, with its wait in the grid's queue.
 const ANSWER_WITHIN: Duration = Duration::from_secs(600);
-/// The longest time for the list of models.
-const MODELS_WITHIN: Duration = Duration::from_secs(15);
+
+const ASKS_FOR_KEY: &str = "This grid asks for a key. Its operator has yours.";
+const WRONG_KEY: &str = "The grid does not take this key. Its operator has yours.";
+/// The field of a refusal for which the donor's key is the remedy.
+const KEY: &str = "key";
 
 /// The question under way.
 #[derive(Debug, Default)]
@@ -35,12 +43,13 @@ impl Questions {
     pub(crate) async fn ask(
         &self,
         app_state: &AppStateStore,
+        keys: &Arc<GridKeys>,
         question: GridQuestion,
         piece: impl FnMut(&str) -> io::Result<()> + Send + 'static,
     ) -> Result<AnswerEnd, RequestError> {
         check(&question)?;
-        let client = client(app_state)?;
-        let asked = tokio::spawn(async move { answer(&client, question, piece).await });
+        let access = Access::new(app_state, keys)?;
+        let asked = tokio::spawn(answer(access, question, piece));
         self.replace(Some(asked.abort_handle()));
         match asked.await {
             Ok(answered) => answered.map(|()| AnswerEnd::Whole),
@@ -65,17 +74,51 @@ impl Questions {
 /// The grid's models.
 ///
 /// # Errors
-/// In words for the donor.
-pub(crate) async fn models(app_state: &AppStateStore) -> Result<Vec<GridModel>, RequestError> {
-    let client = client(app_state)?;
-    let listed = timeout(MODELS_WITHIN, client.models()).await;
-    let listed = listed.map_err(|_| refused(format!("The grid does not answer at {}.", client.url())))?;
-    let models = listed.map_err(|error| in_words(&client, &error))?;
-    Ok(models.into_iter().map(|model| GridModel { name: model.id, ready: model.ready }).collect())
+/// In words for the donor. The field is `key` if the grid asks for one.
+pub(crate) async fn models(app_state: &AppStateStore, keys: &Arc<GridKeys>) -> Result<GridModels, RequestError> {
+    let mut access = Access::new(app_state, keys)?;
+    loop {
+        match access.client()?.models().await {
+            Ok(models) => return Ok(access.listed(models)),
+            Err(error) => access.after(&error).await?,
+        }
+    }
+}
+
+/// The grid's models, asked with a key that the donor typed. If the grid takes it, it is kept.
+///
+/// # Errors
+/// As [`models`].
+pub(crate) async fn use_key(
+    app_state: &AppStateStore,
+    keys: &Arc<GridKeys>,
+    typed: &str,
+) -> Result<GridModels, RequestError> {
+    let mut access = Access::new(app_state, keys)?;
+    let Some(key) = GridKey::typed(typed) else {
+        return Err(RequestError::new(Some(KEY), "A key has letters, digits and signs, and no spaces."));
+    };
+    access.key = Some(key.clone());
+    match access.client()?.models().await {
+        Ok(models) => {
+            keys.keep(&access.coordinator, key).await;
+            Ok(access.listed(models))
+        }
+        Err(error) => Err(access.refused(&error)),
+    }
+}
+
+/// Forgets the key for the grid.
+///
+/// # Errors
+/// When the key store does not let it go.
+pub(crate) async fn forget_key(app_state: &AppStateStore, keys: &Arc<GridKeys>) -> Result<(), RequestError> {
+    let coordinator = Access::new(app_state, keys)?.coordinator;
+    keys.forget(&coordinator).await.map_err(|error| RequestError::new(None, error.to_string()))
 }
 
 async fn answer(
-    client: &ApiClient,
+    mut access: Access,
     question: GridQuestion,
     mut piece: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<(), RequestError> {
@@ -89,24 +132,90 @@ async fn answer(
         }
         piece(text)
     };
-    match timeout(ANSWER_WITHIN, client.stream_chat(asked, &mut on_text)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(in_words(client, &error)),
-        Err(_) => {
-            let minutes = ANSWER_WITHIN.as_secs() / 60;
-            Err(refused(format!("The answer took longer than {minutes} minutes, so it was stopped.")))
+    let answered = async {
+        loop {
+            match access.client()?.stream_chat(asked, &mut on_text).await {
+                Ok(_) => return Ok(()),
+                Err(error) => access.after(&error).await?,
+            }
+        }
+    };
+    timeout(ANSWER_WITHIN, answered).await.unwrap_or_else(|_| {
+        let minutes = ANSWER_WITHIN.as_secs() / 60;
+        Err(refused(format!("The answer took longer than {minutes} minutes, so it was stopped.")))
+    })
+}
+
+/// The way to the grid's API: first without a key, and with the kept one once the grid has asked for it. The key store is
+/// not bothered for a grid that lets everybody in.
+struct Access {
+    url: String,
+    coordinator: String,
+    keys: Arc<GridKeys>,
+    key: Option<GridKey>,
+}
+
+impl Access {
+    fn new(app_state: &AppStateStore, keys: &Arc<GridKeys>) -> Result<Self, RequestError> {
+        let told = app_state.read(address);
+        let (url, coordinator) = told.ok_or_else(|| refused("This computer knows no address of the grid.".into()))?;
+        let key = keys.known(&coordinator).map(|(key, _)| key);
+        Ok(Self { url, coordinator, keys: keys.clone(), key })
+    }
+
+    fn client(&self) -> Result<ApiClient, RequestError> {
+        let unusable = |error| refused(format!("The grid's address cannot be used: {error}."));
+        let client = ApiClient::new(&self.url).map_err(unusable)?;
+        match &self.key {
+            Some(key) => client.with_key(key.secret()).map_err(unusable),
+            None => Ok(client),
+        }
+    }
+
+    fn listed(&self, models: Vec<ModelInfo>) -> GridModels {
+        let key = match self.keys.known(&self.coordinator) {
+            None => KeyInUse::None,
+            Some((_, true)) => KeyInUse::Kept,
+            Some((_, false)) => KeyInUse::UntilEnd,
+        };
+        GridModels {
+            models: models.into_iter().map(|model| GridModel { name: model.id, ready: model.ready }).collect(),
+            key,
+        }
+    }
+
+    /// Whether another try may help after this error: with the key that the key store has.
+    async fn after(&mut self, error: &ApiClientError) -> Result<(), RequestError> {
+        if self.key.is_some() || !error.asks_for_key() {
+            return Err(self.refused(error));
+        }
+        match self.keys.find(&self.coordinator).await {
+            Ok(Some(key)) => {
+                self.key = Some(key);
+                Ok(())
+            }
+            Ok(None) => Err(self.refused(error)),
+            Err(why) => {
+                tracing::warn!("no key for the grid from the key store: {why}");
+                let locked = if why.is_lock() { format!(" {why}.") } else { String::new() };
+                Err(RequestError::new(Some(KEY), format!("{ASKS_FOR_KEY}{locked}")))
+            }
+        }
+    }
+
+    fn refused(&self, error: &ApiClientError) -> RequestError {
+        match (error.asks_for_key(), &self.key) {
+            (true, None) => RequestError::new(Some(KEY), ASKS_FOR_KEY),
+            (true, Some(_)) => RequestError::new(Some(KEY), WRONG_KEY),
+            (false, _) => in_words(&self.url, error),
         }
     }
 }
 
-/// The client of the API whose address the coordinator told. A key for it would come in here.
-fn client(app_state: &AppStateStore) -> Result<ApiClient, RequestError> {
-    let url = app_state.read(address).ok_or_else(|| refused("This computer knows no address of the grid.".into()))?;
-    ApiClient::new(&url).map_err(|error| refused(format!("The grid's address cannot be used: {error}.")))
-}
-
-fn address(state: &AppState) -> Option<String> {
-    state.status.as_ref()?.about.as_ref()?.api.as_ref()?.url.clone()
+/// The API's address, and the coordinator that told it.
+fn address(state: &AppState) -> Option<(String, String)> {
+    let status = state.status.as_ref()?;
+    Some((status.about.as_ref()?.api.as_ref()?.url.clone()?, status.connection.as_ref()?.coordinator.clone()))
 }
 
 fn message(ChatMessage { role, text }: ChatMessage) -> Message {
@@ -126,12 +235,12 @@ fn check(question: &GridQuestion) -> Result<(), RequestError> {
     Ok(())
 }
 
-fn in_words(client: &ApiClient, error: &ApiClientError) -> RequestError {
-    tracing::warn!(url = client.url(), error = chain(error), "the grid did not answer a question");
-    let url = client.url();
+fn in_words(url: &str, error: &ApiClientError) -> RequestError {
+    tracing::warn!(url, error = chain(error), "the grid did not answer a question");
     refused(match error {
         ApiClientError::Refused(refusal) => format!("The grid says: {}.", refusal.message.trim_end_matches('.')),
         ApiClientError::Unreachable { .. } => format!("The grid does not answer at {url}."),
+        ApiClientError::TooSlow { .. } => format!("The grid at {url} takes too long."),
         ApiClientError::Silent { .. } => "The grid has been silent for a minute.".into(),
         ApiClientError::Broken { .. } | ApiClientError::Cut { .. } => {
             "The connection to the grid broke in the middle of the answer.".into()
@@ -154,9 +263,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{app, running, status};
+    use crate::{
+        secrets::FakeShelf,
+        testing::{app, running, status},
+    };
     use gogrid_panel_api::{GridAbout, GridApi, State};
-    use std::sync::{Arc, Mutex as StdMutex};
+    use std::sync::Mutex as StdMutex;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -198,6 +310,66 @@ mod tests {
 
     const PIECE: &str = r#"{"choices":[{"delta":{"content":"To"}}]}"#;
 
+    fn keys() -> Arc<GridKeys> {
+        Arc::new(GridKeys::new(FakeShelf::empty()))
+    }
+
+    /// A grid that lets in who has this key, and streams [`PIECE`] to a question.
+    async fn grid_with_key(key: &'static str) -> AppStateStore {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            loop {
+                let (mut client, _) = listener.accept().await.expect("a client");
+                let mut request = vec![0; 64 << 10];
+                let bytes = client.read(&mut request).await.expect("a request");
+                let request = String::from_utf8_lossy(&request[..bytes]).into_owned();
+                let whole = |status: &str, body: &str| {
+                    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+                };
+                let answer = match request.contains(&format!("authorization: Bearer {key}\r\n")) {
+                    false => whole("401 Unauthorized", r#"{"error":{"message":"a key","code":"invalid_api_key"}}"#),
+                    true if request.starts_with("GET") => whole("200 OK", r#"{"data":[{"id":"demo"}]}"#),
+                    true => stream(&[PIECE, "[DONE]"]),
+                };
+                client.write_all(answer.as_bytes()).await.expect("sent");
+            }
+        });
+        knows(Some(url))
+    }
+
+    #[tokio::test]
+    async fn a_grid_that_asks_for_a_key_gets_the_one_that_is_kept() {
+        let grid = grid_with_key("gg-1").await;
+        let shelf = FakeShelf::empty();
+        let keys = Arc::new(GridKeys::new(shelf.clone()));
+        let asked = models(&grid, &keys).await.expect_err("no key yet");
+        assert_eq!((asked.field.as_deref(), asked.message.as_str()), (Some(KEY), ASKS_FOR_KEY));
+        let wrong = use_key(&grid, &keys, "gg-2").await.expect_err("another's key");
+        assert_eq!((wrong.field.as_deref(), wrong.message.as_str()), (Some(KEY), WRONG_KEY));
+        assert_eq!(models(&grid, &keys).await.expect_err("a wrong key is not kept").message, ASKS_FOR_KEY);
+        let none = use_key(&grid, &keys, "two words").await.expect_err("no key");
+        assert_eq!(none.field.as_deref(), Some(KEY));
+        assert_eq!(use_key(&grid, &keys, " gg-1\n").await.expect("let in").key, KeyInUse::Kept);
+
+        // After a restart: also for a question that comes before the list of models.
+        let restarted = Arc::new(GridKeys::new(shelf));
+        let answered = Questions::default().ask(&grid, &restarted, question(), |_| Ok(())).await;
+        assert_eq!(answered, Ok(AnswerEnd::Whole));
+        assert_eq!(models(&grid, &restarted).await.expect("let in").key, KeyInUse::Kept);
+        forget_key(&grid, &restarted).await.expect("forgotten");
+        assert_eq!(models(&grid, &restarted).await.expect_err("forgotten").message, ASKS_FOR_KEY);
+    }
+
+    #[tokio::test]
+    async fn without_a_key_store_a_key_is_good_until_the_end() {
+        let grid = grid_with_key("gg-1").await;
+        let keys = Arc::new(GridKeys::new(Arc::new(FakeShelf(None))));
+        assert_eq!(models(&grid, &keys).await.expect_err("no key yet").message, ASKS_FOR_KEY);
+        assert_eq!(use_key(&grid, &keys, "gg-1").await.expect("let in").key, KeyInUse::UntilEnd);
+        assert_eq!(models(&grid, &keys).await.expect("let in").key, KeyInUse::UntilEnd);
+    }
+
     fn question() -> GridQuestion {
         let messages = vec![ChatMessage { role: ChatRole::User, text: "Japan?".into() }];
         GridQuestion { model: "demo".into(), messages }
@@ -212,7 +384,7 @@ mod tests {
             heard.lock().unwrap().push(text.to_owned());
             Ok(())
         };
-        assert_eq!(Questions::default().ask(&app_state, question(), piece).await, Ok(AnswerEnd::Whole));
+        assert_eq!(Questions::default().ask(&app_state, &keys(), question(), piece).await, Ok(AnswerEnd::Whole));
         assert_eq!(*pieces.lock().unwrap(), ["To", "To"]);
     }
 
@@ -223,7 +395,7 @@ mod tests {
         let questions = Arc::new(Questions::default());
         let asking = questions.clone();
         let piece = move |_: &str| said.try_send(()).map_err(io::Error::other);
-        let asked = tokio::spawn(async move { asking.ask(&app_state, question(), piece).await });
+        let asked = tokio::spawn(async move { asking.ask(&app_state, &keys(), question(), piece).await });
         hears.recv().await.expect("the answer has begun");
         questions.stop();
         assert_eq!(asked.await.expect("no panic"), Ok(AnswerEnd::Stopped));
@@ -233,7 +405,7 @@ mod tests {
     #[tokio::test]
     async fn failures_are_told_in_words() {
         let ask = async |app_state: &AppStateStore, question| {
-            let refused = Questions::default().ask(app_state, question, |_| Ok(())).await;
+            let refused = Questions::default().ask(app_state, &keys(), question, |_| Ok(())).await;
             refused.expect_err("no answer").message
         };
         assert_eq!(ask(&knows(None), question()).await, "This computer knows no address of the grid.");

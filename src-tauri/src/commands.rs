@@ -9,10 +9,11 @@ use crate::{
     worker::SupervisorCommand,
 };
 use gogrid_panel_api::{
-    AnswerEnd, AppSettings, AppState, GridModel, GridQuestion, LogFilter, LogLine, Request, RequestError, Response,
+    AnswerEnd, AppSettings, AppState, GridModels, GridQuestion, LogFilter, LogLine, Request, RequestError, Response,
 };
 use std::io;
 use tauri::{AppHandle, Manager, State, Wry, async_runtime::spawn_blocking, ipc::Channel};
+use zeroize::Zeroizing;
 
 /// The app's state.
 #[tauri::command]
@@ -96,8 +97,20 @@ pub(crate) async fn install_update(app: AppHandle<Wry>, handles: State<'_, AppHa
 
 /// The grid's models.
 #[tauri::command]
-pub(crate) async fn grid_models(handles: State<'_, AppHandles>) -> Result<Vec<GridModel>, RequestError> {
-    ask::models(&handles.app_state).await
+pub(crate) async fn grid_models(handles: State<'_, AppHandles>) -> Result<GridModels, RequestError> {
+    ask::models(&handles.app_state, &handles.grid_keys).await
+}
+
+/// Uses a key for the grid, and keeps it in the system's key store if the grid takes it.
+#[tauri::command]
+pub(crate) async fn use_grid_key(handles: State<'_, AppHandles>, key: String) -> Result<GridModels, RequestError> {
+    ask::use_key(&handles.app_state, &handles.grid_keys, &Zeroizing::new(key)).await
+}
+
+/// Forgets the key for the grid.
+#[tauri::command]
+pub(crate) async fn forget_grid_key(handles: State<'_, AppHandles>) -> Result<(), RequestError> {
+    ask::forget_key(&handles.app_state, &handles.grid_keys).await
 }
 
 /// Asks the grid. The pieces of the answer go over the channel.
@@ -108,7 +121,7 @@ pub(crate) async fn ask_grid(
     channel: Channel<String>,
 ) -> Result<AnswerEnd, RequestError> {
     let piece = move |text: &str| channel.send(text.to_owned()).map_err(io::Error::other);
-    handles.questions.ask(&handles.app_state, question, piece).await
+    handles.questions.ask(&handles.app_state, &handles.grid_keys, question, piece).await
 }
 
 /// Ends the answer under way.

@@ -1,4 +1,8 @@
 use crate::{ApiClientError, ApiRefusal, SseDecoder};
+use reqwest::{
+    header::{AUTHORIZATION, HeaderValue},
+    redirect::Policy,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     io,
@@ -9,6 +13,10 @@ use std::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the coordinator may be silent: four intervals of its keep-alive comments.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest time of a short answer. It is sent at once.
+const SHORT_WITHIN: Duration = Duration::from_secs(15);
+/// The longest time of a stream, keep-alive comments included: thousands of tokens from a machine that lends little.
+const STREAM_WITHIN: Duration = Duration::from_secs(3600);
 /// The most bytes of an answer that is no stream: a list of some thousand models.
 const MAX_BODY: usize = 1 << 20;
 
@@ -19,6 +27,10 @@ type Result<T> = std::result::Result<T, ApiClientError>;
 pub struct ApiClient {
     http: reqwest::Client,
     base: String,
+    /// `Bearer KEY`, marked as sensitive.
+    authorization: Option<HeaderValue>,
+    pub(crate) short_within: Duration,
+    pub(crate) stream_within: Duration,
 }
 
 /// A model of `/v1/models`.
@@ -100,9 +112,26 @@ impl ApiClient {
             .read_timeout(READ_TIMEOUT)
             // The coordinator is on the same network, which a proxy for the internet does not reach.
             .no_proxy()
+            // A coordinator sends nobody elsewhere, and a key is for it alone.
+            .redirect(Policy::none())
             .build()
             .map_err(ApiClientError::Setup)?;
-        Ok(Self { http, base })
+        let (short_within, stream_within) = (SHORT_WITHIN, STREAM_WITHIN);
+        Ok(Self { http, base, authorization: None, short_within, stream_within })
+    }
+
+    /// The same, with the API key that each request brings along.
+    ///
+    /// # Errors
+    /// When it has other characters than visible ASCII.
+    pub fn with_key(mut self, key: &str) -> Result<Self> {
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ApiClientError::Key);
+        }
+        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| ApiClientError::Key)?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
     }
 
     /// The URL of the API.
@@ -119,21 +148,28 @@ impl ApiClient {
         struct List {
             data: Vec<ModelInfo>,
         }
-        let response = self.send(self.http.get(format!("{}/v1/models", self.base))).await?;
-        let body = self.body(response).await?;
-        Ok(self.json::<List>(&body)?.data)
+        let list = async {
+            let response = self.send(self.http.get(format!("{}/v1/models", self.base))).await?;
+            let body = self.body(response).await?;
+            Ok(self.json::<List>(&body)?.data)
+        };
+        self.within(self.short_within, list).await
     }
 
     /// Asks, and passes each piece of the answer's text to `on_text` as it arrives. Dropping the future cancels the
     /// answer on every machine.
     ///
     /// # Errors
-    /// When the coordinator cannot be reached, refuses or breaks off, or `on_text` fails.
+    /// When the coordinator cannot be reached, refuses, breaks off or takes an hour, or `on_text` fails.
     pub async fn stream_chat(
         &self,
         question: Question<'_>,
-        mut on_text: impl FnMut(&str) -> io::Result<()>,
+        on_text: impl FnMut(&str) -> io::Result<()>,
     ) -> Result<Summary> {
+        self.within(self.stream_within, self.stream(question, on_text)).await
+    }
+
+    async fn stream(&self, question: Question<'_>, mut on_text: impl FnMut(&str) -> io::Result<()>) -> Result<Summary> {
         #[derive(Serialize)]
         struct Body<'a> {
             #[serde(flatten)]
@@ -179,7 +215,15 @@ impl ApiClient {
         Err(ApiClientError::Cut { base: self.base.clone() })
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+    async fn within<T>(&self, within: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        let late = |_| ApiClientError::TooSlow { base: self.base.clone(), within };
+        tokio::time::timeout(within, answer).await.map_err(late)?
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
         let response = request.send().await.map_err(|error| self.broken(error))?;
         let status = response.status();
         if status.is_success() {

@@ -1,7 +1,10 @@
 use crate::SseError;
 use reqwest::StatusCode;
 use serde::Deserialize;
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
+
+/// The code of a request whose key is missing or wrong.
+const INVALID_KEY: &str = "invalid_api_key";
 
 /// The coordinator refused a request, or failed at it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -32,6 +35,9 @@ pub enum ApiClientError {
     /// The client cannot be made.
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] reqwest::Error),
+    /// The key has characters that no key has.
+    #[error("an API key has visible ASCII characters only")]
+    Key,
     /// Nobody listens there.
     #[error("the coordinator at {base} cannot be reached: is it running there?")]
     Unreachable {
@@ -49,6 +55,14 @@ pub enum ApiClientError {
         /// Why.
         #[source]
         source: reqwest::Error,
+    },
+    /// It went on for longer than any answer takes.
+    #[error("the coordinator at {base} had not finished after {} s", within.as_secs())]
+    TooSlow {
+        /// The API's address.
+        base: String,
+        /// The deadline.
+        within: Duration,
     },
     /// The connection broke.
     #[error("the connection to the coordinator at {base} broke")]
@@ -99,4 +113,15 @@ pub enum ApiClientError {
     /// The answer could not be handed on.
     #[error("the answer cannot be written")]
     Write(#[source] io::Error),
+}
+
+impl ApiClientError {
+    /// Whether the API asks for a key, or for another one than was sent.
+    pub fn asks_for_key(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.code.as_deref() == Some(INVALID_KEY),
+            Self::Status { status, .. } => *status == StatusCode::UNAUTHORIZED,
+            _ => false,
+        }
+    }
 }

@@ -12,6 +12,27 @@ pub struct GridModel {
     pub ready: bool,
 }
 
+/// The models of the grid's API, and how it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct GridModels {
+    /// The models.
+    pub models: Vec<GridModel>,
+    /// The donor's key for this grid.
+    pub key: GridKey,
+}
+
+/// Whether questions bring along a key of the donor's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum GridKey {
+    /// The grid asked for none.
+    None,
+    /// One that the system's key store keeps.
+    Kept,
+    /// One that is known until the app ends: the key store did not take it.
+    UntilEnd,
+}
+
 /// A chat that waits for its next answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]

@@ -27,7 +27,7 @@ mod status;
 mod weights;
 
 pub use app::{AppSettings, AppState, KeyStore, LogFilter, LogLine, Notice, Notify, Process};
-pub use ask::{AnswerEnd, ChatMessage, ChatRole, GridModel, GridQuestion};
+pub use ask::{AnswerEnd, ChatMessage, ChatRole, GridKey, GridModel, GridModels, GridQuestion};
 pub use diagnosis::{Device, Diagnosis, SelfTest, SignalSource};
 pub use energy::EnergyFigures;
 pub use mark::Mark;

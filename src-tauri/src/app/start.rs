@@ -7,7 +7,7 @@ use crate::{
     desired_state,
     folders::Folders,
     logging, notify,
-    secrets::{KeyLoader, SystemVault},
+    secrets::{GridKeys, KeyLoader, SystemVault},
     settings::SettingsFile,
     tray::{self, MenuEntry, Tray},
     update::{self, Source},
@@ -132,6 +132,7 @@ fn handles(
         name,
         page: Mutex::default(),
         questions: Questions::default(),
+        grid_keys: Arc::new(GridKeys::new(Arc::new(SystemVault))),
     }
 }
 

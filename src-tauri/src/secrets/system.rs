@@ -1,12 +1,14 @@
 //! The system's key store: Secret Service on Linux, Keychain on macOS, Credential Manager on Windows.
 
-use super::{MachineKey, Vault, VaultError};
+use super::{GridKey, GridKeyVault, MachineKey, Vault, VaultError};
 use keyring_core::{Entry, Error, api::CredentialStoreApi};
 use zeroize::Zeroizing;
 
-/// The name under which the key is kept.
+/// The name under which everything is kept.
 const SERVICE: &str = "org.gogrid.desktop";
-const USER: &str = "machine-key";
+const MACHINE_KEY: &str = "machine-key";
+/// Before the coordinator's id.
+const GRID_KEY: &str = "grid-key";
 
 /// The system's key store. Every call looks for it, because one that is missing at login may be there a minute later.
 #[derive(Debug)]
@@ -14,13 +16,38 @@ pub(crate) struct SystemVault;
 
 impl Vault for SystemVault {
     fn open(&self) -> Result<MachineKey, VaultError> {
-        let entry = entry().map_err(|error| VaultError::Missing(error.to_string()))?;
+        let entry = entry(MACHINE_KEY).map_err(|error| VaultError::Missing(error.to_string()))?;
         match entry.get_password().map(Zeroizing::new) {
             Ok(digits) => MachineKey::from_hex(&digits).ok_or(VaultError::Damaged),
             Err(Error::NoEntry) => make(&entry),
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+impl GridKeyVault for SystemVault {
+    fn read(&self, coordinator: &str) -> Result<Option<GridKey>, VaultError> {
+        match grid_entry(coordinator)?.get_password().map(Zeroizing::new) {
+            Ok(key) => GridKey::typed(&key).map(Some).ok_or(VaultError::Damaged),
+            Err(Error::NoEntry) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn write(&self, coordinator: &str, key: Option<&GridKey>) -> Result<(), VaultError> {
+        let entry = grid_entry(coordinator)?;
+        match key {
+            Some(key) => entry.set_password(key.secret()).map_err(failed),
+            None => match entry.delete_credential() {
+                Ok(()) | Err(Error::NoEntry) => Ok(()),
+                Err(error) => Err(failed(error)),
+            },
+        }
+    }
+}
+
+fn grid_entry(coordinator: &str) -> Result<Entry, VaultError> {
+    entry(&format!("{GRID_KEY} {coordinator}")).map_err(|error| VaultError::Missing(error.to_string()))
 }
 
 /// Creates the key at the first start. It is used only if the store returns it.
@@ -35,18 +62,18 @@ fn make(entry: &Entry) -> Result<MachineKey, VaultError> {
 }
 
 #[cfg(target_os = "linux")]
-fn entry() -> Result<Entry, Error> {
-    zbus_secret_service_keyring_store::Store::new()?.build(SERVICE, USER, None)
+fn entry(user: &str) -> Result<Entry, Error> {
+    zbus_secret_service_keyring_store::Store::new()?.build(SERVICE, user, None)
 }
 
 #[cfg(target_os = "macos")]
-fn entry() -> Result<Entry, Error> {
-    apple_native_keyring_store::keychain::Store::new()?.build(SERVICE, USER, None)
+fn entry(user: &str) -> Result<Entry, Error> {
+    apple_native_keyring_store::keychain::Store::new()?.build(SERVICE, user, None)
 }
 
 #[cfg(windows)]
-fn entry() -> Result<Entry, Error> {
-    windows_native_keyring_store::Store::new()?.build(SERVICE, USER, None)
+fn entry(user: &str) -> Result<Entry, Error> {
+    windows_native_keyring_store::Store::new()?.build(SERVICE, user, None)
 }
 
 fn failed(error: Error) -> VaultError {

@@ -336,6 +336,11 @@ url: string | null,
 local: boolean, };
 
 /**
+ * Whether questions bring along a key of the donor's.
+ */
+export type GridKey = "none" | "kept" | "until_end";
+
+/**
  * A model of the grid.
  */
 export type GridModel = { 
@@ -347,6 +352,19 @@ name: string,
  * Whether it answers now.
  */
 ready: boolean, };
+
+/**
+ * The models of the grid's API, and how it was asked.
+ */
+export type GridModels = { 
+/**
+ * The models.
+ */
+models: Array<GridModel>, 
+/**
+ * The donor's key for this grid.
+ */
+key: GridKey, };
 
 /**
  * A chat that waits for its next answer.

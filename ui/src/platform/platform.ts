@@ -6,7 +6,7 @@ import type {
   AnswerEnd,
   AppSettings,
   AppState,
-  GridModel,
+  GridModels,
   GridQuestion,
   LogFilter,
   LogLine,
@@ -36,8 +36,11 @@ export interface Platform {
   forgetCode(): Promise<void>;
   restartWorker(): Promise<void>;
   installUpdate(): Promise<void>;
-  /** The models of the grid's API. */
-  gridModels(): Promise<GridModel[]>;
+  /** The models of the grid's API. A refusal of the field `key` says that the grid asks for one. */
+  gridModels(): Promise<GridModels>;
+  /** Asks for them with a key, which is kept in the system's key store if the grid takes it. */
+  useGridKey(key: string): Promise<GridModels>;
+  forgetGridKey(): Promise<void>;
   /** Asks the grid, and calls the listener with each piece of the answer. Ends the question before. */
   askGrid(question: GridQuestion, piece: (text: string) => void): Promise<AnswerEnd>;
   /** Ends the answer under way. */

@@ -25,6 +25,8 @@ export const tauri: Platform = {
   restartWorker: () => call("restart_worker"),
   installUpdate: () => call("install_update"),
   gridModels: () => call("grid_models"),
+  useGridKey: (key) => call("use_grid_key", { key }),
+  forgetGridKey: () => call("forget_grid_key"),
   askGrid: (question, piece) => call("ask_grid", { question, channel: new Channel<string>(piece) }),
   stopAsking: () => call("stop_asking"),
 };

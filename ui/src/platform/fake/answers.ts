@@ -1,19 +1,45 @@
 /** A grid that answers with the question. */
-import type { AnswerEnd, GridModel, GridQuestion } from "../../api/types";
+import type { AnswerEnd, GridModel, GridModels, GridQuestion } from "../../api/types";
 import { Refusal } from "../platform";
 
 const PIECE_MS = 40;
 
-export const MODELS: GridModel[] = [
+const MODELS: GridModel[] = [
   { name: "Qwen3-8B", ready: true },
   { name: "demo", ready: true },
   { name: "Llama-70B", ready: false },
 ];
 
+const asks = (message: string) => new Refusal({ field: "key", message });
+
 export class FakeAnswers {
   #stopped = false;
+  /** What the grid asks for. */
+  readonly #wanted: string | null;
+  /** What the key store keeps. */
+  #kept: string | null = null;
+
+  constructor(wanted: string | null) {
+    this.#wanted = wanted;
+  }
+
+  models(): GridModels {
+    if (this.#wanted !== this.#kept) throw asks("This grid asks for a key. Its operator has yours.");
+    return { models: MODELS, key: this.#kept === null ? "none" : "kept" };
+  }
+
+  useKey(key: string): GridModels {
+    if (key.trim() !== this.#wanted) throw asks("The grid does not take this key. Its operator has yours.");
+    this.#kept = this.#wanted;
+    return this.models();
+  }
+
+  forgetKey() {
+    this.#kept = null;
+  }
 
   async ask({ model, messages }: GridQuestion, piece: (text: string) => void): Promise<AnswerEnd> {
+    this.models();
     if (MODELS.find(({ name }) => name === model)?.ready !== true) {
       const message = `The grid says: the model '${model}' is not ready: no connected machines have room for it now.`;
       throw new Refusal({ field: null, message });

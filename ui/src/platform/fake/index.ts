@@ -2,7 +2,7 @@
 import type { AppSettings, AppState, GridQuestion, KeyStore, LogFilter, Mark, Process, Status } from "../../api/types";
 import { download } from "../download";
 import { Refusal, type Platform, type WorkerRequest } from "../platform";
-import { FakeAnswers, MODELS } from "./answers";
+import { FakeAnswers } from "./answers";
 import { log } from "./log";
 import { FakeMachine } from "./machine";
 import { SCENARIOS, type Scenario, type ScenarioName } from "./scenarios";
@@ -27,12 +27,13 @@ export class FakePlatform implements Platform {
   #settings: AppSettings;
   #notices: AppState["notices"];
   #offered: string | null;
-  readonly #answers = new FakeAnswers();
+  readonly #answers: FakeAnswers;
   #joinAsked = 0;
 
   constructor(name: ScenarioName) {
     this.#scenario = SCENARIOS[name];
     this.#machine = new FakeMachine(this.#scenario);
+    this.#answers = new FakeAnswers(this.#scenario.gridKey);
     this.#worker = this.#scenario.worker;
     this.#keyStore = this.#scenario.keyStore;
     this.#notices = this.#scenario.app.notices ?? [];
@@ -175,7 +176,17 @@ export class FakePlatform implements Platform {
 
   async gridModels() {
     await this.#reach();
-    return MODELS;
+    return this.#answers.models();
+  }
+
+  async useGridKey(key: string) {
+    await this.#reach();
+    return this.#answers.useKey(key);
+  }
+
+  async forgetGridKey() {
+    await this.#reach();
+    this.#answers.forgetKey();
   }
 
   async askGrid(question: GridQuestion, piece: (text: string) => void) {

@@ -26,6 +26,8 @@ export interface Scenario {
   /** Limits that the donor has changed. */
   chosen: Record<string, string>;
   hasHistory: boolean;
+  /** The key that the grid's API asks for. */
+  gridKey: string | null;
   /** Whether a movement of the pointer over the page counts as use of the computer. */
   noticesUser: boolean;
   /** `never`: the shell is silent; `refuses`: every request fails but those that give the state. */
@@ -57,6 +59,7 @@ const usual: Scenario = {
   managed: {},
   chosen: {},
   hasHistory: true,
+  gridKey: null,
   noticesUser: false,
   answers: "normal",
   app: {},
@@ -88,6 +91,7 @@ export const SCENARIOS = {
     hardware: SERVER,
     worker: { process: "running", build: "cpu", fallback: null },
   },
+  keyed: { ...usual, title: "A grid that asks for a key", gridKey: "gg-example" },
   stopped: { ...usual, title: "Stopped by a program", phases: now("stopped", "program", "blender is running") },
   blind: {
     ...usual,
