@@ -1,13 +1,14 @@
 /** Checks every page in every state: axe, nothing outside the window, no errors in the browser. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { PAGES } from "./pages.mjs";
 
 /** Ends with a statement without a value, because the value of the script is sent back. */
 const AXE = `${readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")};undefined`;
-const PAGES = ["now", "limits", "contribution", "history", "connection", "ask", "diagnostics"];
 const SCENARIOS = [
   "working",
   "idle",
+  "keyed",
   "laptop",
   "stopped",
   "blind",

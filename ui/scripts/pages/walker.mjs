@@ -68,7 +68,8 @@ export class Walker {
       .waitForFunction(
         ({ selector, value }) => {
           const field = document.querySelector(selector);
-          return field instanceof HTMLInputElement && field.value.replaceAll("\u202f", " ") === value;
+          const hasText = field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement;
+          return hasText && field.value.replaceAll("\u202f", " ") === value;
         },
         {},
         wanted,

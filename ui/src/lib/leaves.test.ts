@@ -14,3 +14,10 @@ test("the page says each word that is told of why this computer takes no work", 
   }
   for (const reason of LOAD_FAILURES) expect(words.leaves.lines.failures.text).toContain(reason);
 });
+
+test("the page says in plain words what leaves beside that", () => {
+  const said = JSON.stringify(words.leaves);
+  expect(said).toMatch(/newer version/);
+  expect(said).toMatch(/page Ask/);
+  expect(said).not.toMatch(/activation|layer|token/i);
+});

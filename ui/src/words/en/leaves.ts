@@ -20,21 +20,21 @@ const lines: Record<Line, { title: string; text: string }> = {
   },
   holds: {
     title: "What it holds",
-    text: "Every second, or more often while it works: which layers it has, how many answers are under way, and the memory that they take.",
+    text: "Every second, or more often while it works: which parts of models it has, how many answers are under way, and the memory that they take.",
   },
-  speed: { title: "How fast it is", text: "How long a layer takes, and how fast models were downloaded." },
+  speed: { title: "How fast it is", text: "How long a part of a model takes, and how fast models were downloaded." },
   failures: {
     title: "What went wrong",
     text: `If a model cannot be loaded, one of these: ${quoted(LOAD_FAILURES)}. If a link breaks or a computation fails, a technical message about that.`,
   },
   results: {
     title: "What it computed",
-    text: "Activations for the next computer and the likeliest next words for the coordinator, as numbers.",
+    text: "Numbers for the next computer, and for the coordinator the likeliest next words, as numbers too.",
   },
 };
 
 export const leaves = {
   title: "What leaves this computer",
-  what: "All that GoGrid tells the grid. Downloads of models also show which parts are fetched, and what you write on the page Ask goes to the grid. Nothing goes anywhere else.",
+  what: "All that GoGrid tells the grid. Downloads of models also show which parts are fetched, and what you write on the page Ask goes to the grid, with your key if it asks for one. If updates are set up, their address is asked once a day for a newer version, and told this one, the operating system and the kind of processor. Nothing goes anywhere else.",
   lines,
 };

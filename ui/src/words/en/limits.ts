@@ -28,6 +28,8 @@ export const limits = {
   },
   /** What the computer does not tell, in a list. */
   missing: (signals: string) => `This computer does not tell ${signals}. Rules that need it are off.`,
+  /** The one rule that is not off without its signal. */
+  missingIdle: "But if you choose to work only while you are away, GoGrid never works here.",
   presetChanged: (count: number) => (count === 1 ? "changed in 1 place" : `changed in ${count} places`),
   resetAll: "Undo all changes",
   reset: (label: string) => `${label}: back to the preset`,
