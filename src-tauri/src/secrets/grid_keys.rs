@@ -142,9 +142,10 @@ impl GridKeys {
         let (sender, answer) = oneshot::channel();
         let vault = self.vault.clone();
         let ask = move || {
-            // Nobody receives it after the deadline.
-            let _ = sender.send(work(&*vault));
+            let answer = work(&*vault);
             drop(permit);
+            // Nobody receives it after the deadline.
+            let _ = sender.send(answer);
         };
         let started = std::thread::Builder::new().name(THREAD.into()).spawn(ask);
         started.map_err(|error| VaultError::Failed(error.to_string()))?;

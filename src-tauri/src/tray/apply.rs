@@ -19,6 +19,8 @@ use tauri::{
 
 const ID: &str = "gogrid";
 const PAUSE_FOR: &str = "Pause for…";
+/// Fixed, because trays on Linux show no change of a submenu's title.
+const CHANGE_PRESET: &str = "Change preset";
 
 /// The icon, and the parts of its menu that change.
 pub(crate) struct Tray {
@@ -28,6 +30,7 @@ pub(crate) struct Tray {
     pause_for: Submenu<Wry>,
     takes: MenuItem<Wry>,
     today: MenuItem<Wry>,
+    preset: MenuItem<Wry>,
     presets: Submenu<Wry>,
     figures: Mutex<Figures>,
     /// What is shown, because a click means what the donor has read.
@@ -54,16 +57,18 @@ impl Tray {
             pause_for.append(&item(entry, true)?)?;
         }
         let note = |text: &str| MenuItem::new(app, text, false, None::<&str>);
-        let (takes, today) = (note(&figures.takes)?, note(&figures.today)?);
-        let presets = Submenu::new(app, &figures.preset, first.enabled)?;
+        let (takes, today, preset) = (note(&figures.takes)?, note(&figures.today)?, note(&figures.preset)?);
+        let presets = Submenu::new(app, CHANGE_PRESET, first.enabled)?;
         for entry in MenuEntry::PRESETS {
             presets.append(&item(entry, true)?)?;
         }
         let line_between = || PredefinedMenuItem::separator(app);
         let (above, below) = (line_between()?, line_between()?);
         let (open, quit) = (item(MenuEntry::Open, true)?, item(MenuEntry::Quit, true)?);
-        let menu =
-            Menu::with_items(app, &[&line, &takes, &today, &above, &act, &pause_for, &presets, &below, &open, &quit])?;
+        let menu = Menu::with_items(
+            app,
+            &[&line, &takes, &today, &preset, &above, &act, &pause_for, &presets, &below, &open, &quit],
+        )?;
         let left_click = clicked.clone();
         let icon = TrayIconBuilder::with_id(ID)
             .icon(image(first.mark))
@@ -84,7 +89,7 @@ impl Tray {
             })
             .build(app)?;
         let (shown, figures) = (Mutex::new(first), Mutex::new(figures));
-        Ok(Arc::new(Self { icon, line, act, pause_for, takes, today, presets, figures, shown }))
+        Ok(Arc::new(Self { icon, line, act, pause_for, takes, today, preset, presets, figures, shown }))
     }
 
     /// Whether a click on this entry is meant to join a grid, as the menu reads now.
@@ -138,7 +143,7 @@ impl Tray {
             self.today.set_text(&next.today)?;
         }
         if before.preset != next.preset {
-            self.presets.set_text(&next.preset)?;
+            self.preset.set_text(&next.preset)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ pub(super) struct Figures {
     pub(super) takes: String,
     /// What it gave today.
     pub(super) today: String,
-    /// The title of the presets' submenu.
+    /// The preset in force.
     pub(super) preset: String,
 }
 
@@ -19,7 +19,8 @@ pub(super) fn figures(state: &AppState) -> Figures {
     match &state.status {
         Some(status) => Figures { takes: takes(status), today: today(&status.today), preset: preset(status) },
         None => {
-            Figures { takes: "Takes nothing now".into(), today: "Today: not known yet".into(), preset: TITLE.into() }
+            let unknown = |what| format!("{what}: not known yet");
+            Figures { takes: "Takes nothing now".into(), today: unknown("Today"), preset: unknown(TITLE) }
         }
     }
 }
@@ -75,7 +76,9 @@ const TITLE: &str = "Preset";
 /// "Preset: Balanced", or "Preset: Balanced, changed".
 fn preset(status: &Status) -> String {
     let chosen = status.limits.iter().find(|setting| setting.key == "preset");
-    let Some(chosen) = chosen.and_then(|setting| setting.value.parse::<Preset>().ok()) else { return TITLE.into() };
+    let Some(chosen) = chosen.and_then(|setting| setting.value.parse::<Preset>().ok()) else {
+        return format!("{TITLE}: not known yet");
+    };
     let changed = status.limits.iter().any(|setting| setting.key != "preset" && setting.changed);
     let changed = if changed { ", changed" } else { "" };
     format!("{TITLE}: {}{changed}", label(chosen))
@@ -131,7 +134,7 @@ mod tests {
     #[test]
     fn the_preset_is_named_and_whether_limits_differ_from_it() {
         let mut status = status(State::Idle, "");
-        assert_eq!(preset(&status), "Preset");
+        assert_eq!(preset(&status), "Preset: not known yet");
         status.limits = vec![setting("preset", "quiet", true), setting("cpu", "10", false)];
         assert_eq!(preset(&status), "Preset: Quiet");
         status.limits.push(setting("memory", "1GiB", true));
@@ -141,6 +144,6 @@ mod tests {
     #[test]
     fn without_a_worker_there_are_no_figures() {
         let Figures { takes, today, preset } = figures(&app(running(), None));
-        assert_eq!([takes, today, preset], ["Takes nothing now", "Today: not known yet", "Preset"]);
+        assert_eq!([takes, today, preset], ["Takes nothing now", "Today: not known yet", "Preset: not known yet"]);
     }
 }

@@ -388,6 +388,7 @@ const WAYS = {
     await walker.open("now", "welcome");
     await walker.write("join-code", "gogrid1-mfzwizltoqxgk3lq4rqw2zjoe5xgk2lb");
     await walker.appears("preset-quiet");
+    assert.match(await walker.text("welcome-helps"), /It helps Example Grid: Drafts, summaries.*Run by Platform team/);
     await walker.press("preset-quiet", "Enter");
     await walker.press("welcome-next", "Enter");
     await walker.appears("welcome-autostart");

@@ -6,6 +6,9 @@ export const welcome = {
   joinWhat:
     "GoGrid lends the time that this computer does not need to a language model your company runs itself. You set what it may take; it gives way before you notice.",
   alreadyJoined: (grid: string) => `This computer is a member of ${grid}.`,
+  /** Whom the computer helps, in the operator's words; the owner may be empty. */
+  helps: (grid: string, purpose: string, owner: string) =>
+    `It helps ${grid}: ${purpose}.${owner === "" ? "" : ` Run by ${owner}.`}`,
   presetTitle: "How much may it take?",
   presetWhat: "You can change every number later, and pause at any time from the tray.",
   startTitle: "Start when you log in?",
