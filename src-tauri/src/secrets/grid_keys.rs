@@ -228,14 +228,14 @@ pub(crate) mod tests {
         struct Locked(Mutex<std::sync::mpsc::Receiver<()>>);
         impl GridKeyVault for Locked {
             fn read(&self, _: &str) -> Result<Option<GridKey>, VaultError> {
-                drop(self.0.lock().unwrap().recv());
+                let _ = self.0.lock().unwrap().recv();
                 Ok(None)
             }
             fn write(&self, _: &str, _: Option<&GridKey>) -> Result<(), VaultError> {
                 Ok(())
             }
         }
-        let (unlock, locked) = std::sync::mpsc::channel();
+        let (unlock, locked) = std::sync::mpsc::sync_channel(1);
         let mut keys = GridKeys::new(Arc::new(Locked(Mutex::new(locked))));
         keys.patience = Duration::from_millis(20);
         for _ in 0..2 {

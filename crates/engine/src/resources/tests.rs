@@ -173,7 +173,7 @@ async fn a_long_pause_gives_everything_back_once_and_a_short_one_nothing() {
     while bench.machine.samples_taken() < looks + 3 {
         bench.resources.command(ResourceCommand::Sample).await.expect("looked");
     }
-    drop(bench.resources);
+    drop((bench.resources, bench.handle));
     assert_eq!(bench.executor.released().await, None, "nothing more before the thread ends");
 }
 

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn only_a_service_that_nobody_offers_is_missing() {
-        let of = |name| CallError::of_answer("a.Service", Some(name));
+        let of = |name: &str| CallError::of_answer("a.Service", Some(name));
         let missing = "org.freedesktop.DBus.Error.ServiceUnknown";
         assert_eq!(of(missing), CallError::NoService(format!("a.Service: {missing}")));
         for name in ["NoReply", "AccessDenied", "Spawn.ChildExited", "UnknownMethod"] {
