@@ -20,7 +20,7 @@ fn client(url: &str) -> ApiClient {
 }
 
 fn answer(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 /// A server that answers each request with the next of these, and tells the requests. The last answer never ends.
