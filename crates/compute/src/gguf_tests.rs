@@ -5,8 +5,8 @@ use crate::{Stage, StageOptions, parity, reference::dense};
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value};
 use candle_core::{Device, Tensor};
 use gogrid_model::{
-    CandidateRequest, Candidates, DeviceSpec, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling, SessionKey,
-    Source, Span, TensorSource, tensors,
+    CandidateRequest, Candidates, DeviceSpec, FeedForward, FloatType, Input, Layers, Output, Quant, Rope, RopeScaling,
+    Scales, SessionKey, Source, Span, TensorSource, tensors,
 };
 use rstest::rstest;
 use std::fs::File;
@@ -34,8 +34,25 @@ fn gguf_name(name: &str) -> String {
         ("mlp.gate_proj", "ffn_gate"),
         ("mlp.up_proj", "ffn_up"),
         ("mlp.down_proj", "ffn_down"),
+        ("mlp.gate", "ffn_gate_inp"),
+        ("post_self_attn_layernorm", "post_attention_norm"),
+        ("post_mlp_layernorm", "post_ffw_norm"),
     ];
     parts.iter().fold(name.to_owned(), |name, (ours, theirs)| name.replace(ours, theirs))
+}
+
+/// A matrix of all experts of a layer, and its name, for that of the first one.
+fn of_all_experts(source: &Source, first: &str) -> Option<(String, Tensor)> {
+    let (layer, part) = first.split_once(".mlp.experts.0.")?;
+    let manifest = source.manifest().unwrap();
+    let expert = |expert: usize| {
+        let entry = manifest.tensor(&format!("{layer}.mlp.experts.{expert}.{part}"))?;
+        let bytes = source.tensor(entry).unwrap();
+        Some(Tensor::from_raw_buffer(&bytes, dense(entry.dtype).unwrap(), &entry.shape, &Device::Cpu).unwrap())
+    };
+    let all: Vec<Tensor> = (0..).map_while(expert).collect();
+    let name = format!("{}.ffn_{}", gguf_name(layer), part.replace("_proj", "_exps"));
+    Some((name.replace("model.layers.", "blk."), Tensor::stack(&all, 0).unwrap()))
 }
 
 /// Each head's rows in the order that GGUF files of the llama family have: (i, i + d/2) become neighbours.
@@ -88,13 +105,36 @@ fn convert(folder: &Path, architecture: &str, matrices: GgmlDType, path: &Path) 
     ] {
         metadata.push((format!("{architecture}.{key}"), value));
     }
+    if let FeedForward::Experts(experts) = &config.layers[0].feed_forward {
+        for (key, value) in [
+            ("expert_count", experts.count),
+            ("expert_used_count", experts.router.used),
+            ("expert_feed_forward_length", experts.width),
+        ] {
+            metadata.push((format!("{architecture}.{key}"), number(value)));
+        }
+    }
+    let Scales { embedding, residual, logit_divisor, .. } = config.scales;
+    for (key, value) in [
+        ("attention.scale", attention.scale.unwrap_or(0.0)),
+        ("embedding_scale", embedding),
+        ("residual_scale", residual),
+        ("logit_scale", logit_divisor),
+    ] {
+        metadata.push((format!("{architecture}.{key}"), Value::F32(value)));
+    }
     let mut tensors = Vec::new();
     for entry in source.manifest().unwrap().tensors {
+        if entry.name.contains(".mlp.experts.") {
+            let all = of_all_experts(&source, &entry.name);
+            tensors.extend(all.map(|(name, all)| (name, QTensor::quantize(&all, matrices).unwrap())));
+            continue;
+        }
         let bytes = source.tensor(&entry).unwrap();
         let tensor = Tensor::from_raw_buffer(&bytes, dense(entry.dtype).unwrap(), &entry.shape, &Device::Cpu).unwrap();
         let tensor = match (architecture, entry.name.rsplit('.').nth(1)) {
-            ("llama", Some("q_proj")) => interleave(&tensor, attention.heads),
-            ("llama", Some("k_proj")) => interleave(&tensor, attention.kv_heads),
+            ("llama" | "granite", Some("q_proj")) => interleave(&tensor, attention.heads),
+            ("llama" | "granite", Some("k_proj")) => interleave(&tensor, attention.kv_heads),
             _ => tensor,
         };
         let matrix = entry.shape.len() == 2 && entry.name != tensors::EMBEDDING;
@@ -131,6 +171,22 @@ fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Candidates {
     }
     let Some(Output::Candidates(mut rows)) = output else { panic!("the last stage has the head") };
     rows.remove(0)
+}
+
+#[rstest]
+#[case("granite", "granite")]
+#[case("mixtral", "llama")]
+#[case("olmo2", "olmo2")]
+#[case("qwen3-moe", "qwen3moe")]
+fn further_families_equal_their_references(#[case] name: &str, #[case] architecture: &str) {
+    let (folder, scratch) = (reference(name), tempfile::tempdir().unwrap());
+    let file = scratch.path().join("f32.gguf");
+    convert(&folder, architecture, GgmlDType::F32, &file);
+    let reports = parity::check(&file, &folder.join("reference.safetensors"), DeviceSpec::Cpu, Quant::None).unwrap();
+    assert_eq!(reports.len(), 8);
+    for report in reports {
+        assert!(report.hidden <= 1e-4 && report.logits <= 1e-4 && report.greedy, "{report:?}");
+    }
 }
 
 #[rstest]

@@ -4,8 +4,8 @@ use super::{Located, Source, SourceError, TextPlace};
 use crate::config::uniform_layers;
 use crate::gguf::{Content, Value};
 use crate::{
-    Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, FeedForward, LayerSpec, Mixer, ModelConfig, Norms,
-    QkNorm, Rope, RopeScaling, Scales, Values, WeightType,
+    Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward,
+    LayerSpec, Mixer, ModelConfig, Norms, QkNorm, Rope, RopeScaling, RouterSpec, Scales, Score, Values, WeightType,
 };
 use half::{bf16, f16};
 use std::collections::HashMap;
@@ -75,6 +75,12 @@ fn hugging_face_name(name: &str) -> Option<String> {
         _ => {
             let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
             let (part, kind) = part.rsplit_once('.')?;
+            let layer: usize = layer.parse().ok()?;
+            // Of all experts of a layer.
+            if let Some(matrix) = part.strip_prefix("ffn_").and_then(|part| part.strip_suffix("_exps")) {
+                let kind = if kind == "bias" { "_bias" } else { "" };
+                return Some(format!("model.layers.{layer}.mlp.experts.{matrix}_proj{kind}"));
+            }
             let part = match part {
                 "attn_q" => "self_attn.q_proj",
                 "attn_k" => "self_attn.k_proj",
@@ -84,12 +90,15 @@ fn hugging_face_name(name: &str) -> Option<String> {
                 "attn_k_norm" => "self_attn.k_norm",
                 "attn_norm" => "input_layernorm",
                 "ffn_norm" => "post_attention_layernorm",
+                "post_attention_norm" => "post_self_attn_layernorm",
+                "post_ffw_norm" => "post_mlp_layernorm",
+                "ffn_gate_inp" => "mlp.gate",
                 "ffn_gate" => "mlp.gate_proj",
                 "ffn_up" => "mlp.up_proj",
                 "ffn_down" => "mlp.down_proj",
                 _ => return None,
             };
-            return Some(format!("model.layers.{}.{part}.{kind}", layer.parse::<usize>().ok()?));
+            return Some(format!("model.layers.{layer}.{part}.{kind}"));
         }
     };
     Some(fixed.to_owned())
@@ -134,15 +143,16 @@ fn whole(value: &Value) -> Option<u64> {
 }
 
 /// Keys that change what is computed in a way that is not built here.
-const CHANGES: [&str; 7] = [
-    "attention.scale",
+const CHANGES: [&str; 6] = [
     "attn_logit_softcapping",
-    "embedding_scale",
+    "expert_group_count",
+    "expert_shared_count",
     "final_logit_softcapping",
-    "logit_scale",
-    "residual_scale",
+    "leading_dense_block_count",
     "rope.scaling.attn_factor",
 ];
+/// Factors that Granite has.
+const FACTORS: [&str; 4] = ["attention.scale", "embedding_scale", "logit_scale", "residual_scale"];
 
 impl Metadata<'_> {
     /// Refuses what would be computed otherwise than the file says.
@@ -154,8 +164,10 @@ impl Metadata<'_> {
                 return Err(ConfigError::invalid(named(key), found, format!("{head_dim}, the width of a head")));
             }
         }
-        for key in CHANGES {
-            if let Some(found) = self.get(key, Value::as_f32)?.filter(|found| ![0.0, 1.0].contains(found)) {
+        let factors = FACTORS.into_iter().filter(|_| self.architecture != "granite");
+        for key in CHANGES.into_iter().chain(factors) {
+            let number = |value: &Value| value.as_f32().or_else(|| whole(value).map(|value| value as f32));
+            if let Some(found) = self.get(key, number)?.filter(|found| ![0.0, 1.0].contains(found)) {
                 return Err(ConfigError::invalid(named(key), found, "none: it is not computed here"));
             }
         }
@@ -167,6 +179,48 @@ impl Metadata<'_> {
                 Err(ConfigError::invalid(PARTS, parts, expected))
             }
         }
+    }
+
+    /// The experts of each layer, where the model has them.
+    fn experts(&self) -> Result<Option<ExpertsSpec>, ConfigError> {
+        let Some(count) = self.size("expert_count")?.filter(|count| *count > 0) else { return Ok(None) };
+        const GATING: &str = "expert_gating_func";
+        const SOFTMAX: usize = 1;
+        if let Some(found) = self.size(GATING)?.filter(|found| *found != SOFTMAX) {
+            let field = format!("{}.{GATING}", self.architecture);
+            return Err(ConfigError::invalid(field, found, format!("{SOFTMAX}, softmax")));
+        }
+        const NORM: &str = "expert_weights_norm";
+        if self.get(NORM, Value::as_bool)? == Some(false) {
+            let field = format!("{}.{NORM}", self.architecture);
+            return Err(ConfigError::invalid(field, false, "true: the shares of a token's experts add up to 1"));
+        }
+        let width = match self.size("expert_feed_forward_length")? {
+            Some(width) => width,
+            None => self.needed("feed_forward_length")?,
+        };
+        let router = RouterSpec {
+            used: self.needed("expert_used_count")?,
+            score: Score::Softmax,
+            bias: false,
+            choice_bias: false,
+            // llama.cpp does so in these families; files need not say it.
+            normalize: true,
+            scale: self.get("expert_weights_scale", Value::as_f32)?.filter(|scale| *scale != 0.0).unwrap_or(1.0),
+            groups: None,
+        };
+        let (activation, stored) = (Activation::Silu, ExpertsStored::Stacked);
+        let (bias, beside, shared) = (false, false, None);
+        Ok(Some(ExpertsSpec { count, width, activation, bias, router, beside, shared, stored }))
+    }
+
+    /// Granite's factors.
+    fn scales(&self) -> Result<Scales, ConfigError> {
+        let factor = |key: &str| {
+            Ok::<_, ConfigError>(self.get(key, Value::as_f32)?.filter(|found| *found != 0.0).unwrap_or(1.0))
+        };
+        let (embedding, residual) = (factor("embedding_scale")?, factor("residual_scale")?);
+        Ok(Scales { embedding, residual, logit_divisor: factor("logit_scale")?, ..Scales::default() })
     }
 
     /// How positions are scaled. A factor without a type is linear, and `rope.scale_linear` is its older key.
@@ -198,11 +252,19 @@ fn config(
     let named = named.as_str().ok_or_else(|| ConfigError::invalid(NAME, format!("{named:?}"), "a name"))?;
     let architecture = match named {
         "llama" => Architecture::Llama,
+        "granite" => Architecture::Granite,
+        "olmo2" => Architecture::Olmo2,
         "qwen2" => Architecture::Qwen2,
         "qwen3" => Architecture::Qwen3,
-        other => return Err(ConfigError::invalid(NAME, other, "llama, qwen2 or qwen3")),
+        "qwen3moe" => Architecture::Qwen3Moe,
+        other => return Err(ConfigError::invalid(NAME, other, "llama, granite, olmo2, qwen2, qwen3 or qwen3moe")),
     };
     let metadata = Metadata { values, architecture: named };
+    let experts = metadata.experts()?;
+    let architecture = match architecture {
+        Architecture::Llama if experts.is_some() => Architecture::Mixtral,
+        architecture => architecture,
+    };
     let (hidden_size, heads) = (metadata.needed("embedding_length")?, metadata.needed("attention.head_count")?);
     let head_dim = metadata.size("attention.key_length")?.or(hidden_size.checked_div(heads)).unwrap_or(0);
     let vocab_size = tensors.get(crate::tensors::EMBEDDING).and_then(|located| located.shape.first().copied());
@@ -225,30 +287,37 @@ fn config(
         rope: Some(Rope {
             theta: metadata.get("rope.freq_base", Value::as_f32)?.unwrap_or(10_000.0),
             scaling,
-            interleaved: architecture == Architecture::Llama,
+            interleaved: matches!(named, "llama" | "granite"),
             rotated: None,
             magnitude: 1.0,
         }),
-        scale: None,
+        scale: metadata.get("attention.scale", Value::as_f32)?.filter(|scale| ![0.0, 1.0].contains(scale)),
         position_scale: None,
         qkv_bias: has("self_attn.q_proj.bias"),
         o_bias: has("self_attn.o_proj.bias"),
-        qk_norm: if has("self_attn.q_norm.weight") { QkNorm::Head } else { QkNorm::None },
+        qk_norm: match has("self_attn.q_norm.weight") {
+            true if architecture == Architecture::Olmo2 => QkNorm::Whole,
+            true => QkNorm::Head,
+            false => QkNorm::None,
+        },
         sinks: false,
         values: Values::Own,
         shares: None,
         fused: false,
     };
-    let dense = DenseSpec {
-        width: metadata.needed("feed_forward_length")?,
-        activation: Activation::Silu,
-        bias: has("mlp.gate_proj.bias"),
-        fused: false,
+    let feed_forward = match experts {
+        Some(experts) => FeedForward::Experts(experts),
+        None => FeedForward::Dense(DenseSpec {
+            width: metadata.needed("feed_forward_length")?,
+            activation: Activation::Silu,
+            bias: has("mlp.gate_proj.bias"),
+            fused: false,
+        }),
     };
     let layer = LayerSpec {
         mixer: Mixer::Attention(attention),
-        feed_forward: FeedForward::Dense(dense),
-        norms: Norms::Before,
+        feed_forward,
+        norms: if architecture == Architecture::Olmo2 { Norms::After } else { Norms::Before },
         scaled: false,
     };
     let config = ModelConfig {
@@ -259,7 +328,7 @@ fn config(
         context_length: metadata.needed("context_length")?,
         norm_eps: metadata.get("attention.layer_norm_rms_epsilon", Value::as_f32)?.map_or(1e-5, decimal),
         norm_offset: false,
-        scales: Scales::default(),
+        scales: metadata.scales()?,
         per_layer: None,
         tied_embeddings: !tensors.contains_key(crate::tensors::HEAD),
         bos: token("tokenizer.ggml.bos_token_id"),
@@ -310,10 +379,31 @@ mod tests {
 
     #[test]
     fn keys_that_change_the_computation_are_refused_by_name() {
-        for key in CHANGES {
+        for key in CHANGES.into_iter().chain(FACTORS) {
             let key = format!("llama.{key}");
             assert!(read(&[(&key, Value::F32(1.0))]).is_ok(), "{key}");
             refused(&key, Value::F32(30.0));
+        }
+    }
+
+    #[test]
+    fn experts_are_read_and_other_ways_to_choose_them_are_refused() {
+        let with = |key: &str, value: Value| {
+            let count = ("llama.expert_count", Value::U32(8));
+            read(&[count, ("llama.expert_used_count", Value::U32(2)), (key, value)])
+        };
+        let config = with("llama.expert_gating_func", Value::U32(1)).expect("a model");
+        assert_eq!(config.architecture, Architecture::Mixtral);
+        let FeedForward::Experts(experts) = &config.layers[0].feed_forward else { panic!("it has experts") };
+        assert_eq!((experts.count, experts.width, experts.router.used), (8, 64, 2));
+        for (key, value) in [
+            ("llama.expert_gating_func", Value::U32(2)),
+            ("llama.expert_weights_norm", Value::Bool(false)),
+            ("llama.expert_shared_count", Value::U32(2)),
+            ("llama.expert_used_count", Value::U32(9)),
+        ] {
+            let error = with(key, value).expect_err("it would be computed otherwise");
+            assert!(error.contains(key.trim_start_matches("llama.")) || error.contains("router.used"), "{error}");
         }
     }
 
