@@ -5,6 +5,7 @@ use crate::{
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use gogrid_coordinator::{NewModel, add_model, list_models, remove_model};
+use gogrid_model::Source;
 
 pub(crate) async fn run(command: ModelCommand) -> Result<()> {
     match command {
@@ -28,8 +29,17 @@ async fn add(args: ModelAddArgs) -> Result<()> {
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let folder = data.clone();
     let model = NewModel { path, name, stages, replicas, quant, groups: group };
-    let (name, manifest) = tokio::task::spawn_blocking(move || add_model(&folder, &model)).await??;
+    let add = move || {
+        let added = add_model(&folder, &model)?;
+        // Whether it can be opened was seen before.
+        let notes = Source::open(&model.path).map(|source| source.notes().to_vec()).unwrap_or_default();
+        anyhow::Ok((added, notes))
+    };
+    let ((name, manifest), notes) = tokio::task::spawn_blocking(add).await??;
     let bytes = ByteSize(manifest.tensors.iter().map(|tensor| tensor.bytes).sum());
     println!("added {name}: {} layers, {bytes} of weights", manifest.config.layers.len());
+    for note in notes {
+        println!("note: {note}");
+    }
     operator::reload(&data).await
 }
