@@ -277,7 +277,7 @@ impl Footprint {
 pub(crate) fn computes_in(entry: &TensorEntry, role: Role, quant: Quant) -> Option<FloatType> {
     let held = match role {
         Role::Matrix | Role::Transposed | Role::Head => quant.resolve(entry.dtype, row(role, entry)),
-        Role::Embedding | Role::Table => entry.dtype,
+        Role::Embedding | Role::Table => entry.dtype.held(),
         Role::Plain | Role::Vector => return None,
     };
     Some(match held {
@@ -304,7 +304,7 @@ pub fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatTy
         FloatType::Bf16 => WeightType::Bf16,
     };
     match role {
-        Role::Embedding | Role::Table => entry.dtype,
+        Role::Embedding | Role::Table => entry.dtype.held(),
         Role::Plain | Role::Vector => plain,
         Role::Matrix | Role::Transposed | Role::Head => match quant.resolve(entry.dtype, row(role, entry)) {
             quantized if quantized.is_quantized() => quantized,
@@ -317,7 +317,7 @@ pub fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatTy
 /// it is quantized while loading: then each has a copy of its own.
 pub fn tied_table_type(table: &TensorEntry, quant: Quant, compute: FloatType) -> WeightType {
     let head = held_type(Role::Head, table, quant, compute);
-    if head.is_quantized() { table.dtype } else { head }
+    if head.is_quantized() { table.dtype.held() } else { head }
 }
 
 #[cfg(test)]

@@ -65,9 +65,9 @@ impl Quant {
     /// type (256 elements for k-quants, 32 for the others) do not divide the row, the next finer type that fits is
     /// taken: q8_0, else none.
     pub fn resolve(self, stored: WeightType, row: usize) -> WeightType {
-        let Some(target) = self.target() else { return stored };
+        let Some(target) = self.target() else { return stored.held() };
         if stored.is_quantized() {
-            return stored;
+            return stored.held();
         }
         let fits = |weight: &WeightType| row.is_multiple_of(weight.block_elements());
         [target, WeightType::Q8_0].into_iter().find(fits).unwrap_or(stored)

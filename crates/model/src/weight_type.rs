@@ -31,11 +31,12 @@ pub enum WeightType {
     Q5K,
     #[serde(rename = "q6k")]
     Q6K,
+    Mxfp4,
 }
 
 impl WeightType {
     /// Every type.
-    pub const ALL: [WeightType; 13] = [
+    pub const ALL: [WeightType; 14] = [
         WeightType::F32,
         WeightType::F16,
         WeightType::Bf16,
@@ -49,6 +50,7 @@ impl WeightType {
         WeightType::Q4K,
         WeightType::Q5K,
         WeightType::Q6K,
+        WeightType::Mxfp4,
     ];
 
     /// Elements of a block.
@@ -56,6 +58,7 @@ impl WeightType {
         match self {
             WeightType::F32 | WeightType::F16 | WeightType::Bf16 => 1,
             WeightType::Q4_0 | WeightType::Q4_1 | WeightType::Q5_0 | WeightType::Q5_1 | WeightType::Q8_0 => 32,
+            WeightType::Mxfp4 => 32,
             WeightType::Q2K | WeightType::Q3K | WeightType::Q4K | WeightType::Q5K | WeightType::Q6K => 256,
         }
     }
@@ -75,12 +78,22 @@ impl WeightType {
             WeightType::Q4K => 144,
             WeightType::Q5K => 176,
             WeightType::Q6K => 210,
+            WeightType::Mxfp4 => 17,
         }
     }
 
     /// Whether elements share scales in blocks.
     pub fn is_quantized(self) -> bool {
         self.block_elements() > 1
+    }
+
+    /// The type that weights of this type are held and multiplied in. No back end multiplies MXFP4 blocks: their values
+    /// are multiples of half a power of two, which Q8_0 holds exactly in blocks of the same size.
+    pub fn held(self) -> WeightType {
+        match self {
+            WeightType::Mxfp4 => WeightType::Q8_0,
+            other => other,
+        }
     }
 
     /// Bytes of a tensor; `None` when the row is no multiple of the block, or when the size does not fit 64 bits.
@@ -108,6 +121,7 @@ impl WeightType {
             13 => WeightType::Q5K,
             14 => WeightType::Q6K,
             30 => WeightType::Bf16,
+            39 => WeightType::Mxfp4,
             _ => return None,
         })
     }
@@ -129,6 +143,7 @@ impl fmt::Display for WeightType {
             WeightType::Q4K => "q4k",
             WeightType::Q5K => "q5k",
             WeightType::Q6K => "q6k",
+            WeightType::Mxfp4 => "mxfp4",
         })
     }
 }

@@ -4,6 +4,7 @@
 //! tensor's bytes against its entry, before anything is built from them.
 
 mod experts;
+mod mxfp4;
 mod order;
 
 pub(crate) use order::Rotated;
@@ -186,7 +187,7 @@ impl Loader<'_> {
     pub(crate) fn table(&self, name: &str) -> Result<Weight, LoadError> {
         let entry = self.entry(name)?;
         let (rows, columns) = (entry.shape[0], entry.shape[1]);
-        let mut stack = Stack::new(entry.dtype, rows, columns);
+        let mut stack = Stack::new(entry.dtype.held(), rows, columns);
         stack.push(&Matrix { entry, rows, columns, bytes: self.bytes(entry)? })?;
         stack.finish(self.device, Use::Lookup)
     }
@@ -212,7 +213,8 @@ impl Loader<'_> {
             };
             return Ok((Some(table), Some(head)));
         }
-        let table = embedding.then(|| load(tensors::EMBEDDING, &|entry| entry.dtype, Use::Lookup)).transpose()?;
+        let table =
+            embedding.then(|| load(tensors::EMBEDDING, &|entry| entry.dtype.held(), Use::Lookup)).transpose()?;
         let head = head.then(|| load(tensors::head_tensor(self.config()), &head_type, Use::Products)).transpose()?;
         Ok((table, head))
     }
@@ -291,6 +293,9 @@ fn convert(
     held: WeightType,
     target: &mut [u8],
 ) -> Result<(), LoadError> {
+    if (entry.dtype, held) == (WeightType::Mxfp4, WeightType::Q8_0) {
+        return mxfp4::to_q8_0(bytes, target).ok_or_else(|| LoadError::Scale { name: entry.name.clone() });
+    }
     let values = to_f32(entry, bytes)?;
     match held {
         WeightType::F32 => write(target, values.iter().map(|value| value.to_le_bytes())),

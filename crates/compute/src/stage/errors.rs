@@ -32,6 +32,12 @@ pub enum LoadError {
         /// Bytes that were expected.
         expected: u64,
     },
+    /// A block's scale is larger than the type holds that the weights are computed in.
+    #[error("tensor {name} has a scale that is too large: its file is broken")]
+    Scale {
+        /// The tensor.
+        name: String,
+    },
     /// The device refuses: most often its memory is full.
     #[error("the weights cannot be brought to the device")]
     Backend(#[source] Box<dyn Error + Send + Sync>),
