@@ -1,10 +1,10 @@
 //! What a stage asks of the back end that computes it.
 
-use crate::{ForwardError, Threads};
+use crate::{ForwardError, Positions, Threads};
 use gogrid_model::{Input, Output, SessionKey, Span};
 use std::any::Any;
 use std::fmt;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 
 /// A kind of units. What one unit takes is measured for its kind, by rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ pub(crate) trait Backend: fmt::Debug + Send {
 
     /// The positions from which a sequence of `length` tokens can go on: all of them where every token is held, else
     /// those whose state is still there.
-    fn positions(&self, session: SessionKey, length: usize) -> RangeInclusive<usize>;
+    fn positions(&self, session: SessionKey, length: usize) -> Positions;
 
     /// Lets sequence `from` go on as `to` behind its first `keep` tokens, which is one of its [`Backend::positions`].
     fn reuse(&mut self, from: SessionKey, to: SessionKey, keep: usize);
@@ -61,7 +61,8 @@ pub(crate) trait Backend: fmt::Debug + Send {
 
     /// Computes the units of a step at these indices of [`Backend::units`], and returns once the device has finished.
     /// Gives the output with the last unit; a step without units gives it at once. The step may be dropped before that,
-    /// and its spans computed again: until then nothing that it writes is used.
+    /// and its spans computed again: until then nothing that it writes is used. With the output the sequences have taken
+    /// the step's tokens in.
     fn advance(
         &mut self,
         spans: &[Span],

@@ -25,5 +25,5 @@ pub use backend::{Unit, UnitKind};
 pub use compute_threads::Threads;
 pub use device::{DeviceError, check_built};
 pub use reference::{Runtime, footprint};
-pub use sequences::StateError;
+pub use sequences::{Positions, StateError};
 pub use stage::{ForwardError, LoadError, Pass, Stage, StageOptions};

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 /// Models of more layers are cut in a few ways only: the cuts grow with the power of two.
 const ALL_CUTS_UP_TO: usize = 6;
 
-/// What was found for one way of cutting the layers.
+/// What was found for one way of cutting the layers: the worst of a prompt that comes token by token, at once, and in
+/// pieces beside other sequences.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CutReport {
     /// The stages.
@@ -23,7 +24,7 @@ pub struct CutReport {
     pub hidden: f32,
     /// Largest error of the logits, relative to the reference's largest value.
     pub logits: f32,
-    /// Whether the greedy continuation, with the KV cache, is the reference's.
+    /// Whether the greedy continuations, with the KV cache, are the reference's.
     pub greedy: bool,
 }
 
@@ -84,6 +85,22 @@ fn cuts(layers: usize) -> Vec<Vec<Layers>> {
     [vec![], vec![layers / 2], vec![1], vec![layers - 1], singly].iter().map(|ends| from_ends(ends)).collect()
 }
 
+/// How a prompt is given to the stages.
+#[derive(Debug, Clone, Copy)]
+struct Feed {
+    /// Tokens of a step.
+    chunk: usize,
+    /// Sequences of a step: the reference's, and others of as many tokens.
+    batch: usize,
+}
+
+/// Token by token, so that every position's logits are seen.
+const SINGLY: Feed = Feed { chunk: 1, batch: 1 };
+/// In one piece.
+const WHOLE: Feed = Feed { chunk: usize::MAX, batch: 1 };
+/// In pieces, beside others.
+const BATCHED: Feed = Feed { chunk: 7, batch: 3 };
+
 fn compare(
     source: &Source,
     reference: &Reference,
@@ -91,78 +108,106 @@ fn compare(
     device: DeviceSpec,
     quant: Quant,
 ) -> Result<CutReport, ParityError> {
-    const SESSION: SessionKey = SessionKey(1);
     let manifest = source.manifest()?;
-    let capacity = reference.tokens.len() + reference.greedy.len();
     let options =
         StageOptions { quant, device, kv_budget: u64::MAX, chunk: reference.tokens.len(), activations: FloatType::F32 };
-    let mut stages = Vec::new();
-    for layers in &cut {
-        let mut stage = Stage::load(&manifest, *layers, source, &options)?;
-        stage.open(SESSION, capacity)?;
-        stages.push(stage);
-    }
-    // The prompt token by token, so that every position's logits are seen; the layer states come along.
-    let (mut hidden, mut logits) = (vec![Vec::new(); reference.hidden.len()], Vec::new());
-    for (position, token) in reference.tokens.iter().enumerate() {
-        logits.extend(step(&mut stages, SESSION, position, &[*token], &mut hidden)?);
-    }
-    stages.iter_mut().try_for_each(|stage| {
-        stage.close(SESSION);
-        stage.open(SESSION, capacity)
-    })?;
-    // And again in one piece, then on from there.
-    let mut whole = vec![Vec::new(); reference.hidden.len()];
-    let mut row = step(&mut stages, SESSION, 0, &reference.tokens, &mut whole)?;
-    let mut greedy = Vec::new();
-    for position in reference.tokens.len()..capacity {
-        let token = row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(at, _)| at as u32);
-        greedy.push(token);
-        if greedy.len() < reference.greedy.len() {
-            row = step(&mut stages, SESSION, position, &[token], &mut [])?;
+    let load = |layers: &Layers| Stage::load(&manifest, *layers, source, &options);
+    let mut stages = cut.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let (mut hidden, mut logits, mut greedy) = (0.0, 0.0, true);
+    for feed in [SINGLY, WHOLE, BATCHED] {
+        let mut run = Run::open(&mut stages, reference, feed)?;
+        let rows = run.prompt()?;
+        let worst = run.hidden.iter().zip(&reference.hidden).map(|(found, expected)| error(found, expected));
+        hidden = worst.fold(hidden, f32::max);
+        // The last row of what was computed at once, or all rows.
+        let expected = &reference.logits[reference.logits.len().saturating_sub(rows.len())..];
+        logits = error(&rows, expected).max(logits);
+        if feed.chunk > 1 {
+            greedy &= run.greedy(rows)? == reference.greedy;
         }
     }
-    let worst = |found: &[Vec<f32>]| {
-        found.iter().zip(&reference.hidden).map(|(found, expected)| error(found, expected)).fold(0.0, f32::max)
-    };
-    Ok(CutReport {
-        cut,
-        hidden: worst(&hidden).max(worst(&whole)),
-        logits: error(&logits, &reference.logits),
-        greedy: greedy == reference.greedy,
-    })
+    Ok(CutReport { cut, hidden, logits, greedy })
 }
 
-/// Runs tokens through all stages; returns the last token's logits and appends what entered each layer.
-fn step(
-    stages: &mut [Stage],
-    session: SessionKey,
-    position: usize,
-    tokens: &[u32],
-    hidden: &mut [Vec<f32>],
-) -> Result<Vec<f32>, ForwardError> {
-    let want = Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
-    let span = [Span { session, position, tokens: tokens.len(), want }];
-    let mut carried = None;
-    for stage in stages {
-        let input = carried.take().map_or(Input::Tokens(tokens), Input::Hidden);
-        let mut pass = stage.begin(span.to_vec(), input)?;
-        let output = loop {
-            if let Some((layer, entering)) = stage.entering(&pass)?
-                && let Some(seen) = hidden.get_mut(layer)
-            {
-                seen.extend(entering);
-            }
-            if let Some(output) = stage.advance(&mut pass, 1, Threads::All)? {
-                break output;
-            }
-        };
-        match output {
-            Output::Hidden(activations) => carried = Some(activations),
-            Output::Candidates(rows) => return Ok(rows.first().map(logits).unwrap_or_default()),
+/// Sequences in stages: the reference's as the first.
+struct Run<'a> {
+    stages: &'a mut [Stage],
+    reference: &'a Reference,
+    feed: Feed,
+    /// What entered each layer, and last what entered the norm, of the reference's prompt so far.
+    hidden: Vec<Vec<f32>>,
+}
+
+impl<'a> Run<'a> {
+    fn open(stages: &'a mut [Stage], reference: &'a Reference, feed: Feed) -> Result<Self, ParityError> {
+        let capacity = reference.tokens.len() + reference.greedy.len();
+        for stage in stages.iter_mut() {
+            stage.close_all();
+            (0..feed.batch).try_for_each(|sequence| stage.open(SessionKey(sequence as u64), capacity))?;
         }
+        Ok(Run { stages, reference, feed, hidden: vec![Vec::new(); reference.hidden.len()] })
     }
-    Ok(Vec::new())
+
+    /// Gives the prompt; the logits after the last token, or after every token if they come singly.
+    fn prompt(&mut self) -> Result<Vec<f32>, ForwardError> {
+        let tokens = &self.reference.tokens;
+        let mut rows = Vec::new();
+        for (at, chunk) in tokens.chunks(self.feed.chunk.min(tokens.len())).enumerate() {
+            let row = self.step(at * self.feed.chunk.min(tokens.len()), chunk)?;
+            if self.feed.chunk > 1 {
+                rows.clear();
+            }
+            rows.extend(row);
+        }
+        Ok(rows)
+    }
+
+    /// The greedy continuation of the prompt behind which `row` are the logits.
+    fn greedy(&mut self, mut row: Vec<f32>) -> Result<Vec<u32>, ForwardError> {
+        let (start, count) = (self.reference.tokens.len(), self.reference.greedy.len());
+        let mut greedy = Vec::with_capacity(count);
+        self.hidden.clear();
+        for position in start..start + count {
+            let best = row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+            let token = best.map_or(0, |(at, _)| at as u32);
+            greedy.push(token);
+            if greedy.len() < count {
+                row = self.step(position, &[token])?;
+            }
+        }
+        Ok(greedy)
+    }
+
+    /// Runs a piece of every sequence through all stages; returns the logits after the last token of the reference's,
+    /// and appends what entered each layer. The other sequences have the same tokens in another order.
+    fn step(&mut self, position: usize, tokens: &[u32]) -> Result<Vec<f32>, ForwardError> {
+        let want = || Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+        let sequences = 0..self.feed.batch;
+        let span = |at: usize| Span { session: SessionKey(at as u64), position, tokens: tokens.len(), want: want() };
+        let spans: Vec<Span> = sequences.clone().map(span).collect();
+        let ordered = |at: usize| tokens.iter().cycle().skip(at).take(tokens.len());
+        let ids: Vec<u32> = sequences.flat_map(ordered).copied().collect();
+        let mut carried = None;
+        for stage in &mut *self.stages {
+            let input = carried.take().map_or(Input::Tokens(&ids), Input::Hidden);
+            let mut pass = stage.begin(spans.clone(), input)?;
+            let output = loop {
+                if let Some((layer, entering)) = stage.entering(&pass)?
+                    && let Some(seen) = self.hidden.get_mut(layer)
+                {
+                    seen.extend(&entering[..entering.len() / self.feed.batch]);
+                }
+                if let Some(output) = stage.advance(&mut pass, 1, Threads::All)? {
+                    break output;
+                }
+            };
+            match output {
+                Output::Hidden(activations) => carried = Some(activations),
+                Output::Candidates(rows) => return Ok(rows.first().map(logits).unwrap_or_default()),
+            }
+        }
+        Ok(Vec::new())
+    }
 }
 
 /// The logits by token id, of candidates that are the whole vocabulary.
@@ -251,6 +296,10 @@ mod tests {
     #[case("phi3")]
     #[case("qwen3-moe")]
     #[case("smollm3")]
+    #[case("lfm2")]
+    #[case("qwen3-5")]
+    #[case("qwen3-5-moe")]
+    #[case("qwen3-next")]
     fn every_architecture_equals_its_reference_however_it_is_cut(#[case] name: &str) {
         let folder = references().join(name);
         holds(&folder, &folder.join("reference.safetensors"), 8);
@@ -263,6 +312,37 @@ mod tests {
     fn models_of_six_layers_equal_their_references_however_they_are_cut(#[case] name: &str) {
         let folder = references().join(name);
         holds(&folder, &folder.join("reference.safetensors"), 32);
+    }
+
+    /// As a checkpoint has it that reads pictures and predicts several tokens, with a description around the text's.
+    #[test]
+    fn the_text_of_a_larger_checkpoint_is_loaded_and_the_rest_is_named() {
+        let folder = references().join("qwen3-5");
+        let bytes = std::fs::read(folder.join("model.safetensors")).expect("it is there");
+        let file = SafeTensors::deserialize(&bytes).expect("it is whole");
+        let renamed = |name: &str| match name.strip_prefix("model.") {
+            Some(rest) => format!("model.language_model.{rest}"),
+            None => name.to_owned(),
+        };
+        let mut tensors: Vec<_> = file.tensors().into_iter().map(|(name, view)| (renamed(&name), view)).collect();
+        for name in ["mtp.fc.weight", "model.visual.merger.norm.weight"] {
+            tensors.push((name.to_owned(), file.tensor("model.norm.weight").expect("a norm")));
+        }
+        let text: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join("config.json")).expect("it is there")).expect("JSON");
+        let whole = serde_json::json!({
+            "architectures": ["Qwen3_5ForConditionalGeneration"], "text_config": text, "vision_config": {},
+        });
+        let larger = tempfile::tempdir().expect("a folder");
+        std::fs::write(larger.path().join("config.json"), whole.to_string()).expect("written");
+        let weights = larger.path().join("model.safetensors");
+        safetensors::serialize_to_file(tensors, None, &weights).expect("written");
+        let source = Source::open(larger.path()).expect("a model");
+        assert_eq!(source.notes().len(), 2, "{:?}", source.notes());
+        assert!(source.notes()[0].contains("only text") && source.notes()[1].contains("several tokens"));
+        let reference = read(&folder.join("reference.safetensors"), 4).expect("a reference");
+        let whole = compare(&source, &reference, vec![Layers::all(4)], DeviceSpec::Cpu, Quant::None).expect("computed");
+        assert!(whole.logits <= BOUND && whole.greedy, "{whole:?}");
     }
 
     #[test]

@@ -7,9 +7,12 @@ mod attend;
 mod attention;
 mod block;
 mod cache;
+mod conv;
 mod convert;
 mod copies;
 mod decode;
+mod delta_net;
+mod delta_rule;
 mod experts;
 mod latent;
 mod linear;
@@ -18,9 +21,11 @@ mod mlp;
 mod norm;
 mod packed;
 mod per_layer;
+mod recurrence;
 mod rope;
 mod router;
 mod runtime;
+mod short_conv;
 mod softmax;
 mod units;
 mod weights;
@@ -29,7 +34,7 @@ pub use copies::footprint;
 pub use runtime::Runtime;
 
 use crate::backend::{Backend, PassState, Unit, UnitKind};
-use crate::{ForwardError, LoadError, StageOptions, Threads, device};
+use crate::{ForwardError, LoadError, Positions, StageOptions, Threads, device};
 use attend::{Kept, Step};
 use attention::Place;
 use block::{Block, Inner};
@@ -45,8 +50,9 @@ use linear::{Linear, Weight};
 use mask::Masks;
 use norm::Norm;
 use per_layer::Rows;
+use recurrence::Recurrences;
 use rope::{Angles, Ropes};
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use units::{LAYER, LayerUnit, Units};
 use weights::Loader;
 
@@ -65,6 +71,7 @@ pub(crate) struct Reference {
     head: Option<Head>,
     ropes: Ropes,
     caches: Caches,
+    recurrences: Recurrences,
     units: Units,
 }
 
@@ -129,14 +136,17 @@ impl Reference {
             let (kv_heads, key_dim, value_dim) = match &config.layers[layer].mixer {
                 Mixer::Attention(spec) => (spec.kv_heads, spec.head_dim, Some(spec.head_dim)),
                 Mixer::LatentAttention(spec) => (1, spec.cached(), None),
+                Mixer::DeltaNet(_) | Mixer::ShortConv(_) => return None,
             };
-            CacheShape { kv_heads, key_dim, value_dim, dtype: convert::dtype(compute), device: device.clone() }
+            let (dtype, device) = (convert::dtype(compute), device.clone());
+            Some(CacheShape { kv_heads, key_dim, value_dim, dtype, device })
         };
         let shapes = layers.range().chain(config.shared_before(layers.range())).map(shape).collect();
         Ok(Reference {
             units: Units::new(manifest, layers, options.quant, &footprint),
             ropes,
-            caches: Caches::new(shapes, sizes.clone())?,
+            caches: Caches::new(shapes, sizes.clone()),
+            recurrences: Recurrences::new(sizes),
             config,
             layers,
             device,
@@ -190,6 +200,7 @@ impl Reference {
                         masks: &mut pass.masks,
                         caches: &mut self.caches,
                         kept: &mut pass.kept,
+                        recurrences: &mut self.recurrences,
                     };
                     pass.hidden = block.mix(&pass.hidden, &mut step)?;
                 }
@@ -295,23 +306,34 @@ impl Backend for Reference {
 
     fn open(&mut self, session: SessionKey, capacity: usize) {
         self.caches.open(session, capacity);
+        self.recurrences.open(session);
     }
 
     fn close(&mut self, session: SessionKey) {
         self.caches.close(session);
+        self.recurrences.close(session);
     }
 
     fn clear(&mut self) {
         self.caches.clear();
+        self.recurrences.clear();
     }
 
-    fn positions(&self, session: SessionKey, length: usize) -> RangeInclusive<usize> {
-        self.caches.first_position(session)..=length
+    fn positions(&self, session: SessionKey, length: usize) -> Positions {
+        let cached = self.caches.first_position(session)..=length;
+        match self.recurrences.positions(session) {
+            None => Positions::Range(cached),
+            Some(mut kept) => {
+                kept.retain(|position| cached.contains(position));
+                Positions::Kept(kept)
+            }
+        }
     }
 
-    fn reuse(&mut self, from: SessionKey, to: SessionKey, _keep: usize) {
-        // The next step overwrites the rows after the kept tokens.
+    fn reuse(&mut self, from: SessionKey, to: SessionKey, keep: usize) {
+        // The next step overwrites the caches' rows after the kept tokens.
         self.caches.rename(from, to);
+        self.recurrences.reuse(from, to, keep);
     }
 
     fn units(&self, spans: &[Span]) -> Vec<Unit> {
@@ -349,12 +371,19 @@ impl Backend for Reference {
         threads: Threads,
     ) -> Result<Option<Output>, ForwardError> {
         let pass: &mut Carried = state.downcast_mut().ok_or_else(foreign_pass)?;
-        if self.device.is_cpu() {
-            let rows = pass.rows;
-            return threads.run(rows, || self.compute(spans, pass, units));
+        let output = match self.device.is_cpu() {
+            true => threads.run(pass.rows, || self.compute(spans, pass, units))?,
+            false => {
+                let output = self.compute(spans, pass, units)?;
+                self.device.synchronize()?;
+                output
+            }
+        };
+        if output.is_some() {
+            for span in spans {
+                self.recurrences.commit(span.session, span.position + span.tokens)?;
+            }
         }
-        let output = self.compute(spans, pass, units)?;
-        self.device.synchronize()?;
         Ok(output)
     }
 

@@ -5,6 +5,7 @@
 
 use gogrid_model::{SequenceSizes, SessionKey};
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// A sequence that cannot be opened or continued.
@@ -46,13 +47,44 @@ pub enum StateError {
         wanted: usize,
     },
     /// The state at the asked position is not held: its tokens have to be computed again.
-    #[error("the session cannot continue after {asked} tokens, only after {} to {}", available.start(), available.end())]
+    #[error("the session cannot continue after {asked} tokens, only after {available}")]
     NoSnapshot {
         /// Tokens that were to be kept.
         asked: usize,
         /// Numbers of tokens that can be kept.
-        available: RangeInclusive<usize>,
+        available: Positions,
     },
+}
+
+/// Positions from which a sequence can go on: numbers of tokens that can be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Positions {
+    /// All of these: what later tokens see of them is in caches.
+    Range(RangeInclusive<usize>),
+    /// These alone, ascending: the states of recurrences were kept there.
+    Kept(Vec<usize>),
+}
+
+impl Positions {
+    /// Whether the sequence can go on from there.
+    pub fn contains(&self, position: usize) -> bool {
+        match self {
+            Positions::Range(range) => range.contains(&position),
+            Positions::Kept(kept) => kept.contains(&position),
+        }
+    }
+}
+
+impl fmt::Display for Positions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Positions::Range(range) => write!(f, "{} to {}", range.start(), range.end()),
+            Positions::Kept(kept) => {
+                let texts: Vec<String> = kept.iter().map(usize::to_string).collect();
+                f.write_str(&texts.join(", "))
+            }
+        }
+    }
 }
 
 /// One sequence.

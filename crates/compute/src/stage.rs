@@ -4,6 +4,8 @@
 mod errors;
 mod pass;
 #[cfg(test)]
+mod recurrent_tests;
+#[cfg(test)]
 mod tests;
 
 pub use errors::{ForwardError, LoadError};
@@ -122,7 +124,7 @@ impl Stage {
     pub fn reuse(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> Result<(), StateError> {
         let sequence = self.sequences.check_reuse(from, to, capacity)?;
         let available = self.backend.positions(from, sequence.length);
-        if !available.contains(&keep) {
+        if !available.contains(keep) {
             return Err(StateError::NoSnapshot { asked: keep, available });
         }
         self.backend.reuse(from, to, keep);

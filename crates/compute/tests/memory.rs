@@ -31,7 +31,7 @@ fn manifest(matrices: WeightType) -> Manifest {
     });
     let config = ModelConfig::from_hf(&config, None).expect("a model");
     let entry = |tensor: tensors::Expected| {
-        let dtype = if tensor.role == Role::Vector { WeightType::F32 } else { matrices };
+        let dtype = if matches!(tensor.role, Role::Vector | Role::Float) { WeightType::F32 } else { matrices };
         let bytes = dtype.bytes_of(&tensor.shape).expect("whole blocks");
         TensorEntry { name: tensor.name, dtype, shape: tensor.shape, bytes, hash: TensorHash::from_bytes([0; 32]) }
     };

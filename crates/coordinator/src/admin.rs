@@ -206,6 +206,9 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         return Err(AdminError::Range { field: "--name", value: format!("{name:?}"), range });
     }
     let source = Source::open(&path)?;
+    for note in source.notes() {
+        tracing::warn!(model = name, "{note}");
+    }
     let layers = source.config().layers.len();
     if !(1..=layers).contains(&model.stages) {
         let range = format!("1 to {layers}, the model's layers");

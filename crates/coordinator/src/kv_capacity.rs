@@ -3,8 +3,8 @@
 use gogrid_model::SequenceSizes;
 
 /// The KV memory of a pipeline's stages, counted in permits: one permit is a token of a sequence that is shorter than
-/// every window. A longer sequence takes fewer permits than it has tokens where layers hold their window alone, so that
-/// what fits in permits fits on every stage.
+/// every window. A longer sequence takes fewer permits than it has tokens where layers hold their window alone, and a
+/// short one more where layers hold the states of recurrences, so that what fits in permits fits on every stage.
 #[derive(Debug)]
 pub(crate) struct KvCapacity {
     permits: usize,
@@ -22,6 +22,11 @@ impl KvCapacity {
     /// All permits.
     pub(crate) fn permits(&self) -> usize {
         self.permits
+    }
+
+    /// What sequences take on a stage.
+    pub(crate) fn sizes(&self, stage: usize) -> Option<&SequenceSizes> {
+        self.stages.get(stage).map(|(sizes, _)| sizes)
     }
 
     /// Permits that a sequence of up to this many tokens takes: the largest part that it takes of any stage.
@@ -80,6 +85,15 @@ mod tests {
         assert_eq!((capacity.cost(100), capacity.cost(1000)), (100, 325));
         assert!(capacity.holds(1700) && !capacity.holds(1701));
         assert_eq!(capacity.longest(1 << 20), 1700);
+    }
+
+    #[test]
+    fn a_recurrence_takes_the_same_of_every_sequence() {
+        // 4 states of 25 elements in f32 take as much as 12.5 tokens.
+        let sizes = [LayerState::Cache { elements: 16 }, LayerState::Recurrent { tail: 5, matrix: 20 }];
+        let capacity = KvCapacity::new(100, vec![stage(&sizes, 100 * TOKEN)]);
+        assert_eq!([1, 10, 87].map(|tokens| capacity.cost(tokens)), [14, 23, 100]);
+        assert_eq!(capacity.longest(1000), 87);
     }
 
     #[test]

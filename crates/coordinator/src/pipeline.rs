@@ -194,7 +194,8 @@ impl Pipeline {
     /// What each stage reuses of a session of an earlier epoch that has `length` tokens; empty if it starts from
     /// nothing.
     pub(crate) fn plan_reuse(&self, session: SessionId, length: usize) -> Vec<KvReuse> {
-        self.retained.get().map_or_else(Vec::new, |retained| retained.plan_reuse(session, length))
+        let sizes = |stage| self.kv_capacity.sizes(stage);
+        self.retained.get().map_or_else(Vec::new, |retained| retained.plan_reuse(session, length, sizes))
     }
 
     /// Starts a session of at most `capacity` tokens on every stage. Cancel-safe.

@@ -10,6 +10,7 @@ mod latent;
 mod layer;
 mod per_layer;
 mod range;
+mod recurrent;
 mod rope;
 mod scales;
 
@@ -19,6 +20,7 @@ pub use experts::{ExpertsSpec, ExpertsStored, Groups, RouterSpec, Score, SharedE
 pub use latent::LatentSpec;
 pub use layer::{DenseSpec, FeedForward, LayerSpec, Mixer, Norms};
 pub use per_layer::PerLayer;
+pub use recurrent::{DeltaNetSpec, ShortConvSpec};
 pub use rope::{Rope, RopeScaling};
 pub use scales::Scales;
 
@@ -48,6 +50,10 @@ pub enum Architecture {
     #[serde(rename = "smollm3")]
     SmolLm3,
     Olmo2,
+    Lfm2,
+    Qwen3Next,
+    Qwen35,
+    Qwen35Moe,
 }
 
 /// The shape of a model and what belongs to its computation. Sizes are in elements unless they say otherwise.
@@ -66,7 +72,7 @@ pub struct ModelConfig {
     pub context_length: usize,
     /// Added to the mean square in RMS norms.
     pub norm_eps: f64,
-    /// Whether norms multiply by 1 + their weights.
+    /// Whether norms multiply by 1 + their weights; those within recurrences do not.
     pub norm_offset: bool,
     /// Constant factors.
     pub scales: Scales,
@@ -173,7 +179,7 @@ impl ModelConfig {
 
     /// Width of the widest mixer's rows.
     pub fn widest_mixer(&self) -> usize {
-        self.layers.iter().map(|layer| layer.mixer.width()).max().unwrap_or(0)
+        self.layers.iter().map(|layer| layer.mixer.width(self.hidden_size)).max().unwrap_or(0)
     }
 
     /// Heads of the attention that has most.

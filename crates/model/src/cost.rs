@@ -2,7 +2,7 @@
 //! with these figures.
 
 use crate::tensors::{self, Block, LayerTensor, Role};
-use crate::{FeedForward, FloatType, LayerSpec, LayerState, ModelConfig, WeightType};
+use crate::{FeedForward, FloatType, LayerSpec, LayerState, Mixer, ModelConfig, WeightType};
 
 /// What one layer of a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct LayerCost {
     pub experts: Option<ExpertCost>,
     /// Elements of norms and biases.
     pub vectors: u64,
+    /// Multiplications of a token with the state of a recurrence: its convolution, and what its matrix takes.
+    pub recurrence: u64,
     /// Heads whose scores are computed for each token that a token sees.
     pub heads: u64,
     /// Multiplications for each token that a token sees: its scores and its share in the weighted sum.
@@ -60,7 +62,7 @@ impl LayerCost {
         for LayerTensor { shape, role, block, .. } in tensors::of_layer(config, layer) {
             let elements = shape.iter().map(|size| *size as u64).product::<u64>();
             *match (role, block) {
-                (Role::Vector, _) => &mut vectors,
+                (Role::Vector | Role::Float, _) => &mut vectors,
                 (_, Block::Mixer) => &mut mixer,
                 (_, Block::Up) => &mut gate_up,
                 (_, Block::Down) => &mut down,
@@ -84,6 +86,12 @@ impl LayerCost {
             down,
             experts,
             vectors,
+            recurrence: match &config.layers[layer].mixer {
+                Mixer::Attention(_) | Mixer::LatentAttention(_) => 0,
+                // An element of the matrix decays, is read for the key, changed, and read for the query.
+                Mixer::DeltaNet(spec) => (spec.kernel * spec.channels() + 4 * spec.matrix()) as u64,
+                Mixer::ShortConv(conv) => (conv.kernel * config.hidden_size) as u64,
+            },
             heads: config.layers[layer].mixer.heads() as u64,
             per_seen: config.layers[layer].mixer.per_seen() as u64,
             kv: match LayerState::of(config, layer) {
@@ -129,9 +137,10 @@ impl LayerCost {
     }
 
     /// Floating-point operations for one token behind a context of this many tokens, itself included: a multiplication
-    /// and an addition for each element of a matrix, and for each product with keys and values.
+    /// and an addition for each element of a matrix, and for each product with keys and values or with a recurrence's state.
     pub fn flops(&self, context: f64) -> f64 {
-        2.0 * (self.active() as f64 + self.per_seen as f64 * self.seen(context))
+        let seen = self.per_seen as f64 * self.seen(context);
+        2.0 * (self.active() as f64 + self.recurrence as f64 + seen)
     }
 }
 

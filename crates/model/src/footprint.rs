@@ -3,8 +3,8 @@
 
 use crate::tensors::Role;
 use crate::{
-    DeviceKind, FloatType, LayerSpec, LayerState, Layers, Manifest, ModelConfig, Quant, SequenceSizes, TensorEntry,
-    WeightType,
+    DeviceKind, FloatType, LayerSpec, LayerState, Layers, Manifest, Mixer, ModelConfig, Quant, SequenceSizes,
+    TensorEntry, WeightType,
 };
 use serde::{Deserialize, Serialize};
 
@@ -237,7 +237,9 @@ impl Footprint {
                 of(table).saturating_add(head)
             }
             Role::Matrix | Role::Transposed | Role::Head => product(held_type(role, entry, quant, compute)),
-            Role::Embedding | Role::Table | Role::Plain | Role::Vector => of(held_type(role, entry, quant, compute)),
+            Role::Embedding | Role::Table | Role::Plain | Role::Vector | Role::Float => {
+                of(held_type(role, entry, quant, compute))
+            }
         }
     }
 
@@ -259,7 +261,13 @@ impl Footprint {
             true => size(config.hidden_size) * size(config.widest_feed_forward().max(config.vocab_size)) / 2,
             false => 0,
         };
-        let numbers = rows * row + scores.min(2 * self.scores) + logits + widened;
+        // What one layer makes of one sequence's state on the way to the next.
+        let matrix = |layer: &LayerSpec| match &layer.mixer {
+            Mixer::DeltaNet(delta_net) => 3 * size(delta_net.matrix()),
+            _ => 0,
+        };
+        let states = config.layers.iter().map(matrix).max().unwrap_or(0);
+        let numbers = rows * row + scores.min(2 * self.scores) + logits + widened + states;
         numbers.saturating_mul(F32)
     }
 
@@ -278,7 +286,7 @@ pub(crate) fn computes_in(entry: &TensorEntry, role: Role, quant: Quant) -> Opti
     let held = match role {
         Role::Matrix | Role::Transposed | Role::Head => quant.resolve(entry.dtype, row(role, entry)),
         Role::Embedding | Role::Table => entry.dtype.held(),
-        Role::Plain | Role::Vector => return None,
+        Role::Plain | Role::Vector | Role::Float => return None,
     };
     Some(match held {
         WeightType::F16 => FloatType::F16,
@@ -306,6 +314,7 @@ pub fn held_type(role: Role, entry: &TensorEntry, quant: Quant, compute: FloatTy
     match role {
         Role::Embedding | Role::Table => entry.dtype.held(),
         Role::Plain | Role::Vector => plain,
+        Role::Float => WeightType::F32,
         Role::Matrix | Role::Transposed | Role::Head => match quant.resolve(entry.dtype, row(role, entry)) {
             quantized if quantized.is_quantized() => quantized,
             _ => plain,

@@ -30,9 +30,9 @@ mod weight_type;
 pub use activations::{Activations, ActivationsError, FloatType};
 pub use candidates::{CandidateRequest, Candidates, candidates};
 pub use config::{
-    Activation, Architecture, AttentionSpec, ConfigError, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, Groups,
-    LatentSpec, LayerSpec, Mixer, ModelConfig, Norms, PerLayer, PositionScale, QkNorm, Rope, RopeScaling, RouterSpec,
-    Scales, Score, SharedExpert, Values,
+    Activation, Architecture, AttentionSpec, ConfigError, DeltaNetSpec, DenseSpec, ExpertsSpec, ExpertsStored,
+    FeedForward, Groups, LatentSpec, LayerSpec, Mixer, ModelConfig, Norms, PerLayer, PositionScale, QkNorm, Rope,
+    RopeScaling, RouterSpec, Scales, Score, SharedExpert, ShortConvSpec, Values,
 };
 pub use cost::{ExpertCost, LayerCost};
 pub use detokenize::Detokenizer;
@@ -49,7 +49,7 @@ pub use sampling::{BAN, MAX_LOGIT_BIAS, SamplingError, SamplingParams};
 pub use sizes::StageSizes;
 pub use source::{Location, Source, SourceError, TensorError, TensorSource};
 pub use span::{Input, Output, SessionKey, Span};
-pub use state::{LayerState, SequenceSizes};
+pub use state::{LayerState, SNAPSHOT_BLOCK, SequenceSizes, snapshot_before};
 pub use stop::{MAX_STOP_BYTES, MAX_STOPS, Scanned, StopScanner};
 pub use template::{Chat, ChatEnd, ChatMessage, RESERVED_VARIABLES, TemplateError};
 pub use text::{TextError, TextModel};

@@ -122,7 +122,7 @@ impl Manifest {
                 return Err(ManifestError::Duplicate { name: name() });
             }
             entry.check(&expected.shape)?;
-            let plain = matches!(expected.role, Role::Vector | Role::Plain | Role::Transposed);
+            let plain = matches!(expected.role, Role::Vector | Role::Float | Role::Plain | Role::Transposed);
             if plain && entry.dtype.is_quantized() {
                 return Err(ManifestError::QuantizedVector { name: name(), dtype: entry.dtype });
             }

@@ -6,6 +6,15 @@ use crate::{FloatType, Mixer, ModelConfig};
 /// front of the buffer once in as many steps.
 const WINDOW_SLACK: usize = 64;
 
+/// The state of a recurrence is kept at multiples of this many tokens: the chunks in which a CPU takes a prompt in, so
+/// that a sequence that goes on from there computes at most one chunk again.
+pub const SNAPSHOT_BLOCK: usize = 64;
+/// States of a recurrence that a sequence takes: the current one, the one that a step computes beside it, the one before
+/// the last token, and the one at the last multiple of [`SNAPSHOT_BLOCK`] before that.
+const RECURRENT_COPIES: u64 = 4;
+/// Bytes of an element of a recurrence's state: always f32, as errors add up over the tokens.
+const RECURRENT_BYTES: u64 = 4;
+
 /// What a layer keeps of each sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerState {
@@ -27,8 +36,8 @@ pub enum LayerState {
         /// That layer.
         with: usize,
     },
-    /// The state of a recurrence. It cannot be cut back: the sequence goes on from its end, or from a position where a
-    /// snapshot was taken.
+    /// The state of a recurrence. It cannot be cut back: the sequence goes on from its end, or from a position where the
+    /// state was kept ([`SequenceSizes::newest_position`]).
     Recurrent {
         /// Elements of the convolution's last inputs.
         tail: usize,
@@ -53,6 +62,11 @@ impl LayerState {
                 }
             }
             Mixer::LatentAttention(latent) => LayerState::Cache { elements: latent.cached() },
+            Mixer::DeltaNet(delta_net) => {
+                let tail = (delta_net.kernel - 1) * delta_net.channels();
+                LayerState::Recurrent { tail, matrix: delta_net.matrix() }
+            }
+            Mixer::ShortConv(conv) => LayerState::Recurrent { tail: (conv.kernel - 1) * config.hidden_size, matrix: 0 },
         }
     }
 
@@ -68,15 +82,25 @@ impl LayerState {
         }
     }
 
-    /// Elements that a sequence of up to `capacity` tokens takes, where steps have at most `chunk` of them.
+    /// Elements of keys and values that a sequence of up to `capacity` tokens takes, where steps have at most `chunk` of
+    /// them.
     pub fn elements(self, capacity: usize, chunk: usize) -> u64 {
         match self {
             LayerState::Cache { elements } | LayerState::WindowedCache { elements, .. } => {
                 let tokens = self.held_tokens(capacity, chunk).unwrap_or_default();
                 (elements as u64).saturating_mul(tokens as u64)
             }
-            LayerState::SharedCache { .. } => 0,
-            LayerState::Recurrent { tail, matrix } => tail as u64 + matrix as u64,
+            LayerState::SharedCache { .. } | LayerState::Recurrent { .. } => 0,
+        }
+    }
+
+    /// Bytes that a sequence takes whatever its length: the states of a recurrence.
+    pub fn fixed_bytes(self) -> u64 {
+        match self {
+            LayerState::Recurrent { tail, matrix } => {
+                (tail as u64 + matrix as u64) * RECURRENT_BYTES * RECURRENT_COPIES
+            }
+            _ => 0,
         }
     }
 }
@@ -117,8 +141,34 @@ impl SequenceSizes {
     /// Bytes that a sequence of up to `capacity` tokens takes.
     pub fn bytes(&self, capacity: usize) -> u64 {
         let elements = self.states.iter().map(|state| state.elements(capacity, self.chunk));
-        elements.fold(0, u64::saturating_add).saturating_mul(self.dtype.bytes() as u64)
+        let cached = elements.fold(0, u64::saturating_add).saturating_mul(self.dtype.bytes() as u64);
+        self.states.iter().map(|state| state.fixed_bytes()).fold(cached, u64::saturating_add)
     }
+
+    /// Whether a layer keeps the state of a recurrence.
+    pub fn is_recurrent(&self) -> bool {
+        self.states.iter().any(|state| matches!(state, LayerState::Recurrent { .. }))
+    }
+
+    /// The newest position, `most` at most, from which a sequence of `length` tokens can go on; 0 is its start. Caches
+    /// are cut back to any position (a windowed one only as far as it still holds its window). Recurrences go on from
+    /// the end, before the last token, or at the last multiple of [`SNAPSHOT_BLOCK`] before that.
+    pub fn newest_position(&self, length: usize, most: usize) -> usize {
+        if most >= length {
+            return length;
+        }
+        if !self.is_recurrent() {
+            return most;
+        }
+        let block = snapshot_before(length.saturating_sub(1));
+        let kept = [length - 1, block].into_iter().find(|position| *position <= most);
+        kept.unwrap_or(0)
+    }
+}
+
+/// The last multiple of [`SNAPSHOT_BLOCK`] below `position`; 0 where there is none.
+pub fn snapshot_before(position: usize) -> usize {
+    position.saturating_sub(1) / SNAPSHOT_BLOCK * SNAPSHOT_BLOCK
 }
 
 #[cfg(test)]
@@ -142,7 +192,27 @@ mod tests {
     #[test]
     fn a_recurrence_takes_the_same_for_every_length_and_a_shared_cache_nothing() {
         let recurrent = LayerState::Recurrent { tail: 100, matrix: 4000 };
-        let sizes = SequenceSizes::new([recurrent, LayerState::SharedCache { with: 0 }], FloatType::F32, 8);
-        assert_eq!((sizes.bytes(1), sizes.bytes(1 << 20)), (16_400, 16_400));
+        let sizes = SequenceSizes::new([recurrent, LayerState::SharedCache { with: 0 }], FloatType::F16, 8);
+        // 4 states of f32, whatever the caches' type.
+        assert_eq!((sizes.bytes(1), sizes.bytes(1 << 20)), (4 * 16_400, 4 * 16_400));
+    }
+
+    #[test]
+    fn a_recurrence_goes_on_where_its_state_was_kept() {
+        let of = |states: &[LayerState]| SequenceSizes::new(states.iter().copied(), FloatType::F32, 64);
+        let (cached, recurrent) = (of(&[FULL]), of(&[FULL, LayerState::Recurrent { tail: 1, matrix: 1 }]));
+        for (length, most, newest) in [
+            (200, 300, 200),
+            (200, 199, 199),
+            (200, 198, 192),
+            (200, 191, 0),
+            (194, 192, 192),
+            (193, 191, 128),
+            (1, 0, 0),
+        ] {
+            assert_eq!(recurrent.newest_position(length, most), newest, "{most} of {length}");
+            assert_eq!(cached.newest_position(length, most), most.min(length));
+        }
+        assert_eq!([0, 1, 64, 65, 128, 129].map(snapshot_before), [0, 0, 0, 64, 64, 128]);
     }
 }

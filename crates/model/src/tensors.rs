@@ -40,6 +40,8 @@ pub enum Role {
     Plain,
     /// A norm's weights or biases: never quantized.
     Vector,
+    /// Few numbers that are held in f32 whatever the stage computes in: those of a recurrence.
+    Float,
 }
 
 /// A tensor that a model has.

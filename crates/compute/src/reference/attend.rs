@@ -8,6 +8,7 @@
 use super::cache::Caches;
 use super::decode;
 use super::mask::{Mask, Masks};
+use super::recurrence::Recurrences;
 use super::rope::Angles;
 use super::softmax::{Scores, masked_softmax};
 use candle_core::{Result, Tensor};
@@ -25,6 +26,7 @@ pub(crate) struct Step<'a> {
     pub(crate) caches: &'a mut Caches,
     /// Keys and values of the step's rows that go on to the next machine, by layer.
     pub(crate) kept: &'a mut Kept,
+    pub(crate) recurrences: &'a mut Recurrences,
 }
 
 /// Keys and values of a step's rows, each `// (rows, kv_heads, head_dim)`, by layer.

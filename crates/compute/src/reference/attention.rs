@@ -8,6 +8,7 @@ use super::rope::Ropes;
 use super::weights::{Loader, Part, Rotated};
 use crate::LoadError;
 use candle_core::{Result, Tensor};
+use candle_nn::ops::sigmoid;
 use gogrid_model::{AttentionSpec, PositionScale, QkNorm, Values, tensors};
 
 /// Where a layer's attention is in its model and its stage.
@@ -37,6 +38,8 @@ pub(crate) struct Attention {
     rope: Option<usize>,
     attend: Attend,
     o: Linear,
+    /// Whether q comes with the output's gate.
+    gated: bool,
 }
 
 impl Attention {
@@ -54,8 +57,13 @@ impl Attention {
             let rope = spec.rope.as_ref().filter(|rope| rope.interleaved)?;
             Some(Rotated { heads, before: 0, elements: rope.rotated_of(spec.head_dim) })
         };
+        let kinds = [spec.head_dim; 2];
+        let queries = match spec.gated {
+            true => Part { grouped: Some((spec.heads, &kinds)), ..Part::new(&q, spec.qkv_bias) },
+            false => Part { interleaved: interleaved(spec.heads), ..Part::new(&q, spec.qkv_bias) },
+        };
         let parts = [
-            Part { interleaved: interleaved(spec.heads), ..Part::new(&q, spec.qkv_bias) },
+            queries,
             Part { interleaved: interleaved(spec.kv_heads), ..Part::new(&k, spec.qkv_bias) },
             Part::new(&v, spec.qkv_bias),
         ];
@@ -88,6 +96,7 @@ impl Attention {
             rope: spec.rope.as_ref().and_then(|rope| ropes.index(rope, spec.head_dim)),
             attend,
             o: loader.linear(Part::new(&o, spec.o_bias))?,
+            gated: spec.gated,
         })
     }
 
@@ -95,6 +104,7 @@ impl Attention {
     pub(crate) fn forward(&self, hidden: &Tensor, step: &mut Step<'_>) -> Result<Tensor> {
         let products = self.qkv.forward(hidden)?;
         let (rows_of_step, angles) = (step.rows, self.rope.and_then(|rope| step.angles.get(rope)));
+        let width = self.attend.heads * self.attend.key_dim;
         let rotate = |rows: Tensor, heads: usize, norm: Option<&Norm>| -> Result<Tensor> {
             let by_head = (rows_of_step, heads, self.attend.key_dim);
             let rows = match norm {
@@ -105,7 +115,8 @@ impl Attention {
             angles.map_or(Ok(rows.clone()), |angles| angles.rotate(&rows))
         };
         let [q, others @ ..] = products.as_slice() else { candle_core::bail!("a layer without queries") };
-        let mut q = rotate(q.clone(), self.attend.heads, self.norms.0.as_ref())?; // (rows, heads, head_dim)
+        let gate = if self.gated { Some(q.narrow(1, width, width)?.contiguous()?) } else { None };
+        let mut q = rotate(q.narrow(1, 0, width)?, self.attend.heads, self.norms.0.as_ref())?; // (rows, heads, head_dim)
         if let Some(scale) = self.position_scale {
             q = q.broadcast_mul(&factors(scale, step, &q)?)?;
         }
@@ -123,7 +134,11 @@ impl Attention {
         if let Some(layer) = self.kept {
             step.kept.insert(layer, (k.clone(), v.clone()));
         }
-        self.o.forward(&self.attend.forward(&q, New::Both(&k, &v), step)?)
+        let mixed = self.attend.forward(&q, New::Both(&k, &v), step)?;
+        match gate {
+            Some(gate) => self.o.forward(&(mixed * sigmoid(&gate)?)?),
+            None => self.o.forward(&mixed),
+        }
     }
 }
 

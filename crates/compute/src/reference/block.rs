@@ -2,12 +2,14 @@
 
 use super::attend::Step;
 use super::attention::{Attention, Place};
+use super::delta_net::DeltaNet;
 use super::experts::{Experts, Routed};
 use super::latent::Latent;
 use super::mlp::Mlp;
 use super::norm::Norm;
 use super::per_layer::Gate;
 use super::rope::Ropes;
+use super::short_conv::GatedConv;
 use super::weights::Loader;
 use crate::LoadError;
 use candle_core::{Result, Tensor};
@@ -40,6 +42,8 @@ struct Around {
 enum MixerBlock {
     Attention(Attention),
     Latent(Latent),
+    DeltaNet(DeltaNet),
+    ShortConv(GatedConv),
 }
 
 /// A layer's feed-forward network.
@@ -102,6 +106,8 @@ impl Block {
                 Mixer::LatentAttention(spec) => {
                     MixerBlock::Latent(Latent::load(loader, spec, ropes, layer, place.cache)?)
                 }
+                Mixer::DeltaNet(spec) => MixerBlock::DeltaNet(DeltaNet::load(loader, spec, layer, place.cache)?),
+                Mixer::ShortConv(spec) => MixerBlock::ShortConv(GatedConv::load(loader, spec, layer, place.cache)?),
             },
             network_norms: norms(["post_attention_layernorm", "post_mlp_layernorm"])?,
             network: match &spec.feed_forward {
@@ -128,6 +134,8 @@ impl Block {
         let mixed = match &self.mixer {
             MixerBlock::Attention(attention) => attention.forward(&normed, step)?,
             MixerBlock::Latent(latent) => latent.forward(&normed, step)?,
+            MixerBlock::DeltaNet(delta_net) => delta_net.forward(&normed, step)?,
+            MixerBlock::ShortConv(conv) => conv.forward(&normed, step)?,
         };
         self.mixer_norms.add(hidden, mixed, self.residual)
     }

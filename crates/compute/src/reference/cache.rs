@@ -41,23 +41,16 @@ struct LayerCache {
 /// The caches of a stage's sessions.
 #[derive(Debug)]
 pub(super) struct Caches {
-    /// Of each layer.
-    shapes: Vec<CacheShape>,
+    /// Of each layer; `None` for a recurrence.
+    shapes: Vec<Option<CacheShape>>,
     sizes: SequenceSizes,
     sessions: HashMap<SessionKey, Vec<LayerCache>>,
 }
 
 impl Caches {
     /// No session yet.
-    ///
-    /// # Errors
-    /// A layer keeps something else than keys and values.
-    pub(super) fn new(shapes: Vec<CacheShape>, sizes: SequenceSizes) -> Result<Self> {
-        let recurrent = |state: &LayerState| matches!(state, LayerState::Recurrent { .. });
-        if let Some(state) = sizes.states().iter().find(|state| recurrent(state)) {
-            candle_core::bail!("the reference back end keeps caches alone, not {state:?}");
-        }
-        Ok(Caches { shapes, sizes, sessions: HashMap::new() })
+    pub(super) fn new(shapes: Vec<Option<CacheShape>>, sizes: SequenceSizes) -> Self {
+        Caches { shapes, sizes, sessions: HashMap::new() }
     }
 
     /// Takes in a session of up to `capacity` tokens; its memory is taken as it grows.
@@ -117,7 +110,8 @@ impl Caches {
         let Some(layers) = self.sessions.get_mut(&session) else {
             candle_core::bail!("session {session} is not open");
         };
-        layers[layer].append(position, keys, values, &self.shapes[layer])
+        let Some(shape) = &self.shapes[layer] else { candle_core::bail!("the layer is a recurrence") };
+        layers[layer].append(position, keys, values, shape)
     }
 
     /// The keys and values of all that a token at `position` sees and of the tokens up to `end`, which are written.
@@ -218,7 +212,7 @@ mod tests {
             None => LayerState::Cache { elements: 16 },
             Some(window) => LayerState::WindowedCache { elements: 16, window },
         };
-        Caches::new(vec![shape], SequenceSizes::new([state], FloatType::F32, chunk)).unwrap()
+        Caches::new(vec![Some(shape)], SequenceSizes::new([state], FloatType::F32, chunk))
     }
 
     /// Keys of tokens whose elements are their positions.
@@ -301,11 +295,11 @@ mod tests {
     }
 
     #[test]
-    fn states_that_are_no_caches_are_refused() {
-        let shape = CacheShape { kv_heads: 2, key_dim: 4, value_dim: Some(4), dtype: DType::F32, device: Device::Cpu };
+    fn a_recurrence_takes_no_cache() {
         let recurrent = LayerState::Recurrent { tail: 8, matrix: 64 };
-        let error =
-            Caches::new(vec![shape], SequenceSizes::new([recurrent], FloatType::F32, 8)).unwrap_err().to_string();
-        assert!(error.contains("caches alone"), "{error}");
+        let mut caches = Caches::new(vec![None], SequenceSizes::new([recurrent], FloatType::F32, 8));
+        caches.open(SESSION, 100);
+        assert!(caches.append(SESSION, 0, 0, &rows(0, 1), None).is_err());
+        assert_eq!(caches.first_position(SESSION), 0);
     }
 }

@@ -111,9 +111,12 @@ impl Units {
         let mut units = Vec::with_capacity(self.layers.len() * LAYER.len() + 1);
         for (first, cost) in &self.layers {
             for (at, part) in LAYER.into_iter().enumerate() {
-                let scores = if part == LayerUnit::Mixer { self.scores(cost, spans, rows) } else { 0.0 };
+                let state = match part {
+                    LayerUnit::Mixer => self.scores(cost, spans, rows) + rows as f64 * cost.recurrence as f64,
+                    _ => 0.0,
+                };
                 let matrices = self.matrix(rows, part.elements(cost)) + self.experts(rows, part, cost);
-                units.push(Unit { kind: first + at, cost: matrices + scores });
+                units.push(Unit { kind: first + at, cost: matrices + state });
             }
         }
         let wanted = spans.iter().filter(|span| span.want.is_some()).count();
@@ -167,7 +170,7 @@ mod tests {
         let mut config = ModelConfig::from_hf(&config, None).unwrap();
         change(&mut config);
         let entry = |tensor: tensors::Expected| {
-            let vector = tensor.role == tensors::Role::Vector;
+            let vector = matches!(tensor.role, tensors::Role::Vector | tensors::Role::Float);
             let dtype = if vector { WeightType::F32 } else { WeightType::Q8_0 };
             let bytes = dtype.bytes_of(&tensor.shape).unwrap();
             TensorEntry { name: tensor.name, dtype, shape: tensor.shape, bytes, hash: TensorHash::of(&[]) }

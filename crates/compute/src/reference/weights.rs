@@ -8,7 +8,9 @@ mod mxfp4;
 mod order;
 
 pub(crate) use order::Rotated;
+use order::by_kind;
 
+use super::conv::ShortConv;
 use super::convert::{dense, dtype, ggml};
 use super::linear::{Linear, Shared, Weight};
 use super::norm::Norm;
@@ -48,11 +50,14 @@ pub(crate) struct Part<'a> {
     pub(crate) interleaved: Option<Rotated>,
     /// Rows of each of the matrices that were put on top of one another in the file; empty where it is one.
     pub(crate) fused: &'a [usize],
+    /// Where rows of several kinds lie group by group: the groups, and a group's rows of each kind. They are put in order
+    /// by kind.
+    pub(crate) grouped: Option<(usize, &'a [usize])>,
 }
 
 impl<'a> Part<'a> {
     pub(crate) fn new(name: &'a str, bias: bool) -> Self {
-        Part { name, bias, interleaved: None, fused: &[] }
+        Part { name, bias, interleaved: None, fused: &[], grouped: None }
     }
 }
 
@@ -96,6 +101,19 @@ impl Loader<'_> {
         to_f32(entry, &self.bytes(entry)?)
     }
 
+    /// Numbers that are held in f32 whatever the stage computes in.
+    pub(crate) fn floats(&self, name: &str) -> Result<Tensor, LoadError> {
+        let shape = self.entry(name)?.shape.as_slice();
+        Ok(Tensor::from_vec(self.numbers(name)?, shape, self.device)?)
+    }
+
+    /// A short convolution, stored as `// (channels, 1, kernel)`.
+    pub(crate) fn short_conv(&self, name: &str, bias: bool) -> Result<ShortConv, LoadError> {
+        let weight = self.floats(&format!("{name}.weight"))?.squeeze(1)?.t()?.contiguous()?;
+        let bias = bias.then(|| self.floats(&format!("{name}.bias"))).transpose()?;
+        Ok(ShortConv { weight, bias })
+    }
+
     pub(crate) fn vector(&self, values: Vec<f32>) -> Result<Tensor, LoadError> {
         let length = values.len();
         let tensor = Tensor::from_vec(values, length, &Device::Cpu)?;
@@ -105,9 +123,10 @@ impl Loader<'_> {
     fn matrix(&self, part: &Part<'_>) -> Result<Matrix<'_>, LoadError> {
         let entry = self.entry(&format!("{}.weight", part.name))?;
         let bytes = self.bytes(entry)?;
-        let bytes = match part.interleaved {
-            Some(rotated) => Cow::Owned(rotated.in_order(&bytes, entry.shape[0])),
-            None => bytes,
+        let bytes = match (part.interleaved, part.grouped) {
+            (Some(rotated), _) => Cow::Owned(rotated.in_order(&bytes, entry.shape[0])),
+            (None, Some((groups, kinds))) => Cow::Owned(by_kind(&bytes, groups, kinds)),
+            (None, None) => bytes,
         };
         Ok(Matrix { entry, rows: entry.shape[0], columns: entry.shape[1], bytes })
     }
@@ -119,9 +138,10 @@ impl Loader<'_> {
         }
         let entry = self.entry(&format!("{}.bias", part.name))?;
         let bytes = self.bytes(entry)?;
-        match part.interleaved {
-            Some(rotated) => to_f32(entry, &rotated.in_order(&bytes, rows)),
-            None => to_f32(entry, &bytes),
+        match (part.interleaved, part.grouped) {
+            (Some(rotated), _) => to_f32(entry, &rotated.in_order(&bytes, rows)),
+            (None, Some((groups, kinds))) => to_f32(entry, &by_kind(&bytes, groups, kinds)),
+            (None, None) => to_f32(entry, &bytes),
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::Positions;
 use gogrid_model::{Output, Source};
 use std::path::Path;
 
@@ -82,7 +83,7 @@ fn a_sequence_is_cut_back_as_far_as_its_windows_are_held() {
         length = position + tokens;
     }
     let error = stage.reuse(SESSION, LATER, CAPACITY, 1).unwrap_err();
-    let StateError::NoSnapshot { asked: 1, available } = error else { panic!("{error}") };
+    let StateError::NoSnapshot { asked: 1, available: Positions::Range(available) } = error else { panic!("{error}") };
     assert!(*available.start() > 16 && *available.end() == length, "{available:?}");
     assert!(stage.reuse(SESSION, LATER, CAPACITY, length + 1).is_err(), "it is not so long");
     assert_eq!(stage.cached(SESSION), Some(length), "a refusal changes nothing");

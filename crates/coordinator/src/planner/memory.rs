@@ -45,11 +45,13 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct Sizes {
     stages: StageSizes,
-    /// Elements that a sequence takes in the first layers, for each number of layers.
-    states: Vec<Elements>,
+    /// What a sequence takes in the first layers, for each number of layers.
+    states: Vec<State>,
     /// Layers that use the keys and values of an earlier one, and what these take in a stage that does not have it.
     shared: Vec<Shared>,
     workspace: u64,
+    /// Tokens of a whole context.
+    context: u64,
     /// Sequences of a whole context that a stage must hold, and that it holds if the machine has the memory.
     required: u64,
     desired: u64,
@@ -60,21 +62,36 @@ pub(super) struct Sizes {
 struct Shared {
     layer: usize,
     with: usize,
-    elements: Elements,
+    state: State,
 }
 
-/// Elements of a sequence's state in some layers.
+/// A sequence's state in some layers: elements of caches, whose type the stage decides, and bytes of recurrences.
 #[derive(Debug, Clone, Copy, Default)]
-struct Elements {
-    /// Of one token, as long as the sequence is shorter than every window.
+struct State {
+    /// Elements of one token, as long as the sequence is shorter than every window.
     token: u64,
-    /// Of a whole context: a windowed layer holds its window.
+    /// Elements of a whole context: a windowed layer holds its window.
+    context: u64,
+    /// Bytes that do not depend on the sequence's length.
+    fixed: u64,
+}
+
+/// Bytes of a sequence's state in a stage.
+#[derive(Debug, Clone, Copy)]
+struct StateBytes {
+    /// What one more token takes, as long as the sequence is shorter than every window.
+    token: u64,
+    /// Of a whole context.
     context: u64,
 }
 
-impl Elements {
-    fn plus(self, other: Elements) -> Elements {
-        Elements { token: self.token.saturating_add(other.token), context: self.context.saturating_add(other.context) }
+impl State {
+    fn plus(self, other: State) -> State {
+        State {
+            token: self.token.saturating_add(other.token),
+            context: self.context.saturating_add(other.context),
+            fixed: self.fixed.saturating_add(other.fixed),
+        }
     }
 }
 
@@ -82,17 +99,18 @@ impl Sizes {
     pub(super) fn new(demand: &Demand<'_>, footprint: &Footprint) -> Self {
         let (config, kind) = (&demand.manifest.config, footprint.device);
         let chunk = if kind == DeviceKind::Cpu { PREFILL_CHUNK_CPU } else { PREFILL_CHUNK_GPU } as usize;
-        let mut states = vec![Elements::default()];
-        let elements = |layer| {
+        let mut states = vec![State::default()];
+        let of_layer = |layer| {
             let state = LayerState::of(config, layer);
-            Elements { token: state.elements(1, chunk), context: state.elements(config.context_length, chunk) }
+            let (token, context) = (state.elements(1, chunk), state.elements(config.context_length, chunk));
+            State { token, context, fixed: state.fixed_bytes() }
         };
-        states.extend((0..config.layers.len()).scan(Elements::default(), |sum, layer| {
-            *sum = sum.plus(elements(layer));
+        states.extend((0..config.layers.len()).scan(State::default(), |sum, layer| {
+            *sum = sum.plus(of_layer(layer));
             Some(*sum)
         }));
         let shared = (0..config.layers.len()).filter_map(|layer| match LayerState::of(config, layer) {
-            LayerState::SharedCache { with } => Some(Shared { layer, with, elements: elements(with) }),
+            LayerState::SharedCache { with } => Some(Shared { layer, with, state: of_layer(with) }),
             _ => None,
         });
         Self {
@@ -100,6 +118,7 @@ impl Sizes {
             states,
             shared: shared.collect(),
             workspace: footprint.workspace_bytes(config, chunk + MAX_BATCH),
+            context: config.context_length as u64,
             required: demand.concurrency.max(1) as u64,
             desired: demand.sessions.max(demand.concurrency).max(1) as u64,
         }
@@ -109,20 +128,21 @@ impl Sizes {
         self.stages.bytes(layers)
     }
 
-    /// Bytes of a token's state and of a whole context's.
-    fn state(&self, layers: Layers) -> Elements {
+    fn state(&self, layers: Layers) -> StateBytes {
         let ([from, to], bytes) =
             ([self.states[layers.start], self.states[layers.end]], self.stages.compute_type(layers).bytes() as u64);
-        let mut sum = Elements { token: to.token - from.token, context: to.context - from.context };
+        let mut sum =
+            State { token: to.token - from.token, context: to.context - from.context, fixed: to.fixed - from.fixed };
         let outside = |shared: &&Shared| layers.range().contains(&shared.layer) && shared.with < layers.start;
         let mut counted = Vec::new();
-        for Shared { with, elements, .. } in self.shared.iter().filter(outside) {
+        for Shared { with, state, .. } in self.shared.iter().filter(outside) {
             if !counted.contains(with) {
                 counted.push(*with);
-                sum = sum.plus(*elements);
+                sum = sum.plus(*state);
             }
         }
-        Elements { token: sum.token.saturating_mul(bytes), context: sum.context.saturating_mul(bytes) }
+        let context = sum.context.saturating_mul(bytes).saturating_add(sum.fixed);
+        StateBytes { token: sum.token.saturating_mul(bytes), context }
     }
 
     /// The memory that a machine must lend for the stage.
@@ -144,7 +164,8 @@ impl Sizes {
         let kv = room.min(state.context.saturating_mul(self.desired));
         let required = state.context.saturating_mul(self.required);
         let base = if kv < required { 0 } else { required };
-        let token = state.token.max(1);
+        // A stage that holds no tokens: its sequences count as whole contexts.
+        let token = if state.token == 0 { state.context.div_ceil(self.context) } else { state.token }.max(1);
         let kv = base + (kv - base) / token * token;
         (self.with(layers, kv), kv / token)
     }

@@ -13,6 +13,7 @@
 mod checks;
 mod client;
 mod faults;
+mod hybrid;
 mod machine;
 mod model;
 mod network;

@@ -1,7 +1,7 @@
 //! A simulated model: every layer keeps a hash of all that it has seen, and a token follows from the last layer's.
 //! One token lost, repeated or out of order changes every token after it, however the layers are cut.
 
-use gogrid_model::{Candidates, Sampler, SamplingParams};
+use gogrid_model::{Candidates, FloatType, SNAPSHOT_BLOCK, Sampler, SamplingParams, SequenceSizes};
 use gogrid_wire::stage::Want;
 use std::ops::Range;
 
@@ -12,7 +12,12 @@ const TOKENS: Range<u32> = 100..2000;
 pub(super) const ROW: usize = 8;
 
 /// A session's memory on one stage.
+#[derive(Debug)]
 pub(super) struct Kv {
+    /// What it takes, and where it can be cut.
+    sizes: SequenceSizes,
+    /// The position from which on it has taken steps: a recurrence keeps no state before it, but that of a whole block.
+    since: u32,
     first_layer: u32,
     layers: Vec<u64>,
     /// The layers after each row, and what went to the next stage.
@@ -26,8 +31,10 @@ pub(super) struct Kv {
 }
 
 impl Kv {
-    pub(super) fn new(layers: Range<u32>, capacity: u32) -> Self {
+    pub(super) fn new(sizes: SequenceSizes, layers: Range<u32>, capacity: u32) -> Self {
         Self {
+            sizes,
+            since: 0,
             first_layer: layers.start,
             layers: vec![0; layers.len()],
             past: Vec::new(),
@@ -48,8 +55,21 @@ impl Kv {
         hash
     }
 
+    /// Whether it can go on behind its first rows.
+    pub(super) fn can_keep(&self, rows: u32) -> bool {
+        let newest = self.sizes.newest_position(self.length as usize, rows as usize);
+        let whole = (rows as usize).is_multiple_of(SNAPSHOT_BLOCK);
+        rows <= self.length && newest == rows as usize && (rows >= self.since || whole || !self.sizes.is_recurrent())
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sizes.bytes(self.capacity as usize)
+    }
+
     /// Truncates to the first rows.
     pub(super) fn keep(&mut self, rows: u32) {
+        self.since = rows;
         self.past.truncate(rows as usize);
         self.layers = self.past.last().map_or_else(|| vec![0; self.layers.len()], |(layers, _)| layers.clone());
         self.length = rows;
@@ -83,7 +103,7 @@ pub(super) fn candidates(hash: u64, want: &Want) -> Candidates {
 
 /// What an undisturbed run emits.
 pub(super) fn expected(layers: u32, prompt: &[u32], sampling: &SamplingParams, count: usize) -> Vec<u32> {
-    let mut kv = Kv::new(0..layers, u32::MAX);
+    let mut kv = Kv::new(SequenceSizes::new([], FloatType::F32, 1), 0..layers, u32::MAX);
     let mut sampler = Sampler::new(sampling.clone(), VOCABULARY, prompt).expect("good parameters");
     let mut hash = prompt.iter().fold(0, |_, token| kv.row(u64::from(*token)));
     let mut tokens = Vec::with_capacity(count);

@@ -2,6 +2,7 @@
 //! coordinator. It checks what a real one relies on.
 
 use super::{
+    hybrid,
     machine::{Quirks, Wrong},
     model::{self, Kv, ROW},
     worker::Worker,
@@ -17,8 +18,6 @@ use tokio::sync::mpsc;
 
 /// The most rows in one step, so that prompts take several.
 const CHUNK: usize = 16;
-/// Bytes of keys and values of one token in one of the demo model's layers, in f32.
-const KV_BYTES: u64 = 1024;
 
 /// A frame with its body.
 pub(super) type Frame = (StageFrame, Vec<u8>);
@@ -112,9 +111,12 @@ fn open(
     }
     let emit = resume.map_or(0, |resume| resume.emit);
     let mut kv = match resume.filter(|resume| resume.keep > 0) {
-        None => Kv::new(spec.first_layer..spec.end_layer, capacity),
+        None => {
+            let layers = spec.first_layer..spec.end_layer;
+            Kv::new(hybrid::sizes(&spec.model, layers.clone()), layers, capacity)
+        }
         Some(KvReuse { from, keep, .. }) => match held.retained.remove(&from) {
-            Some(mut kv) if kv.length >= keep => {
+            Some(mut kv) if kv.can_keep(keep) => {
                 kv.keep(keep);
                 kv
             }
@@ -134,9 +136,9 @@ fn open(
     if held.sessions.insert(session, kv).is_some() {
         worker.log.wrong(format_args!("session {session} of {} is opened twice", spec.epoch));
     }
-    let reserved: u64 = held.sessions.values().map(|kv| u64::from(kv.capacity)).sum();
-    if reserved * KV_BYTES * u64::from(spec.end_layer - spec.first_layer) > spec.kv_budget {
-        worker.log.wrong(format_args!("{reserved} tokens do not fit the KV memory of {}", spec.epoch));
+    let reserved: u64 = held.sessions.values().map(Kv::bytes).sum();
+    if reserved > spec.kv_budget {
+        worker.log.wrong(format_args!("{reserved} bytes do not fit the KV memory of {}", spec.epoch));
     }
     Some(outputs)
 }

@@ -12,11 +12,16 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Machines that serve one model, and a request in flight.
-struct Story(World);
+/// Machines, and a request in flight to the model of this number.
+struct Story(World, usize);
 
 impl Story {
     async fn start(machines: usize, stages: usize, pipelines: usize, tokens: usize) -> Self {
+        Self::of(0, machines, stages, pipelines, tokens).await
+    }
+
+    /// A story of the model of this number.
+    async fn of(model: usize, machines: usize, stages: usize, pipelines: usize, tokens: usize) -> Self {
         let quirks = Quirks {
             load: Duration::from_millis(300),
             step: Duration::from_millis(10),
@@ -28,7 +33,7 @@ impl Story {
         };
         let ask = Ask {
             number: 0,
-            model: 0,
+            model,
             at: Duration::ZERO,
             prompt: (300..400).collect(),
             tokens,
@@ -38,7 +43,7 @@ impl Story {
         let scenario = Scenario {
             seed: 1,
             sessions: 8,
-            models: vec![(stages, pipelines)],
+            models: vec![(stages, pipelines); model + 1],
             machines: vec![(8 << 30, quirks, true); machines],
             roomy: true,
             asks: vec![ask.clone()],
@@ -46,7 +51,7 @@ impl Story {
             planning: Duration::from_millis(5),
             end: Duration::ZERO,
         };
-        let story = Self(World::start(&scenario));
+        let story = Self(World::start(&scenario), model);
         story.wait_pipelines(pipelines).await;
         story.0.ask(ask);
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -54,7 +59,7 @@ impl Story {
     }
 
     async fn pipelines(&self) -> Vec<PipelineStatus> {
-        self.0.fleet.status().await.expect("the fleet runs").models.swap_remove(0).pipelines
+        self.0.fleet.status().await.expect("the fleet runs").models.swap_remove(self.1).pipelines
     }
 
     async fn wait_pipelines(&self, count: usize) {
@@ -89,13 +94,19 @@ impl Story {
     }
 
     /// The request ends with every token, and nothing is left.
-    async fn ends_well(mut self) {
+    async fn ends_well(self) {
+        self.whole().await;
+    }
+
+    /// As [`Story::ends_well`]; what happened.
+    async fn whole(mut self) -> Vec<String> {
         let (_, end) = self.0.end().await;
         assert!(matches!(end, End::Whole), "{end:?}");
         tokio::time::sleep(Duration::from_secs(15)).await;
         self.0.check_leftovers().await;
         let (trace, wrong) = self.0.log.take();
         assert!(wrong.is_empty(), "{wrong:#?}\n{}", trace.join("\n"));
+        trace
     }
 }
 
@@ -222,4 +233,19 @@ async fn an_answer_goes_on_elsewhere_when_a_machine_beats_and_answers_no_step() 
         story.0.machines[silent].quirks.lock().expect("not poisoned").ignores_steps = false;
         story.ends_well().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hybrid_s_stage_goes_on_from_the_state_before_its_last_token() {
+    let mut story = Story::of(1, 3, 2, 1, 200).await;
+    let serving = story.serving().await;
+    story.suffers(Fault::Kill { machine: serving[1], dark: true, back: Duration::from_secs(60) }).await;
+    let trace = story.whole().await;
+    let computed = |machine: usize| {
+        let own = format!("machine-{machine} ");
+        trace.iter().filter(|line| line.contains(&own) && line.ends_with(" rows at 0")).count()
+    };
+    assert_eq!(computed(serving[0]), 1, "the prompt's first rows, before the loss:\n{}", trace.join("\n"));
+    let others = (0..3).filter(|machine| !serving.contains(machine));
+    assert!(others.map(computed).sum::<usize>() > 0, "the new stage computes all of it:\n{}", trace.join("\n"));
 }

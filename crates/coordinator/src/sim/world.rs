@@ -4,6 +4,7 @@ use super::{
     checks::Log,
     client::{Ask, End, name},
     faults::{Fault, Later},
+    hybrid::{is_hybrid, make_hybrid},
     machine::{Machine, Quirks},
     network::Net,
     turns::Computer,
@@ -21,7 +22,7 @@ use crate::{
     router::{Bounds, Router},
     weights::{TensorIndex, WeightTokens},
 };
-use gogrid_model::{Quant, Source, TextModel};
+use gogrid_model::{Manifest, Quant, Source, TextModel};
 use gogrid_wire::{InviteToken, PeerId, VERSION, control::Welcome};
 use std::{
     collections::BTreeMap,
@@ -101,7 +102,12 @@ fn models(shapes: &[(usize, usize)]) -> Vec<(ModelRecord, Arc<Model>)> {
     let model = |(number, (stages, replicas)): (usize, &(usize, usize))| {
         let (name, stages, replicas) = (name(number), *stages, *replicas);
         let record = ModelRecord { name: name.clone(), stages, replicas, ..record.clone() };
-        let manifest = serde_json::from_str(&record.manifest).expect("a manifest");
+        let mut manifest: Manifest = serde_json::from_str(&record.manifest).expect("a manifest");
+        let mut record = record;
+        if is_hybrid(number) {
+            make_hybrid(&mut manifest);
+            record.manifest = serde_json::to_string(&manifest).expect("a manifest is JSON");
+        }
         let (quant, text) = (Some(Quant::None), text.clone());
         let model = Model { name, created: record.created, quant, stages, replicas, manifest, text };
         (record, Arc::new(model))

@@ -45,6 +45,9 @@ pub struct AttentionSpec {
     /// Whether q, k and v are one tensor in the model's files, one above the other.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fused: bool,
+    /// Whether the output goes through a gate, whose rows follow those of q for each head in turn.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gated: bool,
 }
 
 /// Queries that grow with their position, step by step: by `1 + beta × ln(1 + ⌊position / every⌋)`.
@@ -117,6 +120,9 @@ impl AttentionSpec {
         let divides = self.heads.is_multiple_of(self.kv_heads);
         let divisor = format!("a divisor of heads, {}", self.heads);
         check("kv_heads (num_key_value_heads)", self.kv_heads, divides, &divisor)?;
+        let interleaved = self.rope.as_ref().is_some_and(|rope| rope.interleaved);
+        let alone = !(self.gated && (interleaved || self.fused));
+        check("gated with fused or interleaved rows", self.gated, alone, "one of them")?;
         if let Some(tokens) = self.window {
             size("sliding_window", tokens, MAX_CONTEXT)?;
         }

@@ -3,7 +3,9 @@
 mod family;
 mod fields;
 mod gemma4;
+mod lfm2;
 mod network;
+mod qwen_next;
 mod rope;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,10 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         None => ("config.json", config),
     };
     let architecture = architecture(&Fields::new(path, config)?)?;
-    let config = architecture.with_defaults(config);
+    let config = match architecture {
+        Architecture::Lfm2 => architecture.with_defaults(&lfm2::in_usual_names(path, config)?),
+        _ => architecture.with_defaults(config),
+    };
     let config = Fields::new(path, &config)?;
     let (count, hidden_size) = (config.need_size("num_hidden_layers")?, config.need_size("hidden_size")?);
     check_layers(count)?;
@@ -65,9 +70,11 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
     let windows = windows(&config, architecture, count)?;
     let rotates = rotates(&config, architecture, count)?;
     let networks = network::networks(&config, architecture, count)?;
+    let recurrent = recurrent(&config, architecture, count)?;
     let mut layers = Vec::with_capacity(count);
-    for (layer, ((window, rotates), feed_forward)) in windows.into_iter().zip(rotates).zip(networks).enumerate() {
-        let mut mixer = mixer.clone();
+    let parts = windows.into_iter().zip(rotates).zip(networks).zip(recurrent);
+    for (layer, (((window, rotates), feed_forward), recurrent)) in parts.enumerate() {
+        let mut mixer = recurrent.unwrap_or_else(|| mixer.clone());
         if let Mixer::Attention(attention) = &mut mixer {
             attention.window = window;
             if architecture == Architecture::Gemma4 {
@@ -98,10 +105,13 @@ pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelCo
         vocab_size: config.need_size("vocab_size")?,
         context_length: config.need_size("max_position_embeddings")?,
         norm_eps: config.number("rms_norm_eps")?.unwrap_or(1e-6),
-        norm_offset: architecture == Architecture::Gemma3,
+        norm_offset: architecture == Architecture::Gemma3 || architecture.is_qwen_next(),
         scales: scales(&config, architecture, hidden_size)?,
         per_layer,
-        tied_embeddings: config.flag("tie_word_embeddings")?,
+        tied_embeddings: match config.get("tie_word_embeddings") {
+            Some(_) => config.flag("tie_word_embeddings")?,
+            None => whole.flag("tie_word_embeddings")?,
+        },
         bos: config.token("bos_token_id")?,
         eos,
     };
@@ -146,6 +156,7 @@ fn attention(
         values: Values::Own,
         shares: None,
         fused: architecture == Architecture::Phi3,
+        gated: architecture.is_qwen_next(),
     };
     Ok((Mixer::Attention(attention), ropes))
 }
@@ -169,6 +180,32 @@ fn latent(config: &Fields<'_>, architecture: Architecture) -> Result<(Mixer, Rop
         latent.scale = Some((ropes.mscale * ropes.mscale / (latent.key_dim() as f64).sqrt()) as f32);
     }
     Ok((Mixer::LatentAttention(latent), ropes))
+}
+
+/// The mixer of each layer that has another than attention.
+fn recurrent(config: &Fields<'_>, architecture: Architecture, count: usize) -> Result<Vec<Option<Mixer>>, ConfigError> {
+    match architecture {
+        Architecture::Lfm2 => lfm2::recurrent(config, count),
+        Architecture::Qwen3Next => qwen_next::recurrent(config, count, true),
+        Architecture::Qwen35 | Architecture::Qwen35Moe => qwen_next::recurrent(config, count, false),
+        _ => Ok(vec![None; count]),
+    }
+}
+
+/// Which layers are of this kind and which have full attention, where they are listed.
+fn attends(
+    config: &Fields<'_>,
+    other: &str,
+    supported: &'static str,
+    count: usize,
+) -> Result<Option<Vec<bool>>, ConfigError> {
+    let Some(types) = config.list("layer_types")? else { return Ok(None) };
+    let known = |kind: &Value| kind == "full_attention" || kind == other;
+    if types.len() != count || !types.iter().all(known) {
+        let (field, value) = (config.field("layer_types"), short(&Value::Array(types.clone())));
+        return Err(ConfigError::Unsupported { field, value, supported });
+    }
+    Ok(Some(types.iter().map(|kind| kind == "full_attention").collect()))
 }
 
 /// The window of each layer. Layers with one are listed, are all but every n-th, or begin behind the first

@@ -2,7 +2,9 @@
 
 use super::attention::is_false;
 use super::range::{MAX_WIDTH, size};
-use super::{Activation, AttentionSpec, ConfigError, ExpertsSpec, LatentSpec, Rope, SharedExpert};
+use super::{
+    Activation, AttentionSpec, ConfigError, DeltaNetSpec, ExpertsSpec, LatentSpec, Rope, SharedExpert, ShortConvSpec,
+};
 use serde::{Deserialize, Serialize};
 
 /// One layer of a model.
@@ -28,6 +30,10 @@ pub enum Mixer {
     Attention(AttentionSpec),
     /// The same over short rows that keys and values follow from.
     LatentAttention(LatentSpec),
+    /// A matrix that sums the tokens up.
+    DeltaNet(DeltaNetSpec),
+    /// A convolution over the last tokens.
+    ShortConv(ShortConvSpec),
 }
 
 /// A layer's feed-forward network.
@@ -84,7 +90,7 @@ impl LayerSpec {
     pub fn attention(&self) -> Option<&AttentionSpec> {
         match &self.mixer {
             Mixer::Attention(attention) => Some(attention),
-            Mixer::LatentAttention(_) => None,
+            Mixer::LatentAttention(_) | Mixer::DeltaNet(_) | Mixer::ShortConv(_) => None,
         }
     }
 
@@ -92,7 +98,7 @@ impl LayerSpec {
     pub fn attention_mut(&mut self) -> Option<&mut AttentionSpec> {
         match &mut self.mixer {
             Mixer::Attention(attention) => Some(attention),
-            Mixer::LatentAttention(_) => None,
+            Mixer::LatentAttention(_) | Mixer::DeltaNet(_) | Mixer::ShortConv(_) => None,
         }
     }
 
@@ -100,6 +106,8 @@ impl LayerSpec {
         match &self.mixer {
             Mixer::Attention(attention) => attention.validate()?,
             Mixer::LatentAttention(latent) => latent.validate()?,
+            Mixer::DeltaNet(delta_net) => delta_net.validate()?,
+            Mixer::ShortConv(conv) => conv.validate()?,
         }
         match &self.feed_forward {
             FeedForward::Dense(dense) => {
@@ -113,9 +121,14 @@ impl LayerSpec {
 
 impl Mixer {
     /// Elements of a token's rows within the mixer: what it makes of the residual stream, before the last product.
-    pub fn width(&self) -> usize {
+    pub fn width(&self, hidden_size: usize) -> usize {
         match self {
-            Mixer::Attention(attention) => attention.q_width() + 2 * attention.kv_width(),
+            Mixer::Attention(attention) => {
+                let gate = if attention.gated { attention.q_width() } else { 0 };
+                attention.q_width() + gate + 2 * attention.kv_width()
+            }
+            Mixer::DeltaNet(delta_net) => delta_net.channels() + delta_net.value_width(),
+            Mixer::ShortConv(_) => 3 * hidden_size,
             // Queries, the same over short rows, and the sums of these.
             Mixer::LatentAttention(latent) => latent.heads * (latent.key_dim() + latent.cached() + latent.kv_rank),
         }
@@ -126,6 +139,7 @@ impl Mixer {
         match self {
             Mixer::Attention(attention) => attention.heads,
             Mixer::LatentAttention(latent) => latent.heads,
+            Mixer::DeltaNet(_) | Mixer::ShortConv(_) => 0,
         }
     }
 
@@ -134,6 +148,7 @@ impl Mixer {
         match self {
             Mixer::Attention(attention) => Some((attention.rope.as_ref()?, attention.head_dim)),
             Mixer::LatentAttention(latent) => Some((&latent.rope, latent.rotated_dim)),
+            Mixer::DeltaNet(_) | Mixer::ShortConv(_) => None,
         }
     }
 
@@ -142,6 +157,7 @@ impl Mixer {
         match self {
             Mixer::Attention(attention) => 2 * attention.q_width(),
             Mixer::LatentAttention(latent) => latent.heads * (latent.cached() + latent.kv_rank),
+            Mixer::DeltaNet(_) | Mixer::ShortConv(_) => 0,
         }
     }
 }

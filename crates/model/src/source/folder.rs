@@ -27,8 +27,9 @@ pub(super) fn open(folder: &Path) -> Result<Source, SourceError> {
         .map_err(|source| SourceError::Config { path: config_path, source })?;
     let files = weights(folder)?;
     let mut tensors = HashMap::new();
+    let mut predicts = false;
     for (index, file) in files.iter().enumerate() {
-        read_header(index, file, config.architecture, &mut tensors)?;
+        predicts |= read_header(index, file, config.architecture, &mut tensors)?;
     }
     find_experts(&mut config, &mut tensors);
     let mut notes = Vec::new();
@@ -36,7 +37,7 @@ pub(super) fn open(folder: &Path) -> Result<Source, SourceError> {
         notes.push("this is the text part of a model that takes other inputs too: only text is understood");
     }
     let behind = format!("model.layers.{}.", config.layers.len());
-    if tensors.keys().any(|name| name.starts_with(&behind)) {
+    if predicts || tensors.keys().any(|name| name.starts_with(&behind)) {
         notes.push("layers behind the last one, which predict several tokens at once, are left out");
     }
     Ok(Source { config, files, tensors, text: TextPlace::Folder(folder.to_owned()), notes })
@@ -77,12 +78,13 @@ fn weights(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(shards.into_iter().map(|shard| folder.join(shard)).collect())
 }
 
+/// Reads where the file's tensors lie; whether it holds layers apart that predict several tokens at once (MTP).
 fn read_header(
     index: usize,
     path: &Path,
     architecture: Architecture,
     tensors: &mut HashMap<String, Located>,
-) -> Result<(), SourceError> {
+) -> Result<bool, SourceError> {
     let damaged = |reason: String| SourceError::Damaged { path: path.to_owned(), reason };
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
@@ -102,7 +104,9 @@ fn read_header(
     if announced != length {
         return Err(damaged(format!("it has {length} bytes instead of {announced}")));
     }
+    let mut predicts = false;
     for (name, info) in metadata.tensors() {
+        predicts |= name.starts_with("mtp.");
         let Some(ours) = canonical(architecture, &name) else { continue };
         let dtype = match info.dtype {
             Dtype::F32 => WeightType::F32,
@@ -118,7 +122,7 @@ fn read_header(
         let (offset, bytes) = (data + first as u64, (end - first) as u64);
         tensors.insert(ours, Located { dtype, shape: info.shape.clone(), file: index, offset, bytes });
     }
-    Ok(())
+    Ok(predicts)
 }
 
 /// A JSON file of the folder; `None` where there is none.

@@ -304,6 +304,7 @@ fn config(
         values: Values::Own,
         shares: None,
         fused: false,
+        gated: false,
     };
     let feed_forward = match experts {
         Some(experts) => FeedForward::Experts(experts),

@@ -11,6 +11,9 @@ pub(super) fn canonical(architecture: Architecture, name: &str) -> Option<String
         None => name.replacen("model.language_model.", "model.", 1),
     };
     let Some((layer, part)) = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) else {
+        if architecture == Architecture::Lfm2 && name == "model.embedding_norm.weight" {
+            return Some(FINAL_NORM.to_owned());
+        }
         let matrix = name.strip_suffix(".weight") == Some(PER_LAYER_MATRIX);
         let known = [EMBEDDING, FINAL_NORM, HEAD, PER_LAYER_TABLE, PER_LAYER_NORM].contains(&name.as_str());
         return (known || matrix).then_some(name);
@@ -49,6 +52,16 @@ fn renamed(architecture: Architecture) -> &'static [(&'static str, &'static str)
             ("pre_feedforward_layernorm", "post_attention_layernorm"),
             ("post_feedforward_layernorm", "post_mlp_layernorm"),
         ],
+        Architecture::Lfm2 => &[
+            ("operator_norm", "input_layernorm"),
+            ("ffn_norm", "post_attention_layernorm"),
+            ("feed_forward.w1", "mlp.gate_proj"),
+            ("feed_forward.w2", "mlp.down_proj"),
+            ("feed_forward.w3", "mlp.up_proj"),
+            ("self_attn.out_proj", "self_attn.o_proj"),
+            ("self_attn.q_layernorm", "self_attn.q_norm"),
+            ("self_attn.k_layernorm", "self_attn.k_norm"),
+        ],
         Architecture::Mixtral => &[("block_sparse_moe.", "mlp.")],
         Architecture::GptOss => &[("mlp.router.", "mlp.gate.")],
         Architecture::Glm4Moe | Architecture::DeepseekV3 => &[("mlp.shared_experts.", "mlp.shared_expert.")],
@@ -73,6 +86,9 @@ mod tests {
             (Architecture::Olmo2, "post_feedforward_layernorm.weight", "post_mlp_layernorm.weight"),
             (Architecture::Mixtral, "block_sparse_moe.experts.3.w2.weight", "mlp.experts.3.down_proj.weight"),
             (Architecture::GptOss, "mlp.router.bias", "mlp.gate.bias"),
+            (Architecture::Lfm2, "feed_forward.w3.weight", "mlp.up_proj.weight"),
+            (Architecture::Lfm2, "self_attn.q_layernorm.weight", "self_attn.q_norm.weight"),
+            (Architecture::Lfm2, "conv.out_proj.weight", "conv.out_proj.weight"),
             (Architecture::Glm4Moe, "mlp.shared_experts.up_proj.weight", "mlp.shared_expert.up_proj.weight"),
         ] {
             assert_eq!(layer(architecture, theirs).as_deref(), Some(ours));

@@ -2,8 +2,8 @@
 
 use super::Role;
 use crate::{
-    Activation, AttentionSpec, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, LatentSpec, LayerSpec, Mixer,
-    ModelConfig, Norms, QkNorm,
+    Activation, AttentionSpec, DeltaNetSpec, DenseSpec, ExpertsSpec, ExpertsStored, FeedForward, LatentSpec, LayerSpec,
+    Mixer, ModelConfig, Norms, QkNorm, ShortConvSpec,
 };
 
 /// A tensor of a layer.
@@ -44,6 +44,8 @@ pub fn of_layer(config: &ModelConfig, layer: usize) -> Vec<LayerTensor> {
     match mixer {
         Mixer::Attention(attention) => list.attention(attention),
         Mixer::LatentAttention(latent) => list.latent(latent),
+        Mixer::DeltaNet(delta_net) => list.delta_net(delta_net),
+        Mixer::ShortConv(conv) => list.short_conv(conv),
     }
     match feed_forward {
         FeedForward::Dense(dense) => list.dense("mlp", dense),
@@ -59,6 +61,7 @@ pub fn of_layer(config: &ModelConfig, layer: usize) -> Vec<LayerTensor> {
     match mixer {
         Mixer::Attention(attention) => list.attention_vectors(attention),
         Mixer::LatentAttention(latent) => list.latent_vectors(latent),
+        Mixer::DeltaNet(_) | Mixer::ShortConv(_) => {}
     }
     list.tensors
 }
@@ -87,12 +90,44 @@ impl List {
         self.tensors.push(LayerTensor { part: part.to_owned(), shape: shape.to_vec(), role, block });
     }
 
+    fn delta_net(&mut self, spec: &DeltaNetSpec) {
+        let (hidden, z) = (self.hidden, spec.value_width());
+        let qkvz = match spec.fused_qkvz {
+            true => vec![("in_proj_qkvz", spec.channels() + z)],
+            false => vec![("in_proj_qkv", spec.channels()), ("in_proj_z", z)],
+        };
+        let ba = match spec.fused_ba {
+            true => vec![("in_proj_ba", 2 * spec.heads)],
+            false => vec![("in_proj_b", spec.heads), ("in_proj_a", spec.heads)],
+        };
+        for (part, rows) in qkvz.into_iter().chain(ba) {
+            self.matrix(Block::Mixer, &format!("linear_attn.{part}"), [rows, hidden], false);
+        }
+        self.matrix(Block::Mixer, "linear_attn.out_proj", [hidden, z], false);
+        let mut floats = |part, shape: &[usize]| self.add(Block::Mixer, Role::Float, part, shape);
+        floats("linear_attn.conv1d.weight", &[spec.channels(), 1, spec.kernel]);
+        floats("linear_attn.A_log", &[spec.heads]);
+        floats("linear_attn.dt_bias", &[spec.heads]);
+        floats("linear_attn.norm.weight", &[spec.value_dim]);
+    }
+
+    fn short_conv(&mut self, spec: &ShortConvSpec) {
+        let hidden = self.hidden;
+        self.matrix(Block::Mixer, "conv.in_proj", [3 * hidden, hidden], spec.bias);
+        self.matrix(Block::Mixer, "conv.out_proj", [hidden, hidden], spec.bias);
+        self.add(Block::Mixer, Role::Float, "conv.conv.weight", &[hidden, 1, spec.kernel]);
+        if spec.bias {
+            self.add(Block::Mixer, Role::Float, "conv.conv.bias", &[hidden]);
+        }
+    }
+
     fn attention(&mut self, spec: &AttentionSpec) {
         let (hidden, q, kv) = (self.hidden, spec.q_width(), spec.kv_width());
         if spec.fused {
             self.matrix(Block::Mixer, "self_attn.qkv_proj", [q + 2 * kv, hidden], spec.qkv_bias);
         } else {
-            for (part, rows) in [("q", q), ("k", kv), ("v", kv)].into_iter().take(spec.products()) {
+            let q_and_gate = if spec.gated { 2 * q } else { q };
+            for (part, rows) in [("q", q_and_gate), ("k", kv), ("v", kv)].into_iter().take(spec.products()) {
                 self.matrix(Block::Mixer, &format!("self_attn.{part}_proj"), [rows, hidden], spec.qkv_bias);
             }
         }

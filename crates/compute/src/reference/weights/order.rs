@@ -29,6 +29,22 @@ impl Rotated {
     }
 }
 
+/// Rows that lie group by group, by kind: all groups' rows of the first kind, then those of the next. `bytes` are groups
+/// × sum of kinds rows of any type.
+pub(super) fn by_kind(bytes: &[u8], groups: usize, kinds: &[usize]) -> Vec<u8> {
+    let of_group: usize = kinds.iter().sum();
+    let row = bytes.len() / (groups * of_group);
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut start = 0;
+    for kind in kinds {
+        for group in bytes.chunks_exact(row * of_group) {
+            out.extend_from_slice(&group[start * row..(start + kind) * row]);
+        }
+        start += kind;
+    }
+    out
+}
+
 /// A matrix that is stored column by column, row by row. `bytes` `// (columns, rows)` of elements of `element` bytes.
 pub(super) fn transposed(bytes: &[u8], element: usize, rows: usize) -> Vec<u8> {
     let columns = bytes.len() / element / rows;
@@ -61,6 +77,14 @@ mod tests {
         assert_eq!(of(2, 4).in_order(&bytes, 12), [0, 1, 2, 4, 3, 5, 6, 7, 8, 10, 9, 11]);
         let wide: Vec<u8> = (0..16).collect();
         assert_eq!(Rotated { heads: 1, before: 0, elements: 4 }.in_order(&wide, 4)[4..8], [8, 9, 10, 11]);
+    }
+
+    #[test]
+    fn rows_are_put_in_order_by_kind() {
+        // Two groups of rows of two bytes: one a, two b and one c each.
+        let bytes = b"a0b0b1c0a1b2b3c1";
+        assert_eq!(by_kind(bytes, 2, &[1, 2, 1]), b"a0a1b0b1b2b3c0c1");
+        assert_eq!(by_kind(bytes, 4, &[1, 1]), b"a0b1a1b3b0c0b2c1");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::fields::Fields;
 use serde_json::{Value, json};
 
 /// A family's class and model type in config.json.
-const FAMILIES: [(&str, &str, Architecture); 17] = [
+const FAMILIES: [(&str, &str, Architecture); 23] = [
     ("LlamaForCausalLM", "llama", Architecture::Llama),
     ("MistralForCausalLM", "mistral", Architecture::Mistral),
     ("Ministral3ForCausalLM", "ministral3", Architecture::Ministral3),
@@ -23,6 +23,12 @@ const FAMILIES: [(&str, &str, Architecture); 17] = [
     ("GraniteForCausalLM", "granite", Architecture::Granite),
     ("SmolLM3ForCausalLM", "smollm3", Architecture::SmolLm3),
     ("Olmo2ForCausalLM", "olmo2", Architecture::Olmo2),
+    ("Lfm2ForCausalLM", "lfm2", Architecture::Lfm2),
+    ("Qwen3NextForCausalLM", "qwen3_next", Architecture::Qwen3Next),
+    ("Qwen3_5ForCausalLM", "qwen3_5_text", Architecture::Qwen35),
+    ("Qwen3_5ForConditionalGeneration", "qwen3_5", Architecture::Qwen35),
+    ("Qwen3_5MoeForCausalLM", "qwen3_5_moe_text", Architecture::Qwen35Moe),
+    ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", Architecture::Qwen35Moe),
 ];
 
 /// Which family a description names, by its class or, as in a multimodal model's text part, by its model type alone.
@@ -83,6 +89,10 @@ impl Architecture {
                 "first_k_dense_replace": 3, "rope_interleave": true,
             }),
             Architecture::Olmo2 => json!({ "rms_norm_eps": 1e-5 }),
+            Architecture::Lfm2 => json!({ "rms_norm_eps": 1e-5, "rope_theta": 1e6, "tie_word_embeddings": true }),
+            Architecture::Qwen3Next | Architecture::Qwen35 | Architecture::Qwen35Moe => json!({
+                "head_dim": 256, "partial_rotary_factor": 0.25, "norm_topk_prob": true,
+            }),
             Architecture::SmolLm3 => json!({
                 "rope_theta": 2e6, "no_rope_layer_interval": 4, "tie_word_embeddings": true,
             }),
@@ -131,10 +141,18 @@ impl Architecture {
         }
     }
 
+    /// Whether it is of the line of Qwen3-Next: Gated DeltaNet, gated attention, and norms that multiply by 1 + weights.
+    pub(super) fn is_qwen_next(self) -> bool {
+        matches!(self, Architecture::Qwen3Next | Architecture::Qwen35 | Architecture::Qwen35Moe)
+    }
+
     /// Norms of q and k.
     pub(super) fn qk_norm(self, config: &Fields<'_>) -> Result<QkNorm, ConfigError> {
         Ok(match self {
             Architecture::Qwen3 | Architecture::Qwen3Moe | Architecture::Gemma3 | Architecture::Gemma4 => QkNorm::Head,
+            Architecture::Qwen3Next | Architecture::Qwen35 | Architecture::Qwen35Moe | Architecture::Lfm2 => {
+                QkNorm::Head
+            }
             Architecture::Glm4Moe if config.flag("use_qk_norm")? => QkNorm::Head,
             Architecture::Olmo2 => QkNorm::Whole,
             _ => QkNorm::None,

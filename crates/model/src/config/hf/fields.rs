@@ -27,6 +27,11 @@ impl<'a> Fields<'a> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether it says that there is no value.
+    pub(super) fn is_null(&self, name: &'static str) -> bool {
+        self.map.get(name).is_some_and(Value::is_null)
+    }
+
     /// Refuses a field of these that says something and that nothing asked for.
     pub(super) fn refuse_unasked(&self, names: &[&str]) -> Result<(), ConfigError> {
         for name in names.iter().filter(|name| !self.asked.borrow().contains(**name)) {

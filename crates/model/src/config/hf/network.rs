@@ -58,6 +58,7 @@ fn experts(
         Architecture::Gemma4 if config.flag("enable_moe_block")? => &["num_experts"],
         Architecture::Mixtral | Architecture::GptOss => &["num_local_experts"],
         Architecture::Qwen3Moe => &["num_experts", "num_local_experts"],
+        Architecture::Qwen3Next | Architecture::Qwen35Moe => &["num_experts"],
         Architecture::Glm4Moe | Architecture::DeepseekV3 => &["n_routed_experts", "num_local_experts"],
         _ => return Ok(None),
     };
@@ -92,6 +93,10 @@ fn experts(
         Architecture::Glm4Moe | Architecture::DeepseekV3 => {
             let shared = config.size("n_shared_experts")?.unwrap_or(1);
             (shared > 0).then(|| SharedExpert { width: width.saturating_mul(shared), gate: false })
+        }
+        Architecture::Qwen3Next | Architecture::Qwen35Moe => {
+            let width = config.need_size("shared_expert_intermediate_size")?;
+            Some(SharedExpert { width, gate: true })
         }
         _ => None,
     };

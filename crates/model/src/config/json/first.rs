@@ -120,6 +120,7 @@ impl First {
             values: Values::Own,
             shares: None,
             fused: false,
+            gated: false,
         };
         let (width, bias) = (self.intermediate_size, self.mlp_bias);
         let dense = DenseSpec { width, activation: Activation::Silu, bias, fused: false };
