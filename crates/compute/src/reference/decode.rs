@@ -42,7 +42,7 @@ pub(crate) fn attention(q: &Tensor, caches: &[(Tensor, Tensor)], scale: f32, sin
         let each = out.chunks_exact_mut(width).zip(q.chunks_exact(taken)).zip(&caches);
         each.for_each(|((out, q), (keys, values))| attend(q, keys, values, Scores { scale, sinks }, out));
     } else {
-        let each = out.par_chunks_exact_mut(width).zip(q.par_chunks_exact(width)).zip(&caches);
+        let each = out.par_chunks_exact_mut(width).zip(q.par_chunks_exact(taken)).zip(&caches);
         each.for_each(|((out, q), (keys, values))| attend(q, keys, values, Scores { scale, sinks }, out));
     }
     Tensor::from_vec(out, (sessions, width), &candle_core::Device::Cpu)
