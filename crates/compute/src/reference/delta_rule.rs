@@ -105,6 +105,7 @@ fn on_cpu(state: Option<&Tensor>, new: &Tokens<'_>, wanted: &[usize], sizes: Siz
 }
 
 /// One head's share of a token.
+#[derive(Clone, Copy)]
 struct Token<'a> {
     /// `// (key_dim)`
     q: &'a [f32],
