@@ -4,7 +4,7 @@ import { join } from "node:path";
 /** A text of made-up machines only. */
 const MADE_UP = "Example Grid";
 /**
- * The most bytes of all scripts, so that they stay few: with 253,000 the first figure stands 0.27 s after the window's
+ * The most bytes of all scripts, so that they stay few: with 253,000 the first figure stands 0.3 to 0.8 s after the window's
  * creation, which may take a second.
  */
 const MOST_SCRIPT = 256_000;
