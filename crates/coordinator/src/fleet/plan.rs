@@ -195,15 +195,8 @@ impl PlanRequest {
         let free: BTreeMap<PeerId, u64> =
             self.machines(without).iter().map(|machine| (machine.id, machine.free)).collect();
         let others = self.beyond_need.iter().filter(|(epoch, _)| !without.contains(epoch));
-        let mut more: BTreeMap<PeerId, u64> = BTreeMap::new();
-        for (machine, bytes) in others.clone().flat_map(|(_, stages)| stages) {
-            *more.entry(*machine).or_default() += bytes;
-        }
-        let mut machines = self.machines(without);
-        for machine in &mut machines {
-            machine.free += more.get(&machine.id).copied().unwrap_or(0);
-        }
-        let plan = self.plan_over(&machines).ok()?;
+        let beyond = others.clone().flat_map(|(_, stages)| stages);
+        let plan = self.plan_over(&self.machines_after(self.held_by(without).chain(beyond))).ok()?;
         let is_short = |machine: &PeerId| {
             let place = plan.stages.iter().find(|place| place.machine == *machine);
             place.is_some_and(|place| place.memory.total() > free.get(machine).copied().unwrap_or(0))
@@ -325,8 +318,19 @@ impl PlanRequest {
 
     /// What each machine has left beside its stages, except those of some epochs.
     fn machines(&self, without: &[Epoch]) -> Vec<Machine> {
+        self.machines_after(self.held_by(without))
+    }
+
+    /// What these epochs hold, by machine.
+    fn held_by<'a>(&'a self, epochs: &'a [Epoch]) -> impl Iterator<Item = &'a (PeerId, u64)> {
+        epochs.iter().filter_map(|epoch| self.held.get(epoch)).flatten()
+    }
+
+    /// What each machine has left beside its stages once this is released of them. A machine that lends less than its
+    /// stages take has nothing left before that is made up for.
+    fn machines_after<'a>(&self, release: impl Iterator<Item = &'a (PeerId, u64)>) -> Vec<Machine> {
         let mut released: BTreeMap<PeerId, u64> = BTreeMap::new();
-        for (machine, bytes) in without.iter().filter_map(|epoch| self.held.get(epoch)).flatten() {
+        for (machine, bytes) in release {
             *released.entry(*machine).or_default() += bytes;
         }
         let left = |Lent { machine, taken }: &Lent| {
