@@ -264,7 +264,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use crate::{
-        secrets::FakeShelf,
+        secrets::FakeGridVault,
         testing::{app, running, status},
     };
     use gogrid_panel_api::{GridAbout, GridApi, State};
@@ -311,7 +311,7 @@ mod tests {
     const PIECE: &str = r#"{"choices":[{"delta":{"content":"To"}}]}"#;
 
     fn keys() -> Arc<GridKeys> {
-        Arc::new(GridKeys::new(FakeShelf::empty()))
+        Arc::new(GridKeys::new(FakeGridVault::empty()))
     }
 
     /// A grid that lets in who has this key, and streams [`PIECE`] to a question.
@@ -341,8 +341,8 @@ mod tests {
     #[tokio::test]
     async fn a_grid_that_asks_for_a_key_gets_the_one_that_is_kept() {
         let grid = grid_with_key("gg-1").await;
-        let shelf = FakeShelf::empty();
-        let keys = Arc::new(GridKeys::new(shelf.clone()));
+        let vault = FakeGridVault::empty();
+        let keys = Arc::new(GridKeys::new(vault.clone()));
         let asked = models(&grid, &keys).await.expect_err("no key yet");
         assert_eq!((asked.field.as_deref(), asked.message.as_str()), (Some(KEY), ASKS_FOR_KEY));
         let wrong = use_key(&grid, &keys, "gg-2").await.expect_err("another's key");
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(use_key(&grid, &keys, " gg-1\n").await.expect("let in").key, KeyInUse::Kept);
 
         // After a restart: also for a question that comes before the list of models.
-        let restarted = Arc::new(GridKeys::new(shelf));
+        let restarted = Arc::new(GridKeys::new(vault));
         let answered = Questions::default().ask(&grid, &restarted, question(), |_| Ok(())).await;
         assert_eq!(answered, Ok(AnswerEnd::Whole));
         assert_eq!(models(&grid, &restarted).await.expect("let in").key, KeyInUse::Kept);
@@ -364,7 +364,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_key_store_a_key_is_good_until_the_end() {
         let grid = grid_with_key("gg-1").await;
-        let keys = Arc::new(GridKeys::new(Arc::new(FakeShelf(None))));
+        let keys = Arc::new(GridKeys::new(Arc::new(FakeGridVault(None))));
         assert_eq!(models(&grid, &keys).await.expect_err("no key yet").message, ASKS_FOR_KEY);
         assert_eq!(use_key(&grid, &keys, "gg-1").await.expect("let in").key, KeyInUse::UntilEnd);
         assert_eq!(models(&grid, &keys).await.expect("let in").key, KeyInUse::UntilEnd);

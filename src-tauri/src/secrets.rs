@@ -11,7 +11,7 @@ mod system;
 mod vault;
 
 #[cfg(test)]
-pub(crate) use grid_keys::tests::FakeShelf;
+pub(crate) use grid_keys::tests::FakeGridVault;
 pub(crate) use grid_keys::{GridKey, GridKeyVault, GridKeys};
 pub(crate) use key::MachineKey;
 pub(crate) use key_loader::{KeyLoader, KeyState, KeyStoreHandle};

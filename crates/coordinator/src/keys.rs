@@ -12,7 +12,7 @@
 mod quota;
 mod secret;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use quota::Standing;
 pub use secret::Secret;
@@ -305,7 +305,7 @@ impl Caller {
         Some(quota.standing(&key.record.limits, left_of_day()))
     }
 
-    /// So many answers more are under way until what is returned is dropped; `None` without a key.
+    /// Counts this many answers as under way until what is returned is dropped; `None` without a key.
     ///
     /// # Errors
     /// The key may not have that many.

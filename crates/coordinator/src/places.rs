@@ -76,7 +76,7 @@ pub(crate) struct Place {
 }
 
 impl Served {
-    /// So many tokens more.
+    /// Counts further tokens.
     pub(crate) fn add(&self, tokens: usize) {
         self.0.fetch_add(tokens as u64, Ordering::Relaxed);
     }

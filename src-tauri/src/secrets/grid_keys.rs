@@ -159,29 +159,29 @@ pub(crate) mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// A key store in memory; without a shelf it takes nothing.
-    pub(crate) struct FakeShelf(pub(crate) Option<Mutex<HashMap<String, String>>>);
+    /// A key store in memory; without a map it takes nothing.
+    pub(crate) struct FakeGridVault(pub(crate) Option<Mutex<HashMap<String, String>>>);
 
-    impl FakeShelf {
+    impl FakeGridVault {
         pub(crate) fn empty() -> Arc<Self> {
             Arc::new(Self(Some(Mutex::default())))
         }
 
-        fn shelf(&self) -> Result<std::sync::MutexGuard<'_, HashMap<String, String>>, VaultError> {
+        fn keys(&self) -> Result<std::sync::MutexGuard<'_, HashMap<String, String>>, VaultError> {
             let missing = || VaultError::Missing("there is none".into());
             Ok(self.0.as_ref().ok_or_else(missing)?.lock().unwrap())
         }
     }
 
-    impl GridKeyVault for FakeShelf {
+    impl GridKeyVault for FakeGridVault {
         fn read(&self, coordinator: &str) -> Result<Option<GridKey>, VaultError> {
-            Ok(self.shelf()?.get(coordinator).and_then(|key| GridKey::typed(key)))
+            Ok(self.keys()?.get(coordinator).and_then(|key| GridKey::typed(key)))
         }
 
         fn write(&self, coordinator: &str, key: Option<&GridKey>) -> Result<(), VaultError> {
             match key {
-                Some(key) => drop(self.shelf()?.insert(coordinator.into(), key.secret().into())),
-                None => drop(self.shelf()?.remove(coordinator)),
+                Some(key) => drop(self.keys()?.insert(coordinator.into(), key.secret().into())),
+                None => drop(self.keys()?.remove(coordinator)),
             }
             Ok(())
         }
@@ -202,11 +202,11 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_key_is_kept_for_its_grid_alone_until_it_is_forgotten() {
-        let shelf = FakeShelf::empty();
-        let keys = GridKeys::new(shelf.clone());
+        let vault = FakeGridVault::empty();
+        let keys = GridKeys::new(vault.clone());
         keys.keep("a", key("gg-1")).await;
         assert_eq!((keys.known("a"), keys.known("b")), (Some((key("gg-1"), true)), None));
-        let restarted = GridKeys::new(shelf);
+        let restarted = GridKeys::new(vault);
         assert_eq!(restarted.known("a"), None, "nobody has asked for it yet");
         assert_eq!(restarted.find("b").await, Ok(None));
         assert_eq!(restarted.find("a").await, Ok(Some(key("gg-1"))));
@@ -216,7 +216,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn without_a_key_store_a_key_is_known_until_the_app_ends() {
-        let keys = GridKeys::new(Arc::new(FakeShelf(None)));
+        let keys = GridKeys::new(Arc::new(FakeGridVault(None)));
         keys.keep("a", key("gg-1")).await;
         assert_eq!(keys.known("a"), Some((key("gg-1"), false)));
         keys.forget("a").await.expect("it is in memory only");

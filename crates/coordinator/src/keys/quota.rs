@@ -30,7 +30,7 @@ pub(crate) struct Standing {
 }
 
 impl Quota {
-    /// One that has used so many tokens on a day.
+    /// What is left after this many tokens of a day.
     pub(super) fn new(day: Date, tokens: u64) -> Self {
         Self { minute: None, now: None, requests: 0, day, tokens, streams: 0 }
     }

@@ -4,7 +4,8 @@ use crate::registry::Registry;
 const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 const ELSEWHERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)));
 
-fn record(secret: &Secret) -> KeyRecord {
+/// A key without limits.
+pub(crate) fn record(secret: &Secret) -> KeyRecord {
     KeyRecord {
         prefix: secret.prefix().into(),
         hash: secret.hash(),

@@ -4,7 +4,7 @@ use super::fields::Fields;
 use crate::config::{ConfigError, DeltaNetSpec, Mixer};
 use serde_json::Value;
 
-/// Every so many layers one is attention where the layers are not listed.
+/// Where the layers are not listed, one in this many is attention.
 const INTERVAL: usize = 4;
 
 /// The mixer of each layer that is recurrent. `fused`: as in Qwen3-Next, projections are one matrix for q, k, v and z, and

@@ -9,7 +9,7 @@ use crate::{
     api::openai::router,
     audit::Audit,
     generate::{GenerationService, Owner},
-    keys::{KeyLimits, KeyRecord, Keys, Secret},
+    keys::{self, KeyLimits, KeyRecord, Keys, Secret},
     metrics::Metrics,
     registry::{Registry, RegistryHandle},
 };
@@ -36,17 +36,7 @@ fn endpoints() -> Vec<(&'static str, Request<Body>)> {
 }
 
 fn record(secret: &Secret) -> KeyRecord {
-    KeyRecord {
-        prefix: secret.prefix().into(),
-        hash: secret.hash(),
-        note: String::new(),
-        models: Vec::new(),
-        created: 1,
-        expires: None,
-        revoked: None,
-        limits: KeyLimits::default(),
-        weight: 3,
-    }
+    KeyRecord { weight: 3, ..keys::tests::record(secret) }
 }
 
 async fn app(fake: &Arc<Fake>, records: &[KeyRecord]) -> Router {
