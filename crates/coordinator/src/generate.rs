@@ -4,6 +4,7 @@ mod not_ready;
 
 pub use not_ready::NotReady;
 
+use crate::constraint::{Constraint, ConstraintError};
 use futures::future::BoxFuture;
 use gogrid_link::counted_address;
 use gogrid_model::{SamplingError, SamplingParams, TextModel};
@@ -70,6 +71,8 @@ pub struct GenerateRequest {
     pub top_logprobs: usize,
     /// Goes on past the end-of-sequence token (benchmarks use it).
     pub ignore_eos: bool,
+    /// What the answer's text must be.
+    pub constraint: Option<Arc<Constraint>>,
     /// Who asks.
     pub requester: Requester,
 }
@@ -203,6 +206,9 @@ pub enum GenerateError {
     /// A sampling parameter is out of its range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// The constraint cannot be used.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
     /// The lent machines' KV memory can never hold this sequence.
     #[error("the sequence needs KV memory for {needed} tokens, but the machines that serve the model lend {available}")]
     TooLarge {

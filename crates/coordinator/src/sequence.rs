@@ -1,6 +1,7 @@
 //! One sequence, with everything that is needed to continue it on any pipeline. Only the coordinator samples.
 
 use crate::{
+    constraint::ConstraintProblem,
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
     metrics::Metrics,
     model::Model,
@@ -101,6 +102,9 @@ impl Sequence {
         }
         if let Some(token) = request.prompt.iter().find(|token| **token as usize >= vocabulary) {
             return Err(GenerateError::TokenOutOfRange { token: *token, vocabulary });
+        }
+        if let Some(constraint) = &request.constraint {
+            return Err(constraint.error(ConstraintProblem::NotYet).into());
         }
         let end = match request.max_tokens {
             Some(max_tokens) if max_tokens > context - prompt => {

@@ -153,6 +153,7 @@ impl Grid {
             stop: Vec::new(),
             top_logprobs: 0,
             ignore_eos: true,
+            constraint: None,
             requester: Requester::local(),
         };
         let mut events = self.router.generate(request).await.expect("admitted");

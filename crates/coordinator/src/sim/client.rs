@@ -70,6 +70,7 @@ impl Ask {
                 stop: Vec::new(),
                 top_logprobs: 0,
                 ignore_eos: true,
+                constraint: None,
                 requester: Requester::local(),
             };
             match self.attempt(request, &router, &expected, &log).await {

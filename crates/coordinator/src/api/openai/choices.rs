@@ -2,6 +2,7 @@
 
 use super::{envelope::Usage, error::ApiError, options::ValidOptions};
 use crate::{
+    constraint::Constraint,
     generate::{Completion, Event, FinishReason, GenerateRequest, GenerationService, Requester, TokenEvent},
     keys::{Caller, Streams},
 };
@@ -9,7 +10,7 @@ use futures::{
     StreamExt,
     stream::{self, BoxStream, SelectAll},
 };
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// The generations that a request asks for.
@@ -26,6 +27,8 @@ pub(super) struct ChoiceRequests {
     /// Alternatives to report for each token.
     pub(super) top_logprobs: usize,
     pub(super) options: ValidOptions,
+    /// What every answer's text must be.
+    pub(super) constraint: Option<Arc<Constraint>>,
 }
 
 /// The generations under way. Dropping it cancels those that are not done.
@@ -120,6 +123,7 @@ impl ChoiceRequests {
             stop: options.stop.clone(),
             top_logprobs: self.top_logprobs,
             ignore_eos: options.ignore_eos,
+            constraint: self.constraint.clone(),
             requester,
         }
     }

@@ -1,6 +1,10 @@
 //! Errors as OpenAI's clients know them: a status, and `{"error": {message, type, param, code}}`.
 
-use crate::{generate::GenerateError, keys::KeyError};
+use crate::{
+    constraint::{ConstraintError, ConstraintProblem},
+    generate::GenerateError,
+    keys::KeyError,
+};
 use axum::{
     Json,
     http::{
@@ -118,6 +122,16 @@ impl ApiError {
         Self::invalid(Some(error.field), error.to_string())
     }
 
+    /// 400: a schema or grammar cannot be used.
+    pub(super) fn constraint(error: &ConstraintError) -> Self {
+        let code = match error.problem {
+            ConstraintProblem::NotYet => Some("unsupported_parameter"),
+            ConstraintProblem::Unsupported { .. } => Some("unsupported_schema_keyword"),
+            ConstraintProblem::Invalid { .. } | ConstraintProblem::TooLarge { .. } => None,
+        };
+        Self::client(StatusCode::BAD_REQUEST, code, error.to_string()).about(&error.field)
+    }
+
     /// 400: the tokenizer or the chat template refuses what the field `input` holds.
     pub(super) fn text(error: &TextError, input: &str) -> Self {
         if let &TextError::TooLong { bytes, least, most } = error {
@@ -213,6 +227,7 @@ impl ApiError {
                 bad_request(None, message).about(input)
             }
             GenerateError::Sampling(error) => Self::sampling(error),
+            GenerateError::Constraint(error) => Self::constraint(error),
             GenerateError::TooLarge { .. } => bad_request(Some("sequence_too_large"), message).about(input),
             GenerateError::QueueFull { retry_after, .. } => Self::too_many(*retry_after, message),
             GenerateError::NotReady { .. } => Self::unavailable("model_not_ready", message),

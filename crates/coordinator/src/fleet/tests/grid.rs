@@ -191,6 +191,7 @@ impl Grid {
             stop: Vec::new(),
             top_logprobs: 0,
             ignore_eos: true,
+            constraint: None,
             requester: Requester::local(),
         };
         Stream { events: self.router.generate(request).await.expect("admitted"), tokens: Vec::new() }

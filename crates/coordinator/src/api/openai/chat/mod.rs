@@ -108,8 +108,15 @@ fn prepare_chat(
 
     let logprobs = fields.logprobs.unwrap_or(false).then_some(text);
     let format = ChatFormat::new(Envelope::new("chatcmpl", &fields.model), logprobs, options.delivery);
-    let requests =
-        ChoiceRequests { model: fields.model, input: INPUT, prompts: vec![prompt], continues, top_logprobs, options };
+    let requests = ChoiceRequests {
+        model: fields.model,
+        input: INPUT,
+        prompts: vec![prompt],
+        continues,
+        top_logprobs,
+        options,
+        constraint: None,
+    };
     Ok((requests, format))
 }
 

@@ -110,7 +110,16 @@ fn prepare_completion(
     let envelope = Envelope::new("cmpl", &fields.model);
     let format = TextFormat::new(envelope, fields.logprobs.map(|_| text), &options, echo.then_some(texts));
     let top_logprobs = fields.logprobs.unwrap_or(0) as usize;
-    Ok((ChoiceRequests { model: fields.model, input: INPUT, prompts, continues: true, top_logprobs, options }, format))
+    let requests = ChoiceRequests {
+        model: fields.model,
+        input: INPUT,
+        prompts,
+        continues: true,
+        top_logprobs,
+        options,
+        constraint: None,
+    };
+    Ok((requests, format))
 }
 
 /// The body of a request: [`CompletionFields`] and [`Options`].
