@@ -26,6 +26,7 @@ mod memory;
 mod openai_client;
 mod parent;
 mod policy;
+mod prefix_cache;
 mod recovery;
 mod status;
 mod two_machines;

@@ -5,6 +5,7 @@ mod local;
 mod neighbour;
 mod parity;
 mod pipeline;
+mod prefix;
 mod quality;
 mod random_model;
 mod recovery;
@@ -20,6 +21,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<ExitCode> {
         BenchCommand::Parity(args) => tokio::task::spawn_blocking(move || parity::run(&args)).await?,
         BenchCommand::Quality(args) => tokio::task::spawn_blocking(move || quality::run(&args)).await?,
         BenchCommand::Pipeline(args) => pipeline::run(&args).await,
+        BenchCommand::Prefix(args) => prefix::run(&args).await,
         BenchCommand::Neighbour(args) => neighbour::run(&args).await,
         BenchCommand::Recovery(args) => recovery::run(&args).await,
         BenchCommand::Rounding(args) => tokio::task::spawn_blocking(move || rounding::run(&args)).await?,

@@ -50,8 +50,16 @@ pub(crate) trait Backend: fmt::Debug + Send {
     /// those whose state is still there.
     fn positions(&self, session: SessionKey, length: usize) -> Positions;
 
-    /// Lets sequence `from` go on as `to` behind its first `keep` tokens, which is one of its [`Backend::positions`].
-    fn reuse(&mut self, from: SessionKey, to: SessionKey, keep: usize);
+    /// Lets sequence `from` go on as `to`, of up to `capacity` tokens, behind its first `keep` tokens, which is one of its
+    /// [`Backend::positions`].
+    fn reuse(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize);
+
+    /// Opens sequence `to`, of up to `capacity` tokens, with the first `keep` tokens of sequence `from`, which is one of
+    /// its [`Backend::positions`]. `from` stays as it is.
+    fn fork(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> Result<(), ForwardError>;
+
+    /// Gives back what a sequence of `length` tokens holds for further ones.
+    fn trim(&mut self, session: SessionKey, length: usize) -> Result<(), ForwardError>;
 
     /// The units of a step, in their order.
     fn units(&self, spans: &[Span]) -> Vec<Unit>;

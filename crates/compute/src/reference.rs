@@ -330,10 +330,20 @@ impl Backend for Reference {
         }
     }
 
-    fn reuse(&mut self, from: SessionKey, to: SessionKey, keep: usize) {
+    fn reuse(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) {
         // The next step overwrites the caches' rows after the kept tokens.
-        self.caches.rename(from, to);
+        self.caches.reuse(from, to, capacity);
         self.recurrences.reuse(from, to, keep);
+    }
+
+    fn fork(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> Result<(), ForwardError> {
+        self.caches.fork(from, to, capacity, keep)?;
+        self.recurrences.fork(from, to, keep);
+        Ok(())
+    }
+
+    fn trim(&mut self, session: SessionKey, length: usize) -> Result<(), ForwardError> {
+        Ok(self.caches.trim(session, length)?)
     }
 
     fn units(&self, spans: &[Span]) -> Vec<Unit> {

@@ -38,14 +38,6 @@ pub enum StateError {
         /// Tokens of the model's context.
         context: usize,
     },
-    /// The session that is to go on was opened for fewer tokens.
-    #[error("the session may reach {reserved} tokens, {wanted} are wanted")]
-    Capacity {
-        /// Tokens that it reserved.
-        reserved: usize,
-        /// Tokens that it is to reach.
-        wanted: usize,
-    },
     /// The state at the asked position is not held: its tokens have to be computed again.
     #[error("the session cannot continue after {asked} tokens, only after {available}")]
     NoSnapshot {
@@ -54,6 +46,9 @@ pub enum StateError {
         /// Numbers of tokens that can be kept.
         available: Positions,
     },
+    /// The device cannot copy the state: most often its memory is full.
+    #[error("the session's state cannot be copied: {0}")]
+    NotCopied(String),
 }
 
 /// Positions from which a sequence can go on: numbers of tokens that can be kept.
@@ -123,19 +118,8 @@ impl Sequences {
         if self.open.contains_key(&session) {
             return Err(StateError::Exists(session));
         }
-        if capacity == 0 {
-            return Err(StateError::Empty);
-        }
-        if capacity > self.context {
-            return Err(StateError::TooLong { capacity, context: self.context });
-        }
-        let needed = self.sizes.bytes(capacity);
-        let free = self.budget.saturating_sub(self.used);
-        if needed > free {
-            return Err(StateError::OutOfBudget { needed, free, budget: self.budget });
-        }
-        self.used += needed;
-        self.open.insert(session, Sequence { capacity, length: 0, reserved: needed });
+        let reserved = self.take(self.needed(capacity)?)?;
+        self.open.insert(session, Sequence { capacity, length: 0, reserved });
         Ok(())
     }
 
@@ -151,28 +135,63 @@ impl Sequences {
         self.used = 0;
     }
 
-    /// Checks that sequence `from` can go on as `to`, which may reach `capacity` tokens; gives it as it is.
-    pub(crate) fn check_reuse(
-        &self,
-        from: SessionKey,
-        to: SessionKey,
-        capacity: usize,
-    ) -> Result<Sequence, StateError> {
+    /// Checks that sequence `to` can begin with tokens of sequence `from`; gives that one.
+    pub(crate) fn check_source(&self, from: SessionKey, to: SessionKey) -> Result<Sequence, StateError> {
         if self.open.contains_key(&to) {
             return Err(StateError::Exists(to));
         }
-        let sequence = *self.open.get(&from).ok_or(StateError::Unknown(from))?;
-        if sequence.capacity < capacity {
-            return Err(StateError::Capacity { reserved: sequence.capacity, wanted: capacity });
-        }
-        Ok(sequence)
+        self.open.get(&from).copied().ok_or(StateError::Unknown(from))
     }
 
-    /// Sequence `from` goes on as `to` behind its first `keep` tokens.
-    pub(crate) fn reuse(&mut self, from: SessionKey, to: SessionKey, keep: usize) {
-        if let Some(sequence) = self.open.remove(&from) {
-            self.open.insert(to, Sequence { length: keep, ..sequence });
+    /// Sequence `from` goes on as `to` behind its first `keep` tokens, with what it reserved, and with more if `to` may
+    /// become longer.
+    pub(crate) fn reuse(
+        &mut self,
+        from: SessionKey,
+        to: SessionKey,
+        capacity: usize,
+        keep: usize,
+    ) -> Result<(), StateError> {
+        let source = self.check_source(from, to)?;
+        let capacity = capacity.max(source.capacity);
+        let needed = self.needed(capacity)?.saturating_sub(source.reserved);
+        let reserved = source.reserved + self.take(needed)?;
+        self.open.remove(&from);
+        self.open.insert(to, Sequence { capacity, length: keep, reserved });
+        Ok(())
+    }
+
+    /// Sequence `to` begins with the first `keep` tokens of another.
+    pub(crate) fn fork(&mut self, to: SessionKey, capacity: usize, keep: usize) -> Result<(), StateError> {
+        self.open(to, capacity)?;
+        self.commit(to, keep);
+        Ok(())
+    }
+
+    /// A sequence gives back what it reserved for further tokens.
+    pub(crate) fn trim(&mut self, session: SessionKey) {
+        let Some(sequence) = self.open.get_mut(&session) else { return };
+        let needed = self.sizes.bytes(sequence.length).min(sequence.reserved);
+        self.used -= sequence.reserved - needed;
+        (sequence.capacity, sequence.reserved) = (sequence.length, needed);
+    }
+
+    /// Bytes that a sequence of up to `capacity` tokens needs.
+    fn needed(&self, capacity: usize) -> Result<u64, StateError> {
+        match capacity {
+            0 => Err(StateError::Empty),
+            _ if capacity > self.context => Err(StateError::TooLong { capacity, context: self.context }),
+            _ => Ok(self.sizes.bytes(capacity)),
         }
+    }
+
+    fn take(&mut self, needed: u64) -> Result<u64, StateError> {
+        let free = self.budget.saturating_sub(self.used);
+        if needed > free {
+            return Err(StateError::OutOfBudget { needed, free, budget: self.budget });
+        }
+        self.used += needed;
+        Ok(needed)
     }
 
     pub(crate) fn get(&self, session: SessionKey) -> Option<&Sequence> {
@@ -229,18 +248,34 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_goes_on_as_another_with_what_it_reserved() {
+    fn a_sequence_goes_on_as_another_with_what_it_reserved_and_more() {
         let mut sequences = sequences(64 * 100);
         let to = SessionKey(8);
         sequences.open(SESSION, 10).unwrap();
         sequences.commit(SESSION, 5);
-        let capacity = StateError::Capacity { reserved: 10, wanted: 11 };
-        assert_eq!(sequences.check_reuse(SESSION, to, 11), Err(capacity));
-        assert_eq!(sequences.check_reuse(SessionKey(9), to, 10), Err(StateError::Unknown(SessionKey(9))));
-        assert_eq!(sequences.check_reuse(SESSION, SESSION, 10), Err(StateError::Exists(SESSION)));
-        assert_eq!(sequences.check_reuse(SESSION, to, 10).unwrap().length, 5);
-        sequences.reuse(SESSION, to, 3);
+        assert_eq!(sequences.reuse(SessionKey(9), to, 10, 3), Err(StateError::Unknown(SessionKey(9))));
+        assert_eq!(sequences.reuse(SESSION, SESSION, 10, 3), Err(StateError::Exists(SESSION)));
+        let refused = StateError::OutOfBudget { needed: 64 * 91, free: 64 * 90, budget: 6400 };
+        assert_eq!(sequences.reuse(SESSION, to, 101, 3), Err(refused));
+        assert_eq!(sequences.get(SESSION).unwrap().length, 5, "a refusal changes nothing");
+        sequences.reuse(SESSION, to, 9, 3).unwrap();
         assert_eq!((sequences.len(), sequences.used(), sequences.get(SESSION)), (1, 64 * 10, None));
         assert_eq!(sequences.get(to).unwrap().length, 3);
+        sequences.reuse(to, SESSION, 100, 2).unwrap();
+        assert_eq!((sequences.len(), sequences.used(), sequences.get(SESSION).unwrap().capacity), (1, 6400, 100));
+    }
+
+    #[test]
+    fn a_sequence_that_is_trimmed_takes_what_its_tokens_take_and_others_begin_with_them() {
+        let mut sequences = sequences(64 * 100);
+        let to = SessionKey(8);
+        sequences.open(SESSION, 90).unwrap();
+        sequences.commit(SESSION, 20);
+        assert!(matches!(sequences.fork(to, 30, 15), Err(StateError::OutOfBudget { .. })));
+        sequences.trim(SESSION);
+        assert_eq!(sequences.used(), 64 * 20);
+        sequences.fork(to, 30, 15).unwrap();
+        assert_eq!((sequences.len(), sequences.used(), sequences.get(to).unwrap().length), (2, 64 * 50, 15));
+        assert_eq!(sequences.get(SESSION).unwrap().length, 20);
     }
 }

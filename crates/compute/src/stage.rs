@@ -119,16 +119,42 @@ impl Stage {
     /// Goes on with the first `keep` tokens of session `from` as session `to`, which may reach `capacity` tokens.
     ///
     /// # Errors
-    /// `from` is not open or was opened for less, `to` is open, or the state behind `keep` tokens is not there
-    /// ([`StateError::NoSnapshot`]). Nothing changes then.
+    /// `from` is not open, `to` is open, the state behind `keep` tokens is not there ([`StateError::NoSnapshot`]), or
+    /// what `to` takes beyond `from` does not fit the budget. Nothing changes then.
     pub fn reuse(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> Result<(), StateError> {
-        let sequence = self.sequences.check_reuse(from, to, capacity)?;
+        self.check_source(from, to, keep)?;
+        self.sequences.reuse(from, to, capacity, keep)?;
+        self.backend.reuse(from, to, capacity, keep);
+        Ok(())
+    }
+
+    /// Opens session `to`, which may reach `capacity` tokens, with a copy of the first `keep` tokens of session `from`.
+    ///
+    /// # Errors
+    /// As [`Stage::reuse`], and where the device cannot copy the state. Nothing changes then.
+    pub fn fork(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> Result<(), StateError> {
+        self.check_source(from, to, keep)?;
+        self.sequences.fork(to, capacity, keep)?;
+        self.backend.fork(from, to, capacity, keep).map_err(|error| {
+            self.close(to);
+            StateError::NotCopied(error.to_string())
+        })
+    }
+
+    fn check_source(&self, from: SessionKey, to: SessionKey, keep: usize) -> Result<(), StateError> {
+        let sequence = self.sequences.check_source(from, to)?;
         let available = self.backend.positions(from, sequence.length);
-        if !available.contains(keep) {
-            return Err(StateError::NoSnapshot { asked: keep, available });
-        }
-        self.backend.reuse(from, to, keep);
-        self.sequences.reuse(from, to, keep);
+        if available.contains(keep) { Ok(()) } else { Err(StateError::NoSnapshot { asked: keep, available }) }
+    }
+
+    /// Gives back what a session reserved beyond its tokens; it takes [`Stage::kv_bytes`] of its length from then on.
+    ///
+    /// # Errors
+    /// The device cannot move the state. The session has to be closed then.
+    pub fn trim(&mut self, session: SessionKey) -> Result<(), StateError> {
+        let Some(length) = self.cached(session) else { return Err(StateError::Unknown(session)) };
+        self.backend.trim(session, length).map_err(|error| StateError::NotCopied(error.to_string()))?;
+        self.sequences.trim(session);
         Ok(())
     }
 

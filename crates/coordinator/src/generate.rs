@@ -75,6 +75,8 @@ pub struct GenerateRequest {
     pub constraint: Option<Arc<Constraint>>,
     /// Who asks.
     pub requester: Requester,
+    /// Sets the requester's requests apart: only those with the same salt begin with one another's tokens.
+    pub cache_salt: Option<Arc<str>>,
 }
 
 /// Who asks, as far as places are shared.
@@ -144,6 +146,8 @@ pub struct Completion {
     pub prompt_tokens: usize,
     /// Tokens emitted, the end-of-sequence token included.
     pub completion_tokens: usize,
+    /// Tokens of the prompt that were not computed, as the stages had them from an earlier request.
+    pub cached_tokens: usize,
 }
 
 /// Why an answer ended.

@@ -29,6 +29,23 @@ impl KvCapacity {
         self.stages.get(stage).map(|(sizes, _)| sizes)
     }
 
+    /// Stages of the pipeline.
+    pub(crate) fn stages(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// The newest position, `most` at most, from which every stage can let another sequence begin with tokens of a
+    /// finished sequence of `length` tokens.
+    pub(crate) fn shared_position(&self, length: usize, most: usize) -> usize {
+        let on_all = |most| self.stages.iter().fold(most, |most, (sizes, _)| sizes.shared_position(length, most));
+        let mut position = most.min(length);
+        // A stage that can only go on from an earlier position may ask an earlier one of the others.
+        while on_all(position) < position {
+            position = on_all(position);
+        }
+        position
+    }
+
     /// Permits that a sequence of up to this many tokens takes: the largest part that it takes of any stage.
     pub(crate) fn cost(&self, tokens: usize) -> usize {
         let on = |(sizes, budget): &(SequenceSizes, u64)| {
@@ -94,6 +111,16 @@ mod tests {
         let capacity = KvCapacity::new(100, vec![stage(&sizes, 100 * TOKEN)]);
         assert_eq!([1, 10, 87].map(|tokens| capacity.cost(tokens)), [14, 23, 100]);
         assert_eq!(capacity.longest(1000), 87);
+    }
+
+    #[test]
+    fn stages_share_the_newest_position_that_all_of_them_have() {
+        let full = LayerState::Cache { elements: 16 };
+        let recurrent = LayerState::Recurrent { tail: 5, matrix: 20 };
+        let capacity = |layers: [LayerState; 2]| KvCapacity::new(100, layers.map(|layer| stage(&[layer], 1)).into());
+        assert_eq!(capacity([full, full]).shared_position(300, 200), 200);
+        let mixed = capacity([full, recurrent]);
+        assert_eq!([400, 299, 270, 200].map(|most| mixed.shared_position(300, most)), [300, 299, 256, 0]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod operator;
 mod pipeline;
 mod places;
 mod planner;
+mod prefix_cache;
 mod published;
 mod registry;
 mod route;

@@ -26,6 +26,7 @@ struct Counts {
     requests: Labelled,
     refused: Labelled,
     tokens: Labelled,
+    cached_tokens: Counter,
     first_token: Histogram,
     between_tokens: Histogram,
 }
@@ -45,6 +46,7 @@ impl Metrics {
             requests: Family::default(),
             refused: Family::default(),
             tokens: Family::default(),
+            cached_tokens: Counter::default(),
             first_token: Histogram::new(FIRST_TOKEN),
             between_tokens: Histogram::new(BETWEEN_TOKENS),
         }))
@@ -68,6 +70,11 @@ impl Metrics {
         self.0.tokens.get_or_create(&[("kind", "prompt")]).inc_by(count as u64);
     }
 
+    /// Tokens of a prompt that the stages had from an earlier request; [`Metrics::prompt_tokens`] counts them, too.
+    pub(crate) fn cached_tokens(&self, count: usize) {
+        self.0.cached_tokens.inc_by(count as u64);
+    }
+
     /// A request's first token, so long after the request came.
     pub(crate) fn first_token(&self, after: Duration) {
         self.0.tokens.get_or_create(&[("kind", "completion")]).inc();
@@ -83,10 +90,12 @@ impl Metrics {
     /// Everything as text, in the OpenMetrics format.
     pub(crate) fn text(&self, status: &Status) -> String {
         let mut registry = Registry::with_prefix("gogrid");
-        let Counts { requests, refused, tokens, first_token, between_tokens } = &*self.0;
+        let Counts { requests, refused, tokens, cached_tokens, first_token, between_tokens } = &*self.0;
         registry.register("requests", "Requests that were let in, by how they ended", requests.clone());
         registry.register("refused", "Requests and connections that were refused, by cause", refused.clone());
         registry.register("tokens", "Tokens of prompts and answers", tokens.clone());
+        let help = "Tokens of prompts that stages had from earlier requests";
+        registry.register("prompt_tokens_cached", help, cached_tokens.clone());
         let (help, seconds) = ("From a request to its first token", Unit::Seconds);
         registry.register_with_unit("time_to_first_token", help, seconds, first_token.clone());
         let help = "Between two tokens of an answer";
@@ -183,6 +192,7 @@ mod tests {
         metrics.ended(Ended::Failed);
         metrics.refused("rate_limit_exceeded");
         metrics.prompt_tokens(7);
+        metrics.cached_tokens(5);
         metrics.first_token(Duration::from_millis(300));
         metrics.next_token(Duration::from_millis(15));
         let pipeline = PipelineStatus { epoch: 1, state: PipelineState::Ready, sessions: 1, stages: Vec::new() };
@@ -206,6 +216,7 @@ mod tests {
             "gogrid_refused_total{cause=\"rate_limit_exceeded\"} 1",
             "gogrid_tokens_total{kind=\"prompt\"} 7",
             "gogrid_tokens_total{kind=\"completion\"} 2",
+            "gogrid_prompt_tokens_cached_total 5",
             "gogrid_time_to_first_token_seconds_bucket{le=\"0.5\"} 1",
             "gogrid_time_between_tokens_seconds_count 1",
             "gogrid_queue_waiting 3",

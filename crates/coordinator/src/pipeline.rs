@@ -2,13 +2,20 @@
 //!
 //! Its queues are bounded. The frames for the first stage hold three slots for each session there may be, and a session
 //! reserves the slot of its last frame, `Close`, before it sends its first one: so a session can always be closed
-//! without waiting, also while the link is blocked. A session's replies hold [`REPLIES`].
+//! without waiting, also while the link is blocked; a complete answer that stages keep ([`prefixes`]) still has that
+//! slot. A session's replies hold [`REPLIES`].
 
+mod prefixes;
 mod sessions;
 #[cfg(test)]
 mod tests;
 
-use crate::{fleet::Activity, kv_capacity::KvCapacity, kv_reuse::RetainedKv};
+use crate::{
+    fleet::Activity,
+    kv_capacity::KvCapacity,
+    kv_reuse::RetainedKv,
+    prefix_cache::{MAX_ENTRIES, PrefixCache},
+};
 use gogrid_link::{FrameReceiver, FrameSender, LinkError};
 use gogrid_model::Candidates;
 use gogrid_wire::{
@@ -16,15 +23,17 @@ use gogrid_wire::{
     control::SessionError,
     stage::{KvReuse, Rows, Span, StageFrame, Step, Want},
 };
+use prefixes::{Held, SessionEnd};
+pub(crate) use prefixes::{Prefix, Retention};
 use sessions::Sessions;
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Frames of one session that may wait for the first stage's link: its open, its step under way, and its close.
@@ -32,6 +41,8 @@ const FRAMES_PER_SESSION: usize = 3;
 /// Replies that may wait for a session: one step is under way at a time, and a stage may report a failure besides. More
 /// than that breaks the protocol, and is dropped.
 const REPLIES: usize = 4;
+/// How often complete answers that nobody goes on from are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(30);
 /// A new token time counts for an eighth of the moving average: a pipeline that got slow shows it within about ten
 /// tokens, and a single late token does not.
 const EWMA_DIVISOR: u64 = 8;
@@ -90,19 +101,27 @@ pub(crate) struct Pipeline {
     next_session: AtomicU32,
     /// What its stages retain of earlier epochs' sessions; set when all stages are linked.
     retained: OnceLock<RetainedKv>,
+    /// Whether its stages keep complete answers for requests that begin with them, and those that they keep.
+    keeps_prefixes: bool,
+    prefixes: Mutex<PrefixCache<Held>>,
+    /// Requests that wait for KV memory: nothing is kept before they have it.
+    waiting: AtomicUsize,
     first_stage: mpsc::Sender<FirstStageFrame>,
 }
 
 impl Pipeline {
     /// A pipeline that has at most `max_sessions` sessions at once and is predicted to take `predicted` for a token, and
-    /// the queue that the first stage's link empties.
+    /// the queue that the first stage's link empties. `keeps_prefixes`: all its workers understand
+    /// [`StageFrame::Retain`].
     pub(crate) fn new(
         epoch: Epoch,
         kv_capacity: KvCapacity,
         max_sessions: usize,
         predicted: Duration,
+        keeps_prefixes: bool,
     ) -> (Arc<Self>, mpsc::Receiver<FirstStageFrame>) {
-        let (first_stage, frames) = mpsc::channel(max_sessions.max(1) * FRAMES_PER_SESSION);
+        let entries = if keeps_prefixes { MAX_ENTRIES } else { 0 };
+        let (first_stage, frames) = mpsc::channel(max_sessions.max(1) * FRAMES_PER_SESSION + entries);
         let this = Self {
             epoch,
             kv_free: Arc::new(Semaphore::new(kv_capacity.permits())),
@@ -114,6 +133,9 @@ impl Pipeline {
             sessions: Mutex::new(Sessions::new()),
             next_session: AtomicU32::new(1),
             retained: OnceLock::new(),
+            keeps_prefixes,
+            prefixes: Mutex::new(PrefixCache::new()),
+            waiting: AtomicUsize::new(0),
             first_stage,
         };
         (Arc::new(this), frames)
@@ -147,13 +169,9 @@ impl Pipeline {
         self.health() == PipelineHealth::Open && !self.lost.is_cancelled()
     }
 
-    /// Reserves KV memory for a sequence of this many tokens, if it is free now and nobody waits for it.
-    pub(crate) fn try_reserve_kv(&self, tokens: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        self.kv_free.clone().try_acquire_many_owned(self.permits_for(tokens))
-    }
-
     /// Reserves KV memory for a sequence of this many tokens as soon as it is free. Cancel-safe.
     pub(crate) async fn reserve_kv(&self, tokens: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let _waits = Waits::new(&self.waiting);
         self.kv_free.clone().acquire_many_owned(self.permits_for(tokens)).await
     }
 
@@ -204,13 +222,17 @@ impl Pipeline {
         let (sender, replies) = mpsc::channel(REPLIES);
         let id = SessionId::new(self.epoch, self.next_session.fetch_add(1, Ordering::Relaxed));
         self.lock().open(id, sender);
-        let session = OpenSession { pipeline: self.clone(), id, replies, close_slot };
+        let end = Some(SessionEnd::new(self, id, close_slot));
+        let session = OpenSession { pipeline: self.clone(), id, replies, end };
         session.send(StageFrame::Open { epoch: self.epoch, session: id, capacity, reuse }, Vec::new()).await;
         session
     }
 
     /// Hands a session what came back for it; does nothing if the session is over.
     pub(crate) fn deliver(&self, session: SessionId, reply: SessionReply) {
+        if matches!(reply, SessionReply::Failed(_)) {
+            self.forget_prefix(session);
+        }
         if let Some(replies) = self.lock().answered(session)
             && replies.try_send(reply).is_err()
         {
@@ -228,11 +250,16 @@ impl Pipeline {
         mut sender: FrameSender,
         frames: &mut mpsc::Receiver<FirstStageFrame>,
     ) -> Result<(), LinkError> {
+        let mut expiry = tokio::time::interval(EXPIRE_EVERY);
         loop {
             let next = tokio::select! {
                 biased;
                 () = self.lost.cancelled() => return Ok(()),
                 next = frames.recv() => next,
+                _ = expiry.tick() => {
+                    self.expire_prefixes();
+                    continue;
+                }
             };
             let Some(FirstStageFrame { frame, body }) = next else { return Ok(()) };
             // A send to a first stage that reads nothing ends only with the epoch. A frame that is then half sent does
@@ -262,14 +289,30 @@ impl Pipeline {
     }
 }
 
+/// Counts one that waits, for as long as it does.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A session on every stage of a pipeline. Dropping it frees what the stages hold of it, unless the pipeline is lost:
 /// then they retain it for a while.
 pub(crate) struct OpenSession {
     pipeline: Arc<Pipeline>,
     id: SessionId,
     replies: mpsc::Receiver<SessionReply>,
-    /// Reserved for the session's `Close`; `None` if the pipeline's link is gone.
-    close_slot: Option<mpsc::OwnedPermit<FirstStageFrame>>,
+    /// `None` once it is over.
+    end: Option<SessionEnd>,
 }
 
 impl OpenSession {
@@ -301,12 +344,5 @@ impl OpenSession {
 impl Drop for OpenSession {
     fn drop(&mut self) {
         self.pipeline.lock().close(self.id);
-        if self.pipeline.lost.is_cancelled() {
-            return;
-        }
-        if let Some(slot) = self.close_slot.take() {
-            let frame = StageFrame::Close { epoch: self.pipeline.epoch, session: self.id };
-            drop(slot.send(FirstStageFrame { frame, body: Vec::new() }));
-        }
     }
 }

@@ -7,7 +7,8 @@
 use crate::{
     generate::{GenerateError, NotReady},
     model::Model,
-    pipeline::{Pipeline, PipelineHealth},
+    pipeline::{Pipeline, PipelineHealth, Prefix},
+    prefix_cache::Lookup,
     published::Published,
 };
 use futures::future::select_all;
@@ -67,6 +68,8 @@ impl RouteTable {
 pub(crate) struct Reservation {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) kv: OwnedSemaphorePermit,
+    /// What the stages have of the sequence already.
+    pub(crate) prefix: Option<Prefix>,
 }
 
 impl Route {
@@ -90,6 +93,17 @@ impl Route {
     }
 }
 
+/// Tokens of an answer, for the choice of a pipeline: a usual one.
+const ANSWER_TOKENS: u64 = 256;
+/// Tokens of a prompt that take as long as one of the answer: a prompt's are computed many at a time.
+const PROMPT_TOKENS: u64 = 16;
+
+/// How long a pipeline may take for a prompt and a usual answer, in nanoseconds.
+fn expected_time(pipeline: &Pipeline, lookup: Lookup<'_>) -> u64 {
+    let missing = lookup.tokens.len().saturating_sub(pipeline.has_of(lookup)) as u64;
+    pipeline.predicted_token_time().saturating_mul(ANSWER_TOKENS + missing / PROMPT_TOKENS)
+}
+
 /// Chooses a pipeline for one request, again whenever it has to move.
 pub(crate) struct PipelineSelector {
     routes: Published<Routes>,
@@ -110,16 +124,21 @@ impl PipelineSelector {
     }
 
     /// Reserves KV memory in the fastest pipeline that has it free, with `avoid` as the last choice; if none has it
-    /// free, in the first one that gets it. `within` limits the wait for a pipeline, not for its memory. Cancel-safe.
+    /// free, in the first one that gets it. `within` limits the wait for a pipeline, not for its memory. Where stages
+    /// have the beginning of the sequence already, that counts as time saved. Cancel-safe.
     pub(crate) async fn reserve(
         &mut self,
         avoid: Option<Epoch>,
         within: Duration,
+        lookup: Option<Lookup<'_>>,
     ) -> Result<Reservation, GenerateError> {
         let mut deadline = None;
         loop {
             let route = self.routes.observe().find(&self.model)?;
             let mut open = self.large_enough(&route);
+            if let Some(lookup) = lookup {
+                open.sort_by_cached_key(|pipeline| expected_time(pipeline, lookup));
+            }
             open.sort_by_key(|pipeline| Some(pipeline.epoch) == avoid);
             if open.is_empty() {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
@@ -129,11 +148,13 @@ impl PipelineSelector {
                 continue;
             }
             for pipeline in &open {
-                if let Ok(kv) = pipeline.try_reserve_kv(self.tokens) {
-                    return Ok(Reservation { pipeline: pipeline.clone(), kv });
+                if let Some((kv, prefix)) = pipeline.try_reserve(self.tokens, lookup) {
+                    return Ok(Reservation { pipeline: pipeline.clone(), kv, prefix });
                 }
             }
             deadline = None;
+            // Whoever waits comes before what nobody may ask for again.
+            open.iter().for_each(|pipeline| pipeline.forget_prefixes());
             if let Some(reservation) = self.reserve_first_free(&open).await? {
                 return Ok(reservation);
             }
@@ -147,7 +168,7 @@ impl PipelineSelector {
             biased;
             (kv, index, _) = select_all(waits) => {
                 let kv = kv.map_err(|_| GenerateError::ShuttingDown)?;
-                Ok(Some(Reservation { pipeline: open[index].clone(), kv }))
+                Ok(Some(Reservation { pipeline: open[index].clone(), kv, prefix: None }))
             }
             () = self.open_pipelines_changed(open) => Ok(None),
         }

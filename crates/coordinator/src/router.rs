@@ -178,7 +178,7 @@ impl Router {
         let mut avoid = None;
         let mut setbacks = Setbacks::new(&sequence);
         loop {
-            let reservation = match selector.reserve(avoid, within).await {
+            let reservation = match selector.reserve(avoid, within, sequence.lookup()).await {
                 Ok(reservation) => reservation,
                 Err(GenerateError::NotReady { .. }) if within == RECOVER_WITHIN => {
                     return Err(GenerateError::PipelineLost { delivered: sequence.emitted() });

@@ -5,8 +5,9 @@ use crate::{
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
     metrics::Metrics,
     model::Model,
-    pipeline::{Pipeline, SessionReply},
+    pipeline::{Pipeline, Retention, SessionReply},
     places::Served,
+    prefix_cache::{Lookup, Scope},
     route::{PipelineSelector, Reservation},
 };
 use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
@@ -83,6 +84,10 @@ pub(crate) struct Sequence {
     last_token: Instant,
     /// Its last session, which stages may retain.
     session: Option<SessionId>,
+    /// Who may go on from its tokens, and from whose it may go on.
+    scope: Scope,
+    /// Tokens of its prompt that were not computed, as its stages had them.
+    cached: usize,
     /// Events that the client has not taken yet: of the last token, and the end.
     unread: VecDeque<Event>,
     /// Whether the end is among them, or was taken.
@@ -127,6 +132,8 @@ impl Sequence {
             metrics,
             last_token: Instant::now(),
             session: None,
+            scope: Scope { owner: request.requester.owner.clone(), salt: request.cache_salt.clone() },
+            cached: 0,
             unread: VecDeque::new(),
             is_complete: false,
         })
@@ -157,6 +164,11 @@ impl Sequence {
         self.served = served.clone();
     }
 
+    /// What it looks for among complete answers, before it has a session.
+    pub(crate) fn lookup(&self) -> Option<Lookup<'_>> {
+        self.session.is_none().then_some(Lookup { scope: &self.scope, tokens: &self.tokens })
+    }
+
     /// Starts from nothing in the next pipeline, without what stages may retain.
     pub(crate) fn forget_retained(&mut self) {
         self.session = None;
@@ -165,7 +177,7 @@ impl Sequence {
     /// Generates over one pipeline until the end, or until the sequence should go on over another one.
     pub(crate) async fn run(
         &mut self,
-        Reservation { pipeline, kv: _kv }: Reservation,
+        Reservation { pipeline, kv, prefix }: Reservation,
         selector: &PipelineSelector,
         events: &mpsc::Sender<Event>,
     ) -> Outcome {
@@ -174,7 +186,11 @@ impl Sequence {
             return self.deliver(events, selector.unread_within()).await.unwrap_or(Outcome::Finished);
         }
         let length = self.tokens.len();
-        let reuse = self.session.map_or_else(Vec::new, |session| pipeline.plan_reuse(session, length));
+        let reuse = match (&prefix, self.session) {
+            (Some(prefix), _) => pipeline.reuse_prefix(prefix),
+            (None, Some(session)) => pipeline.plan_reuse(session, length),
+            (None, None) => Vec::new(),
+        };
         let mut position = reuse.first().map_or(0, |first| first.keep as usize);
         // The first position that some stage computes.
         let mut computed_from = reuse.iter().map(|stage| stage.keep as usize).min().unwrap_or(0);
@@ -188,6 +204,11 @@ impl Sequence {
             outcome = interruption(&pipeline, selector) => return outcome,
         };
         self.session = Some(session.id());
+        let prefix = prefix.map(|prefix| (prefix.session(), prefix.tokens()));
+        if self.emitted() == 0 {
+            self.cached = prefix.map_or(0, |(_, tokens)| tokens);
+            self.metrics.cached_tokens(self.cached);
+        }
         loop {
             let sent = Instant::now();
             let step = async {
@@ -205,13 +226,22 @@ impl Sequence {
             computed_from = position;
             let sampled = match self.candidates(reply, position).and_then(|candidates| self.sample(&candidates)) {
                 Ok(sampled) => sampled,
-                Err(outcome) => return outcome,
+                Err(outcome) => {
+                    if let (Outcome::NotRetained, Some((from, _))) = (&outcome, prefix) {
+                        pipeline.forget_prefix(from);
+                    }
+                    return outcome;
+                }
             };
             if !is_prefill {
                 pipeline.record_token_time(sent.elapsed());
             }
             self.accept(sampled);
             if let Some(outcome) = self.deliver(events, selector.unread_within()).await {
+                if matches!(outcome, Outcome::Finished) {
+                    let tokens = self.tokens[..position].to_vec();
+                    session.retain(Retention { scope: self.scope.clone(), tokens, kv });
+                }
                 return outcome;
             }
             if selector.should_move(&pipeline) {
@@ -279,7 +309,13 @@ impl Sequence {
     }
 
     fn finish(&mut self, reason: FinishReason, text: String) {
-        let done = Completion { reason, text, prompt_tokens: self.prompt, completion_tokens: self.emitted() };
+        let done = Completion {
+            reason,
+            text,
+            prompt_tokens: self.prompt,
+            completion_tokens: self.emitted(),
+            cached_tokens: self.cached,
+        };
         self.unread.push_back(Event::Done(done));
         self.is_complete = true;
     }

@@ -166,6 +166,19 @@ impl SequenceSizes {
     }
 }
 
+impl SequenceSizes {
+    /// The newest position, `most` at most, from which another sequence can begin with tokens of a finished sequence of
+    /// `length` tokens. As [`SequenceSizes::newest_position`], but a windowed cache that has dropped tokens counts as one
+    /// that can go on from its end alone: how far back it reaches depends on the steps that filled it.
+    pub fn shared_position(&self, length: usize, most: usize) -> usize {
+        let dropped = |index| self.held_tokens(index, length).is_some_and(|held| held < length);
+        match most < length && (0..self.states.len()).any(dropped) {
+            true => 0,
+            false => self.newest_position(length, most),
+        }
+    }
+}
+
 /// The last multiple of [`SNAPSHOT_BLOCK`] below `position`; 0 where there is none.
 pub fn snapshot_before(position: usize) -> usize {
     position.saturating_sub(1) / SNAPSHOT_BLOCK * SNAPSHOT_BLOCK
@@ -195,6 +208,18 @@ mod tests {
         let sizes = SequenceSizes::new([recurrent, LayerState::SharedCache { with: 0 }], FloatType::F16, 8);
         // 4 states of f32, whatever the caches' type.
         assert_eq!((sizes.bytes(1), sizes.bytes(1 << 20)), (4 * 16_400, 4 * 16_400));
+    }
+
+    #[test]
+    fn a_sequence_is_shared_where_every_layer_still_has_its_tokens() {
+        let sizes = |states: &[LayerState]| SequenceSizes::new(states.iter().copied(), FloatType::F32, 64);
+        let windowed = sizes(&[FULL, WINDOWED]);
+        for (length, most, shared) in [(500, 300, 300), (5000, 300, 0), (5000, 4999, 0), (5000, 6000, 5000)] {
+            assert_eq!(windowed.shared_position(length, most), shared, "{most} of {length}");
+            assert_eq!(sizes(&[FULL]).shared_position(length, most), most.min(length));
+        }
+        let recurrent = sizes(&[FULL, LayerState::Recurrent { tail: 1, matrix: 1 }]);
+        assert_eq!((recurrent.shared_position(200, 198), recurrent.shared_position(200, 100)), (192, 0));
     }
 
     #[test]

@@ -46,8 +46,11 @@ pub mod feature {
     /// [`ToWorker::About`](crate::control::ToWorker::About) is understood.
     pub const ABOUT: &str = "about";
 
+    /// [`StageFrame::Retain`](crate::stage::StageFrame::Retain) is understood.
+    pub const PREFIX_CACHE: &str = "prefix-cache";
+
     /// Every part that this program knows.
-    pub const ALL: [&str; 3] = [KV_REUSE, BF16, ABOUT];
+    pub const ALL: [&str; 4] = [KV_REUSE, BF16, ABOUT, PREFIX_CACHE];
 }
 
 impl Capabilities {

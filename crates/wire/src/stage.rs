@@ -112,23 +112,40 @@ pub enum StageFrame {
         /// One row per session that asked for candidates.
         rows: Vec<CandidateRow>,
     },
+    /// The session's answer is complete. Every stage keeps the state of its tokens, and nothing for further ones, for
+    /// sessions that begin with the same tokens ([`KvReuse::from`]): until `Close`, or until the stage needs the memory,
+    /// which it reports as `SessionFailed`. Only for workers with the feature
+    /// [`PREFIX_CACHE`](crate::hello::feature::PREFIX_CACHE).
+    Retain {
+        /// The pipeline's epoch.
+        epoch: Epoch,
+        /// The session.
+        session: SessionId,
+    },
 }
 
 impl StageFrame {
     /// The epoch that the frame belongs to.
     pub fn epoch(&self) -> Epoch {
         match self {
-            Self::Open { epoch, .. } | Self::Close { epoch, .. } | Self::Candidates { epoch, .. } => *epoch,
+            Self::Open { epoch, .. }
+            | Self::Close { epoch, .. }
+            | Self::Candidates { epoch, .. }
+            | Self::Retain { epoch, .. } => *epoch,
             Self::Step(step) => step.epoch,
         }
     }
 }
 
-/// How one stage reuses the KV cache of a session of an earlier epoch. Positions in the cache are not computed again. If
-/// the next stage needs outputs at such positions, the stage sends those that it retained.
+/// How one stage reuses the KV cache of another session: of an earlier epoch, or of one whose answer is complete
+/// ([`StageFrame::Retain`]). Positions in the cache are not computed again. If the next stage needs outputs at such
+/// positions, the stage sends those that it retained.
+///
+/// The cache of an earlier epoch's session is taken over. Within an epoch it is taken over if all of its tokens are
+/// kept, and copied if they are not, so that others can begin with it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvReuse {
-    /// The earlier session.
+    /// The other session.
     pub from: SessionId,
     /// Positions of its cache to keep; 0 starts from nothing. The first row to compute has this position.
     pub keep: u32,

@@ -33,6 +33,8 @@ pub(crate) enum BenchCommand {
     /// Answers alone, again in batches of eight, and again from after each fifth of them, as a replay does: prompt and
     /// tokens are taken in at once. Where two tokens are almost equally likely, the rounding may decide.
     Rounding(RoundingArgs),
+    /// How soon the second turn of a conversation answers, whose beginning the workers still have.
+    Prefix(PrefixArgs),
     /// The picture of another program on the GPU, for `bench neighbour`: a kernel of some milliseconds, 60 times a
     /// second.
     #[command(hide = true)]
@@ -95,6 +97,28 @@ pub(crate) struct PipelineArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=512))]
     pub(crate) tokens: u32,
     /// Rounds, in each of which everything is timed once; medians are shown.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PrefixArgs {
+    /// The model; both when not given.
+    #[arg(long)]
+    pub(crate) model: Vec<BenchModel>,
+    /// Workers of a pipeline; can be given several times, 1 and 2 when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub(crate) workers: Vec<u32>,
+    /// What computes: cpu, cuda:N or metal; given several times, the workers take them in turn.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: Vec<DeviceSpec>,
+    /// Weight type.
+    #[arg(long, default_value = "q8_0")]
+    pub(crate) quant: Quant,
+    /// Tokens of the first turn; each further one has 64 more.
+    #[arg(long, value_name = "N", default_value_t = 768, value_parser = clap::value_parser!(u32).range(64..=32_000))]
+    pub(crate) prompt: u32,
+    /// Conversations of two turns; medians are shown.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
 }

@@ -16,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use tempfile::TempDir;
 
 /// A setup to time, with its timings so far.
 struct Setup {
@@ -35,11 +36,8 @@ pub(super) async fn run(args: &PipelineArgs) -> Result<ExitCode> {
 }
 
 async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
-    let (name, path) = match model {
-        BenchModel::Demo => ("demo", launch::demo_model(folder.path())?),
-        BenchModel::Random => ("1.1b", LLAMA_1_1B.write_off_thread(folder.path().join("1.1b")).await?),
-    };
+    let folder = folder()?;
+    let (name, path) = self::model(model, folder.path()).await?;
     let devices = args.device.iter().map(DeviceSpec::to_string).collect::<Vec<_>>().join(", ");
     println!(
         "model {name}, {}, on {devices}; prompt {} tokens, {} generated, one request at a time, median of {}",
@@ -52,7 +50,10 @@ async fn bench(model: BenchModel, args: &PipelineArgs) -> Result<()> {
     let mut setups = vec![unlinked];
     for &workers in if args.workers.is_empty() { &[1, 2, 4][..] } else { &args.workers } {
         eprintln!("starting a pipeline of {workers}");
-        setups.push(start(&path, workers as usize, args).await?);
+        let cluster = start(&path, workers as usize, args.quant, &args.device).await?;
+        let name = if workers == 1 { "1 worker".into() } else { format!("{workers} workers") };
+        let hops = workers as usize + 1;
+        setups.push(Setup { name, cluster: Some(cluster), hops, timings: Vec::new() });
     }
     // Ids of words in both vocabularies, no special tokens.
     let prompt: Vec<u32> = (0..args.prompt).map(|position| 100 + position * 7 % 1000).collect();
@@ -94,28 +95,39 @@ async fn time_local(local: Option<Local>, prompt: Vec<u32>, tokens: usize) -> Re
     .await?
 }
 
-async fn start(model: &Path, workers: usize, args: &PipelineArgs) -> Result<Setup> {
-    let folder = tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")?;
+pub(super) fn folder() -> Result<TempDir> {
+    tempfile::Builder::new().prefix("gogrid-bench-").tempdir().context("no temporary folder")
+}
+
+/// A model's name, and its files in a folder.
+pub(super) async fn model(model: BenchModel, folder: &Path) -> Result<(&'static str, PathBuf)> {
+    Ok(match model {
+        BenchModel::Demo => ("demo", launch::demo_model(folder)?),
+        BenchModel::Random => ("1.1b", LLAMA_1_1B.write_off_thread(folder.join("1.1b")).await?),
+    })
+}
+
+/// A coordinator and a pipeline of that many workers.
+pub(super) async fn start(model: &Path, workers: usize, quant: Quant, devices: &[DeviceSpec]) -> Result<Cluster> {
+    let folder = folder()?;
     let model = NewModel {
         path: model.to_owned(),
         name: None,
         stages: workers,
         replicas: 1,
-        quant: Some(args.quant),
+        quant: Some(quant),
         groups: Vec::new(),
     };
     let launch = Launch {
         listen: "127.0.0.1:0".into(),
         model,
         workers,
-        devices: args.device.clone(),
+        devices: devices.to_vec(),
         threads: None,
         whole_batches: false,
         keep_sessions: true,
     };
-    let cluster = Cluster::start(folder, launch).await?;
-    let name = if workers == 1 { "1 worker".into() } else { format!("{workers} workers") };
-    Ok(Setup { name, cluster: Some(cluster), hops: workers + 1, timings: Vec::new() })
+    Cluster::start(folder, launch).await
 }
 
 impl Setup {

@@ -6,11 +6,28 @@ use gogrid_api_client::SseDecoder;
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Continues a prompt of token ids greedily by this many tokens, past any end of sequence.
+/// A salt that no request had before, so that all of the prompt is computed.
+pub(in crate::bench) fn fresh_salt() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// Continues a prompt of token ids greedily by this many tokens, past any end of sequence. All of the prompt is computed.
 pub(super) async fn time(url: &str, model: &str, prompt: &[u32], tokens: usize) -> Result<Timing> {
+    Ok(time_behind(url, model, prompt, tokens, &fresh_salt()).await?.0)
+}
+
+/// As [`time`], but behind what the workers have of earlier prompts with the same salt; tells also how many tokens of the
+/// prompt that were.
+pub(super) async fn time_behind(
+    url: &str,
+    model: &str,
+    prompt: &[u32],
+    tokens: usize,
+    salt: &str,
+) -> Result<(Timing, u64)> {
     let body = json!({
         "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true,
-        "stream": true, "stream_options": { "include_usage": true },
+        "stream": true, "stream_options": { "include_usage": true }, "cache_salt": salt,
     });
     let client = reqwest::Client::builder().no_proxy().build()?;
     let start = Instant::now();
@@ -25,7 +42,8 @@ pub(super) async fn time(url: &str, model: &str, prompt: &[u32], tokens: usize) 
             if event == "[DONE]" {
                 ensure!(usage["completion_tokens"] == tokens, "{tokens} tokens were asked for, not {usage}");
                 let (first, last): (Instant, Instant) = first.zip(last).context("no token came")?;
-                return Ok(Timing { first: first - start, rest: last - first, tokens });
+                let cached = usage["prompt_tokens_details"]["cached_tokens"].as_u64().context("no cached tokens")?;
+                return Ok((Timing { first: first - start, rest: last - first, tokens }, cached));
             }
             let mut event: Value = serde_json::from_str(&event)?;
             ensure!(event.get("error").is_none(), "the answer broke off: {event}");
@@ -55,7 +73,7 @@ pub(super) async fn arrivals<T>(
     // Without alternatives to choose from, every token is an event, whether it has text or not.
     let body = json!({
         "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": true, "stream": true,
-        "logprobs": 0,
+        "logprobs": 0, "cache_salt": fresh_salt(),
     });
     let client = reqwest::Client::builder().no_proxy().build()?;
     let mut response = client.post(format!("{url}/v1/completions")).json(&body).send().await?.error_for_status()?;

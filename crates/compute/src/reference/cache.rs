@@ -55,8 +55,13 @@ impl Caches {
 
     /// Takes in a session of up to `capacity` tokens; its memory is taken as it grows.
     pub(super) fn open(&mut self, session: SessionKey, capacity: usize) {
+        let layers = self.empty(capacity);
+        self.sessions.insert(session, layers);
+    }
+
+    fn empty(&self, capacity: usize) -> Vec<LayerCache> {
         let layer = |(index, state): (usize, &LayerState)| LayerCache {
-            most: self.sizes.held_tokens(index, capacity).unwrap_or(capacity),
+            most: self.most(index, capacity),
             window: match *state {
                 LayerState::WindowedCache { window, .. } => window,
                 _ => usize::MAX,
@@ -64,8 +69,11 @@ impl Caches {
             start: 0,
             buffers: None,
         };
-        let layers = self.sizes.states().iter().enumerate().map(layer).collect();
-        self.sessions.insert(session, layers);
+        self.sizes.states().iter().enumerate().map(layer).collect()
+    }
+
+    fn most(&self, layer: usize, capacity: usize) -> usize {
+        self.sizes.held_tokens(layer, capacity).unwrap_or(capacity)
     }
 
     pub(super) fn close(&mut self, session: SessionKey) {
@@ -76,10 +84,40 @@ impl Caches {
         self.sessions.clear();
     }
 
-    pub(super) fn rename(&mut self, from: SessionKey, to: SessionKey) {
-        if let Some(layers) = self.sessions.remove(&from) {
-            self.sessions.insert(to, layers);
+    /// Session `from` goes on as `to`, which may reach `capacity` tokens.
+    pub(super) fn reuse(&mut self, from: SessionKey, to: SessionKey, capacity: usize) {
+        let Some(mut layers) = self.sessions.remove(&from) else { return };
+        for (index, layer) in layers.iter_mut().enumerate() {
+            layer.most = layer.most.max(self.most(index, capacity));
         }
+        self.sessions.insert(to, layers);
+    }
+
+    /// Opens `to`, of up to `capacity` tokens, with copies of the first `keep` tokens of another session.
+    pub(super) fn fork(&mut self, from: SessionKey, to: SessionKey, capacity: usize, keep: usize) -> Result<()> {
+        let mut layers = self.empty(capacity);
+        for ((layer, source), shape) in
+            layers.iter_mut().zip(self.sessions.get(&from).into_iter().flatten()).zip(&self.shapes)
+        {
+            let Some(shape) = shape else { continue };
+            layer.start = source.start;
+            let kept = keep - source.start;
+            layer.buffers = source.copied(keep, layer.rows_for(kept).max(kept), shape)?;
+        }
+        self.sessions.insert(to, layers);
+        Ok(())
+    }
+
+    /// Moves a session of `length` tokens to buffers that hold no more than these.
+    pub(super) fn trim(&mut self, session: SessionKey, length: usize) -> Result<()> {
+        let Some(mut layers) = self.sessions.remove(&session) else { return Ok(()) };
+        for (index, (layer, shape)) in layers.iter_mut().zip(&self.shapes).enumerate() {
+            let Some(shape) = shape else { continue };
+            layer.most = self.most(index, length);
+            layer.buffers = layer.copied(length, length - layer.start, shape)?;
+        }
+        self.sessions.insert(session, layers);
+        Ok(())
     }
 
     /// The first position from which the session can go on: the one whose window begins with the first tokens that are
@@ -171,6 +209,22 @@ impl LayerCache {
         Ok(())
     }
 
+    /// Copies of the tokens up to position `end`, in buffers of that many rows.
+    fn copied(&self, end: usize, rows: usize, shape: &CacheShape) -> Result<Option<(Tensor, Option<Tensor>)>> {
+        let Some((keys, values)) = self.buffers.as_ref().filter(|_| end > self.start) else { return Ok(None) };
+        let copy = |old: &Tensor| -> Result<Tensor> {
+            let new = Tensor::zeros((shape.kv_heads, rows, old.dim(2)?), shape.dtype, &shape.device)?;
+            new.slice_set(&old.narrow(1, 0, end - self.start)?.contiguous()?, 1, 0)?;
+            Ok(new)
+        };
+        Ok(Some((copy(keys)?, values.as_ref().map(copy).transpose()?)))
+    }
+
+    /// Rows of the buffers for that many tokens, with some for further ones.
+    fn rows_for(&self, tokens: usize) -> usize {
+        tokens.max(FIRST_TOKENS).next_multiple_of(BLOCK_TOKENS).min(self.most)
+    }
+
     /// The buffers, of at least `needed` tokens.
     fn grown(&mut self, needed: usize, shape: &CacheShape) -> Result<&(Tensor, Option<Tensor>)> {
         let held = match &self.buffers {
@@ -178,8 +232,7 @@ impl LayerCache {
             None => 0,
         };
         if needed > held || self.buffers.is_none() {
-            let wanted = needed.max(held + held / 2).max(FIRST_TOKENS).next_multiple_of(BLOCK_TOKENS);
-            let rows = wanted.min(self.most).max(needed);
+            let rows = self.rows_for(needed.max(held + held / 2)).max(needed);
             let grow = |old: Option<Tensor>, width: usize| -> Result<Tensor> {
                 let new = Tensor::zeros((shape.kv_heads, rows, width), shape.dtype, &shape.device)?;
                 if let Some(old) = old {
@@ -265,6 +318,31 @@ mod tests {
             assert!(held(&caches) <= window + 64, "{}", held(&caches));
         }
         assert!(position > 4000);
+    }
+
+    #[test]
+    fn a_copy_goes_on_beside_its_source() {
+        for window in [None, Some(100)] {
+            let mut caches = caches(window, 30);
+            let (source, copy) = (SessionKey(1), SESSION);
+            caches.open(copy, 300);
+            for position in (0..240).step_by(30) {
+                append(&mut caches, position, 30);
+            }
+            caches.reuse(copy, source, 300);
+            caches.trim(source, 240).unwrap();
+            let trimmed = caches.sessions[&source][0].buffers.as_ref().unwrap().0.dim(1).unwrap();
+            assert!(trimmed <= window.map_or(240, |window| window + 64), "{trimmed}");
+            let keep = caches.first_position(source).max(200);
+            caches.fork(source, copy, 900, keep).unwrap();
+            for position in [keep, keep + 30, keep + 60] {
+                let first = (position + 1usize).saturating_sub(window.unwrap_or(usize::MAX));
+                assert_eq!(append(&mut caches, position, 30), (first..position + 30).collect::<Vec<_>>());
+            }
+            caches.reuse(source, copy, 900);
+            let first = 241usize.saturating_sub(window.unwrap_or(usize::MAX));
+            assert_eq!(append(&mut caches, 240, 30), (first..270).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) struct State {
 }
 
 /// A state and the number of tokens that it knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     position: usize,
     /// `None` at the start of the sequence: zeros.
@@ -28,7 +28,7 @@ struct Kept {
 }
 
 /// One session's states in one layer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Recurrence {
     current: Kept,
     before_last: Option<Kept>,
@@ -89,6 +89,15 @@ impl Recurrences {
     /// Goes on as `to` behind `keep` tokens, one of the session's positions.
     pub(super) fn reuse(&mut self, from: SessionKey, to: SessionKey, keep: usize) {
         let Some(mut layers) = self.sessions.remove(&from) else { return };
+        layers.iter_mut().flatten().for_each(|layer| layer.cut(keep));
+        self.sessions.insert(to, layers);
+    }
+
+    /// Opens `to` behind the first `keep` tokens of another session, one of its positions. States are shared until a step
+    /// replaces them.
+    pub(super) fn fork(&mut self, from: SessionKey, to: SessionKey, keep: usize) {
+        let Some(layers) = self.sessions.get(&from) else { return };
+        let mut layers = layers.clone();
         layers.iter_mut().flatten().for_each(|layer| layer.cut(keep));
         self.sessions.insert(to, layers);
     }

@@ -114,3 +114,20 @@ fn states_are_counted_and_reserved_whatever_the_length() {
     assert!(stage.close(SESSION));
     assert_eq!(stage.kv_used(), 0);
 }
+
+#[rstest]
+fn a_fork_goes_on_as_its_source_did(#[values("lfm2", "qwen3-5")] name: &str) {
+    let mut stage = stage(name);
+    stage.open(SESSION, CAPACITY).unwrap();
+    step(&mut stage, SESSION, 0, PROMPT);
+    stage.trim(SESSION).unwrap();
+    stage.fork(SESSION, LATER, CAPACITY, PROMPT).unwrap();
+    let copied = answer(&mut stage, LATER, PROMPT..PROMPT + 10);
+    assert!(stage.fork(SESSION, SessionKey(3), CAPACITY, PROMPT - 2).is_err(), "no state was kept there");
+    stage.reuse(SESSION, SessionKey(3), CAPACITY, PROMPT).unwrap();
+    assert_eq!(answer(&mut stage, SessionKey(3), PROMPT..PROMPT + 10), copied);
+    let mut whole = self::stage(name);
+    whole.open(SESSION, CAPACITY).unwrap();
+    step(&mut whole, SESSION, 0, PROMPT);
+    assert_eq!(answer(&mut whole, SESSION, PROMPT..PROMPT + 10), copied);
+}

@@ -99,6 +99,32 @@ fn a_sequence_is_cut_back_as_far_as_its_windows_are_held() {
 }
 
 #[test]
+fn a_fork_of_a_trimmed_sequence_goes_on_as_its_source_did() {
+    let mut stage = stage(CHUNK, u64::MAX);
+    stage.open(SESSION, CAPACITY).unwrap();
+    let (before, after): (Vec<_>, Vec<_>) = steps().partition(|(position, _)| *position < CAPACITY / 2);
+    before.iter().for_each(|(position, tokens)| drop(step(&mut stage, SESSION, *position, *tokens)));
+    let length = after[0].0;
+    stage.trim(SESSION).unwrap();
+    assert_eq!(stage.kv_used(), stage.kv_bytes(length));
+    assert!(matches!(stage.fork(SESSION, LATER, CAPACITY, length + 1), Err(StateError::NoSnapshot { .. })));
+    stage.fork(SESSION, LATER, CAPACITY, length).unwrap();
+    assert_eq!(stage.kv_used(), stage.kv_bytes(length) + stage.kv_bytes(CAPACITY));
+    let copied: Vec<_> = after.iter().map(|(position, tokens)| step(&mut stage, LATER, *position, *tokens)).collect();
+    // The source goes on by itself, too, with more memory than it has left.
+    let third = SessionKey(3);
+    stage.reuse(SESSION, third, CAPACITY, length).unwrap();
+    let moved: Vec<_> = after.iter().map(|(position, tokens)| step(&mut stage, third, *position, *tokens)).collect();
+    let mut whole = self::stage(CHUNK, u64::MAX);
+    whole.open(SESSION, CAPACITY).unwrap();
+    before.iter().for_each(|(position, tokens)| drop(step(&mut whole, SESSION, *position, *tokens)));
+    let expected: Vec<_> =
+        after.iter().map(|(position, tokens)| step(&mut whole, SESSION, *position, *tokens)).collect();
+    assert!(copied == expected && moved == expected);
+    assert_eq!(stage.sessions(), 2);
+}
+
+#[test]
 fn a_span_longer_than_the_cache_has_room_for_is_refused() {
     let mut stage = stage(CHUNK, u64::MAX);
     stage.open(SESSION, CAPACITY).unwrap();

@@ -155,6 +155,7 @@ impl Grid {
             ignore_eos: true,
             constraint: None,
             requester: Requester::local(),
+            cache_salt: None,
         };
         let mut events = self.router.generate(request).await.expect("admitted");
         match tokio::time::timeout(SOON, events.recv()).await.expect("in time") {

@@ -210,7 +210,11 @@ impl Core {
         let kv = self.kv_capacity(id, stages.iter().map(|stage| &stage.place), chunk);
         let token_time = stages.iter().map(|stage| stage.place.seconds_per_token.max(0.0)).sum();
         let token_time = Duration::from_secs_f64(token_time);
-        self.actions.push(Action::OpenPipeline { epoch, kv, token_time });
+        let keeps = |stage: &PlannedStage| {
+            self.workers.get(&stage.place.machine).is_some_and(|worker| worker.device.keeps_prefixes)
+        };
+        let keeps_prefixes = stages.iter().all(keeps);
+        self.actions.push(Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes });
         let mut places = Vec::new();
         tracing::info!(%epoch, model = %id, stages = stages.len(), "building a pipeline");
         for (at, stage) in stages.into_iter().enumerate() {

@@ -89,6 +89,8 @@ pub(crate) enum Action {
         epoch: Epoch,
         kv: KvCapacity,
         token_time: Duration,
+        /// Whether all its stages keep complete answers.
+        keeps_prefixes: bool,
     },
     SetHealth {
         epoch: Epoch,

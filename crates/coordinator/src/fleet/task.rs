@@ -206,8 +206,8 @@ impl FleetTask {
                     tracing::warn!(peer = %peer.short(), "the worker's link takes no messages");
                 }
             }
-            Action::OpenPipeline { epoch, kv, token_time } => {
-                let (pipeline, frames) = Pipeline::new(epoch, kv, self.max_sessions, token_time);
+            Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes } => {
+                let (pipeline, frames) = Pipeline::new(epoch, kv, self.max_sessions, token_time, keeps_prefixes);
                 self.pipelines.insert(epoch, OpenPipeline { pipeline, frames: Some(frames) });
             }
             Action::SetHealth { epoch, health } => {

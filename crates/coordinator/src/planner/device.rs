@@ -1,5 +1,5 @@
 use gogrid_model::{DeviceKind, DeviceSpec, Footprint, FootprintError, Quant};
-use gogrid_wire::hello::Capabilities;
+use gogrid_wire::hello::{Capabilities, feature};
 
 /// What computes on a machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,12 +9,14 @@ pub(crate) struct Device {
     pub(crate) footprint: Footprint,
     /// Weight types that it loads; `None` where it does not say, which counts as all.
     weight_types: Option<Vec<Quant>>,
+    /// Whether its stages keep complete answers.
+    pub(crate) keeps_prefixes: bool,
 }
 
 impl Device {
     /// A device of which nothing but its name is known.
     pub(crate) fn expected(spec: DeviceSpec) -> Self {
-        Self { spec, footprint: Footprint::expected(spec.kind()), weight_types: None }
+        Self { spec, footprint: Footprint::expected(spec.kind()), weight_types: None, keeps_prefixes: false }
     }
 
     /// The device of a worker that says this of itself. A footprint of a form that is not known, as a later program may
@@ -24,6 +26,7 @@ impl Device {
     /// The footprint has a value out of its range.
     pub(crate) fn of(spec: DeviceSpec, capabilities: &Capabilities) -> Result<Self, FootprintError> {
         let mut device = Self::expected(spec);
+        device.keeps_prefixes = capabilities.has(feature::PREFIX_CACHE);
         if let Some(said) = &capabilities.footprint {
             match serde_json::from_value::<Footprint>(said.clone()) {
                 Ok(footprint) => {

@@ -19,6 +19,8 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// Every stage has freed what is forgotten within this time.
+const FORGOTTEN_WITHIN: Duration = Duration::from_secs(5);
 /// A request that waits for a pipeline is given up after this long, as `docs/RELIABILITY.md` says.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
 
@@ -106,8 +108,13 @@ impl World {
         alone && self.trouble <= since && planner::plan(&demand, &machines).is_ok()
     }
 
-    /// Checks that every model is served, and that nothing is held for a request that is over.
+    /// Checks that every model is served, and that nothing is held for a request that is over, once complete answers are
+    /// forgotten.
     pub(super) async fn check_leftovers(&self) {
+        for pipeline in self.routes.current().open.values().flat_map(|route| &route.pipelines) {
+            pipeline.forget_prefixes();
+        }
+        tokio::time::sleep(FORGOTTEN_WITHIN).await;
         let Some(status) = self.fleet.status().await else { return self.log.wrong("the fleet has ended") };
         for model in status.models.iter().filter(|model| !model.ready) {
             self.log.wrong(format_args!("{} is not served: {:?}", model.name, model.reason));

@@ -9,6 +9,8 @@ use gogrid_model::SamplingParams;
 use std::{ops::ControlFlow, time::Duration};
 use tokio::sync::mpsc;
 
+/// What a client says after an answer, three times.
+const TURN: u32 = 150;
 /// A client that is told to come again does so after this long.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -22,6 +24,8 @@ pub(super) struct Ask {
     pub(super) tokens: usize,
     pub(super) sampling: SamplingParams,
     pub(super) manner: Manner,
+    /// Further requests, each of which begins with the prompt and the answer before.
+    pub(super) turns: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +61,22 @@ pub(super) fn name(model: usize) -> String {
 
 impl Ask {
     /// Sends the request until there is an answer, or an error after which clients do not retry.
-    pub(super) async fn run(self, layers: u32, router: Router, log: Log, ends: mpsc::Sender<(Self, End)>) {
+    pub(super) async fn run(mut self, layers: u32, router: Router, log: Log, ends: mpsc::Sender<(Self, End)>) {
         tokio::time::sleep(self.at).await;
+        loop {
+            let (end, answer) = self.turn(layers, &router, &log).await;
+            if self.turns == 0 || !matches!((&end, self.manner), (End::Whole, Manner::Reads)) {
+                log.note(format_args!("request {} ({:?}) has ended: {end:?}", self.number, self.manner));
+                return drop(ends.send((self, end)).await);
+            }
+            self.turns -= 1;
+            self.prompt.extend(answer);
+            self.prompt.extend([TURN; 3]);
+        }
+    }
+
+    /// One request, until there is an answer, and the tokens of that.
+    async fn turn(&self, layers: u32, router: &Router, log: &Log) -> (End, Vec<u32>) {
         let expected = model::expected(layers, &self.prompt, &self.sampling, self.tokens);
         let end = loop {
             let request = GenerateRequest {
@@ -72,8 +90,9 @@ impl Ask {
                 ignore_eos: true,
                 constraint: None,
                 requester: Requester::local(),
+                cache_salt: None,
             };
-            match self.attempt(request, &router, &expected, &log).await {
+            match self.attempt(request, router, &expected, log).await {
                 ControlFlow::Break(end) => break end,
                 ControlFlow::Continue(error) => {
                     log.note(format_args!("request {} comes again: {error}", self.number));
@@ -81,8 +100,7 @@ impl Ask {
                 }
             }
         };
-        log.note(format_args!("request {} ({:?}) has ended: {end:?}", self.number, self.manner));
-        drop(ends.send((self, end)).await);
+        (end, expected)
     }
 
     async fn attempt(
@@ -119,6 +137,10 @@ impl Ask {
                 Some(Event::Done(done)) => {
                     if count != expected.len() || done.completion_tokens != count {
                         log.wrong(format_args!("request {} is done after {count} tokens", self.number));
+                    }
+                    if done.cached_tokens > 0 {
+                        let (number, prompt) = (self.number, self.prompt.len());
+                        log.note(format_args!("request {number} had {} of {prompt} tokens cached", done.cached_tokens));
                     }
                     return ControlFlow::Break(End::Whole);
                 }

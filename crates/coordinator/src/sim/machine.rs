@@ -162,6 +162,6 @@ impl Machine {
     /// Its stages, with their sessions.
     pub(super) fn stages(&self) -> Vec<(Epoch, usize)> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.iter().map(|(epoch, held)| (*epoch, held.sessions.len())).collect()
+        held.iter().map(|(epoch, held)| (*epoch, held.sessions.len() + held.cached.len())).collect()
     }
 }

@@ -12,7 +12,7 @@ const TOKENS: Range<u32> = 100..2000;
 pub(super) const ROW: usize = 8;
 
 /// A session's memory on one stage.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Kv {
     /// What it takes, and where it can be cut.
     sizes: SequenceSizes,

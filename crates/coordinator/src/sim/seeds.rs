@@ -70,14 +70,19 @@ fn ask(random: &mut StdRng, number: usize, models: usize, end: Duration) -> Ask 
         1 => Manner::Leaves(random.random_range(0..40)),
         _ => Manner::Reads,
     };
+    // Many prompts begin alike.
+    let alike = if random.random() { random.random_range(0..100) } else { 0 };
+    let own = random.random_range(1..50);
+    let prompt = (0..alike).map(|at| 200 + at).chain((0..own).map(|_| random.random_range(100..2000))).collect();
     Ask {
         number,
         model: random.random_range(0..models),
         at: millis(random, 0..end.as_millis() as u64),
-        prompt: (0..random.random_range(1..100)).map(|_| random.random_range(100..2000)).collect(),
+        prompt,
         tokens: random.random_range(1..100),
         sampling,
         manner,
+        turns: random.random_range(0..3),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     hybrid,
     machine::{Quirks, Wrong},
     model::{self, Kv, ROW},
-    worker::Worker,
+    worker::{Held, Worker},
 };
 use gogrid_link::Link;
 use gogrid_wire::{
@@ -61,8 +61,20 @@ pub(super) async fn run(
             }
             Some((StageFrame::Close { epoch, session }, _)) => {
                 waiting.retain(|(span, _)| span.session != session);
-                worker.held().get_mut(&epoch).and_then(|held| held.sessions.remove(&session));
+                if let Some(held) = worker.held().get_mut(&epoch) {
+                    held.sessions.remove(&session);
+                    held.cached.remove(&session);
+                }
                 vec![(StageFrame::Close { epoch, session }, Vec::new())]
+            }
+            Some((StageFrame::Retain { epoch, session }, _)) => {
+                if let Some(held) = worker.held().get_mut(&epoch)
+                    && let Some(mut kv) = held.sessions.remove(&session)
+                {
+                    kv.capacity = kv.length;
+                    held.cached.insert(session, kv);
+                }
+                vec![(StageFrame::Retain { epoch, session }, Vec::new())]
             }
             Some((StageFrame::Step(step), body)) => {
                 chunks(worker, spec, &step, &body, &mut waiting);
@@ -108,6 +120,7 @@ fn open(
     let held = held.get_mut(&spec.epoch)?;
     if quirks.forgets {
         held.retained.clear();
+        held.cached.clear();
     }
     let emit = resume.map_or(0, |resume| resume.emit);
     let mut kv = match resume.filter(|resume| resume.keep > 0) {
@@ -115,9 +128,10 @@ fn open(
             let layers = spec.first_layer..spec.end_layer;
             Kv::new(hybrid::sizes(&spec.model, layers.clone()), layers, capacity)
         }
-        Some(KvReuse { from, keep, .. }) => match held.retained.remove(&from) {
+        Some(KvReuse { from, keep, .. }) => match take(held, from, keep) {
             Some(mut kv) if kv.can_keep(keep) => {
                 kv.keep(keep);
+                kv.capacity = kv.capacity.max(capacity);
                 kv
             }
             _ => {
@@ -136,11 +150,20 @@ fn open(
     if held.sessions.insert(session, kv).is_some() {
         worker.log.wrong(format_args!("session {session} of {} is opened twice", spec.epoch));
     }
-    let reserved: u64 = held.sessions.values().map(Kv::bytes).sum();
+    let reserved: u64 = held.sessions.values().chain(held.cached.values()).map(Kv::bytes).sum();
     if reserved > spec.kv_budget {
         worker.log.wrong(format_args!("{reserved} bytes do not fit the KV memory of {}", spec.epoch));
     }
     Some(outputs)
+}
+
+/// What a session goes on from: an earlier epoch's, or a complete answer, which stays if not all of it is wanted.
+fn take(held: &mut Held, from: SessionId, keep: u32) -> Option<Kv> {
+    match held.cached.get(&from) {
+        Some(kv) if keep < kv.length => Some(kv.clone()),
+        Some(_) => held.cached.remove(&from),
+        None => held.retained.remove(&from),
+    }
 }
 
 /// Rows for the next stage.

@@ -39,6 +39,7 @@ impl Story {
             tokens,
             sampling: SamplingParams::greedy(),
             manner: Manner::Reads,
+            turns: 0,
         };
         let scenario = Scenario {
             seed: 1,
@@ -112,6 +113,27 @@ impl Story {
 
 fn epochs(pipelines: &[PipelineStatus]) -> Vec<u64> {
     pipelines.iter().map(|pipeline| pipeline.epoch).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_goes_on_from_what_its_stages_have() {
+    // Caches alone, and a hybrid.
+    for model in [0, 1] {
+        let mut story = Story::of(model, 2, 2, 1, 20).await;
+        let (ask, end) = story.0.end().await;
+        assert!(matches!(end, End::Whole), "{end:?}");
+        // The same question is asked again and goes on for two turns: each turn begins with the one before.
+        story.0.ask(Ask { number: 1, turns: 2, ..ask });
+        let trace = story.whole().await;
+        let cached: Vec<&str> =
+            trace.iter().filter_map(|line| line.split_once("request 1 had ")).map(|(_, had)| had).collect();
+        let turns = ["119 of 123 tokens cached", "142 of 146 tokens cached"];
+        match model {
+            0 => assert_eq!(cached, [&["99 of 100 tokens cached"], &turns[..]].concat()),
+            // It cannot be cut back to the question alone.
+            _ => assert_eq!(cached, [&["64 of 100 tokens cached"], &turns[..]].concat()),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use gogrid_link::{Link, Protocol, Transport};
 use gogrid_wire::{
     Epoch, InviteToken, PeerAddr, PeerId, SessionId, VERSION,
     control::{Beat, Hello, Lends, LoadFailure, Peer, RetainedSession, StageBeat, StageSpec, ToCoordinator, ToWorker},
+    hello::{Capabilities, feature},
     stage::{Hello as StageHello, Refusal, Reply, Role, StageFrame},
 };
 use std::{
@@ -67,6 +68,8 @@ pub(super) struct Held {
     pub(super) sessions: BTreeMap<SessionId, Kv>,
     /// Those of earlier epochs.
     pub(super) retained: BTreeMap<SessionId, Kv>,
+    /// Those whose answers are complete.
+    pub(super) cached: BTreeMap<SessionId, Kv>,
     /// Those that could not go on here: frames that still come for them are ignored.
     pub(super) refused: BTreeSet<SessionId>,
     /// The epoch whose stage hands over to this one.
@@ -108,7 +111,9 @@ impl Worker {
             memory: self.lends.current().memory,
             addrs: Vec::new(),
         };
-        link.sender.send(&ToCoordinator::Hello(hello), &[]).await.ok()?;
+        let features = [feature::KV_REUSE, feature::BF16, feature::PREFIX_CACHE].map(String::from).into();
+        let capabilities = Capabilities { features, ..Capabilities::default() };
+        link.sender.send(&ToCoordinator::Hello(hello), &capabilities.to_body()).await.ok()?;
         let answer = timeout(2 * ANSWER_WITHIN, link.receiver.recv::<ToWorker>()).await.ok()?.ok()?;
         matches!(answer.message, ToWorker::Welcome(_)).then_some(link)
     }
@@ -209,6 +214,7 @@ impl Worker {
         self.say(format_args!("stops {epoch}"));
         let (spec, mut sessions) = (held.spec, held.sessions);
         sessions.extend(held.retained);
+        sessions.extend(held.cached);
         sessions.retain(|_, _| keep);
         match all.iter_mut().find(|(_, successor)| successor.handover_from == Some(epoch)) {
             Some((&now, successor)) => {
@@ -269,6 +275,7 @@ impl Worker {
             spec,
             sessions: BTreeMap::new(),
             retained,
+            cached: BTreeMap::new(),
             refused: BTreeSet::new(),
             handover_from,
             frames,

@@ -2,6 +2,7 @@
 
 use crate::scheduler::Work;
 use gogrid_compute::{ForwardError, Pass, Stage, StateError};
+use gogrid_limits::OverLimit;
 use gogrid_model::{Activations, CandidateRequest, Candidates, FloatType, Input, SessionKey, Span};
 use gogrid_wire::{
     control::SessionError,
@@ -47,6 +48,11 @@ pub(super) fn session_error(error: &StateError) -> SessionError {
         StateError::OutOfBudget { needed, free, budget } => SessionError::OutOfMemory { needed, free, budget },
         ref other => SessionError::BadInput(other.to_string()),
     }
+}
+
+/// Memory that a session cannot have.
+pub(super) fn over_limit(OverLimit { needed, free, limit, .. }: OverLimit) -> SessionError {
+    SessionError::OutOfMemory { needed, free, budget: limit }
 }
 
 /// A session that cannot go on where it was: its tokens are computed again.

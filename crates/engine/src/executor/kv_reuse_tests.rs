@@ -230,3 +230,71 @@ fn retained_sessions_make_room_for_new_ones() {
     }
     assert!(!stage.forget_retained(), "the retained session went first");
 }
+
+/// A complete answer, kept on every stage; its tokens, the last of which no stage has seen.
+fn retained(ring: &mut Ring) -> Vec<u32> {
+    let mut tokens = PROMPT.to_vec();
+    ring.open(1, Vec::new());
+    ring.go_on(1, &mut tokens, 0, 5);
+    ring.give(0, StageFrame::Retain { epoch: ring.epoch, session: SessionId(1) }, Vec::new());
+    // The later stages hear of it with the next step.
+    ring.open(9, Vec::new());
+    ring.go_on(9, &mut PROMPT[..4].to_vec(), 0, 1);
+    ring.give(0, StageFrame::Close { epoch: ring.epoch, session: SessionId(9) }, Vec::new());
+    ring.computed = vec![0; 3];
+    tokens
+}
+
+fn beginning_with(keep: u32) -> Vec<KvReuse> {
+    vec![KvReuse { from: SessionId(1), keep, emit: keep }; 3]
+}
+
+#[test]
+fn what_begins_with_a_complete_answer_computes_the_rest_alone() {
+    let mut ring = Ring::new();
+    let mut tokens = retained(&mut ring);
+    let known = tokens.len() - 1;
+    ring.open(8, Vec::new());
+    {
+        let holding = ring.slots[0].holding(StageLocation::Serving(OLD));
+        let bytes_of =
+            |id| holding.sessions.iter().find(|session| session.id == SessionId(id)).map(|held| held.kv_bytes);
+        let open_bytes = bytes_of(8).expect("it is open");
+        let kept = holding.sessions.iter().find(|session| session.id == SessionId(1)).expect("it is kept");
+        assert_eq!(kept.tokens, known as u64);
+        assert!(kept.kv_bytes < open_bytes, "nothing is reserved for further tokens");
+    }
+    tokens.extend([17, 23]);
+    let (mut whole, mut expected) = (tokens.clone(), Ring::new());
+    expected.open(1, Vec::new());
+    let expected = expected.go_on(1, &mut whole, 0, 8);
+    // A part of it is copied: what comes after another question differs from it.
+    ring.open(2, beginning_with(PROMPT.len() as u32));
+    let mut other = tokens.clone();
+    assert_same(&ring.go_on(2, &mut other, PROMPT.len(), 8), &expected);
+    assert_eq!(ring.computed[0], tokens.len() - PROMPT.len() + 7);
+    // All of it is taken over, with memory for more.
+    ring.open(3, beginning_with(known as u32));
+    assert_same(&ring.go_on(3, &mut tokens, known, 8), &expected);
+    assert_eq!(ring.failed, []);
+    ring.open(4, beginning_with(known as u32));
+    assert_eq!(ring.failed, [(SessionId(4), SessionError::NotRetained)], "it was taken over");
+}
+
+#[test]
+fn a_complete_answer_gives_way_to_whatever_needs_its_memory() {
+    let mut ring = Ring::new();
+    retained(&mut ring);
+    let slot = &mut ring.slots[0];
+    // As many sessions as there is memory for, and one more.
+    let mut failed = Vec::new();
+    for session in 100.. {
+        let frame = StageFrame::Open { epoch: OLD, session: SessionId(session), capacity: CAPACITY, reuse: Vec::new() };
+        failed = receive(slot, frame, Vec::new());
+        while ring.outs[0].try_recv().is_ok() {}
+        if !failed.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(failed[0], (SessionId(1), SessionError::NotRetained), "first of all");
+}

@@ -164,7 +164,7 @@ async fn a_stage_that_computes_nothing_stops_its_sender_and_holds_a_bounded_part
     assert!(usage.frames > 4 * frame, "what waits is booked: {usage:?}");
     assert!(usage.frames < 24 * frame, "and bounded: {usage:?}");
     assert!(!sending.is_finished(), "the sender waits");
-    assert_eq!(installed.gauge.sessions.load(Ordering::Relaxed), 2);
+    eventually("both sessions are open", || installed.gauge.sessions.load(Ordering::Relaxed) == 2).await;
 
     // What is lent again is computed, and the sender goes on.
     rig.paced.lend(Share::FULL);

@@ -3,7 +3,7 @@
 
 use gogrid_limits::{Account, Ledger, Reservation};
 use gogrid_wire::{SessionId, stage::Rows};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// The most bytes that all sessions of a stage retain together: 16 sessions of 1,000 tokens of a model of width 2048, in
 /// f16. Planned memory has a fifth of headroom, which this is part of.
@@ -16,6 +16,8 @@ pub(super) const BLOCK_ROWS: usize = 64;
 pub(super) struct RetainedOutputs {
     ledger: Ledger,
     sessions: HashMap<SessionId, SessionOutputs>,
+    /// Those whose answers are complete, the oldest first: they give way to others.
+    complete: VecDeque<SessionId>,
     wanted: bool,
     /// Bytes taken for all sessions.
     bytes: usize,
@@ -47,7 +49,7 @@ impl SessionOutputs {
 
 impl RetainedOutputs {
     pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, sessions: HashMap::new(), wanted: true, bytes: 0 }
+        Self { ledger, sessions: HashMap::new(), complete: VecDeque::new(), wanted: true, bytes: 0 }
     }
 
     /// Whether new sessions' outputs are retained.
@@ -68,6 +70,12 @@ impl RetainedOutputs {
         let needed = outputs.data.len() + data.len();
         if needed > outputs.taken {
             let more = needed.next_multiple_of(BLOCK_ROWS * rows.bytes()) - outputs.taken;
+            while self.bytes + more > MOST
+                && let Some(complete) = self.complete.pop_front()
+            {
+                self.forget(complete);
+            }
+            let Some(outputs) = self.sessions.get_mut(&session) else { return };
             if self.bytes + more > MOST || !outputs.book(&self.ledger, more) {
                 return self.forget(session);
             }
@@ -75,7 +83,23 @@ impl RetainedOutputs {
             outputs.data.reserve_exact(outputs.taken - outputs.data.len());
             self.bytes += more;
         }
-        outputs.data.extend_from_slice(data);
+        if let Some(outputs) = self.sessions.get_mut(&session) {
+            outputs.data.extend_from_slice(data);
+        }
+    }
+
+    /// The session's answer is complete: its rows stay until others need the memory.
+    pub(super) fn complete(&mut self, session: SessionId) {
+        if self.sessions.contains_key(&session) {
+            self.complete.push_back(session);
+        }
+    }
+
+    /// Begins session `to` with copies of the first `keep` rows of session `from`, if they are there and there is memory.
+    pub(super) fn copy(&mut self, from: SessionId, to: SessionId, keep: usize) {
+        let Some(outputs) = self.sessions.get(&from).filter(|outputs| outputs.count() >= keep) else { return };
+        let (rows, data) = (outputs.rows, outputs.data[..keep * outputs.rows.bytes()].to_vec());
+        self.append(to, 0, rows, &data);
     }
 
     /// Whether the first `tokens` rows of a session are there.
@@ -88,6 +112,7 @@ impl RetainedOutputs {
         if !self.has(from, keep) {
             return self.forget(from);
         }
+        self.complete.retain(|complete| *complete != from);
         if let Some(mut outputs) = self.sessions.remove(&from) {
             outputs.data.truncate(keep * outputs.rows.bytes());
             self.sessions.insert(to, outputs);
@@ -103,6 +128,7 @@ impl RetainedOutputs {
     }
 
     pub(super) fn forget(&mut self, session: SessionId) {
+        self.complete.retain(|complete| *complete != session);
         if let Some(outputs) = self.sessions.remove(&session) {
             self.bytes -= outputs.taken;
         }
@@ -110,6 +136,7 @@ impl RetainedOutputs {
 
     pub(super) fn clear(&mut self) {
         self.sessions.clear();
+        self.complete.clear();
         self.bytes = 0;
     }
 }
@@ -143,6 +170,23 @@ mod tests {
         assert!(outputs.piece(SESSION, 10, 102).is_none());
         outputs.carry_over(SESSION, SessionId(2), 50);
         assert!(outputs.has(SessionId(2), 50) && !outputs.has(SessionId(2), 51) && !outputs.has(SESSION, 0));
+    }
+
+    #[test]
+    fn complete_answers_are_copied_and_give_way() {
+        let (copy, large) = (SessionId(2), SessionId(3));
+        let mut outputs = RetainedOutputs::new(Ledger::new(u64::MAX));
+        outputs.append(SESSION, 0, ROWS, &rows(0..100));
+        outputs.complete(SESSION);
+        outputs.copy(SESSION, copy, 101);
+        assert!(!outputs.has(copy, 0), "it has fewer rows");
+        outputs.copy(SESSION, copy, 70);
+        outputs.append(copy, 70, ROWS, &rows(7..9));
+        assert_eq!(outputs.piece(copy, 69, 72).expect("it is there").1, [rows(69..70), rows(7..9)].concat());
+        assert!(outputs.has(SESSION, 100));
+        let most = (MOST / ROWS.bytes() - 2 * BLOCK_ROWS) as u32;
+        outputs.append(large, 0, ROWS, &rows(0..most));
+        assert!(outputs.has(large, most as usize) && outputs.has(copy, 72) && !outputs.has(SESSION, 1));
     }
 
     #[test]

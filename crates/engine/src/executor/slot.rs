@@ -108,8 +108,18 @@ struct Session {
     capacity: u32,
     /// The first position that the next stage needs.
     emit: u32,
+    phase: Phase,
+}
+
+/// What a session's state is held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Its answer is under way.
+    Serving,
+    /// Its answer is complete; others may begin with its tokens.
+    Cached,
     /// Its epoch is over; it may go on in a later one.
-    retained: bool,
+    Retained,
 }
 
 impl Slot {
@@ -196,7 +206,7 @@ impl Slot {
         self.out = None;
         self.gauge.blocked.store(false, Ordering::Relaxed);
         if keep {
-            self.sessions.values_mut().for_each(|session| session.retained = true);
+            self.sessions.values_mut().for_each(|session| session.phase = Phase::Retained);
             self.retain(retained::RETAIN_FOR);
         } else {
             self.stage.close_all();
@@ -232,9 +242,11 @@ impl Slot {
         vec![(session, SessionError::OutOfMemory { needed, free: 0, budget: usage.limit })]
     }
 
+    /// What is held for complete answers is not in use: it goes as soon as the memory is needed.
     fn measure(&self) {
-        self.gauge.sessions.store(self.stage.sessions() as u32, Ordering::Relaxed);
-        self.gauge.kv_used.store(self.stage.kv_used(), Ordering::Relaxed);
+        let in_use = || self.sessions.values().filter(|session| session.phase != Phase::Cached);
+        self.gauge.sessions.store(in_use().count() as u32, Ordering::Relaxed);
+        self.gauge.kv_used.store(in_use().map(|session| session.kv.bytes()).sum(), Ordering::Relaxed);
     }
 
     /// Frees what a session holds.

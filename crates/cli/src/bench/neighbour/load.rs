@@ -1,5 +1,6 @@
 //! A steady load for a worker: endless answers, several at a time, or long prompts, which fill a GPU.
 
+use crate::bench::stream::fresh_salt;
 use anyhow::{Context, Result, bail};
 use gogrid_api_client::SseDecoder;
 use serde_json::{Value, json};
@@ -130,6 +131,7 @@ async fn answer(
     let prompt: Vec<u32> = (0..request.prompt).map(|position| 100 + position).collect();
     let body = json!({
         "model": model, "prompt": prompt, "max_tokens": request.tokens, "temperature": 0, "ignore_eos": true, "stream": true,
+        "cache_salt": fresh_salt(),
     });
     let mut response = http.post(url).json(&body).send().await?;
     let status = response.status();

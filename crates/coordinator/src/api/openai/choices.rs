@@ -49,6 +49,10 @@ pub(super) struct Choices {
     prompt_tokens: usize,
     /// Tokens of the choices that are done.
     completion_tokens: usize,
+    /// Tokens of the prompts that were not computed, by the first choice of each.
+    cached_tokens: usize,
+    /// Choices of each prompt.
+    choices: usize,
 }
 
 /// What happened next in one choice.
@@ -107,6 +111,8 @@ impl ChoiceRequests {
             open: vec![true; self.prompts.len() * choices],
             prompt_tokens,
             completion_tokens: 0,
+            cached_tokens: 0,
+            choices,
         })
     }
 
@@ -125,6 +131,7 @@ impl ChoiceRequests {
             ignore_eos: options.ignore_eos,
             constraint: self.constraint.clone(),
             requester,
+            cache_salt: options.cache_salt.clone(),
         }
     }
 }
@@ -150,6 +157,9 @@ impl Choices {
                     // The end-of-sequence token comes with the end.
                     self.caller.used(0, completion.completion_tokens.saturating_sub(self.counted[index]));
                     self.completion_tokens += completion.completion_tokens;
+                    if index % self.choices == 0 {
+                        self.cached_tokens += completion.cached_tokens;
+                    }
                     return Some(Ok((index, ChoiceEvent::Done(completion))));
                 }
                 Some(Event::Failed(error)) => return Some(Err(ApiError::generate(&error, self.input))),
@@ -164,7 +174,7 @@ impl Choices {
 
     /// Tokens of the prompts, and of the choices that are done.
     pub(super) fn usage(&self) -> Usage {
-        Usage::new(self.prompt_tokens, self.completion_tokens)
+        Usage::new(self.prompt_tokens, self.completion_tokens, self.cached_tokens)
     }
 
     /// How many choices there are.

@@ -36,12 +36,25 @@ pub(super) struct Usage {
     pub(super) completion_tokens: usize,
     /// The sum of both.
     pub(super) total_tokens: usize,
+    pub(super) prompt_tokens_details: PromptTokensDetails,
+}
+
+/// What of the prompt's tokens is special.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct PromptTokensDetails {
+    /// Tokens that were not computed, as they were in memory from an earlier request.
+    pub(super) cached_tokens: usize,
 }
 
 impl Usage {
     /// The counts of a prompt and its answers, in tokens.
-    pub(super) fn new(prompt_tokens: usize, completion_tokens: usize) -> Self {
-        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+    pub(super) fn new(prompt_tokens: usize, completion_tokens: usize, cached_tokens: usize) -> Self {
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            prompt_tokens_details: PromptTokensDetails { cached_tokens },
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use gogrid_model::{SamplingParams, StopScanner, TextModel};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use utoipa::ToSchema;
 
 /// The most choices for one prompt. Each is a session of its own, with its own KV cache on every stage.
@@ -15,6 +15,9 @@ const MAX_CHOICES: u32 = 16;
 
 /// The most stop strings, as in OpenAI's API.
 const MAX_STOP_STRINGS: usize = 4;
+
+/// Bytes of a cache salt: it is kept as long as the answer is.
+const MAX_SALT: usize = 256;
 
 /// Sampling, length and delivery: the options that both kinds of completion have.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -64,6 +67,10 @@ pub(super) struct Options {
     /// Goes on past the end-of-sequence token.
     #[schema(default = false)]
     ignore_eos: Option<bool>,
+    /// Sets requests apart that share a key: a prompt begins with what is in memory of an earlier one only if both have
+    /// the same salt.
+    #[schema(max_length = 256)]
+    cache_salt: Option<String>,
 }
 
 /// One stop string, or up to four.
@@ -101,6 +108,8 @@ pub(super) struct ValidOptions {
     pub(super) ignore_eos: bool,
     /// Whole or in pieces.
     pub(super) delivery: Delivery,
+    /// Sets requests of one key apart.
+    pub(super) cache_salt: Option<Arc<str>>,
 }
 
 impl Options {
@@ -129,6 +138,7 @@ impl Options {
             max_tokens: max_tokens.map(|tokens| tokens as usize),
             delivery: self.delivery()?,
             ignore_eos: self.ignore_eos.unwrap_or(false),
+            cache_salt: check_salt(self.cache_salt)?,
             stop: check_stop(self.stop)?,
         })
     }
@@ -179,6 +189,16 @@ impl Options {
                 Err(ApiError::invalid(Some("stream_options"), "stream_options needs stream to be true".to_owned()))
             }
         }
+    }
+}
+
+fn check_salt(salt: Option<String>) -> Result<Option<Arc<str>>, ApiError> {
+    match salt {
+        Some(salt) if salt.len() > MAX_SALT => {
+            let message = format!("cache_salt has {} bytes, but may have up to {MAX_SALT}", salt.len());
+            Err(ApiError::invalid(Some("cache_salt"), message))
+        }
+        salt => Ok(salt.map(Arc::from)),
     }
 }
 

@@ -193,6 +193,7 @@ impl Grid {
             ignore_eos: true,
             constraint: None,
             requester: Requester::local(),
+            cache_salt: None,
         };
         Stream { events: self.router.generate(request).await.expect("admitted"), tokens: Vec::new() }
     }

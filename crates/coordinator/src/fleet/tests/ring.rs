@@ -80,7 +80,9 @@ impl World {
                         self.step(&pipeline, &step, &body);
                     }
                 }
-                StageFrame::Candidates { .. } => self.lock().wrong.push("candidates for a first stage".into()),
+                StageFrame::Candidates { .. } | StageFrame::Retain { .. } => {
+                    self.lock().wrong.push("a frame that is not for this first stage".into());
+                }
             }
         }
     }

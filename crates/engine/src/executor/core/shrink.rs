@@ -6,11 +6,14 @@ use gogrid_limits::{Release, plan_shrink};
 use gogrid_wire::control::GoneReason;
 
 impl Core {
-    /// Frees what is over the ledgers' limits: outputs that are retained for replays, idle stages, then sessions, then
-    /// stages.
+    /// Frees what is over the ledgers' limits: outputs that are retained for replays and what complete answers hold, idle
+    /// stages, then sessions, then stages.
     pub(super) fn shrink(&mut self) {
         if self.ledgers.are_over() {
             self.stages.values_mut().chain(&mut self.parked).for_each(Slot::forget_outputs);
+            for (epoch, slot) in &mut self.stages {
+                report(&self.failures, *epoch, slot.forget_prefixes());
+            }
         }
         let over = self.ledgers.device.over();
         if over == 0 {

@@ -4,12 +4,11 @@ use super::{Running, SessionFailures, Slot};
 use crate::{
     executor::{
         Outgoing,
-        convert::{candidates, to_wire},
+        convert::{candidates, over_limit, to_wire},
     },
     frame_budget::{FramePermit, NotAdmitted},
     scheduler::Work,
 };
-use gogrid_limits::OverLimit;
 use gogrid_model::Output;
 use gogrid_wire::{
     Epoch, SessionId,
@@ -60,7 +59,7 @@ impl Slot {
                 return false;
             }
             Err(NotAdmitted::OverLimit(over)) => {
-                failed.push((session, out_of_memory(over)));
+                failed.push((session, over_limit(over)));
                 self.close(session);
                 return true;
             }
@@ -139,7 +138,7 @@ impl Slot {
         if let Err(over) = permit.resize(bytes as u64) {
             drop((frame, body));
             batch.iter().for_each(|work| self.close(work.session));
-            return batch.iter().map(|work| (work.session, out_of_memory(over))).collect();
+            return batch.iter().map(|work| (work.session, over_limit(over))).collect();
         }
         self.send(frame, body, permit);
         Vec::new()
@@ -156,8 +155,4 @@ impl Slot {
 
 fn candidate_bytes(row: &CandidateRow) -> usize {
     size_of::<CandidateRow>() + row.ids.len() * size_of::<u32>() + row.logits.len() * size_of::<f32>()
-}
-
-fn out_of_memory(over: OverLimit) -> SessionError {
-    SessionError::OutOfMemory { needed: over.needed, free: over.free, budget: over.limit }
 }

@@ -1,12 +1,16 @@
 //! Frames of the earlier stage, taken in one after another.
 
 use super::{
-    MAX_SESSIONS, Session, SessionFailures, Slot,
+    MAX_SESSIONS, Phase, Session, SessionFailures, Slot,
     emit::{ForwardPermit, Resend},
     out_step_bytes,
 };
 use crate::{
-    executor::{command::Arrived, convert::session_error, gather::Ready},
+    executor::{
+        command::Arrived,
+        convert::{over_limit, session_error},
+        gather::Ready,
+    },
     frame_budget::{FramePermit, NotAdmitted},
     scheduler::Work,
 };
@@ -95,7 +99,15 @@ impl Slot {
         match frame {
             StageFrame::Open { epoch, session, capacity, mut reuse } => {
                 let own = if reuse.is_empty() { None } else { Some(reuse.remove(0)) };
-                if let Err(error) = self.open(session, capacity, own) {
+                let mut opened = self.open(session, capacity, own);
+                if matches!(opened, Err(SessionError::OutOfMemory { .. })) {
+                    let forgotten = self.forget_prefixes();
+                    if !forgotten.is_empty() {
+                        failed.extend(forgotten);
+                        opened = self.open(session, capacity, own);
+                    }
+                }
+                if let Err(error) = opened {
                     failed.push((session, error));
                     return true;
                 }
@@ -111,6 +123,10 @@ impl Slot {
                 self.close_after_batch(session);
                 self.forward(frame, permit_out);
             }
+            StageFrame::Retain { session, .. } => {
+                self.retain_prefix(session);
+                self.forward(frame, permit_out);
+            }
             StageFrame::Step(step) => self.queue(&step, &body, permit, failed),
             StageFrame::Candidates { .. } => tracing::warn!("a stage received candidates; ignored"),
         }
@@ -123,7 +139,7 @@ impl Slot {
             _ if self.stage.has_head() => return Ok(ForwardPermit::NotNeeded),
             StageFrame::Step(_) | StageFrame::Candidates { .. } => return Ok(ForwardPermit::NotNeeded),
             StageFrame::Open { reuse, .. } => reuse.len(),
-            StageFrame::Close { .. } => 0,
+            StageFrame::Close { .. } | StageFrame::Retain { .. } => 0,
         };
         let bytes = size_of::<StageFrame>() + reuse * size_of::<KvReuse>();
         match self.outlet.try_admit(bytes as u64) {
@@ -137,7 +153,7 @@ impl Slot {
     /// A frame that the later stages will not see: its session is over here.
     fn not_forwarded(&mut self, frame: &StageFrame, error: OverLimit) -> SessionFailures {
         let failed = self.refuse(frame, error);
-        if let StageFrame::Close { session, .. } = frame {
+        if let StageFrame::Close { session, .. } | StageFrame::Retain { session, .. } = frame {
             self.close_after_batch(*session);
         }
         failed
@@ -149,10 +165,9 @@ impl Slot {
         let sessions = match frame {
             StageFrame::Step(step) => step.spans.iter().map(|span| span.session).collect(),
             StageFrame::Open { session, .. } => vec![*session],
-            StageFrame::Close { .. } | StageFrame::Candidates { .. } => Vec::new(),
+            StageFrame::Close { .. } | StageFrame::Retain { .. } | StageFrame::Candidates { .. } => Vec::new(),
         };
-        let OverLimit { needed, free, limit, .. } = error;
-        let failed = |session| (session, SessionError::OutOfMemory { needed, free, budget: limit });
+        let failed = |session| (session, over_limit(error));
         for session in &sessions {
             self.close_after_batch(*session);
         }
@@ -170,7 +185,7 @@ impl Slot {
                 reserved => reserved?,
             },
         };
-        self.sessions.insert(session, Session { kv, capacity, emit, retained: false });
+        self.sessions.insert(session, Session { kv, capacity, emit, phase: Phase::Serving });
         self.measure();
         Ok(())
     }
@@ -183,7 +198,7 @@ impl Slot {
         self.stage.open(SessionKey(session.0), capacity as usize).map_err(|error| session_error(&error))?;
         self.ledger.reserve(Account::Kv, bytes).map_err(|over| {
             self.stage.close(SessionKey(session.0));
-            SessionError::OutOfMemory { needed: over.needed, free: over.free, budget: over.limit }
+            over_limit(over)
         })
     }
 
@@ -232,7 +247,7 @@ impl Slot {
     /// Whether a span's session is here. One that is unknown failed or was closed before; its rows are of no use. One
     /// that has more rows waiting than it has positions is in error, or wants to take all of the stage's queue.
     fn check(&self, span: &Span) -> Result<bool, SessionError> {
-        let Some(session) = self.sessions.get(&span.session).filter(|session| !session.retained) else {
+        let Some(session) = self.sessions.get(&span.session).filter(|session| session.phase == Phase::Serving) else {
             return Ok(false);
         };
         let waiting = self.scheduler.rows(span.session) + u64::from(span.tokens);

@@ -1,8 +1,8 @@
-//! Sessions of earlier epochs that go on where they were.
+//! Sessions that others go on from: those of earlier epochs, and those whose answers are complete.
 
-use super::{Session, Slot};
-use crate::executor::convert::reuse_error;
-use gogrid_limits::Reservation;
+use super::{Phase, Session, SessionFailures, Slot};
+use crate::executor::convert::{over_limit, reuse_error};
+use gogrid_limits::{Account, Reservation};
 use gogrid_model::SessionKey;
 use gogrid_wire::{
     SessionId,
@@ -18,7 +18,7 @@ const RETAIN_ONCE_REPORTED: Duration = Duration::from_secs(10);
 
 impl Slot {
     pub(super) fn retain(&mut self, time: Duration) {
-        let any = self.sessions.values().any(|session| session.retained);
+        let any = self.sessions.values().any(|session| session.phase == Phase::Retained);
         self.retained_until = any.then(|| Instant::now() + time);
     }
 
@@ -30,10 +30,38 @@ impl Slot {
     /// Frees the sessions of earlier epochs; false if there were none.
     pub(in crate::executor) fn forget_retained(&mut self) -> bool {
         self.retained_until = None;
-        let retained = |(id, session): (&SessionId, &Session)| session.retained.then_some(*id);
-        let sessions: Vec<SessionId> = self.sessions.iter().filter_map(retained).collect();
+        let sessions = self.in_phase(Phase::Retained);
         sessions.iter().for_each(|session| self.close(*session));
         !sessions.is_empty()
+    }
+
+    fn in_phase(&self, phase: Phase) -> Vec<SessionId> {
+        let of = |(id, session): (&SessionId, &Session)| (session.phase == phase).then_some(*id);
+        self.sessions.iter().filter_map(of).collect()
+    }
+
+    /// Keeps the state of a session whose answer is complete, without what it reserved for further tokens.
+    pub(super) fn retain_prefix(&mut self, session: SessionId) {
+        let key = SessionKey(session.0);
+        let Some(tokens) = self.stage.cached(key) else { return };
+        if let Err(error) = self.stage.trim(key) {
+            tracing::warn!(%session, %error, "the state of a complete answer is not kept");
+            return self.close(session);
+        }
+        let bytes = self.stage.kv_bytes(tokens);
+        if let Some(held) = self.sessions.get_mut(&session) {
+            held.kv.shrink_to(bytes);
+            (held.capacity, held.phase) = (tokens as u32, Phase::Cached);
+        }
+        self.outputs.complete(session);
+        self.measure();
+    }
+
+    /// Frees what complete answers hold, so that the memory is there for others; the coordinator is told.
+    pub(in crate::executor) fn forget_prefixes(&mut self) -> SessionFailures {
+        let sessions = self.in_phase(Phase::Cached);
+        sessions.iter().for_each(|session| self.close(*session));
+        sessions.into_iter().map(|session| (session, SessionError::NotRetained)).collect()
     }
 
     /// Frees the outputs that are there for a replay alone.
@@ -46,7 +74,9 @@ impl Slot {
         self.retain(RETAIN_ONCE_REPORTED);
         let mut retained = Vec::new();
         for (id, session) in &self.sessions {
-            let Some(tokens) = self.stage.cached(SessionKey(id.0)).filter(|_| session.retained) else { continue };
+            let Some(tokens) = self.stage.cached(SessionKey(id.0)).filter(|_| session.phase == Phase::Retained) else {
+                continue;
+            };
             let outputs = self.outputs.has(*id, tokens);
             retained.push(RetainedSession { session: *id, tokens: tokens as u32, outputs });
         }
@@ -54,7 +84,8 @@ impl Slot {
         retained
     }
 
-    /// Takes over the KV cache of an earlier session, and its outputs where the next stage needs them.
+    /// Takes over the KV cache of another session, and its outputs where the next stage needs them. Of a complete answer
+    /// that the session does not wholly begin with, the cache is copied.
     pub(super) fn reuse_kv(
         &mut self,
         session: SessionId,
@@ -63,13 +94,30 @@ impl Slot {
     ) -> Result<Reservation, SessionError> {
         let KvReuse { from, keep, emit } = reuse;
         let has_outputs = self.stage.has_head() || emit >= keep || self.outputs.has(from, keep as usize);
-        let retained = self.sessions.get(&from).is_some_and(|earlier| earlier.retained);
+        let phase = self.sessions.get(&from).map(|source| source.phase).filter(|phase| *phase != Phase::Serving);
+        let (Some(phase), true) = (phase, has_outputs) else { return Err(SessionError::NotRetained) };
         let (old, new) = (SessionKey(from.0), SessionKey(session.0));
-        if !(retained && has_outputs) {
-            return Err(SessionError::NotRetained);
+        let (capacity, keep) = (capacity as usize, keep as usize);
+        if phase == Phase::Cached && self.stage.cached(old).is_some_and(|tokens| keep < tokens) {
+            let reserved = self.ledger.reserve(Account::Kv, self.stage.kv_bytes(capacity)).map_err(over_limit)?;
+            self.stage.fork(old, new, capacity, keep).map_err(|error| reuse_error(&error))?;
+            self.outputs.copy(from, session, keep);
+            return Ok(reserved);
         }
-        self.stage.reuse(old, new, capacity as usize, keep as usize).map_err(|error| reuse_error(&error))?;
-        self.outputs.carry_over(from, session, keep as usize);
-        self.sessions.remove(&from).map(|earlier| earlier.kv).ok_or(SessionError::NotRetained)
+        let Some(mut source) = self.sessions.remove(&from) else { return Err(SessionError::NotRetained) };
+        let more = self.stage.kv_bytes(capacity).saturating_sub(source.kv.bytes());
+        let taken = source
+            .kv
+            .grow(more)
+            .map_err(over_limit)
+            .and_then(|()| self.stage.reuse(old, new, capacity, keep).map_err(|error| reuse_error(&error)));
+        if let Err(error) = taken {
+            // Nobody can go on from it now: it is over.
+            self.sessions.insert(from, source);
+            self.close(from);
+            return Err(error);
+        }
+        self.outputs.carry_over(from, session, keep);
+        Ok(source.kv)
     }
 }

@@ -35,7 +35,10 @@ async fn a_whole_answer_has_openai_form() {
     });
     assert_eq!(answer["choices"], json!([choice]));
     let (prompt, completion) = (fake.seen()[0].prompt.len(), encode("Tokyo.").len());
-    let usage = json!({"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion});
+    let usage = json!({
+        "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    });
     assert_eq!(answer["usage"], usage);
 }
 

@@ -144,5 +144,5 @@ pub(super) fn token_event(token: u32, text: String, top_logprobs: usize) -> Even
 
 /// The end of an answer.
 pub(super) fn done(reason: FinishReason, text: &str, prompt_tokens: usize, completion_tokens: usize) -> Event {
-    Event::Done(Completion { reason, text: text.to_owned(), prompt_tokens, completion_tokens })
+    Event::Done(Completion { reason, text: text.to_owned(), prompt_tokens, completion_tokens, cached_tokens: 0 })
 }
