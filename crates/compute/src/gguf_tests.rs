@@ -157,7 +157,7 @@ fn logits(path: &Path, quant: Quant, tokens: &[u32]) -> Candidates {
     let options =
         StageOptions { quant, device: DeviceSpec::Cpu, kv_budget: u64::MAX, chunk: 64, activations: FloatType::F32 };
     let session = SessionKey(0);
-    let want = Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+    let want = Some(CandidateRequest { top: usize::MAX, ..CandidateRequest::default() });
     let span = [Span { session, position: 0, tokens: tokens.len(), want }];
     let mut output = None;
     for layers in [Layers { start: 0, end: 3 }, Layers { start: 3, end: 4 }] {

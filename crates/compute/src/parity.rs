@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
     /// Runs a piece of every sequence through all stages; returns the logits after the last token of the reference's,
     /// and appends what entered each layer. The other sequences have the same tokens in another order.
     fn step(&mut self, position: usize, tokens: &[u32]) -> Result<Vec<f32>, ForwardError> {
-        let want = || Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+        let want = || Some(CandidateRequest { top: usize::MAX, ..CandidateRequest::default() });
         let sequences = 0..self.feed.batch;
         let span = |at: usize| Span { session: SessionKey(at as u64), position, tokens: tokens.len(), want: want() };
         let spans: Vec<Span> = sequences.clone().map(span).collect();

@@ -91,7 +91,7 @@ impl Stage {
                     Input::Hidden(Activations::from_f32(&vec![0.0; tokens * width], width, activations))
                 }
             };
-            let want = Some(CandidateRequest { top: 1, also: Vec::new() });
+            let want = Some(CandidateRequest { top: 1, ..CandidateRequest::default() });
             let span = Span { session: SESSION, position, tokens, want };
             self.forward(&[span], input).map_err(|error| LoadError::WarmUp(Box::new(error)))?;
             position += tokens;

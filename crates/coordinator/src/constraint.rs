@@ -10,9 +10,23 @@
 //!   end before the mark.
 //! - A tool call that the model may make: [`Start::IfAfter`] with the mark that begins a call.
 //! - A text with JSON in it (a tool call that must be made, in the model's own marks): [`Grammar::Lark`], in which
-//!   `%json {…}` stands for the values of a schema, and `<|name|>` for a special token. `docs/API.md` says more.
+//!   `%json {…}` stands for the values of a schema, and `<|name|>` for a special token. `docs/CONSTRAINTS.md` says more.
 //!
 //! Ordinary text never matches a special token, and a special token matches only where a Lark grammar names it.
+
+mod compile;
+mod gbnf;
+mod guide;
+mod mark;
+mod pool;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
+
+pub(crate) use compile::{Grammars, compile};
+pub(crate) use guide::{Guide, Next};
+pub(crate) use pool::follow;
 
 use serde_json::Value;
 
@@ -71,9 +85,6 @@ pub struct ConstraintError {
 /// What is wrong with a constraint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConstraintProblem {
-    /// This server does not constrain answers yet.
-    #[error("constrained answers are not served yet")]
-    NotYet,
     /// A keyword of a JSON schema that this server cannot hold answers to.
     #[error("the schema's keyword '{keyword}' at '{at}' is not supported")]
     Unsupported {
@@ -94,11 +105,14 @@ pub enum ConstraintProblem {
         /// What is too large.
         message: String,
     },
+    /// It takes longer than this server works on it.
+    #[error("it takes too long")]
+    TooSlow,
 }
 
 impl Constraint {
     /// An error that names this constraint's field.
-    pub fn error(&self, problem: ConstraintProblem) -> ConstraintError {
+    pub(crate) fn error(&self, problem: ConstraintProblem) -> ConstraintError {
         ConstraintError { field: self.field.clone(), problem }
     }
 }

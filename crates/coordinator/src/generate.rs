@@ -213,6 +213,12 @@ pub enum GenerateError {
     /// The constraint cannot be used.
     #[error(transparent)]
     Constraint(#[from] ConstraintError),
+    /// The programs on the machines that serve the model are too old to constrain answers.
+    #[error("the machines that serve the model '{model}' now have programs that cannot constrain answers")]
+    CannotConstrain {
+        /// The model's name.
+        model: String,
+    },
     /// The lent machines' KV memory can never hold this sequence.
     #[error("the sequence needs KV memory for {needed} tokens, but the machines that serve the model lend {available}")]
     TooLarge {

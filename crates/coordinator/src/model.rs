@@ -1,5 +1,6 @@
 //! A model as the fleet plans it and the router serves it: opened from the registry, immutable, shared.
 
+use crate::constraint::Grammars;
 use gogrid_model::{Layers, Manifest, ManifestError, Quant, TextModel};
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub(crate) struct Model {
     pub(crate) manifest: Manifest,
     /// Tokenizer and chat template.
     pub(crate) text: Arc<TextModel>,
+    /// What its constraints share.
+    pub(crate) grammars: Grammars,
 }
 
 impl Model {

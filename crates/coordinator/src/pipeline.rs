@@ -21,7 +21,7 @@ use gogrid_model::Candidates;
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,
-    stage::{KvReuse, Rows, Span, StageFrame, Step, Want},
+    stage::{ConstrainedStep, KvReuse, Rows, Span, StageFrame, Step, Want},
 };
 use prefixes::{Held, SessionEnd};
 pub(crate) use prefixes::{Prefix, Retention};
@@ -88,6 +88,8 @@ pub(crate) struct Pipeline {
     pub(crate) kv_capacity: KvCapacity,
     /// The permits of `kv_capacity` that are free. A session reserves its greatest length before it starts.
     pub(crate) kv_free: Arc<Semaphore>,
+    /// Whether every stage knows constrained answers.
+    pub(crate) constrains: bool,
     /// Cancelled when one of its machines is lost; its sessions then go elsewhere.
     pub(crate) lost: CancellationToken,
     /// A [`PipelineHealth`]; only the fleet's task writes it.
@@ -119,6 +121,7 @@ impl Pipeline {
         max_sessions: usize,
         predicted: Duration,
         keeps_prefixes: bool,
+        constrains: bool,
     ) -> (Arc<Self>, mpsc::Receiver<FirstStageFrame>) {
         let entries = if keeps_prefixes { MAX_ENTRIES } else { 0 };
         let (first_stage, frames) = mpsc::channel(max_sessions.max(1) * FRAMES_PER_SESSION + entries);
@@ -126,6 +129,7 @@ impl Pipeline {
             epoch,
             kv_free: Arc::new(Semaphore::new(kv_capacity.permits())),
             kv_capacity,
+            constrains,
             lost: CancellationToken::new(),
             health: AtomicU8::new(PipelineHealth::Open as u8),
             predicted,
@@ -322,12 +326,17 @@ impl OpenSession {
 
     /// Sends token ids, the first of which has `position`, and asks for candidates after the last. `rows` is the most
     /// that a stage computes for them: more than the tokens where a later stage has less of the session than the first.
-    pub(crate) async fn step(&self, position: u32, tokens: &[u32], rows: usize, want: Want) {
+    /// `allowed`: the tokens that may come next as a `TokenSet`'s bytes; empty where all may.
+    pub(crate) async fn step(&self, position: u32, tokens: &[u32], rows: usize, want: Want, allowed: &[u8]) {
         let span = Span { session: self.id, position, tokens: tokens.len() as u32, want: Some(want) };
         let step = Step { epoch: self.pipeline.epoch, spans: vec![span], rows: Rows::Tokens };
         self.pipeline.lock().sends(self.id, rows);
         let body = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        self.send(StageFrame::Step(step), body).await;
+        if allowed.is_empty() {
+            return self.send(StageFrame::Step(step), body).await;
+        }
+        let (step, body) = ConstrainedStep::new(step, body, [allowed]);
+        self.send(StageFrame::ConstrainedStep(step), body).await;
     }
 
     /// What comes back next. Cancel-safe.

@@ -85,6 +85,11 @@ impl Route {
         self.pipelines.iter().any(|pipeline| pipeline.open_for_sessions())
     }
 
+    /// Whether a session whose answer is constrained may start now.
+    pub(crate) fn constrains(&self) -> bool {
+        self.pipelines.iter().any(|pipeline| pipeline.open_for_sessions() && pipeline.constrains)
+    }
+
     /// The longest sequence, in tokens, that an open pipeline can hold; `None` if none is open.
     pub(crate) fn kv_capacity(&self) -> Option<usize> {
         let open = self.pipelines.iter().filter(|pipeline| pipeline.open_for_sessions());
@@ -110,13 +115,23 @@ pub(crate) struct PipelineSelector {
     model: String,
     /// The request's greatest length, in tokens.
     tokens: usize,
+    /// Whether its answer is constrained.
+    constrained: bool,
     /// How long a client may leave an event unread before its places are given to others.
     unread_within: Duration,
 }
 
 impl PipelineSelector {
-    pub(crate) fn new(routes: Published<Routes>, model: &str, tokens: usize, unread_within: Duration) -> Self {
-        Self { routes, model: model.to_owned(), tokens, unread_within }
+    /// For a sequence of this model that reaches `tokens` tokens at most; where it is `constrained`, only pipelines whose
+    /// stages all know that are chosen.
+    pub(crate) fn new(
+        routes: Published<Routes>,
+        model: &str,
+        tokens: usize,
+        constrained: bool,
+        unread_within: Duration,
+    ) -> Self {
+        Self { routes, model: model.to_owned(), tokens, constrained, unread_within }
     }
 
     pub(crate) fn unread_within(&self) -> Duration {
@@ -135,7 +150,7 @@ impl PipelineSelector {
         let mut deadline = None;
         loop {
             let route = self.routes.observe().find(&self.model)?;
-            let mut open = self.large_enough(&route);
+            let mut open = self.usable(&route);
             if let Some(lookup) = lookup {
                 open.sort_by_cached_key(|pipeline| expected_time(pipeline, lookup));
             }
@@ -143,7 +158,11 @@ impl PipelineSelector {
             if open.is_empty() {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
                 if !matches!(tokio::time::timeout_at(deadline, self.routes.changed()).await, Ok(Ok(()))) {
-                    return Err(GenerateError::NotReady { model: self.model.clone(), reason: route.reason });
+                    let model = self.model.clone();
+                    return Err(match self.constrained && route.is_open() {
+                        true => GenerateError::CannotConstrain { model },
+                        false => GenerateError::NotReady { model, reason: route.reason },
+                    });
                 }
                 continue;
             }
@@ -178,7 +197,7 @@ impl PipelineSelector {
     async fn open_pipelines_changed(&self, known: &[Arc<Pipeline>]) {
         let is_known = |pipeline: &Arc<Pipeline>| known.iter().any(|other| other.epoch == pipeline.epoch);
         let changed = |routes: &Routes| {
-            let open = routes.open.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
+            let open = routes.open.get(&self.model).map(|route| self.usable(route)).unwrap_or_default();
             open.len() != known.len() || !open.iter().all(is_known)
         };
         if self.routes.clone().wait_for(changed).await.is_err() {
@@ -191,7 +210,7 @@ impl PipelineSelector {
     pub(crate) async fn must_move_now(&self, pipeline: &Pipeline) {
         let stalled = |routes: &Routes| {
             pipeline.health() == PipelineHealth::Stalled
-                && routes.open.get(&self.model).is_some_and(|route| !self.large_enough(route).is_empty())
+                && routes.open.get(&self.model).is_some_and(|route| !self.usable(route).is_empty())
         };
         if self.routes.clone().wait_for(stalled).await.is_err() {
             // The fleet's task has ended; what runs goes on.
@@ -206,14 +225,15 @@ impl PipelineSelector {
             return false;
         }
         let routes = self.routes.current();
-        let open = routes.open.get(&self.model).map(|route| self.large_enough(route)).unwrap_or_default();
+        let open = routes.open.get(&self.model).map(|route| self.usable(route)).unwrap_or_default();
         open.iter().any(|other| other.has_kv(self.tokens))
     }
 
-    /// Open pipelines that can hold the request's greatest length.
-    fn large_enough(&self, route: &Route) -> Vec<Arc<Pipeline>> {
+    /// Open pipelines that can hold the request's greatest length, and constrain its answer if need be.
+    fn usable(&self, route: &Route) -> Vec<Arc<Pipeline>> {
         let mut open = route.open();
         open.retain(|pipeline| pipeline.kv_capacity.holds(self.tokens));
+        open.retain(|pipeline| pipeline.constrains || !self.constrained);
         open
     }
 }

@@ -140,14 +140,20 @@ impl Router {
     }
 
     /// Checks a request and gives it a permit or a place in the queue.
-    fn admit(&self, request: &GenerateRequest) -> Result<(Sequence, Admission), GenerateError> {
+    async fn admit(&self, request: &GenerateRequest) -> Result<(Sequence, Admission), GenerateError> {
         if self.stop.is_cancelled() {
             return Err(GenerateError::ShuttingDown);
         }
         let route = self.route(&request.model)?;
-        let sequence = Sequence::new(request, &route.model, self.metrics.clone())?;
+        let mut sequence = Sequence::new(request, &route.model, self.metrics.clone())?;
         if let Some(available) = route.kv_capacity().filter(|&available| available < sequence.max_length()) {
             return Err(GenerateError::TooLarge { needed: sequence.max_length(), available });
+        }
+        if let Some(constraint) = &request.constraint {
+            if route.is_open() && !route.constrains() {
+                return Err(GenerateError::CannotConstrain { model: request.model.clone() });
+            }
+            sequence.constrain(constraint).await?;
         }
         let admission = self.places.admit(&request.requester);
         let admission = admission.map_err(|waiting| GenerateError::QueueFull { waiting, retry_after: RETRY_AFTER })?;
@@ -172,8 +178,13 @@ impl Router {
         sequence.count_in(place.served());
         self.metrics.prompt_tokens(sequence.prompt());
         let Bounds { unread_within, starves_after, .. } = self.bounds;
-        let mut selector =
-            PipelineSelector::new(self.routes.clone(), sequence.model(), sequence.max_length(), unread_within);
+        let mut selector = PipelineSelector::new(
+            self.routes.clone(),
+            sequence.model(),
+            sequence.max_length(),
+            sequence.is_constrained(),
+            unread_within,
+        );
         let mut within = READY_WITHIN;
         let mut avoid = None;
         let mut setbacks = Setbacks::new(&sequence);
@@ -192,6 +203,7 @@ impl Router {
             match outcome {
                 Outcome::Finished => return Ok(self.completed()),
                 Outcome::Gone => return Ok(Ended::Cancelled),
+                Outcome::Refused(error) => return Err(error),
                 Outcome::Moved => {}
                 Outcome::NotRetained => sequence.forget_retained(),
                 Outcome::Unread => {
@@ -298,7 +310,7 @@ impl GenerationService for Router {
 
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<mpsc::Receiver<Event>, GenerateError>> {
         Box::pin(async move {
-            let (sequence, admission) = self.admit(&request)?;
+            let (sequence, admission) = self.admit(&request).await?;
             let (events, receiver) = mpsc::channel(EVENTS);
             let this = self.clone();
             self.tasks.spawn(async move {

@@ -1,7 +1,7 @@
 //! One sequence, with everything that is needed to continue it on any pipeline. Only the coordinator samples.
 
 use crate::{
-    constraint::ConstraintProblem,
+    constraint::{Constraint, ConstraintProblem, Guide, Next, Start, compile, follow},
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
     metrics::Metrics,
     model::Model,
@@ -10,7 +10,7 @@ use crate::{
     prefix_cache::{Lookup, Scope},
     route::{PipelineSelector, Reservation},
 };
-use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, StopScanner};
+use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, SamplingError, StopScanner, TokenSet};
 use gogrid_wire::{SessionId, control::SessionError, stage::Want};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
@@ -34,6 +34,8 @@ pub(crate) enum Outcome {
     Lost,
     /// A machine of the pipeline leaves, and another pipeline can take over.
     Moved,
+    /// The request cannot go on anywhere.
+    Refused(GenerateError),
     /// A machine could not compute the session, or sent a wrong answer; another one might not.
     Failed(GenerateError),
     /// A machine has no memory for the session; the sequence can go on later.
@@ -77,6 +79,7 @@ pub(crate) struct Sequence {
     stops: StopScanner,
     top_logprobs: usize,
     ignore_eos: bool,
+    constrained: Option<Constrained>,
     /// Counts its tokens for the fair sharing of places.
     served: Served,
     metrics: Metrics,
@@ -94,6 +97,19 @@ pub(crate) struct Sequence {
     is_complete: bool,
 }
 
+/// A sequence's constraint.
+struct Constrained {
+    constraint: Arc<Constraint>,
+    /// Gone where it failed.
+    guide: Option<Box<Guide>>,
+    /// Tokens of the sequence, prompt and answer, that it has taken in.
+    seen: usize,
+    /// What may follow these.
+    next: Option<Next>,
+    /// The same as it travels; empty where any token may come.
+    bytes: Vec<u8>,
+}
+
 impl Sequence {
     /// Checks a request against its model.
     pub(crate) fn new(request: &GenerateRequest, model: &Arc<Model>, metrics: Metrics) -> Result<Self, GenerateError> {
@@ -107,9 +123,6 @@ impl Sequence {
         }
         if let Some(token) = request.prompt.iter().find(|token| **token as usize >= vocabulary) {
             return Err(GenerateError::TokenOutOfRange { token: *token, vocabulary });
-        }
-        if let Some(constraint) = &request.constraint {
-            return Err(constraint.error(ConstraintProblem::NotYet).into());
         }
         let end = match request.max_tokens {
             Some(max_tokens) if max_tokens > context - prompt => {
@@ -128,6 +141,7 @@ impl Sequence {
             stops: StopScanner::new(&request.stop)?,
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,
+            constrained: None,
             served: Served::default(),
             metrics,
             last_token: Instant::now(),
@@ -137,6 +151,23 @@ impl Sequence {
             unread: VecDeque::new(),
             is_complete: false,
         })
+    }
+
+    /// Compiles the answer's constraint.
+    pub(crate) async fn constrain(&mut self, constraint: &Arc<Constraint>) -> Result<(), GenerateError> {
+        let guide = compile(&self.model, constraint, self.ignore_eos).await?;
+        if constraint.start == Start::AtOnce {
+            // The text is what the tokens say, also where it begins with a space.
+            self.detokenizer = self.model.text.detokenizer(true);
+        }
+        let (constraint, guide) = (Arc::clone(constraint), Some(Box::new(guide)));
+        self.constrained = Some(Constrained { constraint, guide, seen: self.prompt, next: None, bytes: Vec::new() });
+        Ok(())
+    }
+
+    /// Whether its answer is constrained.
+    pub(crate) fn is_constrained(&self) -> bool {
+        self.constrained.is_some()
     }
 
     /// The model's name.
@@ -185,6 +216,12 @@ impl Sequence {
             self.finish(FinishReason::Length, String::new());
             return self.deliver(events, selector.unread_within()).await.unwrap_or(Outcome::Finished);
         }
+        if let Err(outcome) = self.follow_constraint().await {
+            return outcome;
+        }
+        if self.is_complete {
+            return self.deliver(events, selector.unread_within()).await.unwrap_or(Outcome::Finished);
+        }
         let length = self.tokens.len();
         let reuse = match (&prefix, self.session) {
             (Some(prefix), _) => pipeline.reuse_prefix(prefix),
@@ -213,7 +250,8 @@ impl Sequence {
             let sent = Instant::now();
             let step = async {
                 let rows = self.tokens.len() - computed_from;
-                session.step(position as u32, &self.tokens[position..], rows, self.want()).await;
+                let allowed = self.constrained.as_ref().map_or(&[][..], |constrained| constrained.bytes.as_slice());
+                session.step(position as u32, &self.tokens[position..], rows, self.want(), allowed).await;
                 session.reply().await
             };
             let reply = tokio::select! {
@@ -237,7 +275,14 @@ impl Sequence {
                 pipeline.record_token_time(sent.elapsed());
             }
             self.accept(sampled);
-            if let Some(outcome) = self.deliver(events, selector.unread_within()).await {
+            let mut over = self.deliver(events, selector.unread_within()).await;
+            if over.is_none() {
+                if let Err(outcome) = self.follow_constraint().await {
+                    return outcome;
+                }
+                over = self.deliver(events, selector.unread_within()).await;
+            }
+            if let Some(outcome) = over {
                 if matches!(outcome, Outcome::Finished) {
                     let tokens = self.tokens[..position].to_vec();
                     session.retain(Retention { scope: self.scope.clone(), tokens, kv });
@@ -250,8 +295,35 @@ impl Sequence {
         }
     }
 
+    /// Works out what may come next. Completes the answer if nothing may.
+    async fn follow_constraint(&mut self) -> Result<(), Outcome> {
+        let Some(constrained) = &mut self.constrained else { return Ok(()) };
+        if constrained.next.is_none() || constrained.seen < self.tokens.len() {
+            let chosen = self.tokens[constrained.seen..].to_vec();
+            let refused = |problem| Outcome::Refused(constrained.constraint.error(problem).into());
+            let failed = || refused(ConstraintProblem::Invalid { message: "it failed before".into() });
+            let guide = constrained.guide.take().ok_or_else(failed)?;
+            let (guide, next) = follow(guide, chosen).await.map_err(refused)?;
+            constrained.bytes = if let Next::Among(set) = &next { set.to_bytes() } else { Vec::new() };
+            (constrained.guide, constrained.next, constrained.seen) = (Some(guide), Some(next), self.tokens.len());
+        }
+        if constrained.next == Some(Next::Complete) {
+            let text = self.held_back();
+            self.finish(FinishReason::Stop, text);
+        }
+        Ok(())
+    }
+
+    /// The tokens that may come next; `None` allows all.
+    fn allowed(&self) -> Option<&Arc<TokenSet>> {
+        match self.constrained.as_ref()?.next.as_ref()? {
+            Next::Among(set) => Some(set),
+            Next::Any | Next::Complete => None,
+        }
+    }
+
     fn want(&self) -> Want {
-        let request = self.sampler.request(self.top_logprobs);
+        let request = self.sampler.request(self.top_logprobs, self.allowed());
         Want { top: request.top as u32, also: request.also }
     }
 
@@ -272,8 +344,19 @@ impl Sequence {
     }
 
     fn sample(&self, candidates: &Candidates) -> Result<Sampled, Outcome> {
-        let bad = |error: SampleError| GenerateError::BadCandidates { message: error.to_string() };
-        self.sampler.sample(candidates, self.top_logprobs).map_err(|error| Outcome::Failed(bad(error)))
+        self.sampler.sample(candidates, self.top_logprobs, self.allowed()).map_err(|error| match error {
+            SampleError::AllBanned => {
+                let (value, range) = ("a ban of every token that may come next".into(), "none of all of them".into());
+                Outcome::Refused(SamplingError { field: "logit_bias", value, range }.into())
+            }
+            error => Outcome::Failed(GenerateError::BadCandidates { message: error.to_string() }),
+        })
+    }
+
+    /// The text that was held back, at an end that no stop string makes.
+    fn held_back(&mut self) -> String {
+        let last = self.stops.push(&self.detokenizer.finish());
+        if last.stopped { last.emit } else { last.emit + &self.stops.finish() }
     }
 
     /// Appends the next token, and the events that follow from it.
@@ -293,8 +376,7 @@ impl Sequence {
         if scanned.stopped {
             self.finish(FinishReason::Stop, String::new());
         } else if self.tokens.len() >= self.end {
-            let last = self.stops.push(&self.detokenizer.finish());
-            let text = if last.stopped { last.emit } else { last.emit + &self.stops.finish() };
+            let text = self.held_back();
             self.finish(FinishReason::Length, text);
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Work {
     pub(crate) data: Vec<u8>,
     /// Candidates wanted after the last row.
     pub(crate) want: Option<Want>,
+    /// The tokens that may come then, as they travel; empty where all may.
+    pub(crate) allowed: Vec<u8>,
     /// The part of the stage's budget that is taken by the frame that brought this work.
     pub(crate) permit: Option<Arc<FramePermit>>,
 }
@@ -45,6 +47,7 @@ impl Work {
             rows: self.rows,
             data: std::mem::replace(&mut self.data, rest),
             want: None,
+            allowed: Vec::new(),
             permit: self.permit.clone(),
         };
         self.position += tokens;
@@ -170,7 +173,16 @@ mod tests {
     fn work(session: u64, position: u32, tokens: u32) -> Work {
         let data = (position..position + tokens).flat_map(u32::to_le_bytes).collect();
         let want = Some(Want { top: 1, also: vec![] });
-        Work { session: SessionId(session), position, tokens, rows: Rows::Tokens, data, want, permit: None }
+        Work {
+            session: SessionId(session),
+            position,
+            tokens,
+            rows: Rows::Tokens,
+            data,
+            want,
+            allowed: Vec::new(),
+            permit: None,
+        }
     }
 
     fn shape(batch: &[Work]) -> Vec<(u64, u32, u32, bool)> {

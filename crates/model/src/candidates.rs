@@ -1,26 +1,31 @@
 //! What the last stage sends instead of whole logits: the best tokens with their logits, any tokens that the sampler
 //! asked for by id, and the log-sum-exp over the whole vocabulary, from which log-probabilities follow.
 //!
-//! A token that is not among the candidates is less likely than each of the first [`CandidateRequest::top`] of them.
+//! A token that is not among the candidates is less likely than each of the first [`CandidateRequest::top`] of them, or
+//! not allowed.
 
-use crate::exp::exp;
+use crate::{TokenSet, exp::exp};
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 /// Which candidates the sampler wants of one row of logits.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CandidateRequest {
     /// How many of the most likely tokens.
     pub top: usize,
     /// Tokens that are wanted wherever they rank, in ascending order without repetition.
     pub also: Vec<u32>,
+    /// The tokens that may come next; `None` allows all. The others are no candidates, as if their logits were −∞; in the
+    /// log-sum-exp they count all the same.
+    pub allowed: Option<Arc<TokenSet>>,
 }
 
 /// The candidates of one row of logits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Candidates {
-    /// Token ids: the most likely first (equal logits: the lower id first), then those of
-    /// [`CandidateRequest::also`] that are not among them, in the order of the request.
+    /// Token ids: the most likely of those that are allowed first (equal logits: the lower id first; all of them where
+    /// they are fewer than asked for), then those of [`CandidateRequest::also`] that are allowed and not among them, in
+    /// the order of the request.
     pub ids: Vec<u32>,
     /// The logit of each id.
     pub logits: Vec<f32>,
@@ -33,25 +38,37 @@ pub(crate) fn rank(a: (u32, f32), b: (u32, f32)) -> Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 
-/// Picks the candidates out of a row of logits, whose index is the token id. Ids of `also` past its end are left out.
+/// Picks the candidates out of a row of logits, whose index is the token id. Ids past its end are left out.
 ///
 /// # Examples
 /// ```
 /// use gogrid_model::{CandidateRequest, candidates};
-/// let found = candidates(&[0.5, 2.0, -1.0, 2.0], &CandidateRequest { top: 2, also: vec![2, 3] });
+/// let found = candidates(&[0.5, 2.0, -1.0, 2.0], &CandidateRequest { top: 2, also: vec![2, 3], allowed: None });
 /// assert_eq!(found.ids, [1, 3, 2]);
 /// assert_eq!(found.logits, [2.0, 2.0, -1.0]);
 /// ```
 pub fn candidates(logits: &[f32], request: &CandidateRequest) -> Candidates {
-    let mut ids = best(logits, request.top.min(logits.len()));
+    let allowed = request.allowed.as_deref();
+    let mut ids = match allowed {
+        None => best(logits, request.top.min(logits.len())),
+        Some(allowed) => best_allowed(logits, request.top, allowed),
+    };
     if !request.also.is_empty() {
         let mut known = ids.clone();
         known.sort_unstable();
         let in_range = request.also.iter().copied().filter(|&id| (id as usize) < logits.len());
+        let in_range = in_range.filter(|&id| allowed.is_none_or(|allowed| allowed.contains(id)));
         ids.extend(in_range.filter(|id| known.binary_search(id).is_err()));
     }
     let logits_of = ids.iter().map(|&id| logits[id as usize]).collect();
     Candidates { ids, logits: logits_of, log_sum_exp: log_sum_exp(logits) }
+}
+
+/// The `top` best ids that are allowed, best first; all of those that are, where they are fewer.
+fn best_allowed(logits: &[f32], top: usize, allowed: &TokenSet) -> Vec<u32> {
+    let ids: Vec<u32> = allowed.tokens().take_while(|&id| (id as usize) < logits.len()).collect();
+    let logits: Vec<f32> = ids.iter().map(|&id| logits[id as usize]).collect();
+    best(&logits, top.min(ids.len())).into_iter().map(|place| ids[place as usize]).collect()
 }
 
 /// The `top` best ids, best first. Cut into at least `top` parts, the row has as many logits that are no smaller than
@@ -135,15 +152,20 @@ mod tests {
             logits in logits(),
             top in 0usize..220,
             also in prop::collection::btree_set(0u32..220, 0..20),
+            allowed in prop::option::of(prop::collection::btree_set(0u32..220, 0..220)),
         ) {
-            let request = CandidateRequest { top, also: also.into_iter().collect() };
+            let allowed = allowed.map(|allowed| Arc::new(TokenSet::new(220, allowed)));
+            let request = CandidateRequest { top, also: also.into_iter().collect(), allowed };
             let found = candidates(&logits, &request);
+            let is_allowed = |id: u32| request.allowed.as_ref().is_none_or(|allowed| allowed.contains(id));
             let mut order: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+            order.retain(|&(id, _)| is_allowed(id));
             order.sort_by(|&a, &b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             let best: Vec<u32> = order.iter().take(top).map(|&(id, _)| id).collect();
             let others = request.also.iter().copied().filter(|id| (*id as usize) < logits.len() && !best.contains(id));
-            let expected: Vec<u32> = best.iter().copied().chain(others).collect();
+            let expected: Vec<u32> = best.iter().copied().chain(others.filter(|&id| is_allowed(id))).collect();
             prop_assert_eq!(&found.ids, &expected);
+            prop_assert_eq!(found.log_sum_exp, log_sum_exp(&logits));
             let of_ids: Vec<f32> = expected.iter().map(|&id| logits[id as usize]).collect();
             prop_assert_eq!(found.logits, of_ids);
         }
@@ -166,7 +188,7 @@ mod tests {
     #[test]
     fn not_a_number_is_seen() {
         for top in [1, 20] {
-            let found = candidates(&[1.0, f32::NAN, 2.0], &CandidateRequest { top, also: vec![] });
+            let found = candidates(&[1.0, f32::NAN, 2.0], &CandidateRequest { top, ..Default::default() });
             assert_eq!(found.ids[0], 1);
             assert!(found.log_sum_exp.is_nan());
         }
@@ -174,7 +196,7 @@ mod tests {
 
     #[test]
     fn no_logits_have_no_candidates() {
-        let found = candidates(&[], &CandidateRequest { top: 3, also: vec![0] });
+        let found = candidates(&[], &CandidateRequest { top: 3, also: vec![0], allowed: None });
         assert!(found.ids.is_empty());
         assert_eq!(found.log_sum_exp, f32::NEG_INFINITY);
     }

@@ -25,6 +25,7 @@ mod stop;
 mod template;
 pub mod tensors;
 mod text;
+mod token_set;
 mod weight_type;
 
 pub use activations::{Activations, ActivationsError, FloatType};
@@ -53,4 +54,5 @@ pub use state::{LayerState, SNAPSHOT_BLOCK, SequenceSizes, snapshot_before};
 pub use stop::{MAX_STOP_BYTES, MAX_STOPS, Scanned, StopScanner};
 pub use template::{Chat, ChatEnd, ChatMessage, RESERVED_VARIABLES, TemplateError};
 pub use text::{TextError, TextModel};
+pub use token_set::{TokenSet, TokenSetError};
 pub use weight_type::WeightType;

@@ -10,16 +10,22 @@
 //! asked for by id. **Sampling** is over the [`SAMPLED_CANDIDATES`] most likely tokens after penalties and bias, exact
 //! by the same argument, and so is top-k up to that number.
 //!
+//! **Constraints**: where only some tokens may come next, both hold for these: the last stage leaves out the others before
+//! it ranks.
+//!
 //! **Replay**: a sampler's state is its parameters and the tokens that it has seen. The random number of a step is
 //! drawn by the step's index from the seed, so that a clone, or a new sampler that accepted the same tokens, goes on
 //! identically; sampling twice without [`Sampler::accept`] gives the same token.
 
 use crate::candidates::rank;
 use crate::sampling::BAN;
-use crate::{CandidateRequest, Candidates, SamplingError, SamplingParams};
+use crate::{CandidateRequest, Candidates, SamplingError, SamplingParams, TokenSet};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// How many tokens are sampled from at temperatures above 0. Of a trained model's distribution they hold all but a
 /// vanishing tail (which top-p would cut anyway), and their 8 KiB are no more than an activation of the same step.
@@ -95,8 +101,8 @@ pub enum SampleError {
         /// Its id.
         token: u32,
     },
-    /// Bias bans every token of the vocabulary.
-    #[error("logit_bias bans every token")]
+    /// Bias bans every token of the vocabulary, or every one that is allowed.
+    #[error("logit_bias bans every token that may come next")]
     AllBanned,
 }
 
@@ -113,8 +119,8 @@ impl Sampler {
         Ok(Sampler { params, vocabulary, bias, seen, accepted: 0 })
     }
 
-    /// What the last stage has to send for the next token.
-    pub fn request(&self, top_logprobs: usize) -> CandidateRequest {
+    /// What the last stage has to send for the next token, which is one of `allowed`.
+    pub fn request(&self, top_logprobs: usize, allowed: Option<&Arc<TokenSet>>) -> CandidateRequest {
         let (mut down, mut also) = (0, Vec::new());
         for (&token, &bias) in &self.bias {
             if !self.seen.contains_key(&token) {
@@ -132,8 +138,10 @@ impl Sampler {
             also.extend(rises.then_some(token));
         }
         also.retain(|&token| (token as usize) < self.vocabulary); // a prompt is not checked here
+        also.retain(|&token| allowed.is_none_or(|allowed| allowed.contains(token)));
         also.sort_unstable();
-        CandidateRequest { top: (self.pool() + down).max(top_logprobs).min(self.vocabulary), also }
+        let top = (self.pool() + down).max(top_logprobs).min(self.vocabulary);
+        CandidateRequest { top, also, allowed: allowed.cloned() }
     }
 
     /// How many of the most likely tokens, after penalties and bias, the choice is made from.
@@ -141,12 +149,17 @@ impl Sampler {
         if self.params.is_greedy() { 1 } else { self.params.top_k.unwrap_or(usize::MAX).min(SAMPLED_CANDIDATES) }
     }
 
-    /// Chooses the next token from the answer to [`Sampler::request`] with the same `top_logprobs`.
+    /// Chooses the next token from the answer to [`Sampler::request`] with the same arguments.
     ///
     /// # Errors
     /// The candidates are not what was asked for, or hold numbers that no model means.
-    pub fn sample(&self, candidates: &Candidates, top_logprobs: usize) -> Result<Sampled, SampleError> {
-        let request = self.request(top_logprobs);
+    pub fn sample(
+        &self,
+        candidates: &Candidates,
+        top_logprobs: usize,
+        allowed: Option<&Arc<TokenSet>>,
+    ) -> Result<Sampled, SampleError> {
+        let request = self.request(top_logprobs, allowed);
         check(candidates, &request, self.vocabulary)?;
         let raw = || candidates.ids.iter().copied().zip(candidates.logits.iter().copied());
         let mut pool: Vec<(u32, f32)> =
@@ -235,11 +248,12 @@ fn uniform(seed: u64, index: u64) -> f64 {
 /// Whether the candidates are an answer to the request that [`crate::candidates()`] could have given.
 fn check(candidates: &Candidates, request: &CandidateRequest, vocabulary: usize) -> Result<(), SampleError> {
     let Candidates { ids, logits, log_sum_exp } = candidates;
-    let ranked = request.top.min(vocabulary).min(ids.len());
+    let possible = request.allowed.as_ref().map_or(vocabulary, |allowed| allowed.count());
+    let ranked = request.top.min(possible).min(ids.len());
     let mut known = ids[..ranked].to_vec();
     known.sort_unstable();
     let also: Vec<u32> = request.also.iter().copied().filter(|id| known.binary_search(id).is_err()).collect();
-    let expected = request.top.min(vocabulary) + also.len();
+    let expected = request.top.min(possible) + also.len();
     if ids.len() != expected || logits.len() != expected {
         return Err(SampleError::Length { ids: ids.len(), logits: logits.len(), expected });
     }
@@ -254,10 +268,11 @@ fn check(candidates: &Candidates, request: &CandidateRequest, vocabulary: usize)
         let index = ids.iter().rposition(|&id| id == twice[0]).unwrap_or(0);
         return Err(SampleError::Order { index, token: twice[0] });
     }
+    let is_allowed = |token: u32| request.allowed.as_ref().is_none_or(|allowed| allowed.contains(token));
     for (index, pair) in pairs().enumerate() {
         let before = index.min(ranked).checked_sub(1);
         let in_order = before.is_none_or(|i| rank((ids[i], logits[i]), pair).is_lt());
-        if !in_order || (index >= ranked && pair.0 != also[index - ranked]) {
+        if !in_order || !is_allowed(pair.0) || (index >= ranked && pair.0 != also[index - ranked]) {
             return Err(SampleError::Order { index, token: pair.0 });
         }
     }

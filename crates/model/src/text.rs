@@ -239,6 +239,11 @@ impl TextModel {
         String::from_utf8_lossy(&self.token_bytes(token)).into_owned()
     }
 
+    /// Whether a token is a mark of the format (end of turn, start of text) and not text.
+    pub fn is_special(&self, token: u32) -> bool {
+        self.pieces.is_special(token)
+    }
+
     /// Whether a token ends the answer.
     pub fn is_eos(&self, token: u32) -> bool {
         self.eos.contains(&token)

@@ -49,8 +49,12 @@ pub mod feature {
     /// [`StageFrame::Retain`](crate::stage::StageFrame::Retain) is understood.
     pub const PREFIX_CACHE: &str = "prefix-cache";
 
+    /// A stage takes [`ConstrainedStep`](crate::stage::ConstrainedStep), and leaves out of its candidates what is not
+    /// allowed.
+    pub const CONSTRAINTS: &str = "constraints";
+
     /// Every part that this program knows.
-    pub const ALL: [&str; 4] = [KV_REUSE, BF16, ABOUT, PREFIX_CACHE];
+    pub const ALL: [&str; 5] = [KV_REUSE, BF16, ABOUT, PREFIX_CACHE, CONSTRAINTS];
 }
 
 impl Capabilities {

@@ -122,6 +122,9 @@ pub enum StageFrame {
         /// The session.
         session: SessionId,
     },
+    /// Work as in `Step`, where some of the next tokens are constrained. Only to stages with the feature
+    /// [`CONSTRAINTS`](crate::hello::feature::CONSTRAINTS).
+    ConstrainedStep(ConstrainedStep),
 }
 
 impl StageFrame {
@@ -132,7 +135,7 @@ impl StageFrame {
             | Self::Close { epoch, .. }
             | Self::Candidates { epoch, .. }
             | Self::Retain { epoch, .. } => *epoch,
-            Self::Step(step) => step.epoch,
+            Self::Step(step) | Self::ConstrainedStep(ConstrainedStep { step, .. }) => step.epoch,
         }
     }
 }
@@ -162,6 +165,49 @@ pub struct Step {
     pub spans: Vec<Span>,
     /// What one row is.
     pub rows: Rows,
+}
+
+/// A step some of whose spans may be followed only by certain tokens. The frame's body holds the rows, and then each of
+/// these spans' set of tokens (`gogrid_model::TokenSet` as bytes) in the order of the spans. Only the stage with the head
+/// reads the sets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConstrainedStep {
+    /// The step.
+    pub step: Step,
+    /// Bytes of each span's set, span by span; 0 where all tokens are allowed.
+    pub allowed: Vec<u32>,
+}
+
+impl ConstrainedStep {
+    /// Makes the message and its body of a step, its rows, and each span's set; empty where all tokens are allowed.
+    pub fn new<'a>(step: Step, mut rows: Vec<u8>, allowed: impl IntoIterator<Item = &'a [u8]>) -> (Self, Vec<u8>) {
+        let append = |set: &[u8]| {
+            rows.extend_from_slice(set);
+            set.len() as u32
+        };
+        let allowed = allowed.into_iter().map(append).collect();
+        (Self { step, allowed }, rows)
+    }
+
+    /// The rows of a frame's body, and each span's set; empty where all tokens are allowed.
+    ///
+    /// # Errors
+    /// [`FrameError::BodyLength`] where the body holds something else.
+    pub fn split<'a>(&self, body: &'a [u8]) -> Result<(&'a [u8], Vec<&'a [u8]>), FrameError> {
+        let sets: usize = self.allowed.iter().map(|&bytes| bytes as usize).sum();
+        let rows = self.step.row_count().saturating_mul(self.step.rows.bytes());
+        let described = rows.saturating_add(sets);
+        if described != body.len() || self.allowed.len() != self.step.spans.len() {
+            return Err(FrameError::BodyLength { bytes: body.len(), described });
+        }
+        let (rows, mut rest) = body.split_at(rows);
+        let take = |&bytes: &u32| {
+            let (set, after) = rest.split_at(bytes as usize);
+            rest = after;
+            set
+        };
+        Ok((rows, self.allowed.iter().map(take).collect()))
+    }
 }
 
 /// Consecutive positions of one session.
@@ -238,7 +284,7 @@ pub struct CandidateRow {
     pub session: SessionId,
     /// The position that the next token will have.
     pub position: u32,
-    /// Token ids.
+    /// Token ids; of a constrained span only such as are allowed.
     pub ids: Vec<u32>,
     /// Their logits.
     pub logits: Vec<f32>,
@@ -297,5 +343,30 @@ mod tests {
             ..step
         };
         assert!(huge.check_body(&[]).is_err(), "sizes that overflow are refused, not wrapped");
+    }
+
+    #[test]
+    fn the_sets_of_a_constrained_step_lie_behind_its_rows() {
+        let span = |session| Span { session: SessionId(session), position: 0, tokens: 1, want: None };
+        let step = Step { epoch: Epoch(3), spans: vec![span(1), span(2), span(3)], rows: Rows::Tokens };
+        let (rows, sets): (Vec<u8>, [&[u8]; 3]) = ((0..12).collect(), [&[1, 7], &[], &[2]]);
+        let (message, body) = ConstrainedStep::new(step, rows.clone(), sets);
+        assert_eq!(message.split(&body), Ok((&rows[..], sets.to_vec())));
+        assert!(message.split(&body[1..]).is_err());
+        let fewer = ConstrainedStep { allowed: vec![2, 1], ..message.clone() };
+        assert!(fewer.split(&body).is_err(), "each span has its length");
+        let huge = ConstrainedStep { allowed: vec![u32::MAX; 3], ..message };
+        assert!(huge.split(&body).is_err(), "sizes that are not there are refused");
+    }
+
+    #[test]
+    fn steps_of_workers_without_constraints_keep_their_encoding() {
+        // What a program that does not know the last variant reads and writes.
+        let step = Step { epoch: Epoch(3), spans: Vec::new(), rows: Rows::Tokens };
+        let candidates = StageFrame::Candidates { epoch: Epoch(3), rows: Vec::new() };
+        assert_eq!(postcard::to_stdvec(&StageFrame::Step(step.clone())).expect("encoded"), [2, 3, 0, 0]);
+        assert_eq!(postcard::to_stdvec(&candidates).expect("encoded"), [3, 3, 0]);
+        let constrained = StageFrame::ConstrainedStep(ConstrainedStep { step, allowed: vec![300] });
+        assert_eq!(postcard::to_stdvec(&constrained).expect("encoded"), [5, 3, 0, 0, 1, 0xAC, 2]);
     }
 }

@@ -153,7 +153,7 @@ impl Local {
             anyhow::bail!("a whole model puts out candidates");
         };
         for (sequence, found) in sequences.iter_mut().zip(&rows) {
-            let sampled = sequence.sampler.sample(found, 0).context("sampling")?;
+            let sampled = sequence.sampler.sample(found, 0, None).context("sampling")?;
             sequence.sampler.accept(sampled.token);
             sequence.position += sequence.next.len();
             sequence.next = vec![sampled.token];
@@ -166,7 +166,7 @@ impl Local {
 
 impl Sequence {
     fn span(&self, last: bool) -> Span {
-        let want = last.then(|| self.sampler.request(0));
+        let want = last.then(|| self.sampler.request(0, None));
         Span { session: self.session, position: self.position, tokens: self.next.len(), want }
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong with a stage: while it is loaded, and in a step.
 
 use crate::DeviceError;
-use gogrid_model::{ActivationsError, Layers, ManifestError, SessionKey, TensorError};
+use gogrid_model::{ActivationsError, Layers, ManifestError, SessionKey, TensorError, TokenSetError};
 use std::error::Error;
 
 /// A stage that cannot be loaded.
@@ -117,6 +117,15 @@ pub enum ForwardError {
         token: u32,
         /// Ids of the vocabulary.
         vocabulary: usize,
+    },
+    /// What a span says of the tokens that may come next cannot be read.
+    #[error("session {session} has an unusable set of allowed tokens")]
+    Allowed {
+        /// The session.
+        session: SessionKey,
+        /// Why.
+        #[source]
+        error: TokenSetError,
     },
     /// Rows of another width.
     #[error("rows of {found} elements came, the model has {expected}")]

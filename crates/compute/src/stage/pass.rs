@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn spans(position: usize, tokens: usize) -> Vec<Span> {
-        let want = || Some(CandidateRequest { top: usize::MAX, also: Vec::new() });
+        let want = || Some(CandidateRequest { top: usize::MAX, ..CandidateRequest::default() });
         [1, 2].map(|key| Span { session: SessionKey(key), position, tokens, want: want() }).into()
     }
 

@@ -33,7 +33,7 @@ fn ids(position: usize, tokens: usize) -> Vec<u32> {
 }
 
 fn span(session: SessionKey, position: usize, tokens: usize) -> Span {
-    Span { session, position, tokens, want: Some(CandidateRequest { top: 20, also: Vec::new() }) }
+    Span { session, position, tokens, want: Some(CandidateRequest { top: 20, ..CandidateRequest::default() }) }
 }
 
 fn step(stage: &mut Stage, session: SessionKey, position: usize, tokens: usize) -> Output {

@@ -30,7 +30,7 @@ fn stage(chunk: usize, kv_budget: u64) -> Stage {
 
 fn step(stage: &mut Stage, session: SessionKey, position: usize, tokens: usize) -> Output {
     let ids: Vec<u32> = (position..position + tokens).map(|at| 3 + (at as u32 * 11) % 380).collect();
-    let want = Some(CandidateRequest { top: 20, also: Vec::new() });
+    let want = Some(CandidateRequest { top: 20, ..CandidateRequest::default() });
     stage.forward(&[Span { session, position, tokens, want }], Input::Tokens(&ids)).unwrap()
 }
 

@@ -214,7 +214,9 @@ impl Core {
             self.workers.get(&stage.place.machine).is_some_and(|worker| worker.device.keeps_prefixes)
         };
         let keeps_prefixes = stages.iter().all(keeps);
-        self.actions.push(Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes });
+        let worker_constrains = |peer| self.workers.get(&peer).is_some_and(|worker| worker.device.constrains);
+        let constrains = stages.iter().all(|stage| worker_constrains(stage.place.machine));
+        self.actions.push(Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes, constrains });
         let mut places = Vec::new();
         tracing::info!(%epoch, model = %id, stages = stages.len(), "building a pipeline");
         for (at, stage) in stages.into_iter().enumerate() {

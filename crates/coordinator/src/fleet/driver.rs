@@ -7,7 +7,7 @@ use super::{
     plan::PlanRequest,
     returning::Restored,
 };
-use crate::{model::Model, planner::Device, registry::ModelRecord};
+use crate::{constraint::Grammars, model::Model, planner::Device, registry::ModelRecord};
 use gogrid_model::{Quant, Source};
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
@@ -38,7 +38,19 @@ pub(super) fn demo_model(name: &str, stages: usize, replicas: usize) -> (ModelRe
     };
     let text = Arc::new(source.text().expect("it has a tokenizer"));
     let quant = Some(Quant::None);
-    (record, Arc::new(Model { name: name.into(), created: 0, quant, stages, replicas, manifest, text }))
+    (
+        record,
+        Arc::new(Model {
+            name: name.into(),
+            created: 0,
+            quant,
+            stages,
+            replicas,
+            manifest,
+            text,
+            grammars: Grammars::default(),
+        }),
+    )
 }
 
 /// The secret part of every epoch.

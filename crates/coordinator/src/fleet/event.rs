@@ -91,6 +91,8 @@ pub(crate) enum Action {
         token_time: Duration,
         /// Whether all its stages keep complete answers.
         keeps_prefixes: bool,
+        /// Whether all its workers know constrained answers.
+        constrains: bool,
     },
     SetHealth {
         epoch: Epoch,

@@ -206,8 +206,9 @@ impl FleetTask {
                     tracing::warn!(peer = %peer.short(), "the worker's link takes no messages");
                 }
             }
-            Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes } => {
-                let (pipeline, frames) = Pipeline::new(epoch, kv, self.max_sessions, token_time, keeps_prefixes);
+            Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes, constrains } => {
+                let (pipeline, frames) =
+                    Pipeline::new(epoch, kv, self.max_sessions, token_time, keeps_prefixes, constrains);
                 self.pipelines.insert(epoch, OpenPipeline { pipeline, frames: Some(frames) });
             }
             Action::SetHealth { epoch, health } => {

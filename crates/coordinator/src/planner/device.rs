@@ -11,12 +11,20 @@ pub(crate) struct Device {
     weight_types: Option<Vec<Quant>>,
     /// Whether its stages keep complete answers.
     pub(crate) keeps_prefixes: bool,
+    /// Whether its stages know constrained answers.
+    pub(crate) constrains: bool,
 }
 
 impl Device {
     /// A device of which nothing but its name is known.
     pub(crate) fn expected(spec: DeviceSpec) -> Self {
-        Self { spec, footprint: Footprint::expected(spec.kind()), weight_types: None, keeps_prefixes: false }
+        Self {
+            spec,
+            footprint: Footprint::expected(spec.kind()),
+            weight_types: None,
+            keeps_prefixes: false,
+            constrains: false,
+        }
     }
 
     /// The device of a worker that says this of itself. A footprint of a form that is not known, as a later program may
@@ -27,6 +35,7 @@ impl Device {
     pub(crate) fn of(spec: DeviceSpec, capabilities: &Capabilities) -> Result<Self, FootprintError> {
         let mut device = Self::expected(spec);
         device.keeps_prefixes = capabilities.has(feature::PREFIX_CACHE);
+        device.constrains = capabilities.has(feature::CONSTRAINTS);
         if let Some(said) = &capabilities.footprint {
             match serde_json::from_value::<Footprint>(said.clone()) {
                 Ok(footprint) => {

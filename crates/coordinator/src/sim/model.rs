@@ -108,9 +108,9 @@ pub(super) fn expected(layers: u32, prompt: &[u32], sampling: &SamplingParams, c
     let mut hash = prompt.iter().fold(0, |_, token| kv.row(u64::from(*token)));
     let mut tokens = Vec::with_capacity(count);
     while tokens.len() < count {
-        let request = sampler.request(0);
+        let request = sampler.request(0, None);
         let candidates = candidates(hash, &Want { top: request.top as u32, also: request.also });
-        let token = sampler.sample(&candidates, 0).expect("good candidates").token;
+        let token = sampler.sample(&candidates, 0, None).expect("good candidates").token;
         sampler.accept(token);
         tokens.push(token);
         hash = kv.row(u64::from(token));

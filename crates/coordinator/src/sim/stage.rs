@@ -80,8 +80,8 @@ pub(super) async fn run(
                 chunks(worker, spec, &step, &body, &mut waiting);
                 continue;
             }
-            Some((StageFrame::Candidates { .. }, _)) => {
-                worker.log.wrong("candidates for a stage");
+            Some((StageFrame::Candidates { .. } | StageFrame::ConstrainedStep(_), _)) => {
+                worker.log.wrong("candidates for a stage, or a constraint that nobody asked for");
                 continue;
             }
             None => {

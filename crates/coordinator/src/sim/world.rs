@@ -13,6 +13,7 @@ use crate::{
     accept::{Greeting, accept},
     admin::{NewModel, add_model},
     audit::Audit,
+    constraint::Grammars,
     fleet::{Fleet, FleetTask, Timing},
     grid_info::Body,
     model::Model,
@@ -109,7 +110,16 @@ fn models(shapes: &[(usize, usize)]) -> Vec<(ModelRecord, Arc<Model>)> {
             record.manifest = serde_json::to_string(&manifest).expect("a manifest is JSON");
         }
         let (quant, text) = (Some(Quant::None), text.clone());
-        let model = Model { name, created: record.created, quant, stages, replicas, manifest, text };
+        let model = Model {
+            name,
+            created: record.created,
+            quant,
+            stages,
+            replicas,
+            manifest,
+            text,
+            grammars: Grammars::default(),
+        };
         (record, Arc::new(model))
     };
     shapes.iter().enumerate().map(model).collect()

@@ -13,7 +13,29 @@ fn sampler(params: SamplingParams) -> Sampler {
 
 /// One step over whole logits, as stage and coordinator share it.
 fn step(sampler: &Sampler, logits: &[f32], top_logprobs: usize) -> Sampled {
-    sampler.sample(&candidates(logits, &sampler.request(top_logprobs)), top_logprobs).unwrap()
+    step_among(sampler, logits, top_logprobs, None).unwrap()
+}
+
+/// The same where only some tokens may come next.
+fn step_among(
+    sampler: &Sampler,
+    logits: &[f32],
+    top_logprobs: usize,
+    allowed: Option<&Arc<TokenSet>>,
+) -> Result<Sampled, SampleError> {
+    sampler.sample(&candidates(logits, &sampler.request(top_logprobs, allowed)), top_logprobs, allowed)
+}
+
+/// All tokens, or some.
+fn allowed() -> impl Strategy<Value = Option<Arc<TokenSet>>> {
+    let some = prop::collection::btree_set(token(), 1..VOCABULARY);
+    prop::option::of(some.prop_map(|tokens| Arc::new(TokenSet::new(VOCABULARY, tokens))))
+}
+
+/// Tokens that may come next, the most likely first; without those that bias bans.
+fn possible(mut adjusted: Vec<(u32, f32)>, allowed: Option<&Arc<TokenSet>>) -> Vec<u32> {
+    adjusted.retain(|&(token, x)| x > f32::NEG_INFINITY && allowed.is_none_or(|allowed| allowed.contains(token)));
+    adjusted.into_iter().map(|(token, _)| token).collect()
 }
 
 /// `count` tokens from the same logits every time.
@@ -80,11 +102,13 @@ proptest! {
         logits in logits(),
         prompt in prop::collection::vec(token(), 0..20),
         answer in prop::collection::vec(token(), 0..20),
+        allowed in allowed(),
     ) {
-        let expected = adjusted(&params, &prompt, &answer, &logits)[0].0;
+        let possible = possible(adjusted(&params, &prompt, &answer, &logits), allowed.as_ref());
         let mut sampler = Sampler::new(params, VOCABULARY, &prompt).unwrap();
         answer.iter().for_each(|&token| sampler.accept(token));
-        prop_assert_eq!(step(&sampler, &logits, 0).token, expected);
+        let expected = possible.first().copied().ok_or(SampleError::AllBanned);
+        prop_assert_eq!(step_among(&sampler, &logits, 0, allowed.as_ref()).map(|sampled| sampled.token), expected);
     }
 
     #[test]
@@ -94,11 +118,15 @@ proptest! {
         answer in prop::collection::vec(token(), 0..20),
         k in 1usize..6,
         seed in any::<u64>(),
+        allowed in allowed(),
     ) {
-        let best: Vec<u32> = adjusted(&params, &[], &answer, &logits).iter().take(k).map(|&(token, _)| token).collect();
+        let possible = possible(adjusted(&params, &[], &answer, &logits), allowed.as_ref());
         let mut sampler = sampler(SamplingParams { temperature: 2.0, top_k: Some(k), seed, ..params });
         answer.iter().for_each(|&token| sampler.accept(token));
-        prop_assert!(best.contains(&step(&sampler, &logits, 0).token));
+        match step_among(&sampler, &logits, 0, allowed.as_ref()) {
+            Ok(Sampled { token, .. }) => prop_assert!(possible[..k.min(possible.len())].contains(&token)),
+            Err(error) => prop_assert!(error == SampleError::AllBanned && possible.is_empty(), "{error}"),
+        }
     }
 
     #[test]
@@ -138,6 +166,22 @@ proptest! {
     }
 
     #[test]
+    fn constrained_sampling_is_sampling_where_the_others_are_banned(
+        logits in logits(),
+        seed in any::<u64>(),
+        top_p in 0.1f32..=1.0,
+        min_p in 0f32..0.5,
+        allowed in allowed(),
+    ) {
+        let allowed = allowed.unwrap_or_else(|| Arc::new(TokenSet::new(VOCABULARY, [3, 7])));
+        let others = (0..VOCABULARY as u32).filter(|&token| !allowed.contains(token));
+        let params = SamplingParams { temperature: 1.3, top_p, min_p, seed, ..SamplingParams::default() };
+        let constrained = step_among(&sampler(params.clone()), &logits, 0, Some(&allowed));
+        let banned = SamplingParams { logit_bias: others.map(|token| (token, BAN)).collect(), ..params };
+        prop_assert_eq!(constrained, Ok(step(&sampler(banned), &logits, 0)));
+    }
+
+    #[test]
     fn a_nucleus_is_the_smallest_that_is_large_enough(
         mut weights in prop::collection::vec(0.001f64..1.0, 1..50),
         top_p in 0f64..1.0,
@@ -158,7 +202,7 @@ proptest! {
         log_sum_exp in any::<f32>(),
     ) {
         let sampler = sampler(SamplingParams { temperature, top_k: Some(2), ..params });
-        let _ = sampler.sample(&Candidates { ids, logits, log_sum_exp }, 3);
+        let _ = sampler.sample(&Candidates { ids, logits, log_sum_exp }, 3, None);
     }
 
     #[test]
@@ -225,17 +269,17 @@ fn the_request_grows_with_what_is_pushed_down() {
     let bias = vec![(3, -1.0), (4, 1.0), (5, BAN), (6, 0.0)];
     let params = SamplingParams { frequency_penalty: 0.5, logit_bias: bias, ..SamplingParams::greedy() };
     let mut sampler = sampler(params);
-    assert_eq!(sampler.request(0), CandidateRequest { top: 3, also: vec![4] });
+    assert_eq!(sampler.request(0, None), CandidateRequest { top: 3, also: vec![4], allowed: None });
     for token in [7, 7, 4] {
         sampler.accept(token);
     }
-    assert_eq!(sampler.request(0), CandidateRequest { top: 5, also: vec![4] });
-    assert_eq!(sampler.request(20).top, 20);
+    assert_eq!(sampler.request(0, None), CandidateRequest { top: 5, also: vec![4], allowed: None });
+    assert_eq!(sampler.request(20, None).top, 20);
 }
 
 #[test]
 fn the_prompt_counts_for_the_repetition_penalty_alone() {
-    let request = |params| Sampler::new(params, VOCABULARY, &[1, 2, 2]).unwrap().request(0).top;
+    let request = |params| Sampler::new(params, VOCABULARY, &[1, 2, 2]).unwrap().request(0, None).top;
     assert_eq!(request(SamplingParams { repetition_penalty: 1.1, ..SamplingParams::greedy() }), 3);
     assert_eq!(request(SamplingParams { presence_penalty: 1.0, ..SamplingParams::greedy() }), 1);
 }
@@ -244,14 +288,14 @@ fn the_prompt_counts_for_the_repetition_penalty_alone() {
 fn prompt_tokens_outside_the_vocabulary_do_no_harm() {
     let params = SamplingParams { repetition_penalty: 0.9, ..SamplingParams::greedy() };
     let sampler = Sampler::new(params, VOCABULARY, &[1 << 30, 3]).unwrap();
-    assert_eq!(sampler.request(0).also, [3]);
+    assert_eq!(sampler.request(0, None).also, [3]);
     assert_eq!(step(&sampler, &[0.0; VOCABULARY], 0).token, 0);
 }
 
 #[test]
 fn a_small_vocabulary_bounds_the_request() {
-    assert_eq!(sampler(SamplingParams::default()).request(0).top, VOCABULARY);
-    assert_eq!(Sampler::new(SamplingParams::default(), 1 << 17, &[]).unwrap().request(0).top, SAMPLED_CANDIDATES);
+    assert_eq!(sampler(SamplingParams::default()).request(0, None).top, VOCABULARY);
+    assert_eq!(Sampler::new(SamplingParams::default(), 1 << 17, &[]).unwrap().request(0, None).top, SAMPLED_CANDIDATES);
 }
 
 #[test]
@@ -264,8 +308,8 @@ fn a_bias_outside_the_vocabulary_is_refused() {
 fn when_everything_is_banned_it_says_so() {
     let bias = (0..VOCABULARY as u32).map(|token| (token, BAN)).collect();
     let sampler = sampler(SamplingParams { logit_bias: bias, ..Default::default() });
-    let found = candidates(&[0.0; VOCABULARY], &sampler.request(0));
-    assert_eq!(sampler.sample(&found, 0), Err(SampleError::AllBanned));
+    let found = candidates(&[0.0; VOCABULARY], &sampler.request(0, None));
+    assert_eq!(sampler.sample(&found, 0, None), Err(SampleError::AllBanned));
 }
 
 /// A greedy request for two tokens at least (one is pushed down) and token 9.
@@ -279,8 +323,8 @@ fn answer(ids: &[u32], logits: &[f32], log_sum_exp: f32) -> Candidates {
 
 #[test]
 fn a_fitting_answer_is_taken() {
-    assert_eq!(asking().sample(&answer(&[1, 2, 9], &[2.0, 1.0, 0.5], 3.0), 0).unwrap().token, 1);
-    assert_eq!(asking().sample(&answer(&[9, 2], &[2.0, 1.0], 3.0), 0).unwrap().token, 9);
+    assert_eq!(asking().sample(&answer(&[1, 2, 9], &[2.0, 1.0, 0.5], 3.0), 0, None).unwrap().token, 1);
+    assert_eq!(asking().sample(&answer(&[9, 2], &[2.0, 1.0], 3.0), 0, None).unwrap().token, 9);
 }
 
 #[rstest]
@@ -289,7 +333,7 @@ fn a_fitting_answer_is_taken() {
 #[case::more(answer(&[1, 2, 9, 10], &[2.0, 1.0, 0.5, 0.1], 3.0))]
 #[case::unequal(answer(&[1, 2, 9], &[2.0, 1.0], 3.0))]
 fn a_wrong_number_is_refused(#[case] candidates: Candidates) {
-    assert!(matches!(asking().sample(&candidates, 0), Err(SampleError::Length { .. })));
+    assert!(matches!(asking().sample(&candidates, 0, None), Err(SampleError::Length { .. })));
 }
 
 #[rstest]
@@ -299,19 +343,31 @@ fn a_wrong_number_is_refused(#[case] candidates: Candidates) {
 #[case::not_asked_for(answer(&[1, 2, 8], &[2.0, 1.0, 0.5], 3.0))]
 #[case::better_than_the_best(answer(&[1, 2, 9], &[2.0, 1.0, 1.5], 3.0))]
 fn a_wrong_order_is_refused(#[case] candidates: Candidates) {
-    assert!(matches!(asking().sample(&candidates, 0), Err(SampleError::Order { .. })));
+    assert!(matches!(asking().sample(&candidates, 0, None), Err(SampleError::Order { .. })));
 }
 
 #[test]
 fn numbers_that_no_model_means_are_refused() {
     let outside = answer(&[60, 2, 9], &[2.0, 1.0, 0.5], 3.0);
-    assert_eq!(asking().sample(&outside, 0), Err(SampleError::OutOfVocabulary { token: 60, vocabulary: VOCABULARY }));
+    assert_eq!(
+        asking().sample(&outside, 0, None),
+        Err(SampleError::OutOfVocabulary { token: 60, vocabulary: VOCABULARY })
+    );
     for logit in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let broken = answer(&[1, 2, 9], &[2.0, 1.0, logit], 3.0);
-        assert!(matches!(asking().sample(&broken, 0), Err(SampleError::NotFinite { token: 9, .. })));
+        assert!(matches!(asking().sample(&broken, 0, None), Err(SampleError::NotFinite { token: 9, .. })));
         let broken = answer(&[1, 2, 9], &[2.0, 1.0, 0.5], logit);
-        assert!(matches!(asking().sample(&broken, 0), Err(SampleError::LogSumExp { .. })));
+        assert!(matches!(asking().sample(&broken, 0, None), Err(SampleError::LogSumExp { .. })));
     }
     let impossible = answer(&[1, 2, 9], &[2.0, 1.0, 0.5], 1.5);
-    assert!(matches!(asking().sample(&impossible, 0), Err(SampleError::LogSumExp { .. })));
+    assert!(matches!(asking().sample(&impossible, 0, None), Err(SampleError::LogSumExp { .. })));
+}
+
+#[test]
+fn a_token_that_is_not_allowed_is_refused() {
+    let allowed = Arc::new(TokenSet::new(VOCABULARY, [1, 2]));
+    let sampler = sampler(SamplingParams::greedy());
+    let answer = |id| Candidates { ids: vec![id], logits: vec![1.0], log_sum_exp: 2.0 };
+    assert_eq!(sampler.sample(&answer(2), 0, Some(&allowed)).unwrap().token, 2);
+    assert_eq!(sampler.sample(&answer(3), 0, Some(&allowed)), Err(SampleError::Order { index: 0, token: 3 }));
 }

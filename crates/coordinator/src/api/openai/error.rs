@@ -125,9 +125,8 @@ impl ApiError {
     /// 400: a schema or grammar cannot be used.
     pub(super) fn constraint(error: &ConstraintError) -> Self {
         let code = match error.problem {
-            ConstraintProblem::NotYet => Some("unsupported_parameter"),
             ConstraintProblem::Unsupported { .. } => Some("unsupported_schema_keyword"),
-            ConstraintProblem::Invalid { .. } | ConstraintProblem::TooLarge { .. } => None,
+            ConstraintProblem::Invalid { .. } | ConstraintProblem::TooLarge { .. } | ConstraintProblem::TooSlow => None,
         };
         Self::client(StatusCode::BAD_REQUEST, code, error.to_string()).about(&error.field)
     }
@@ -230,6 +229,7 @@ impl ApiError {
             GenerateError::Constraint(error) => Self::constraint(error),
             GenerateError::TooLarge { .. } => bad_request(Some("sequence_too_large"), message).about(input),
             GenerateError::QueueFull { retry_after, .. } => Self::too_many(*retry_after, message),
+            GenerateError::CannotConstrain { .. } => Self::unavailable("cannot_constrain", message),
             GenerateError::NotReady { .. } => Self::unavailable("model_not_ready", message),
             GenerateError::PipelineLost { .. } => Self::unavailable("pipeline_lost", message),
             GenerateError::ShuttingDown => Self::unavailable("shutting_down", message),

@@ -16,6 +16,7 @@ mod caller;
 mod chat;
 mod choices;
 mod completions;
+mod constrained;
 mod envelope;
 mod error;
 mod event_replay;

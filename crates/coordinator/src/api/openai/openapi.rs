@@ -17,7 +17,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(document);
     info(
         title = "GoGrid",
         description = "OpenAI's API for language models, answered by machines that their users lend.\n\nUnknown fields \
-            of requests are ignored; fields that ask for what this server does not have (tools, JSON schemas, images …) \
+            of requests are ignored; fields that ask for what this server does not have (tools, images …) \
             are refused with status 400.",
     ),
     paths(models::list, models::retrieve, chat::create_chat_completion, completions::create_completion),

@@ -12,20 +12,12 @@ pub(super) struct UnsupportedField {
     tool_choice: Option<Value>,
     functions: Option<Value>,
     function_call: Option<Value>,
-    response_format: Option<Value>,
     modalities: Option<Value>,
     audio: Option<Value>,
     web_search_options: Option<Value>,
     suffix: Option<Value>,
     // Extensions of other servers.
     chat_template: Option<Value>,
-    guided_json: Option<Value>,
-    guided_regex: Option<Value>,
-    guided_choice: Option<Value>,
-    guided_grammar: Option<Value>,
-    structured_outputs: Option<Value>,
-    json_schema: Option<Value>,
-    grammar: Option<Value>,
     stop_token_ids: Option<Value>,
     bad_words: Option<Value>,
     min_tokens: Option<Value>,
@@ -49,9 +41,6 @@ impl UnsupportedField {
             refuse("functions", self.functions.as_ref(), is_empty)?;
             refuse("function_call", self.function_call.as_ref(), |value| value == "auto")?;
         }
-        refuse("response_format", self.response_format.as_ref(), |value| {
-            value.get("type").is_some_and(|t| t == "text")
-        })?;
         refuse("modalities", self.modalities.as_ref(), |value| {
             value.as_array().is_some_and(|all| all.iter().all(|modality| modality == "text"))
         })?;
@@ -61,13 +50,6 @@ impl UnsupportedField {
             ("web_search_options", &self.web_search_options),
             ("suffix", &self.suffix),
             ("chat_template", &self.chat_template),
-            ("guided_json", &self.guided_json),
-            ("guided_regex", &self.guided_regex),
-            ("guided_choice", &self.guided_choice),
-            ("guided_grammar", &self.guided_grammar),
-            ("structured_outputs", &self.structured_outputs),
-            ("json_schema", &self.json_schema),
-            ("grammar", &self.grammar),
             ("stop_token_ids", &self.stop_token_ids),
             ("bad_words", &self.bad_words),
             ("use_beam_search", &self.use_beam_search),

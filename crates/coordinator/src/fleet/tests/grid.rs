@@ -1,6 +1,7 @@
 use super::{machine::Machine, ring::World};
 use crate::{
     admin::{NewModel, add_model},
+    constraint::{Constraint, Grammar, Start},
     fleet::{Fleet, FleetTask, Timing},
     generate::{Event, GenerateError, GenerateRequest, GenerationService, Requester},
     registry::{Registry, RegistryHandle},
@@ -11,6 +12,7 @@ use crate::{
 use gogrid_model::{Quant, SamplingParams};
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
@@ -105,9 +107,15 @@ impl Grid {
         self.join_with(number, "cpu").await;
     }
 
+    /// The same for one that knows constrained answers.
+    pub(super) async fn join_constraining(&mut self, number: u8) {
+        let machine = Machine::start(number, "cpu", true, &self.world, &self.fleet).await;
+        self.machines.push(machine);
+    }
+
     /// The same, with another device.
     pub(super) async fn join_with(&mut self, number: u8, device: &str) {
-        let machine = Machine::start(number, device, &self.world, &self.fleet).await;
+        let machine = Machine::start(number, device, false, &self.world, &self.fleet).await;
         match self.machines.get_mut(usize::from(number)) {
             Some(place) => *place = machine,
             None => self.machines.push(machine),
@@ -182,7 +190,20 @@ impl Grid {
 
     /// Asks for a number of tokens after a prompt.
     pub(super) async fn ask(&self, prompt: &[u32], tokens: usize) -> Stream {
-        let request = GenerateRequest {
+        let request = Self::request(prompt, tokens);
+        Stream { events: self.router.generate(request).await.expect("admitted"), tokens: Vec::new() }
+    }
+
+    /// Why a request whose answer is to match an expression is not admitted.
+    pub(super) async fn refusal(&self, expression: &str) -> Option<GenerateError> {
+        let grammar = Grammar::Regex(expression.into());
+        let constraint = Constraint { field: "guided_regex".into(), grammar, start: Start::AtOnce };
+        let request = GenerateRequest { constraint: Some(Arc::new(constraint)), ..Self::request(&[1, 2], 9) };
+        self.router.generate(request).await.err()
+    }
+
+    fn request(prompt: &[u32], tokens: usize) -> GenerateRequest {
+        GenerateRequest {
             model: "demo".into(),
             prompt: prompt.to_vec(),
             sampling: SamplingParams::greedy(),
@@ -194,8 +215,7 @@ impl Grid {
             constraint: None,
             requester: Requester::local(),
             cache_salt: None,
-        };
-        Stream { events: self.router.generate(request).await.expect("admitted"), tokens: Vec::new() }
+        }
     }
 }
 

@@ -64,7 +64,7 @@ struct Life {
 
 impl Machine {
     /// Switches a machine on: it connects, and computes what it is told.
-    pub(super) async fn start(number: u8, device: &str, world: &World, fleet: &Fleet) -> Self {
+    pub(super) async fn start(number: u8, device: &str, constrains: bool, world: &World, fleet: &Fleet) -> Self {
         let id = PeerId([number; 32]);
         let (to_worker, messages) = mpsc::channel(MESSAGES);
         let hello = Hello {
@@ -81,7 +81,9 @@ impl Machine {
             world.paused.remove(&id);
         }
         let capabilities = Capabilities::default();
-        let device = Arc::new(Device::expected(hello.device.parse().expect("a device")));
+        let mut device = Device::expected(hello.device.parse().expect("a device"));
+        device.constrains = constrains;
+        let device = Arc::new(device);
         let connected = Connected { id, hello, capabilities, device, to_worker };
         let connection = fleet.connected(connected).await.expect("the fleet runs");
         let drained = Arc::default();

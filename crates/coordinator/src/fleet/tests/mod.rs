@@ -4,6 +4,7 @@
 //! every token after it. Time is real, and ten times as fast as outside.
 
 mod authority;
+mod constrained;
 mod deadlines;
 mod grid;
 mod groups;

@@ -80,7 +80,7 @@ impl World {
                         self.step(&pipeline, &step, &body);
                     }
                 }
-                StageFrame::Candidates { .. } | StageFrame::Retain { .. } => {
+                StageFrame::Candidates { .. } | StageFrame::Retain { .. } | StageFrame::ConstrainedStep(_) => {
                     self.lock().wrong.push("a frame that is not for this first stage".into());
                 }
             }

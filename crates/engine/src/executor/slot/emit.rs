@@ -13,7 +13,7 @@ use gogrid_model::Output;
 use gogrid_wire::{
     Epoch, SessionId,
     control::SessionError,
-    stage::{CandidateRow, Rows, Span, StageFrame, Step},
+    stage::{CandidateRow, ConstrainedStep, Rows, Span, StageFrame, Step},
 };
 
 /// Retained outputs of a session that the next stage needs.
@@ -90,8 +90,10 @@ impl Slot {
                 if spans.is_empty() {
                     return Vec::new();
                 }
-                let bytes = body.len() + spans.len() * size_of::<Span>();
-                self.send_sized(StageFrame::Step(Step { epoch, spans, rows }), body, permit, bytes, &batch)
+                let described = spans.len() * size_of::<Span>();
+                let (frame, body) = step_frame(Step { epoch, spans, rows }, body, &batch);
+                let bytes = body.len() + described;
+                self.send_sized(frame, body, permit, bytes, &batch)
             }
             Output::Candidates(found) => {
                 let wanted = batch.iter().filter(|work| work.want.is_some());
@@ -151,6 +153,20 @@ impl Slot {
             drop(out.try_send(Outgoing { frame, body, _permit: permit }));
         }
     }
+}
+
+/// The frame of a step of this batch, with the sets of allowed tokens that came with it.
+fn step_frame(step: Step, rows: Vec<u8>, batch: &[Work]) -> (StageFrame, Vec<u8>) {
+    if batch.iter().all(|work| work.allowed.is_empty()) {
+        return (StageFrame::Step(step), rows);
+    }
+    let allowed = |span: &Span| {
+        let work = batch.iter().find(|work| work.session == span.session && span.want.is_some());
+        work.map_or(&[][..], |work| work.allowed.as_slice())
+    };
+    let sets: Vec<&[u8]> = step.spans.iter().map(allowed).collect();
+    let (constrained, body) = ConstrainedStep::new(step, rows, sets);
+    (StageFrame::ConstrainedStep(constrained), body)
 }
 
 fn candidate_bytes(row: &CandidateRow) -> usize {

@@ -19,7 +19,8 @@ use gogrid_model::SessionKey;
 use gogrid_wire::{
     SessionId,
     control::SessionError,
-    stage::{KvReuse, Span, StageFrame, Step},
+    frame::FrameError,
+    stage::{ConstrainedStep, KvReuse, Span, StageFrame, Step},
 };
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -127,7 +128,14 @@ impl Slot {
                 self.retain_prefix(session);
                 self.forward(frame, permit_out);
             }
-            StageFrame::Step(step) => self.queue(&step, &body, permit, failed),
+            StageFrame::Step(step) => match step.check_body(&body) {
+                Ok(()) => self.queue(&step, &body, &[], permit, failed),
+                Err(error) => bad_body(&step, &error, failed),
+            },
+            StageFrame::ConstrainedStep(constrained) => match constrained.split(&body) {
+                Ok((rows, allowed)) => self.queue(&constrained.step, rows, &allowed, permit, failed),
+                Err(error) => bad_body(&constrained.step, &error, failed),
+            },
             StageFrame::Candidates { .. } => tracing::warn!("a stage received candidates; ignored"),
         }
         true
@@ -137,7 +145,9 @@ impl Slot {
     fn forward_permit(&self, frame: &StageFrame) -> Result<ForwardPermit, OverLimit> {
         let reuse = match frame {
             _ if self.stage.has_head() => return Ok(ForwardPermit::NotNeeded),
-            StageFrame::Step(_) | StageFrame::Candidates { .. } => return Ok(ForwardPermit::NotNeeded),
+            StageFrame::Step(_) | StageFrame::ConstrainedStep(_) | StageFrame::Candidates { .. } => {
+                return Ok(ForwardPermit::NotNeeded);
+            }
             StageFrame::Open { reuse, .. } => reuse.len(),
             StageFrame::Close { .. } | StageFrame::Retain { .. } => 0,
         };
@@ -163,7 +173,9 @@ impl Slot {
     /// elsewhere.
     pub(in crate::executor) fn refuse(&mut self, frame: &StageFrame, error: OverLimit) -> SessionFailures {
         let sessions = match frame {
-            StageFrame::Step(step) => step.spans.iter().map(|span| span.session).collect(),
+            StageFrame::Step(step) | StageFrame::ConstrainedStep(ConstrainedStep { step, .. }) => {
+                step.spans.iter().map(|span| span.session).collect()
+            }
             StageFrame::Open { session, .. } => vec![*session],
             StageFrame::Close { .. } | StageFrame::Retain { .. } | StageFrame::Candidates { .. } => Vec::new(),
         };
@@ -214,15 +226,18 @@ impl Slot {
         }
     }
 
-    /// Queues a step's rows, each span for its session.
-    fn queue(&mut self, step: &Step, body: &[u8], permit: FramePermit, failed: &mut SessionFailures) {
-        if let Err(error) = step.check_body(body) {
-            let bad = |span: &Span| (span.session, SessionError::BadInput(error.to_string()));
-            return failed.extend(step.spans.iter().map(bad));
-        }
+    /// Queues a step's rows, each span for its session, with its set of allowed tokens where it has one.
+    fn queue(
+        &mut self,
+        step: &Step,
+        body: &[u8],
+        allowed: &[&[u8]],
+        permit: FramePermit,
+        failed: &mut SessionFailures,
+    ) {
         let permit = Arc::new(permit);
         let mut at = 0;
-        for span in &step.spans {
+        for (index, span) in step.spans.iter().enumerate() {
             let end = at + span.tokens as usize * step.rows.bytes();
             match self.check(span) {
                 Ok(true) => self.scheduler.push(Work {
@@ -232,6 +247,7 @@ impl Slot {
                     rows: step.rows,
                     data: body[at..end].to_vec(),
                     want: span.want.clone(),
+                    allowed: allowed.get(index).map_or_else(Vec::new, |set| set.to_vec()),
                     permit: Some(permit.clone()),
                 }),
                 Ok(false) => {}
@@ -257,4 +273,9 @@ impl Slot {
         }
         Ok(true)
     }
+}
+
+fn bad_body(step: &Step, error: &FrameError, failed: &mut SessionFailures) {
+    let bad = |span: &Span| (span.session, SessionError::BadInput(error.to_string()));
+    failed.extend(step.spans.iter().map(bad));
 }

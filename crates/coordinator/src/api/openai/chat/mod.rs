@@ -10,6 +10,7 @@ use super::{
     body::{JsonBody, parse},
     caller::text_for,
     choices::ChoiceRequests,
+    constrained::ConstraintFields,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
     lenient::count,
@@ -96,6 +97,7 @@ fn prepare_chat(
     let fields: ChatFields = parse(body)?;
     let options: Options = parse(body)?;
     let template: TemplateFields = parse(body)?;
+    let constraint = parse::<ConstraintFields>(body)?.check()?;
     parse::<UnsupportedField>(body)?.check()?;
     let ModelText { text, context_length } = text_for(caller, service, &fields.model, INPUT)?;
     let top_logprobs = fields.top_logprobs()?;
@@ -115,15 +117,15 @@ fn prepare_chat(
         continues,
         top_logprobs,
         options,
-        constraint: None,
+        constraint,
     };
     Ok((requests, format))
 }
 
-/// The body of a request: [`ChatFields`], [`TemplateFields`] and [`Options`].
+/// The body of a request: [`ChatFields`], [`TemplateFields`], [`Options`] and [`ConstraintFields`].
 pub(super) struct ChatRequest;
 
-all_of!(ChatRequest, "ChatRequest", ChatFields, TemplateFields, Options);
+all_of!(ChatRequest, "ChatRequest", ChatFields, TemplateFields, Options, ConstraintFields);
 
 impl ChatFields {
     fn top_logprobs(&self) -> Result<usize, ApiError> {

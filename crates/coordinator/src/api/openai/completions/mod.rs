@@ -9,6 +9,7 @@ use super::{
     body::{JsonBody, parse},
     caller::text_for,
     choices::ChoiceRequests,
+    constrained::ConstraintFields,
     envelope::Envelope,
     error::{ApiError, ErrorBody},
     options::{Options, ValidOptions},
@@ -89,6 +90,7 @@ fn prepare_completion(
 ) -> Result<(ChoiceRequests, TextFormat), ApiError> {
     let fields: CompletionFields = parse(body)?;
     let options: Options = parse(body)?;
+    let constraint = parse::<ConstraintFields>(body)?.check()?;
     parse::<UnsupportedField>(body)?.check()?;
     let ModelText { text, context_length } = text_for(caller, service, &fields.model, INPUT)?;
     let max_tokens = options.max_tokens().unwrap_or(DEFAULT_MAX_TOKENS);
@@ -117,15 +119,15 @@ fn prepare_completion(
         continues: true,
         top_logprobs,
         options,
-        constraint: None,
+        constraint,
     };
     Ok((requests, format))
 }
 
-/// The body of a request: [`CompletionFields`] and [`Options`].
+/// The body of a request: [`CompletionFields`], [`Options`] and [`ConstraintFields`].
 pub(super) struct CompletionRequest;
 
-all_of!(CompletionRequest, "CompletionRequest", CompletionFields, Options);
+all_of!(CompletionRequest, "CompletionRequest", CompletionFields, Options, ConstraintFields);
 
 impl CompletionFields {
     fn check(&self, options: &ValidOptions) -> Result<(), ApiError> {

@@ -198,12 +198,9 @@ async fn features_that_are_missing_are_refused_by_name() {
         ("tool_choice", json!("required")),
         ("functions", json!([{"name": "f"}])),
         ("function_call", json!({"name": "f"})),
-        ("response_format", json!({"type": "json_object"})),
-        ("response_format", json!({"type": "json_schema", "json_schema": {}})),
         ("modalities", json!(["text", "audio"])),
         ("audio", json!({"voice": "x"})),
         ("web_search_options", json!({"search_context_size": "low"})),
-        ("guided_regex", json!("a+")),
         ("stop_token_ids", json!([1])),
         ("min_tokens", json!(5)),
     ] {

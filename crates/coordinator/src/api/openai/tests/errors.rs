@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tower::ServiceExt;
 
-fn assert_error(reply: &Reply, status: u16, kind: &str, param: &Value, code: &Value) {
+pub(super) fn assert_error(reply: &Reply, status: u16, kind: &str, param: &Value, code: &Value) {
     assert_eq!(reply.status.as_u16(), status, "{}", reply.text);
     assert_eq!(reply.headers[header::CONTENT_TYPE], "application/json");
     let error = &reply.json()["error"];

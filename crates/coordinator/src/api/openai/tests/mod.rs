@@ -3,6 +3,7 @@
 mod cancel;
 mod chat;
 mod completions;
+mod constrained;
 mod document;
 mod errors;
 mod event_replay;
