@@ -1,4 +1,4 @@
-"""The real `openai` package against a coordinator: openai_client.py URL [everything|rate_limit].
+"""The real `openai` and `anthropic` packages against a coordinator: openai_client.py URL [everything|rate_limit].
 
 The answers are the demo model's greedy ones, so they are known word for word.
 """
@@ -7,7 +7,9 @@ import asyncio
 import re
 import sys
 
+import anthropic
 import openai
+from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 
 MODEL = "demo"
@@ -163,6 +165,38 @@ def text_completions(client):
     assert len(probable.logprobs.token_logprobs) == len(probable.logprobs.tokens) == len(probable.logprobs.text_offset)
 
 
+def responses(client):
+    answer = client.responses.create(model=MODEL, input=CAPITAL, temperature=0)
+    assert answer.output_text == TOKYO and answer.status == "completed", answer
+    assert answer.usage.input_tokens == 15, answer.usage
+    with client.responses.stream(model=MODEL, input=CAPITAL, temperature=0) as stream:
+        assert "".join(event.delta for event in stream if event.type == "response.output_text.delta") == TOKYO
+        assert stream.get_final_response().output_text == TOKYO
+    further = client.responses.create(model=MODEL, input="Thanks.", previous_response_id=answer.id, max_output_tokens=1)
+    assert further.usage.input_tokens > 25 and further.status == "incomplete", further
+    asked = {"model": MODEL, "input": CAPITAL, "previous_response_id": "resp_0"}
+    raises(openai.NotFoundError, 404, lambda: client.responses.create(**asked), "resp_0")
+
+
+def messages(client):
+    url = str(client.base_url).removesuffix("/v1/")
+    with Anthropic(base_url=url, api_key="none", max_retries=0, timeout=60) as other:
+        asked = {"model": MODEL, "max_tokens": 40, "temperature": 0, "messages": user(CAPITAL)}
+        answer = other.messages.create(**asked)
+        assert answer.content[0].text == TOKYO and answer.stop_reason == "end_turn", answer
+        assert answer.usage.input_tokens == 15, answer.usage
+        assert other.messages.count_tokens(model=MODEL, messages=user(CAPITAL)).input_tokens == 15
+        with other.messages.stream(**asked) as stream:
+            assert "".join(stream.text_stream) == TOKYO
+        stopped = other.messages.create(**asked, stop_sequences=["nowhere", " is "])
+        assert stopped.content[0].text == "The capital of Japan", stopped
+        assert (stopped.stop_reason, stopped.stop_sequence) == ("stop_sequence", " is "), stopped
+        going_on = [*user(CAPITAL), {"role": "assistant", "content": "The capital of Japan"}]
+        assert other.messages.create(**{**asked, "messages": going_on}).content[0].text == " is Tokyo.", going_on
+        raises(anthropic.NotFoundError, 404, lambda: other.messages.create(**{**asked, "model": "nobody"}), "nobody")
+        raises(anthropic.BadRequestError, 400, lambda: other.messages.create(**{**asked, "messages": []}), "messages")
+
+
 def errors(client):
     raises(openai.NotFoundError, 404, lambda: client.chat.completions.create(model="nobody", messages=user("hello")), "nobody")
     raises(openai.NotFoundError, 404, lambda: client.completions.create(model="nobody", prompt="hello"), "nobody")
@@ -197,7 +231,7 @@ def rate_limit(client):
 
 EVERYTHING = [
     models, chat_whole, chat_streamed, chat_helper, several_choices, stop_strings, lengths, seeds, log_probabilities,
-    penalties_and_bias, text_completions, errors, asynchronous,
+    penalties_and_bias, text_completions, responses, messages, errors, asynchronous,
 ]  # fmt: skip
 
 

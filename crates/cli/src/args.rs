@@ -20,6 +20,7 @@ pub(crate) use status::StatusArgs;
 use crate::{chat::ChatOptions, logs::Log};
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
+use gogrid_coordinator::chat::ToolFormat;
 use gogrid_limits::Preset;
 use gogrid_model::{DeviceSpec, Quant};
 use jiff::{Span, SpanRelativeTo};
@@ -305,6 +306,15 @@ pub(crate) struct ModelAddArgs {
     /// Weight type: none, q8_0, q4_0, q4_1, q5_0, q5_1, q4k, q5k, q6k. When not given, CPUs run 16-bit models as q8_0.
     #[arg(long, value_name = "Q")]
     pub(crate) quant: Option<Quant>,
+    /// How the model writes calls of tools: hermes, qwen3-coder, llama3, mistral, deepseek, glm, harmony, gemma, granite.
+    /// When not given, its chat template tells.
+    #[arg(long, value_name = "FORMAT", value_parser = tool_format)]
+    pub(crate) tools: Option<ToolFormat>,
+}
+
+fn tool_format(name: &str) -> Result<ToolFormat, String> {
+    let names = || ToolFormat::ALL.map(|(_, name)| name).join(", ");
+    ToolFormat::named(name).ok_or_else(|| format!("it must be one of {}", names()))
 }
 
 /// The help about the settings that the coordinator reads from its folder.

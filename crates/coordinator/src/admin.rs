@@ -10,6 +10,7 @@ pub use lists::{
 
 use crate::{
     audit::Audit,
+    chat::ToolFormat,
     registry::{ModelRecord, Registry, RegistryError, unix_now},
     settings::{Settings, SettingsError},
 };
@@ -188,6 +189,8 @@ pub struct NewModel {
     pub quant: Option<Quant>,
     /// Groups whose machines may serve it; all machines if there are none.
     pub groups: Vec<String>,
+    /// How it writes calls of tools; `None` is as its chat template shows.
+    pub tools: Option<ToolFormat>,
 }
 
 /// Reads, checks and hashes a model, and adds it to the registry. Returns its name and manifest.
@@ -232,6 +235,7 @@ pub fn add_model(folder: &Path, model: &NewModel) -> Result<(String, Manifest), 
         quant: model.quant.map_or_else(|| "auto".into(), |quant| quant.to_string()),
         created: unix_now(),
         manifest: serde_json::to_string(&manifest).unwrap_or_default(),
+        tools: model.tools.map_or("auto", ToolFormat::name).to_owned(),
     };
     let mut registry = Registry::open_for_command(folder)?;
     // First: a model that is limited must not be served by others for a moment.

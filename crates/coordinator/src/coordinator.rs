@@ -1,7 +1,7 @@
 use crate::{
     accept::{self, Greeting},
     admin::LINK_ADDRS,
-    api::openai,
+    api,
     audit::Audit,
     fleet::{FleetTask, Timing},
     folder_lock::FolderLock,
@@ -163,8 +163,7 @@ impl Coordinator {
         let operator_app = operator::routes(fleet.clone(), router.clone(), keys.clone(), api_url, &file.token);
         let operator_app = operator_app.layer(from_fn_with_state(Guard::default(), guard));
         let service: Arc<dyn GenerationService> = Arc::new(router.clone());
-        let app =
-            openai::router(service.clone(), keys.clone(), router.metrics().clone()).merge(health::routes(service));
+        let app = api::router(service.clone(), keys.clone(), router.metrics().clone()).merge(health::routes(service));
         let app = guarded(app, settings);
         let info = Publisher::new(settings, api, router.answers().clone(), registry.clone()).await?;
         let tokens = WeightTokens::default();
@@ -266,10 +265,7 @@ fn guarded(app: axum::Router, settings: &Settings) -> axum::Router {
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(
-            [openai::REQUEST_ID, RETRY_AFTER]
-                .into_iter()
-                .chain(openai::LIMITS.into_iter().flatten())
-                .collect::<Vec<_>>(),
+            [api::REQUEST_ID, RETRY_AFTER].into_iter().chain(api::LIMITS.into_iter().flatten()).collect::<Vec<_>>(),
         );
     app.layer(cors).layer(from_fn_with_state(guard_state, guard))
 }

@@ -4,6 +4,7 @@ mod not_ready;
 
 pub use not_ready::NotReady;
 
+use crate::chat::{ThoughtBudget, ToolFormat};
 use crate::constraint::{Constraint, ConstraintError};
 use futures::future::BoxFuture;
 use gogrid_link::counted_address;
@@ -37,6 +38,8 @@ pub struct ModelText {
     pub text: Arc<TextModel>,
     /// The longest sequence, prompt and answer together, in tokens.
     pub context_length: usize,
+    /// How it calls tools, where its operator has said so.
+    pub tools: Option<ToolFormat>,
 }
 
 /// A model as clients see it.
@@ -73,6 +76,8 @@ pub struct GenerateRequest {
     pub ignore_eos: bool,
     /// What the answer's text must be.
     pub constraint: Option<Arc<Constraint>>,
+    /// How long the model may think.
+    pub thought: Option<ThoughtBudget>,
     /// Who asks.
     pub requester: Requester,
     /// Sets the requester's requests apart: only those with the same salt begin with one another's tokens.
@@ -125,7 +130,8 @@ pub enum Event {
 /// One emitted token.
 #[derive(Debug, Clone)]
 pub struct TokenEvent {
-    /// The text that became certain with this token: empty while a character or a possible stop string is incomplete.
+    /// The text that became certain with this token: empty while a character or a possible stop string is incomplete. A
+    /// special token has no text of its own; what was held back before it comes with it.
     pub text: String,
     /// The token's id.
     pub token: u32,
@@ -142,6 +148,8 @@ pub struct Completion {
     pub reason: FinishReason,
     /// Text that was held back until the end.
     pub text: String,
+    /// The stop string that ended it.
+    pub stop: Option<String>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Tokens emitted, the end-of-sequence token included.

@@ -10,6 +10,7 @@ mod admin;
 mod answers;
 pub mod api;
 mod audit;
+pub mod chat;
 pub mod constraint;
 mod coordinator;
 mod dry_run;

@@ -1,6 +1,6 @@
 //! A model as the fleet plans it and the router serves it: opened from the registry, immutable, shared.
 
-use crate::constraint::Grammars;
+use crate::{chat::ToolFormat, constraint::Grammars};
 use gogrid_model::{Layers, Manifest, ManifestError, Quant, TextModel};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub(crate) struct Model {
     pub(crate) text: Arc<TextModel>,
     /// What its constraints share.
     pub(crate) grammars: Grammars,
+    /// How it calls tools, where its operator has said so.
+    pub(crate) tools: Option<ToolFormat>,
 }
 
 impl Model {

@@ -49,6 +49,8 @@ pub struct ModelRecord {
     pub created: u64,
     /// Its manifest as JSON.
     pub manifest: String,
+    /// How it writes calls of tools as `--tools` spells it, or `auto`.
+    pub tools: String,
 }
 
 /// A machine on the allow list.
@@ -350,9 +352,9 @@ impl Registry {
     pub(crate) fn put_model(&self, model: &ModelRecord) -> Result<()> {
         let path = model.path.to_string_lossy();
         let (stages, replicas, created) = (model.stages as i64, model.replicas as i64, model.created.cast_signed());
-        let values = params![model.name, path, stages, model.quant, created, model.manifest, replicas];
-        let query = "INSERT OR REPLACE INTO models (name, path, stages, quant, created, manifest, replicas)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let values = params![model.name, path, stages, model.quant, created, model.manifest, replicas, model.tools];
+        let query = "INSERT OR REPLACE INTO models (name, path, stages, quant, created, manifest, replicas, tools)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         self.wrap(self.db.execute(query, values).map(drop))
     }
 
@@ -370,7 +372,8 @@ impl Registry {
     /// When the store cannot be read.
     pub(crate) fn models(&self) -> Result<Vec<ModelRecord>> {
         let read = || {
-            let columns = "SELECT name, path, stages, quant, created, manifest, replicas FROM models ORDER BY name";
+            let columns =
+                "SELECT name, path, stages, quant, created, manifest, replicas, tools FROM models ORDER BY name";
             let mut query = self.db.prepare(columns)?;
             let rows = query.query_map([], |row| {
                 Ok(ModelRecord {
@@ -381,6 +384,7 @@ impl Registry {
                     created: row.get::<_, i64>(4)?.cast_unsigned(),
                     manifest: row.get(5)?,
                     replicas: row.get::<_, i64>(6)?.cast_unsigned() as usize,
+                    tools: row.get(7)?,
                 })
             })?;
             rows.collect()

@@ -305,7 +305,8 @@ impl GenerationService for Router {
 
     fn text(&self, model: &str) -> Result<ModelText, GenerateError> {
         let model = self.route(model)?.model;
-        Ok(ModelText { text: model.text.clone(), context_length: model.manifest.config.context_length })
+        let context_length = model.manifest.config.context_length;
+        Ok(ModelText { text: model.text.clone(), context_length, tools: model.tools })
     }
 
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<mpsc::Receiver<Event>, GenerateError>> {

@@ -1,6 +1,7 @@
 //! One sequence, with everything that is needed to continue it on any pipeline. Only the coordinator samples.
 
 use crate::{
+    chat::Thought,
     constraint::{Constraint, ConstraintProblem, Guide, Next, Start, compile, follow},
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
     metrics::Metrics,
@@ -10,7 +11,9 @@ use crate::{
     prefix_cache::{Lookup, Scope},
     route::{PipelineSelector, Reservation},
 };
-use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, SamplingError, StopScanner, TokenSet};
+use gogrid_model::{
+    Candidates, Detokenizer, SampleError, Sampled, Sampler, SamplingError, Scanned, StopScanner, TokenSet,
+};
 use gogrid_wire::{SessionId, control::SessionError, stage::Want};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
@@ -77,6 +80,8 @@ pub(crate) struct Sequence {
     sampler: Sampler,
     detokenizer: Detokenizer,
     stops: StopScanner,
+    /// Bounds what the model thinks.
+    thought: Option<Thought>,
     top_logprobs: usize,
     ignore_eos: bool,
     constrained: Option<Constrained>,
@@ -139,6 +144,7 @@ impl Sequence {
             sampler: Sampler::new(request.sampling.clone(), vocabulary, &request.prompt)?,
             detokenizer: model.text.detokenizer(request.continues),
             stops: StopScanner::new(&request.stop)?,
+            thought: request.thought.clone().map(Thought::new),
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,
             constrained: None,
@@ -247,6 +253,9 @@ impl Sequence {
             self.metrics.cached_tokens(self.cached);
         }
         loop {
+            if let Some(token) = self.thought.as_mut().and_then(Thought::forced) {
+                self.sampler.force(token);
+            }
             let sent = Instant::now();
             let step = async {
                 let rows = self.tokens.len() - computed_from;
@@ -365,12 +374,15 @@ impl Sequence {
         self.count_token();
         self.sampler.accept(sampled.token);
         self.tokens.push(sampled.token);
+        if let Some(thought) = &mut self.thought {
+            thought.accept(&self.model.text.token_bytes(sampled.token));
+        }
         if self.model.text.is_eos(sampled.token) && !self.ignore_eos {
             let mut text = self.stops.push(&self.detokenizer.finish()).emit;
             text.push_str(&self.stops.finish());
             return self.finish(FinishReason::Stop, text);
         }
-        let scanned = self.stops.push(&self.detokenizer.push(sampled.token));
+        let scanned = self.scan(sampled.token);
         let event = TokenEvent { text: scanned.emit, token: sampled.token, logprob: sampled.logprob, top: sampled.top };
         self.unread.push_back(Event::Token(event));
         if scanned.stopped {
@@ -379,6 +391,19 @@ impl Sequence {
             let text = self.held_back();
             self.finish(FinishReason::Length, text);
         }
+    }
+
+    /// The text that becomes certain with a token.
+    fn scan(&mut self, token: u32) -> Scanned {
+        if self.model.text.special_text(token).is_none() {
+            return self.stops.push(&self.detokenizer.push(token));
+        }
+        // A mark of the format stands between two texts: neither a character nor a stop string goes over it.
+        let mut scanned = self.stops.push(&self.detokenizer.finish());
+        if !scanned.stopped {
+            scanned.emit.push_str(&self.stops.finish());
+        }
+        scanned
     }
 
     fn count_token(&mut self) {
@@ -391,13 +416,9 @@ impl Sequence {
     }
 
     fn finish(&mut self, reason: FinishReason, text: String) {
-        let done = Completion {
-            reason,
-            text,
-            prompt_tokens: self.prompt,
-            completion_tokens: self.emitted(),
-            cached_tokens: self.cached,
-        };
+        let stop = self.stops.found().map(str::to_owned);
+        let (prompt_tokens, completion_tokens) = (self.prompt, self.emitted());
+        let done = Completion { reason, text, stop, prompt_tokens, completion_tokens, cached_tokens: self.cached };
         self.unread.push_back(Event::Done(done));
         self.is_complete = true;
     }

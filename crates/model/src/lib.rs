@@ -53,6 +53,6 @@ pub use span::{Input, Output, SessionKey, Span};
 pub use state::{LayerState, SNAPSHOT_BLOCK, SequenceSizes, snapshot_before};
 pub use stop::{MAX_STOP_BYTES, MAX_STOPS, Scanned, StopScanner};
 pub use template::{Chat, ChatEnd, ChatMessage, RESERVED_VARIABLES, TemplateError};
-pub use text::{TextError, TextModel};
+pub use text::{ChatPrompt, TextError, TextModel};
 pub use token_set::{TokenSet, TokenSetError};
 pub use weight_type::WeightType;

@@ -43,6 +43,8 @@ pub struct Sampler {
     /// How often each token occurs in the answer; tokens of the prompt alone are there with 0. Empty without penalties.
     seen: HashMap<u32, u32>,
     accepted: u64,
+    /// The next token, whatever the candidates say.
+    forced: Option<u32>,
 }
 
 /// A chosen token.
@@ -116,7 +118,12 @@ impl Sampler {
         let bias = params.logit_bias.iter().copied().filter(|&(_, bias)| bias != 0.0).collect();
         let counted = if params.repetition_penalty == 1.0 { &[] } else { prompt };
         let seen = counted.iter().map(|&token| (token, 0)).collect();
-        Ok(Sampler { params, vocabulary, bias, seen, accepted: 0 })
+        Ok(Sampler { params, vocabulary, bias, seen, accepted: 0, forced: None })
+    }
+
+    /// Takes this token next, whatever is likely.
+    pub fn force(&mut self, token: u32) {
+        self.forced = Some(token);
     }
 
     /// What the last stage has to send for the next token, which is one of `allowed`.
@@ -137,9 +144,11 @@ impl Sampler {
             down += usize::from(falls);
             also.extend(rises.then_some(token));
         }
+        also.extend(self.forced);
         also.retain(|&token| (token as usize) < self.vocabulary); // a prompt is not checked here
         also.retain(|&token| allowed.is_none_or(|allowed| allowed.contains(token)));
         also.sort_unstable();
+        also.dedup();
         let top = (self.pool() + down).max(top_logprobs).min(self.vocabulary);
         CandidateRequest { top, also, allowed: allowed.cloned() }
     }
@@ -164,7 +173,9 @@ impl Sampler {
         let raw = || candidates.ids.iter().copied().zip(candidates.logits.iter().copied());
         let mut pool: Vec<(u32, f32)> =
             raw().map(|(id, x)| (id, self.adjust(id, x))).filter(|&(_, x)| x > f32::NEG_INFINITY).collect();
-        let token = if self.params.is_greedy() {
+        let token = if self.forced.is_some() {
+            self.forced
+        } else if self.params.is_greedy() {
             pool.iter().copied().min_by(|&a, &b| rank(a, b)).map(|(id, _)| id)
         } else {
             pool.sort_unstable_by(|&a, &b| rank(a, b));
@@ -181,6 +192,7 @@ impl Sampler {
     /// Records a token of the answer: the one that was sampled, or one that was delivered before a replay.
     pub fn accept(&mut self, token: u32) {
         self.accepted += 1;
+        self.forced = None;
         let SamplingParams { repetition_penalty, presence_penalty, frequency_penalty, .. } = self.params;
         if repetition_penalty != 1.0 || presence_penalty != 0.0 || frequency_penalty != 0.0 {
             *self.seen.entry(token).or_insert(0) += 1;

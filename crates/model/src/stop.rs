@@ -17,6 +17,8 @@ pub struct StopScanner {
     stops: Vec<String>,
     held: String,
     stopped: bool,
+    /// Which one ended the answer.
+    found: Option<usize>,
 }
 
 /// What a piece of text led to.
@@ -45,7 +47,7 @@ impl StopScanner {
             let range = format!("strings of at most {MAX_STOP_BYTES} bytes");
             return Err(SamplingError::new("stop", format!("a string of {long} bytes"), range));
         }
-        Ok(StopScanner { stops: stops.to_vec(), held: String::new(), stopped: false })
+        Ok(StopScanner { stops: stops.to_vec(), held: String::new(), stopped: false, found: None })
     }
 
     /// Takes the next piece. After a stop string was found everything is swallowed.
@@ -54,8 +56,9 @@ impl StopScanner {
             return Scanned { emit: String::new(), stopped: true };
         }
         self.held.push_str(piece);
-        if let Some(start) = self.first_match() {
+        if let Some((start, stop)) = self.first_match() {
             self.stopped = true;
+            self.found = Some(stop);
             self.held.truncate(start);
             return Scanned { emit: std::mem::take(&mut self.held), stopped: true };
         }
@@ -69,10 +72,15 @@ impl StopScanner {
         std::mem::take(&mut self.held)
     }
 
-    /// Where the stop string begins that is complete first.
-    fn first_match(&self) -> Option<usize> {
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop).map(|start| (start + stop.len(), start)));
-        found.min().map(|(_, start)| start)
+    /// The stop string that ended the answer.
+    pub fn found(&self) -> Option<&str> {
+        self.stops.get(self.found?).map(String::as_str)
+    }
+
+    /// Where the stop string begins that is complete first, and which it is.
+    fn first_match(&self) -> Option<(usize, usize)> {
+        let at = |(index, stop): (usize, &String)| self.held.find(stop).map(|start| (start + stop.len(), start, index));
+        self.stops.iter().enumerate().filter_map(at).min().map(|(_, start, index)| (start, index))
     }
 
     /// Bytes of the longest end of the held text that a stop string starts with.

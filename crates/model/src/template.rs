@@ -4,6 +4,11 @@ use crate::jinja::{self, Budget, Failure, Rendered, TemplateFault, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+mod tools;
+
+use tools::{CallForm, ToolSupport};
 
 /// One message of a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,12 +17,22 @@ pub struct ChatMessage {
     pub role: String,
     /// The text.
     pub content: String,
+    /// What else the message says to a template: `reasoning_content`, `name`, `tool_call_id`, and `tool_calls` in
+    /// OpenAI's form, but with `arguments` as an object.
+    #[serde(default)]
+    pub fields: Map<String, Json>,
 }
 
 impl ChatMessage {
     /// A message of this role.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        ChatMessage { role: role.into(), content: content.into() }
+        ChatMessage { role: role.into(), content: content.into(), fields: Map::new() }
+    }
+
+    /// Bytes that a client said in it.
+    fn said(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.len() + said(value));
+        self.role.len() + self.content.len() + fields.sum::<usize>()
     }
 }
 
@@ -26,6 +41,8 @@ impl ChatMessage {
 pub struct Chat {
     /// The messages so far.
     pub messages: Vec<ChatMessage>,
+    /// Tools that the model may call, in OpenAI's form.
+    pub tools: Vec<Json>,
     /// How the prompt ends.
     pub end: ChatEnd,
     /// Variables of the template that the client sets, such as `enable_thinking`. None of [`RESERVED_VARIABLES`].
@@ -51,7 +68,7 @@ pub const RESERVED_VARIABLES: [&str; 6] =
 impl Chat {
     /// A chat that is to be answered.
     pub fn new(messages: Vec<ChatMessage>) -> Self {
-        Chat { messages, end: ChatEnd::Answer, variables: Map::new() }
+        Chat { messages, tools: Vec::new(), end: ChatEnd::Answer, variables: Map::new() }
     }
 }
 
@@ -81,10 +98,22 @@ pub enum TemplateError {
     NotContinued,
 }
 
+/// Bytes of all texts in a value.
+fn said(value: &Json) -> usize {
+    match value {
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(said).sum(),
+        Json::Object(fields) => fields.iter().map(|(name, value)| name.len() + said(value)).sum(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+    }
+}
+
 /// A model's chat template.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
+    source: String,
     template: jinja::Template,
+    tools: OnceLock<ToolSupport>,
     /// `bos_token`, `eos_token` and their like.
     tokens: BTreeMap<String, String>,
 }
@@ -108,15 +137,31 @@ impl ChatTemplate {
             return Err(TemplateError::Budget { what: "its source is longer than 256 KiB" });
         }
         let template = jinja::Template::parse(source).map_err(TemplateError::Syntax)?;
-        Ok(ChatTemplate { template, tokens })
+        Ok(ChatTemplate { source: source.to_owned(), template, tools: OnceLock::new(), tokens })
+    }
+
+    /// The template itself.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What it does with tools, tried out when it is first asked for.
+    pub(crate) fn tools(&self) -> ToolSupport {
+        *self.tools.get_or_init(|| tools::try_out(self))
     }
 
     /// The prompt for a chat.
     pub(crate) fn render(&self, chat: &Chat) -> Result<Rendered, TemplateError> {
+        let calls = chat.messages.iter().any(|message| message.fields.contains_key("tool_calls"));
+        self.render_as(chat, if calls { self.tools().calls.unwrap_or_default() } else { CallForm::default() })
+    }
+
+    /// The same, with calls in this form.
+    fn render_as(&self, chat: &Chat, calls: CallForm) -> Result<Rendered, TemplateError> {
         // A thread of its own has the stack and the budget, and what a rendering leaves behind ends with it.
         let rendered = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("template".into()).stack_size(jinja::STACK);
-            Some(thread.spawn_scoped(scope, || self.render_here(chat)).ok()?.join())
+            Some(thread.spawn_scoped(scope, || self.render_here(chat, calls)).ok()?.join())
         });
         match rendered {
             Some(Ok(rendered)) => rendered,
@@ -124,34 +169,40 @@ impl ChatTemplate {
         }
     }
 
-    fn render_here(&self, chat: &Chat) -> Result<Rendered, TemplateError> {
+    fn render_here(&self, chat: &Chat, calls: CallForm) -> Result<Rendered, TemplateError> {
         if chat.end == ChatEnd::Continued && chat.messages.is_empty() {
             return Err(TemplateError::NotContinued);
         }
-        let said: usize = chat.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let said: usize =
+            chat.messages.iter().map(ChatMessage::said).sum::<usize>() + chat.tools.iter().map(said).sum::<usize>();
         let budget = Budget { steps: STEPS + said as u64, bytes: BYTES + COPIES * said };
-        let rendered = self.template.render(budget, || self.variables(chat)).map_err(|failure| match failure {
-            Failure::Raised(message) => TemplateError::Refused { message },
-            Failure::Budget(what) => TemplateError::Budget { what },
-            Failure::Fault(fault) => TemplateError::Render(fault),
-        })?;
+        let rendered =
+            self.template.render(budget, || self.variables(chat, calls)).map_err(|failure| match failure {
+                Failure::Raised(message) => TemplateError::Refused { message },
+                Failure::Budget(what) => TemplateError::Budget { what },
+                Failure::Fault(fault) => TemplateError::Render(fault),
+            })?;
         if chat.end == ChatEnd::Continued { continued(rendered) } else { Ok(rendered) }
     }
 
     /// What the template is called with, as transformers does it.
-    fn variables<'a>(&'a self, chat: &'a Chat) -> Result<Vec<(&'a str, Value)>, Failure> {
+    fn variables<'a>(&'a self, chat: &'a Chat, calls: CallForm) -> Result<Vec<(&'a str, Value)>, Failure> {
         let mut messages = Vec::new();
         for (index, message) in chat.messages.iter().enumerate() {
             let goes_on = chat.end == ChatEnd::Continued && index + 1 == chat.messages.len();
             let content = if goes_on {
                 Value::said(format!("{}{CONTINUED} ", message.content))?
+            } else if calls.without_content && message.content.is_empty() && message.fields.contains_key("tool_calls") {
+                Value::None
             } else {
                 Value::said(message.content.as_str())?
             };
-            messages.push(Value::dict(vec![
-                (Value::text("role")?, role(&message.role)?),
-                (Value::text("content")?, content),
-            ])?);
+            let mut fields = vec![(Value::text("role")?, role(&message.role)?), (Value::text("content")?, content)];
+            for (name, value) in &message.fields {
+                let value = if name == "tool_calls" { calls.value(value)? } else { Value::from_json(value)? };
+                fields.push((Value::text(name.as_str())?, value));
+            }
+            messages.push(Value::dict(fields)?);
         }
         let mut variables = Vec::new();
         for (name, token) in &self.tokens {
@@ -164,7 +215,7 @@ impl ChatTemplate {
             ("messages", Value::list(messages)?),
             ("add_generation_prompt", Value::Bool(chat.end == ChatEnd::Answer)),
             // Passed always, as none when there are none.
-            ("tools", Value::None),
+            ("tools", if chat.tools.is_empty() { Value::None } else { self::tools::value(&chat.tools)? }),
             ("documents", Value::None),
         ]);
         Ok(variables)

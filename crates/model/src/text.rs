@@ -11,6 +11,7 @@ use crate::detokenize::Pieces;
 use crate::jinja::Rendered;
 use crate::template::ChatTemplate;
 use crate::{Chat, ChatEnd, ChatMessage, Detokenizer, SamplingError, SamplingParams, TemplateError};
+pub use chat::ChatPrompt;
 use chat::Literal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -222,6 +223,26 @@ impl TextModel {
     /// What had to be guessed about the tokenizer, in words for the operator.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The chat template's source.
+    pub fn template_source(&self) -> Option<&str> {
+        self.template.as_ref().map(ChatTemplate::source)
+    }
+
+    /// Whether the chat template tells the model about tools, and shows it the calls that it made.
+    pub fn knows_tools(&self) -> bool {
+        self.template.as_ref().is_some_and(|template| template.tools().is_whole())
+    }
+
+    /// The text of a special token (a mark of the format, which a [`Detokenizer`] leaves out); `None` for any other.
+    pub fn special_text(&self, token: u32) -> Option<String> {
+        self.pieces.is_special(token).then(|| self.pieces.tokenizer.id_to_token(token)).flatten()
+    }
+
+    /// The special token of this text, if there is one.
+    pub fn special_id(&self, text: &str) -> Option<u32> {
+        self.pieces.tokenizer.token_to_id(text).filter(|token| self.pieces.is_special(*token))
     }
 
     /// Whether the model has a chat template.

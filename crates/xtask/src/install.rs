@@ -68,7 +68,7 @@ fn build(workspace: &Workspace, name: &str, version: &str) -> Result<()> {
     outcome
 }
 
-/// Where [`python_client`] puts the interpreter that has the OpenAI client.
+/// Where [`python_client`] puts the interpreter that has the APIs' clients.
 pub(crate) fn python_path(workspace: &Workspace) -> PathBuf {
     workspace.target.join("test-python/bin/python")
 }
@@ -80,7 +80,7 @@ pub(crate) fn python_client(workspace: &Workspace) -> Result<()> {
     let home = workspace.target.join("test-python");
     let installed = home.join("installed.txt");
     if fs::read_to_string(&installed).is_ok_and(|have| have == wanted)
-        && quiet(workspace.command(python_path(workspace)).args(["-c", "import openai"]))
+        && quiet(workspace.command(python_path(workspace)).args(["-c", "import anthropic, openai"]))
     {
         return Ok(());
     }

@@ -117,6 +117,7 @@ pub(super) async fn start(model: &Path, workers: usize, quant: Quant, devices: &
         replicas: 1,
         quant: Some(quant),
         groups: Vec::new(),
+        tools: None,
     };
     let launch = Launch {
         listen: "127.0.0.1:0".into(),

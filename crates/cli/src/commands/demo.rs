@@ -25,6 +25,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         replicas: 1,
         quant: args.quant,
         groups: Vec::new(),
+        tools: None,
     };
     let port = if args.prompt.is_none() && port_is_free(API_PORT) { API_PORT } else { 0 };
     let launch = Launch {

@@ -25,10 +25,10 @@ pub(crate) async fn run(command: ModelCommand) -> Result<()> {
 }
 
 async fn add(args: ModelAddArgs) -> Result<()> {
-    let ModelAddArgs { path, data, name, stages, replicas, group, quant } = args;
+    let ModelAddArgs { path, data, name, stages, replicas, group, quant, tools } = args;
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let folder = data.clone();
-    let model = NewModel { path, name, stages, replicas, quant, groups: group };
+    let model = NewModel { path, name, stages, replicas, quant, groups: group, tools };
     let add = move || {
         let added = add_model(&folder, &model)?;
         // Whether it can be opened was seen before.

@@ -54,6 +54,7 @@ impl Grid {
             replicas: 1,
             quant: Some(Quant::None),
             groups: Vec::new(),
+            tools: None,
         };
         add_model(folder.path(), &model).expect("added");
         let registry = Registry::open(folder.path()).expect("opened");
@@ -154,6 +155,7 @@ impl Grid {
             top_logprobs: 0,
             ignore_eos: true,
             constraint: None,
+            thought: None,
             requester: Requester::local(),
             cache_salt: None,
         };

@@ -35,6 +35,7 @@ pub(super) fn demo_model(name: &str, stages: usize, replicas: usize) -> (ModelRe
         quant: "none".into(),
         created: 0,
         manifest: serde_json::to_string(&manifest).expect("a manifest is JSON"),
+        tools: "auto".into(),
     };
     let text = Arc::new(source.text().expect("it has a tokenizer"));
     let quant = Some(Quant::None);
@@ -49,6 +50,7 @@ pub(super) fn demo_model(name: &str, stages: usize, replicas: usize) -> (ModelRe
             manifest,
             text,
             grammars: Grammars::default(),
+            tools: None,
         }),
     )
 }

@@ -1,4 +1,4 @@
-use crate::{constraint::Grammars, model::Model, registry::ModelRecord, weights::TensorIndex};
+use crate::{chat::ToolFormat, constraint::Grammars, model::Model, registry::ModelRecord, weights::TensorIndex};
 use gogrid_model::{Manifest, Source};
 use std::{fmt, sync::Arc};
 
@@ -52,5 +52,15 @@ pub(super) fn open(record: &ModelRecord, index: &TensorIndex) -> Result<Model, O
     };
     let text = Arc::new(source.text()?);
     let (name, stages, replicas) = (record.name.clone(), record.stages, record.replicas);
-    Ok(Model { name, created: record.created, quant, stages, replicas, manifest, text, grammars: Grammars::default() })
+    Ok(Model {
+        name,
+        created: record.created,
+        quant,
+        stages,
+        replicas,
+        manifest,
+        text,
+        grammars: Grammars::default(),
+        tools: ToolFormat::named(&record.tools),
+    })
 }

@@ -5,10 +5,11 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// Every migration, oldest first. The first brings a file from version 0 to version 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_names.sql"),
     include_str!("migrations/0002_left.sql"),
     include_str!("migrations/0003_keys_and_groups.sql"),
+    include_str!("migrations/0004_tools.sql"),
 ];
 
 /// The schema's version that this program reads and writes.
@@ -125,6 +126,7 @@ mod tests {
             quant: "q8_0".into(),
             created: 1_700_000_001,
             manifest: "{}".into(),
+            tools: "auto".into(),
         }
     }
 

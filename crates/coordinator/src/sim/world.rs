@@ -90,7 +90,15 @@ fn demo() -> &'static (ModelRecord, Arc<TextModel>) {
     DEMO.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
-        let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::None), groups: Vec::new() };
+        let model = NewModel {
+            path,
+            name: None,
+            stages: 1,
+            replicas: 1,
+            quant: Some(Quant::None),
+            groups: Vec::new(),
+            tools: None,
+        };
         add_model(folder.path(), &model).expect("added");
         let record = Registry::open(folder.path()).expect("opened").models().expect("read").swap_remove(0);
         let text = Source::open(&record.path).expect("opened").text().expect("read");
@@ -119,6 +127,7 @@ fn models(shapes: &[(usize, usize)]) -> Vec<(ModelRecord, Arc<Model>)> {
             manifest,
             text,
             grammars: Grammars::default(),
+            tools: None,
         };
         (record, Arc::new(model))
     };

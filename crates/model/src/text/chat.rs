@@ -22,6 +22,15 @@ pub(super) struct Literal {
     tokenizer: OnceLock<Tokenizer>,
 }
 
+/// A chat's prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatPrompt {
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// What the template wrote behind the last thing that a client said: it shows what the model is to go on with.
+    pub ending: String,
+}
+
 /// A part of a rendered chat.
 #[derive(Debug, PartialEq)]
 enum Part<'a> {
@@ -111,10 +120,24 @@ impl TextModel {
     /// The model has no template, the template refuses the messages, or they are far longer than the context, see
     /// [`encode_for`](Self::encode_for).
     pub fn chat_tokens(&self, context: usize, chat: &Chat) -> Result<Vec<u32>, TextError> {
+        Ok(self.chat_prompt(context, chat)?.tokens)
+    }
+
+    /// The same, with what the template wrote last.
+    ///
+    /// # Errors
+    /// As [`chat_tokens`](Self::chat_tokens).
+    pub fn chat_prompt(&self, context: usize, chat: &Chat) -> Result<ChatPrompt, TextError> {
         self.check_bytes(chat.messages.iter().map(|message| message.content.len()).sum(), context)?;
         let rendered = self.rendered(chat)?;
         self.check_length(&rendered.text, context)?;
-        let parts = self.literal.parts(&rendered);
+        let tokens = self.rendered_tokens(&rendered)?;
+        let said = rendered.said.last().map_or(0, |said| said.end);
+        Ok(ChatPrompt { tokens, ending: rendered.text[said..].to_owned() })
+    }
+
+    fn rendered_tokens(&self, rendered: &Rendered) -> Result<Vec<u32>, TextError> {
+        let parts = self.literal.parts(rendered);
         let tokens = self.encode_parts(&parts, |part| !matches!(part, Part::Text { spells_special: true, .. }))?;
         if self.only_written(&parts, &tokens) {
             return Ok(tokens);

@@ -51,7 +51,15 @@ impl Site {
             BenchModel::Random => ("1.1b", LLAMA_1_1B.write_off_thread(folder.path().join("1.1b")).await?),
         };
         let data = folder.path().join("worker-1");
-        let model = NewModel { path, name: None, stages: 1, replicas: 1, quant: Some(Quant::Q8_0), groups: Vec::new() };
+        let model = NewModel {
+            path,
+            name: None,
+            stages: 1,
+            replicas: 1,
+            quant: Some(Quant::Q8_0),
+            groups: Vec::new(),
+            tools: None,
+        };
         let devices = vec![device];
         let launch = Launch {
             listen: "127.0.0.1:0".into(),

@@ -43,7 +43,15 @@ impl Site {
             BenchModel::Random => ("1.1b", LONG.write_off_thread(folder.path().join("1.1b")).await?),
         };
         let quant = Some(Quant::Q8_0);
-        let model = NewModel { path, name: None, stages: STAGES, replicas: way.replicas(), quant, groups: Vec::new() };
+        let model = NewModel {
+            path,
+            name: None,
+            stages: STAGES,
+            replicas: way.replicas(),
+            quant,
+            groups: Vec::new(),
+            tools: None,
+        };
         let (workers, devices) = (way.workers(), args.device.clone());
         let listen = "127.0.0.1:0".into();
         let keep_sessions = way != Way::Anew;

@@ -1,7 +1,9 @@
 //! What the text of an answer must be: OpenAI's `response_format`, and what vLLM and llama.cpp call it.
 
-use super::error::ApiError;
-use crate::constraint::{Constraint, Grammar, Start};
+use crate::{
+    api::common::error::ApiError,
+    constraint::{Constraint, Grammar, Start},
+};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;

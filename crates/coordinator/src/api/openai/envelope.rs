@@ -1,6 +1,6 @@
 //! What every answer carries besides its content: id, time, model, and the token counts.
 
-use crate::generate::FinishReason;
+use crate::{api::common::choices::Counts, chat};
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 use utoipa::ToSchema;
@@ -22,9 +22,14 @@ pub(super) struct Envelope {
 impl Envelope {
     /// A new answer's, with an id that begins with `prefix`.
     pub(super) fn new(prefix: &str, model: &str) -> Self {
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let created = unix_seconds();
         Self { id: format!("{prefix}-{:032x}", rand::random::<u128>()), created, model: model.to_owned() }
     }
+}
+
+/// The time now, in seconds since the Unix epoch.
+pub(super) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Token counts of a request.
@@ -37,6 +42,10 @@ pub(super) struct Usage {
     /// The sum of both.
     pub(super) total_tokens: usize,
     pub(super) prompt_tokens_details: PromptTokensDetails,
+    /// What the emitted tokens are, where the model's format shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) completion_tokens_details: Option<CompletionDetails>,
 }
 
 /// What of the prompt's tokens is special.
@@ -46,53 +55,48 @@ pub(super) struct PromptTokensDetails {
     pub(super) cached_tokens: usize,
 }
 
-impl Usage {
-    /// The counts of a prompt and its answers, in tokens.
-    pub(super) fn new(prompt_tokens: usize, completion_tokens: usize, cached_tokens: usize) -> Self {
+/// What emitted tokens are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CompletionTokensDetails)]
+pub(super) struct CompletionDetails {
+    /// Tokens of thoughts, marks included.
+    pub(super) reasoning_tokens: usize,
+}
+
+impl From<Counts> for Usage {
+    fn from(counts: Counts) -> Self {
+        let Counts { prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens } = counts;
+        let details = reasoning_tokens.map(|reasoning_tokens| CompletionDetails { reasoning_tokens });
+        let total_tokens = prompt_tokens + completion_tokens;
         Self {
             prompt_tokens,
             completion_tokens,
-            total_tokens: prompt_tokens + completion_tokens,
+            total_tokens,
             prompt_tokens_details: PromptTokensDetails { cached_tokens },
+            completion_tokens_details: details,
         }
-    }
-}
-
-/// What a request's `stream` and `stream_options` ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Delivery {
-    /// One JSON document.
-    Whole,
-    /// Server-sent events.
-    Stream {
-        /// Whether a last chunk tells the token counts.
-        include_usage: bool,
-    },
-}
-
-impl Delivery {
-    /// The `usage` of chunks before the last: null if the last will tell the counts, else the field is left out.
-    pub(super) fn usage_placeholder(self) -> Option<Option<Usage>> {
-        matches!(self, Self::Stream { include_usage: true }).then_some(None)
     }
 }
 
 /// Why a choice ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 #[schema(as = FinishReason)]
 pub(super) enum Finish {
     /// The end-of-sequence token or a stop string.
     Stop,
     /// `max_tokens` or the context's end.
     Length,
+    /// The model called tools.
+    ToolCalls,
 }
 
-impl From<FinishReason> for Finish {
-    fn from(reason: FinishReason) -> Self {
-        match reason {
-            FinishReason::Stop => Self::Stop,
-            FinishReason::Length => Self::Length,
+impl From<chat::Finish> for Finish {
+    fn from(finish: chat::Finish) -> Self {
+        match finish {
+            chat::Finish::Stop => Self::Stop,
+            chat::Finish::Length => Self::Length,
+            chat::Finish::ToolCalls => Self::ToolCalls,
         }
     }
 }

@@ -1,26 +1,16 @@
 //! Errors as OpenAI's clients know them: a status, and `{"error": {message, type, param, code}}`.
 
-use crate::{
-    constraint::{ConstraintError, ConstraintProblem},
-    generate::GenerateError,
-    keys::KeyError,
-};
+use crate::api::common::error::ApiError;
 use axum::{
     Json,
     http::{
-        HeaderValue, Method, StatusCode,
+        HeaderValue, StatusCode,
         header::{RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
-use gogrid_model::{SamplingError, TextError};
 use serde::{Deserialize, Serialize};
-use std::{error::Error, iter, num::NonZeroU32, time::Duration};
 use utoipa::ToSchema;
-
-/// When to ask again while machines are missing: a worker that comes back needs about this long to connect and to load
-/// a small stage, and a client that retries at once would only find the same state.
-const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
 
 /// An error as clients read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,217 +35,29 @@ pub struct ErrorObject {
     pub code: Option<String>,
 }
 
-/// Why a response is an error, for counting.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refused(pub(super) &'static str);
-
-/// An [`ErrorBody`] with its status.
-#[derive(Debug, Clone)]
-pub(crate) struct ApiError {
-    status: StatusCode,
-    /// In seconds.
-    retry_after: Option<NonZeroU32>,
-    /// The code, or `invalid_request` without one: for counting.
-    cause: &'static str,
-    error: ErrorObject,
-}
-
-impl ApiError {
-    fn new(status: StatusCode, kind: &str, code: Option<&'static str>, message: String) -> Self {
-        let error = ErrorObject { message, kind: kind.to_owned(), param: None, code: code.map(str::to_owned) };
-        Self { status, retry_after: None, cause: code.unwrap_or("invalid_request"), error }
-    }
-
-    fn client(status: StatusCode, code: Option<&'static str>, message: String) -> Self {
-        Self::new(status, "invalid_request_error", code, message)
-    }
-
-    fn unavailable(code: &'static str, message: String) -> Self {
-        Self {
-            retry_after: Some(whole_seconds(RETRY_UNAVAILABLE)),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", Some(code), message)
-        }
-    }
-
-    fn about(mut self, param: &str) -> Self {
-        self.error.param = Some(param.to_owned());
-        self
-    }
-
-    /// 429: somebody asks for more than their part.
-    fn too_many(retry_after: Duration, message: String) -> Self {
-        let (status, kind) = (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error");
-        let error = Self::new(status, kind, Some("rate_limit_exceeded"), message);
-        Self { retry_after: Some(whole_seconds(retry_after)), ..error }
-    }
-
-    /// 401 without a valid key, 429 where its quota is used.
-    pub(super) fn key(error: &KeyError) -> Self {
-        match error {
-            KeyError::Missing | KeyError::Invalid | KeyError::NoKeys => {
-                Self::client(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), error.to_string())
-            }
-            KeyError::Requests { again, .. } | KeyError::Tokens { again, .. } => {
-                Self::too_many(*again, error.to_string())
-            }
-            // An answer takes some seconds.
-            KeyError::Streams { .. } => Self::too_many(Duration::from_secs(1), error.to_string()),
-        }
-    }
-
-    /// 400: a field's value cannot be used.
-    pub(super) fn invalid(param: Option<&str>, message: String) -> Self {
-        let error = Self::client(StatusCode::BAD_REQUEST, None, message);
-        match param {
-            Some(param) => error.about(param),
-            None => error,
-        }
-    }
-
-    /// 400: a field asks for what this server does not have.
-    pub(super) fn unsupported(param: &str, message: String) -> Self {
-        Self::client(StatusCode::BAD_REQUEST, Some("unsupported_parameter"), message).about(param)
-    }
-
-    /// 400: a sampling option is out of its range.
-    pub(super) fn sampling(error: &SamplingError) -> Self {
-        Self::invalid(Some(error.field), error.to_string())
-    }
-
-    /// 400: a schema or grammar cannot be used.
-    pub(super) fn constraint(error: &ConstraintError) -> Self {
-        let code = match error.problem {
-            ConstraintProblem::Unsupported { .. } => Some("unsupported_schema_keyword"),
-            ConstraintProblem::Invalid { .. } | ConstraintProblem::TooLarge { .. } | ConstraintProblem::TooSlow => None,
+impl From<&ApiError> for ErrorBody {
+    fn from(error: &ApiError) -> Self {
+        let error = ErrorObject {
+            message: error.message().to_owned(),
+            kind: error.kind().to_owned(),
+            param: error.param().map(str::to_owned),
+            code: error.code().map(str::to_owned),
         };
-        Self::client(StatusCode::BAD_REQUEST, code, error.to_string()).about(&error.field)
+        Self { error }
     }
-
-    /// 400: the tokenizer or the chat template refuses what the field `input` holds.
-    pub(super) fn text(error: &TextError, input: &str) -> Self {
-        if let &TextError::TooLong { bytes, least, most } = error {
-            let message = format!(
-                "this model's maximum context length is {most} tokens, but the prompt has {bytes} bytes, which are at least {least} tokens"
-            );
-            return Self::client(StatusCode::BAD_REQUEST, Some("context_length_exceeded"), message).about(input);
-        }
-        let causes = iter::successors(error.source(), |&cause| cause.source());
-        let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
-        Self::invalid(Some(input), message)
-    }
-
-    /// 400: the body is no JSON.
-    pub(super) fn malformed_json(error: &serde_json::Error) -> Self {
-        Self::client(StatusCode::BAD_REQUEST, Some("invalid_json"), format!("the body is not valid JSON: {error}"))
-    }
-
-    /// 415: the content type is another one.
-    pub(super) fn not_json() -> Self {
-        let message = "the body must be JSON: send the header 'Content-Type: application/json'".to_owned();
-        Self::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, Some("unsupported_media_type"), message)
-    }
-
-    /// 413: the body is too large.
-    pub(super) fn large_body(max_bytes: usize) -> Self {
-        let message = format!("the body is larger than {max_bytes} bytes");
-        Self::client(StatusCode::PAYLOAD_TOO_LARGE, Some("request_too_large"), message)
-    }
-
-    /// 503: too many bodies are being read.
-    pub(super) fn too_many_bodies() -> Self {
-        Self::unavailable("overloaded", "too many requests are being read at once; try again soon".to_owned())
-    }
-
-    /// 400: the body broke off.
-    pub(super) fn unreadable_body() -> Self {
-        Self::client(StatusCode::BAD_REQUEST, None, "the body could not be read to its end".to_owned())
-    }
-
-    /// 408: the body did not arrive in time.
-    pub(super) fn slow_body(within: Duration) -> Self {
-        let message = format!("the body did not arrive within {} s", within.as_secs());
-        Self::client(StatusCode::REQUEST_TIMEOUT, Some("request_timeout"), message)
-    }
-
-    /// 404: no such route.
-    pub(super) fn unknown_url(method: &Method, path: &str) -> Self {
-        let message = format!("unknown request URL: {method} {path}; see /openapi.json");
-        Self::client(StatusCode::NOT_FOUND, Some("unknown_url"), message)
-    }
-
-    /// 404: a stream that cannot be replayed.
-    pub(super) fn no_stream(last: &str, why: &str) -> Self {
-        let message = format!("the stream after event '{last}' is not here: {why}");
-        Self::client(StatusCode::NOT_FOUND, Some("stream_not_found"), message)
-    }
-
-    /// 405: the route has other methods.
-    pub(super) fn method_not_allowed(method: &Method, path: &str) -> Self {
-        let message = format!("{method} is not allowed for {path}");
-        Self::client(StatusCode::METHOD_NOT_ALLOWED, Some("method_not_supported"), message)
-    }
-
-    /// 500: the cause goes to the log, the client gets a reference to that line.
-    pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
-        let reference = format!("{:016x}", rand::random::<u64>());
-        tracing::error!(%reference, %cause, "a request failed");
-        let message =
-            format!("the answer could not be computed; the coordinator's log has the cause under {reference}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", Some("internal_error"), message)
-    }
-
-    /// The JSON that clients read, also in the middle of a stream.
-    pub(super) fn into_body(self) -> ErrorBody {
-        ErrorBody { error: self.error }
-    }
-}
-
-impl ApiError {
-    /// What the router refused or failed to do. `input` is the field that holds the prompt: `messages` or `prompt`.
-    pub(super) fn generate(error: &GenerateError, input: &str) -> Self {
-        let message = error.to_string();
-        let bad_request = |code, message| Self::client(StatusCode::BAD_REQUEST, code, message);
-        match error {
-            GenerateError::UnknownModel { .. } => {
-                Self::client(StatusCode::NOT_FOUND, Some("model_not_found"), message).about("model")
-            }
-            GenerateError::PromptTooLong { .. } | GenerateError::AnswerTooLong { .. } => {
-                bad_request(Some("context_length_exceeded"), message).about(input)
-            }
-            GenerateError::EmptyPrompt | GenerateError::TokenOutOfRange { .. } => {
-                bad_request(None, message).about(input)
-            }
-            GenerateError::Sampling(error) => Self::sampling(error),
-            GenerateError::Constraint(error) => Self::constraint(error),
-            GenerateError::TooLarge { .. } => bad_request(Some("sequence_too_large"), message).about(input),
-            GenerateError::QueueFull { retry_after, .. } => Self::too_many(*retry_after, message),
-            GenerateError::CannotConstrain { .. } => Self::unavailable("cannot_constrain", message),
-            GenerateError::NotReady { .. } => Self::unavailable("model_not_ready", message),
-            GenerateError::PipelineLost { .. } => Self::unavailable("pipeline_lost", message),
-            GenerateError::ShuttingDown => Self::unavailable("shutting_down", message),
-            GenerateError::Stage { .. } | GenerateError::BadCandidates { .. } => Self::internal(error),
-        }
-    }
-}
-
-/// Whole seconds, rounded up and at least one: with 0 clients would ask again at once.
-fn whole_seconds(time: Duration) -> NonZeroU32 {
-    let seconds = u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-    NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN)
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, retry_after) = (self.status, self.retry_after);
-        let refused = Refused(self.cause);
-        let mut response = (self.status, Json(ErrorBody { error: self.error })).into_response();
-        if let Some(seconds) = retry_after {
+        let mut response = (self.status(), Json(ErrorBody::from(&self))).into_response();
+        if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.get().into());
         }
-        response.extensions_mut().insert(refused);
-        if status == StatusCode::UNAUTHORIZED {
+        if self.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For counting, and for APIs with other words.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -13,7 +13,11 @@
 //! [`READ_AHEAD_FOR`] after it has gone; the router then gives their places to others. There are at most
 //! [`MAX_STREAMS`] stored streams, so all of them take at most 256 MiB, and one event each beyond that.
 
-use super::error::ApiError;
+use crate::api::common::{
+    error::ApiError,
+    request_id::{self, REQUEST_ID},
+    stream::KEEP_ALIVE,
+};
 use crate::keys::Caller;
 use axum::{
     body::Body,
@@ -35,7 +39,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 /// A client that is away for longer has given up; others need what computes for it.
-pub(super) const REPLAY_WITHIN: Duration = Duration::from_secs(60);
+pub(in crate::api) const REPLAY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a stream without a client is read ahead: that is a lost connection. After that what computes it is to serve
 /// others, until the client is back.
 const READ_AHEAD_FOR: Duration = Duration::from_secs(10);
@@ -46,13 +50,12 @@ const MAX_BYTES: usize = 256 << 10;
 /// Streams stored at once. Any further one is served as if it had not asked for replay.
 const MAX_STREAMS: usize = 1024;
 
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const STORE: HeaderName = HeaderName::from_static("x-gogrid-resume");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The stored streams, by request id.
 #[derive(Clone)]
-pub(super) struct StoredStreams {
+pub(in crate::api) struct StoredStreams {
     streams: Arc<Mutex<HashMap<String, watch::Sender<StoredStream>>>>,
     /// How long a stream is stored without a client.
     replay_within: Duration,
@@ -128,7 +131,7 @@ pub(super) async fn replay_layer(State(streams): State<StoredStreams>, request: 
     if let Some(last) = request.headers().get(LAST_EVENT_ID) {
         return streams.replay_after(last, &owner).unwrap_or_else(IntoResponse::into_response);
     }
-    let id = format!("req-{:032x}", rand::random::<u128>());
+    let id = request_id::new();
     let store = request.headers().get(STORE).is_some_and(|value| value == "1");
     let mut response = next.run(request).await;
     if store && is_stream(response.headers()) {
@@ -145,7 +148,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 }
 
 impl StoredStreams {
-    pub(super) fn new(replay_within: Duration) -> Self {
+    pub(in crate::api) fn new(replay_within: Duration) -> Self {
         Self { streams: Arc::default(), replay_within }
     }
 
@@ -295,7 +298,7 @@ fn replay(
             Some((Ok(Event::default().id(format!("{id}:{number}")).data(data)), client))
         }
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(super::stream::KEEP_ALIVE))
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The models that clients may ask for.
 
-use super::error::{ApiError, ErrorBody};
+use super::error::ErrorBody;
 use crate::{
-    generate::{GenerateError, GenerationService, ModelCard},
+    api::common::error::ApiError,
+    chat::Family,
+    generate::{GenerateError, GenerationService, ModelCard, ModelText},
     keys::Caller,
 };
 use axum::{
@@ -10,6 +12,7 @@ use axum::{
     extract::{Path, State},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -28,6 +31,46 @@ pub(super) struct Model {
     context_length: usize,
     /// Whether machines hold all of its layers now. Requests for a model that is not ready get status 503.
     ready: bool,
+    /// What it can do, where one model is asked for and its tokenizer is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    details: Option<Details>,
+}
+
+/// What a model can do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ModelDetails)]
+pub(super) struct Details {
+    /// The chat template; null for a model that does not chat.
+    #[schema(required)]
+    chat_template: Option<String>,
+    /// The form in which it calls tools, as `--tools` names it.
+    tools: &'static str,
+    /// Whether its template tells it about tools; otherwise its system message does.
+    knows_tools: bool,
+    /// Whether it thinks between marks.
+    thinks: bool,
+    /// Tokens that end an answer.
+    end_tokens: Vec<u32>,
+    /// What sampling options are if a request does not give them.
+    #[schema(value_type = Object)]
+    sampling: Value,
+}
+
+impl Details {
+    fn of(model: &ModelText) -> Self {
+        let (text, family) = (&model.text, Family::of(&model.text, model.tools));
+        let sampling = text.sampling_defaults();
+        Self {
+            chat_template: text.template_source().map(str::to_owned),
+            tools: family.tool_format().name(),
+            knows_tools: family.knows_tools,
+            thinks: family.thinks(),
+            end_tokens: text.eos().to_vec(),
+            sampling: json!({"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k,
+                "min_p": sampling.min_p, "repetition_penalty": sampling.repetition_penalty}),
+        }
+    }
 }
 
 /// All models.
@@ -47,6 +90,7 @@ impl From<ModelCard> for Model {
             owned_by: "gogrid",
             context_length: card.context_length,
             ready: card.ready,
+            details: None,
         }
     }
 }
@@ -77,7 +121,10 @@ pub(super) async fn retrieve(
     Path(model): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
     match service.models().into_iter().find(|card| card.name == model && caller.may_use(&model)) {
-        Some(card) => Ok(Json(card.into())),
+        Some(card) => {
+            let details = service.text(&model).ok().as_ref().map(Details::of);
+            Ok(Json(Model { details, ..card.into() }))
+        }
         None => Err(ApiError::generate(&GenerateError::UnknownModel { model }, "model")),
     }
 }

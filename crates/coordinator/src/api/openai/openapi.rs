@@ -1,41 +1,35 @@
-//! The OpenAPI document, served at `/openapi.json`. A copy is committed beside `Cargo.toml`, so that changes show in
-//! reviews; a test compares them.
+//! OpenAI's part of the OpenAPI document, and what the document says about itself.
 
 use super::{
     chat::{self, ChatChunk},
     completions, models,
+    responses::{self, ResponseEvent},
+    tokenize,
 };
-use axum::{http::header::CONTENT_TYPE, response::IntoResponse};
-use std::sync::LazyLock;
 use utoipa::OpenApi;
-
-/// The document, as JSON.
-static DOCUMENT: LazyLock<String> = LazyLock::new(document);
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "GoGrid",
-        description = "OpenAI's API for language models, answered by machines that their users lend.\n\nUnknown fields \
-            of requests are ignored; fields that ask for what this server does not have (tools, images …) \
-            are refused with status 400.",
+        description = "OpenAI's and Anthropic's APIs for language models, answered by machines that their users \
+            lend.\n\nUnknown fields of requests are ignored; fields that ask for what this server does not have \
+            (images, audio …) are refused with status 400.",
     ),
-    paths(models::list, models::retrieve, chat::create_chat_completion, completions::create_completion),
-    components(schemas(ChatChunk)),
+    paths(
+        models::list,
+        models::retrieve,
+        tokenize::tokenize,
+        tokenize::detokenize,
+        chat::create_chat_completion,
+        completions::create_completion,
+        responses::create_response,
+    ),
+    components(schemas(ChatChunk, ResponseEvent)),
     tags(
         (name = "models", description = "What can be asked"),
         (name = "completions", description = "Asking"),
+        (name = "responses", description = "Asking in the form of the Responses API"),
     ),
 )]
-struct ApiDocument;
-
-/// The OpenAPI document of [`router`](super::router)'s routes, as JSON.
-pub fn document() -> String {
-    // It has only maps and strings, so it can always be written as JSON.
-    ApiDocument::openapi().to_pretty_json().unwrap_or_default()
-}
-
-/// Serves the document.
-pub(super) async fn serve_document() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
-}
+pub(in crate::api) struct OpenAiDocument;

@@ -1,11 +1,11 @@
 //! The options that chat and plain completions share, and their check.
 
-use super::{
-    envelope::Delivery,
+use crate::api::common::{
     error::ApiError,
     lenient::{biases, count},
+    options::{ValidOptions, check_stop},
 };
-use gogrid_model::{SamplingParams, StopScanner, TextModel};
+use gogrid_model::{SamplingParams, TextModel};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 use utoipa::ToSchema;
@@ -91,27 +91,6 @@ pub(super) struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-/// The options after their check.
-#[derive(Debug, Clone)]
-pub(super) struct ValidOptions {
-    /// Answers for each prompt.
-    pub(super) choices: u32,
-    /// For every choice, but for its seed.
-    pub(super) sampling: SamplingParams,
-    /// The first choice's seed.
-    pub(super) seed: Option<u64>,
-    /// The most tokens to emit.
-    pub(super) max_tokens: Option<usize>,
-    /// Strings that end an answer.
-    pub(super) stop: Vec<String>,
-    /// Goes on past the end-of-sequence token.
-    pub(super) ignore_eos: bool,
-    /// Whole or in pieces.
-    pub(super) delivery: Delivery,
-    /// Sets requests of one key apart.
-    pub(super) cache_salt: Option<Arc<str>>,
-}
-
 impl Options {
     /// The most tokens to emit, as the request has it.
     pub(super) fn max_tokens(&self) -> Option<u32> {
@@ -136,10 +115,10 @@ impl Options {
             // The API's seeds are signed; the sampler takes any 64 bits.
             seed: self.seed.map(i64::cast_unsigned),
             max_tokens: max_tokens.map(|tokens| tokens as usize),
-            delivery: self.delivery()?,
+            stream: self.stream.unwrap_or(false),
             ignore_eos: self.ignore_eos.unwrap_or(false),
             cache_salt: check_salt(self.cache_salt)?,
-            stop: check_stop(self.stop)?,
+            stop: check_stop(self.stop.map_or_else(Vec::new, Stop::into_strings), "stop", MAX_STOP_STRINGS)?,
         })
     }
 
@@ -179,12 +158,14 @@ impl Options {
         self.logit_bias.iter().flatten().map(entry).collect()
     }
 
-    fn delivery(&self) -> Result<Delivery, ApiError> {
+    /// Whether a last chunk tells the token counts.
+    ///
+    /// # Errors
+    /// 400: the options of a stream without one.
+    pub(super) fn include_usage(&self) -> Result<bool, ApiError> {
         match (self.stream.unwrap_or(false), &self.stream_options) {
-            (true, options) => Ok(Delivery::Stream {
-                include_usage: options.as_ref().and_then(|options| options.include_usage).unwrap_or(false),
-            }),
-            (false, None) => Ok(Delivery::Whole),
+            (true, Some(options)) => Ok(options.include_usage.unwrap_or(false)),
+            (_, None) => Ok(false),
             (false, Some(_)) => {
                 Err(ApiError::invalid(Some("stream_options"), "stream_options needs stream to be true".to_owned()))
             }
@@ -202,18 +183,11 @@ fn check_salt(salt: Option<String>) -> Result<Option<Arc<str>>, ApiError> {
     }
 }
 
-fn check_stop(stop: Option<Stop>) -> Result<Vec<String>, ApiError> {
-    let mut strings = match stop {
-        None => Vec::new(),
-        Some(Stop::One(string)) => vec![string],
-        Some(Stop::Many(strings)) => strings,
-    };
-    // No text ends with nothing: a form's field that was left empty.
-    strings.retain(|string| !string.is_empty());
-    if strings.len() > MAX_STOP_STRINGS {
-        let message = format!("stop has {} strings, but may have up to {MAX_STOP_STRINGS}", strings.len());
-        return Err(ApiError::invalid(Some("stop"), message));
+impl Stop {
+    fn into_strings(self) -> Vec<String> {
+        match self {
+            Self::One(string) => vec![string],
+            Self::Many(strings) => strings,
+        }
     }
-    StopScanner::new(&strings).map_err(|error| ApiError::sampling(&error))?;
-    Ok(strings)
 }

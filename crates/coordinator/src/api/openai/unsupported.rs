@@ -1,15 +1,13 @@
 //! Refuses, by name, features of OpenAI's API and of similar servers that this server does not have and whose absence
 //! would change the answer.
 
-use super::error::ApiError;
+use crate::api::common::error::ApiError;
 use serde::Deserialize;
 use serde_json::Value;
 
 /// The fields that may ask for an unsupported feature. Other unknown fields are ignored.
 #[derive(Debug, Deserialize)]
 pub(super) struct UnsupportedField {
-    tools: Option<Value>,
-    tool_choice: Option<Value>,
     functions: Option<Value>,
     function_call: Option<Value>,
     modalities: Option<Value>,
@@ -31,12 +29,7 @@ impl UnsupportedField {
     /// # Errors
     /// 400 that names the field.
     pub(super) fn check(&self) -> Result<(), ApiError> {
-        let no_tools = is(self.tool_choice.as_ref(), &["none"]);
         let no_functions = is(self.function_call.as_ref(), &["none"]);
-        if !no_tools {
-            refuse("tools", self.tools.as_ref(), is_empty)?;
-            refuse("tool_choice", self.tool_choice.as_ref(), |value| value == "auto")?;
-        }
         if !no_functions {
             refuse("functions", self.functions.as_ref(), is_empty)?;
             refuse("function_call", self.function_call.as_ref(), |value| value == "auto")?;

@@ -67,8 +67,15 @@ pub(super) const SOON: Duration = Duration::from_secs(20);
 
 fn add_demo_model(folder: &Path, name: &str, stages: usize, replicas: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/assets/demo-model");
-    let model =
-        NewModel { path, name: Some(name.into()), stages, replicas, quant: Some(Quant::None), groups: Vec::new() };
+    let model = NewModel {
+        path,
+        name: Some(name.into()),
+        stages,
+        replicas,
+        quant: Some(Quant::None),
+        groups: Vec::new(),
+        tools: None,
+    };
     add_model(folder, &model).expect("added");
 }
 
@@ -213,6 +220,7 @@ impl Grid {
             top_logprobs: 0,
             ignore_eos: true,
             constraint: None,
+            thought: None,
             requester: Requester::local(),
             cache_salt: None,
         }

@@ -1,26 +1,30 @@
 //! A chat's messages.
 
-use crate::api::openai::error::ApiError;
+use crate::{api::common::error::ApiError, chat};
 use gogrid_model::ChatMessage;
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 /// One message of a chat.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ChatMessage)]
-pub(super) struct Message {
+pub(in crate::api::openai) struct Message {
     role: Role,
-    /// What is said.
-    #[schema(value_type = Content)]
+    /// What is said. The assistant's may be null if it calls tools.
+    #[schema(value_type = Option<Content>)]
     content: Option<Content>,
-    /// Only to be refused: an answer would not know what the tool did.
-    #[schema(ignore)]
-    tool_calls: Option<Value>,
+    /// What the assistant thought, for templates that show it.
+    reasoning_content: Option<String>,
+    /// The same, as some clients call it.
+    reasoning: Option<String>,
+    /// The assistant's calls of tools.
+    tool_calls: Option<Vec<ToolCall>>,
+    /// Which call a tool's message is the result of.
+    tool_call_id: Option<String>,
 }
 
-/// Who speaks. There are no tools, so the role `tool` is refused.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(rename_all = "lowercase")]
 pub(super) enum Role {
@@ -32,6 +36,8 @@ pub(super) enum Role {
     User,
     /// The model.
     Assistant,
+    /// A tool, with what a call of it gave.
+    Tool,
 }
 
 /// A text, or its parts.
@@ -56,6 +62,26 @@ pub(super) struct Part {
     text: Option<String>,
 }
 
+/// A call that the assistant made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ChatMessageToolCall)]
+pub(super) struct ToolCall {
+    id: String,
+    /// `function`.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    function: Called,
+}
+
+/// What was called.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ChatMessageFunctionCall)]
+pub(super) struct Called {
+    name: String,
+    /// A JSON text.
+    arguments: String,
+}
+
 impl TryFrom<String> for Role {
     type Error = String;
 
@@ -65,7 +91,8 @@ impl TryFrom<String> for Role {
             "developer" => Ok(Self::Developer),
             "user" => Ok(Self::User),
             "assistant" => Ok(Self::Assistant),
-            _ => Err(format!("the role is '{role}', but must be system, developer, user or assistant")),
+            "tool" => Ok(Self::Tool),
+            _ => Err(format!("the role is '{role}', but must be system, developer, user, assistant or tool")),
         }
     }
 }
@@ -77,6 +104,7 @@ impl Role {
             Self::System | Self::Developer => "system",
             Self::User => "user",
             Self::Assistant => "assistant",
+            Self::Tool => "tool",
         }
     }
 }
@@ -85,22 +113,23 @@ impl Role {
 ///
 /// # Errors
 /// 400 that names the message and what about it is not supported.
-pub(super) fn check_messages(messages: Vec<Message>) -> Result<Vec<ChatMessage>, ApiError> {
+pub(in crate::api::openai) fn check_messages(messages: Vec<Message>) -> Result<Vec<ChatMessage>, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::invalid(Some("messages"), "messages must have at least one message".to_owned()));
     }
-    messages.into_iter().enumerate().map(|(index, message)| message.check(&format!("messages[{index}]"))).collect()
+    let checked = |(index, message): (usize, Message)| message.check(&format!("messages[{index}]"));
+    let mut messages: Vec<ChatMessage> = messages.into_iter().enumerate().map(checked).collect::<Result<_, _>>()?;
+    chat::name_results(&mut messages);
+    Ok(messages)
 }
 
 impl Message {
     fn check(self, path: &str) -> Result<ChatMessage, ApiError> {
-        if self.tool_calls.as_ref().is_some_and(|calls| calls.as_array().is_none_or(|calls| !calls.is_empty())) {
-            let path = format!("{path}.tool_calls");
-            return Err(ApiError::unsupported(&path, format!("{path}: this server does not support tools")));
-        }
+        let calls = self.calls(path)?;
         let content = match self.content {
             Some(Content::Text(text)) => text,
             Some(Content::Parts(parts)) => join(parts, path)?,
+            None if !calls.is_empty() => String::new(),
             None => {
                 let path = format!("{path}.content");
                 return Err(ApiError::invalid(
@@ -109,7 +138,35 @@ impl Message {
                 ));
             }
         };
-        Ok(ChatMessage { role: self.role.in_template().to_owned(), content })
+        let mut message = ChatMessage::new(self.role.in_template(), content);
+        if let Some(thought) = self.reasoning_content.or(self.reasoning).filter(|thought| !thought.is_empty()) {
+            message.fields.insert("reasoning_content".to_owned(), thought.into());
+        }
+        if !calls.is_empty() {
+            message.fields.insert("tool_calls".to_owned(), calls.into());
+        }
+        if self.role == Role::Tool {
+            let path = format!("{path}.tool_call_id");
+            let id = self.tool_call_id.ok_or_else(|| ApiError::invalid(Some(&path), format!("{path} is missing")))?;
+            message.fields.insert("tool_call_id".to_owned(), id.into());
+        }
+        Ok(message)
+    }
+
+    fn calls(&self, path: &str) -> Result<Vec<serde_json::Value>, ApiError> {
+        let calls = self.tool_calls.as_deref().unwrap_or_default();
+        if !calls.is_empty() && self.role != Role::Assistant {
+            let path = format!("{path}.tool_calls");
+            return Err(ApiError::invalid(Some(&path), format!("{path}: only the assistant calls tools")));
+        }
+        let checked = |(index, call): (usize, &ToolCall)| {
+            if call.kind.as_deref().is_some_and(|kind| kind != "function") {
+                let path = format!("{path}.tool_calls[{index}].type");
+                return Err(ApiError::unsupported(&path, format!("{path}: this server supports only 'function'")));
+            }
+            Ok(chat::call_in_template(&call.id, &call.function.name, &call.function.arguments))
+        };
+        calls.iter().enumerate().map(checked).collect()
     }
 }
 

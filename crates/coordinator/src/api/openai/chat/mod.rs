@@ -3,30 +3,28 @@
 mod format;
 mod message;
 mod template;
+mod tools;
 
 pub(super) use format::{ChatChunk, ChatCompletion};
+pub(super) use message::{Message, check_messages};
+pub(super) use template::{ReasoningEffort, check_variables};
+pub(super) use tools::ToolFields;
 
 use super::{
+    constrained::ConstraintFields, envelope::Envelope, error::ErrorBody, options::Options, schema::all_of,
+    unsupported::UnsupportedField,
+};
+use crate::api::common::{
     body::{JsonBody, parse},
     caller::text_for,
     choices::ChoiceRequests,
-    constrained::ConstraintFields,
-    envelope::Envelope,
-    error::{ApiError, ErrorBody},
+    error::ApiError,
     lenient::count,
-    options::Options,
     respond::{blocking, respond},
-    schema::all_of,
-    unsupported::UnsupportedField,
 };
-use crate::{
-    generate::{GenerationService, ModelText},
-    keys::Caller,
-};
+use crate::{chat::ChatRequest, generate::GenerationService, keys::Caller};
 use axum::{extract::State, response::Response};
 use format::ChatFormat;
-use gogrid_model::ChatEnd;
-use message::Message;
 use serde::Deserialize;
 use std::sync::Arc;
 use template::TemplateFields;
@@ -60,7 +58,7 @@ pub(super) struct ChatFields {
 
 /// Answer a chat.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "completions", operation_id = "createChatCompletion",
-    request_body(content = ChatRequest, content_type = "application/json"),
+    request_body(content = ChatBody, content_type = "application/json"),
     responses(
         (status = 200, content((ChatCompletion = "application/json"), (ChatChunk = "text/event-stream")),
             description = "The whole answer, or with `stream` its chunks as server-sent events, then `data: [DONE]`. An \
@@ -98,34 +96,30 @@ fn prepare_chat(
     let options: Options = parse(body)?;
     let template: TemplateFields = parse(body)?;
     let constraint = parse::<ConstraintFields>(body)?.check()?;
+    let tools: ToolFields = parse(body)?;
     parse::<UnsupportedField>(body)?.check()?;
-    let ModelText { text, context_length } = text_for(caller, service, &fields.model, INPUT)?;
+    let model = text_for(caller, service, &fields.model, INPUT)?;
+    let text = &model.text;
     let top_logprobs = fields.top_logprobs()?;
     let max_tokens = fields.max_tokens(&options)?;
-    let options = options.check(&text, max_tokens)?;
-    let chat = template.chat(message::check_messages(fields.messages)?)?;
-    let continues = chat.end == ChatEnd::Continued;
+    let include_usage = options.include_usage()?;
+    let options = options.check(text, max_tokens)?;
+    let (tools, choice, parallel) = tools.check()?;
+    let request = template.chat(check_messages(fields.messages)?)?;
+    let request = ChatRequest { tools, choice, parallel, constraint, ..request };
+    let chat = request.prepare(&model).map_err(|error| ApiError::chat(&error, INPUT))?;
 
-    let prompt = text.chat_tokens(context_length, &chat).map_err(|error| ApiError::text(&error, INPUT))?;
-
-    let logprobs = fields.logprobs.unwrap_or(false).then_some(text);
-    let format = ChatFormat::new(Envelope::new("chatcmpl", &fields.model), logprobs, options.delivery);
-    let requests = ChoiceRequests {
-        model: fields.model,
-        input: INPUT,
-        prompts: vec![prompt],
-        continues,
-        top_logprobs,
-        options,
-        constraint,
-    };
+    let logprobs = fields.logprobs.unwrap_or(false).then(|| Arc::clone(text));
+    let envelope = Envelope::new("chatcmpl", &fields.model);
+    let format = ChatFormat::new(envelope, logprobs, include_usage, chat.short_ids);
+    let requests = ChoiceRequests::of_chat(fields.model, INPUT, chat, top_logprobs, options);
     Ok((requests, format))
 }
 
-/// The body of a request: [`ChatFields`], [`TemplateFields`], [`Options`] and [`ConstraintFields`].
-pub(super) struct ChatRequest;
+/// The body of a request: [`ChatFields`], [`ToolFields`], [`TemplateFields`], [`Options`] and [`ConstraintFields`].
+pub(super) struct ChatBody;
 
-all_of!(ChatRequest, "ChatRequest", ChatFields, TemplateFields, Options, ConstraintFields);
+all_of!(ChatBody, "ChatRequest", ChatFields, ToolFields, TemplateFields, Options, ConstraintFields);
 
 impl ChatFields {
     fn top_logprobs(&self) -> Result<usize, ApiError> {

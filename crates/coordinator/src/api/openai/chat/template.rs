@@ -1,7 +1,10 @@
 //! What a request says about the chat template.
 
-use crate::api::openai::error::ApiError;
-use gogrid_model::{Chat, ChatEnd, ChatMessage, RESERVED_VARIABLES};
+use crate::{
+    api::common::{error::ApiError, lenient::count},
+    chat::{ChatRequest, ToolChoice},
+};
+use gogrid_model::{ChatEnd, ChatMessage, RESERVED_VARIABLES};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -18,6 +21,10 @@ pub(super) struct TemplateFields {
     chat_template_kwargs: Option<Map<String, Value>>,
     /// How long the model may think. Passed to the chat template; most models ignore it.
     reasoning_effort: Option<ReasoningEffort>,
+    /// The most tokens of a thought, which is then ended for the model. Only for models that think between marks.
+    #[schema(minimum = 0)]
+    #[serde(default, deserialize_with = "count")]
+    max_reasoning_tokens: Option<u32>,
     /// Whether the prompt ends where the assistant's answer begins.
     #[schema(default = true)]
     add_generation_prompt: Option<bool>,
@@ -30,7 +37,7 @@ pub(super) struct TemplateFields {
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(rename_all = "lowercase")]
-pub(super) enum ReasoningEffort {
+pub(in crate::api::openai) enum ReasoningEffort {
     /// Not at all.
     None,
     /// Hardly.
@@ -62,7 +69,8 @@ impl TryFrom<String> for ReasoningEffort {
 }
 
 impl ReasoningEffort {
-    fn in_template(self) -> &'static str {
+    /// The word that templates know.
+    pub(in crate::api::openai) fn in_template(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Minimal => "minimal",
@@ -75,18 +83,27 @@ impl ReasoningEffort {
 }
 
 impl TemplateFields {
-    /// The chat that the template is rendered with.
+    /// The chat, without tools.
     ///
     /// # Errors
     /// 400 that names the field.
-    pub(super) fn chat(self, messages: Vec<ChatMessage>) -> Result<Chat, ApiError> {
+    pub(super) fn chat(self, messages: Vec<ChatMessage>) -> Result<ChatRequest, ApiError> {
         let end = self.end(&messages)?;
         let mut variables = self.chat_template_kwargs.unwrap_or_default();
         check_variables(&variables)?;
         if let Some(effort) = self.reasoning_effort {
             variables.entry("reasoning_effort").or_insert_with(|| effort.in_template().into());
         }
-        Ok(Chat { messages, end, variables })
+        Ok(ChatRequest {
+            messages,
+            tools: Vec::new(),
+            choice: ToolChoice::Auto,
+            parallel: true,
+            end,
+            variables,
+            max_reasoning_tokens: self.max_reasoning_tokens,
+            constraint: None,
+        })
     }
 
     fn end(&self, messages: &[ChatMessage]) -> Result<ChatEnd, ApiError> {
@@ -103,7 +120,11 @@ impl TemplateFields {
     }
 }
 
-fn check_variables(variables: &Map<String, Value>) -> Result<(), ApiError> {
+/// Checks variables that a client sets.
+///
+/// # Errors
+/// 400 that names the variable.
+pub(in crate::api::openai) fn check_variables(variables: &Map<String, Value>) -> Result<(), ApiError> {
     const FIELD: &str = "chat_template_kwargs";
     let bytes = serde_json::to_vec(variables).map_or(usize::MAX, |json| json.len());
     if bytes > MAX_VARIABLES {

@@ -1,17 +1,24 @@
 //! The JSON of a plain completion's answer. Whole answers and chunks have the same form.
 
 use crate::{
-    api::openai::{
-        choices::FinishedChoice,
-        envelope::{Delivery, Envelope, Finish, SYSTEM_FINGERPRINT, Usage},
-        format::Format,
-        logprobs::{CompletionLogprobs, TextOffset},
-        options::ValidOptions,
+    api::{
+        common::{
+            choices::{Counts, Ending, FinishedChoice},
+            error::ApiError,
+            format::Format,
+        },
+        openai::{
+            envelope::{Envelope, Finish, SYSTEM_FINGERPRINT, Usage},
+            error::ErrorBody,
+            logprobs::{CompletionLogprobs, TextOffset},
+        },
     },
-    generate::{Completion, TokenEvent},
+    chat::Part,
+    generate::TokenEvent,
 };
 use gogrid_model::TextModel;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::{collections::HashMap, slice, sync::Arc};
 use utoipa::ToSchema;
 
@@ -58,7 +65,8 @@ pub(super) struct TextFormat {
     envelope: Envelope,
     /// For the tokens' texts, if log-probabilities are asked for.
     logprobs: Option<Arc<TextModel>>,
-    delivery: Delivery,
+    /// Whether a last chunk tells the token counts.
+    include_usage: bool,
     /// The prompts' texts, if they are to be repeated.
     echo: Option<Vec<String>>,
     /// Choices of each prompt.
@@ -73,11 +81,11 @@ impl TextFormat {
     pub(super) fn new(
         envelope: Envelope,
         logprobs: Option<Arc<TextModel>>,
-        options: &ValidOptions,
+        include_usage: bool,
+        choices: u32,
         echo: Option<Vec<String>>,
     ) -> Self {
-        let (delivery, choices) = (options.delivery, options.choices as usize);
-        Self { envelope, logprobs, delivery, echo, choices, offsets: HashMap::new() }
+        Self { envelope, logprobs, include_usage, echo, choices: choices as usize, offsets: HashMap::new() }
     }
 
     /// The prompt that a choice answers, if it is to be repeated.
@@ -92,54 +100,71 @@ impl TextFormat {
     }
 
     fn chunk(&self, choice: TextChoice) -> TextCompletion {
-        self.completion(vec![choice], self.delivery.usage_placeholder())
+        self.completion(vec![choice], self.include_usage.then_some(None))
     }
 
     fn choice(&self, index: usize, choice: &FinishedChoice) -> TextChoice {
         let mut offset = TextOffset::default();
         let logprobs = self.logprobs.as_deref().map(|text| CompletionLogprobs::of(text, &choice.tokens, &mut offset));
-        let text = self.echo(index).map_or_else(String::new, str::to_owned) + &choice.text;
-        TextChoice { index, text, logprobs, finish_reason: choice.reason.map(Finish::from) }
+        let text = self.echo(index).map_or_else(String::new, str::to_owned) + &choice.answer.content;
+        TextChoice { index, text, logprobs, finish_reason: choice.ending.as_ref().map(|ending| ending.finish.into()) }
     }
 }
 
 impl Format for TextFormat {
     type Whole = TextCompletion;
     type Chunk = TextCompletion;
+    const LAST: Option<&'static str> = Some("[DONE]");
 
     fn logprobs(&self) -> bool {
         self.logprobs.is_some()
     }
 
-    fn whole(self, choices: Vec<FinishedChoice>, usage: Usage) -> TextCompletion {
+    fn whole(self, choices: Vec<FinishedChoice>, counts: Counts) -> TextCompletion {
         let choices = choices.iter().enumerate().map(|(index, choice)| self.choice(index, choice)).collect();
-        self.completion(choices, Some(Some(usage)))
+        self.completion(choices, Some(Some(counts.into())))
     }
 
-    fn begin(&mut self, choice: usize) -> Option<TextCompletion> {
-        let text = self.echo(choice)?.to_owned();
-        Some(self.chunk(TextChoice { index: choice, text, logprobs: None, finish_reason: None }))
+    fn begin(&mut self, choice: usize, _: Counts) -> Vec<TextCompletion> {
+        let repeated =
+            |text: &str| TextChoice { index: choice, text: text.to_owned(), logprobs: None, finish_reason: None };
+        self.echo(choice).map(repeated).map(|choice| self.chunk(choice)).into_iter().collect()
     }
 
-    fn token(&mut self, choice: usize, token: &TokenEvent) -> Option<TextCompletion> {
+    fn token(&mut self, choice: usize, token: &TokenEvent, parts: Vec<Part>) -> Vec<TextCompletion> {
         let offset = self.offsets.entry(choice).or_default();
         let logprobs = self
             .logprobs
             .as_deref()
             .map(|text| CompletionLogprobs::of(text, slice::from_ref(token), offset))
             .filter(|logprobs| !logprobs.is_empty());
-        if token.text.is_empty() && logprobs.is_none() {
-            return None;
+        let text = joined(parts);
+        if text.is_empty() && logprobs.is_none() {
+            return Vec::new();
         }
-        Some(self.chunk(TextChoice { index: choice, text: token.text.clone(), logprobs, finish_reason: None }))
+        vec![self.chunk(TextChoice { index: choice, text, logprobs, finish_reason: None })]
     }
 
-    fn done(&mut self, choice: usize, completion: Completion) -> (Option<TextCompletion>, TextCompletion) {
-        let finish_reason = Some(completion.reason.into());
-        (None, self.chunk(TextChoice { index: choice, text: completion.text, logprobs: None, finish_reason }))
+    fn done(&mut self, choice: usize, parts: Vec<Part>, ending: Ending) -> Vec<TextCompletion> {
+        let finish_reason = Some(ending.finish.into());
+        vec![self.chunk(TextChoice { index: choice, text: joined(parts), logprobs: None, finish_reason })]
     }
 
-    fn usage(&mut self, usage: Usage) -> TextCompletion {
-        self.completion(Vec::new(), Some(Some(usage)))
+    fn end(&mut self, counts: Counts) -> Vec<TextCompletion> {
+        let last = || self.completion(Vec::new(), Some(Some(counts.into())));
+        self.include_usage.then(last).into_iter().collect()
     }
+
+    fn error(&mut self, error: &ApiError) -> (Option<&'static str>, Value) {
+        (None, json!(ErrorBody::from(error)))
+    }
+}
+
+/// The text of an answer that is all content.
+fn joined(parts: Vec<Part>) -> String {
+    let text = |part| match part {
+        Part::Content(text) => text,
+        Part::Reasoning(_) | Part::Call(_) | Part::Arguments(_) => String::new(),
+    };
+    parts.into_iter().map(text).collect()
 }

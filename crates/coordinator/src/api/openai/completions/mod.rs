@@ -6,16 +6,16 @@ mod prompt;
 pub(super) use format::TextCompletion;
 
 use super::{
+    constrained::ConstraintFields, envelope::Envelope, error::ErrorBody, options::Options, schema::all_of,
+    unsupported::UnsupportedField,
+};
+use crate::api::common::{
     body::{JsonBody, parse},
     caller::text_for,
     choices::ChoiceRequests,
-    constrained::ConstraintFields,
-    envelope::Envelope,
-    error::{ApiError, ErrorBody},
-    options::{Options, ValidOptions},
+    error::ApiError,
+    options::ValidOptions,
     respond::{blocking, respond},
-    schema::all_of,
-    unsupported::UnsupportedField,
 };
 use crate::{
     generate::{GenerationService, ModelText},
@@ -92,8 +92,9 @@ fn prepare_completion(
     let options: Options = parse(body)?;
     let constraint = parse::<ConstraintFields>(body)?.check()?;
     parse::<UnsupportedField>(body)?.check()?;
-    let ModelText { text, context_length } = text_for(caller, service, &fields.model, INPUT)?;
+    let ModelText { text, context_length, .. } = text_for(caller, service, &fields.model, INPUT)?;
     let max_tokens = options.max_tokens().unwrap_or(DEFAULT_MAX_TOKENS);
+    let include_usage = options.include_usage()?;
     let options = options.check(&text, Some(max_tokens))?;
     fields.check(&options)?;
 
@@ -110,7 +111,8 @@ fn prepare_completion(
     }
 
     let envelope = Envelope::new("cmpl", &fields.model);
-    let format = TextFormat::new(envelope, fields.logprobs.map(|_| text), &options, echo.then_some(texts));
+    let format =
+        TextFormat::new(envelope, fields.logprobs.map(|_| text), include_usage, options.choices, echo.then_some(texts));
     let top_logprobs = fields.logprobs.unwrap_or(0) as usize;
     let requests = ChoiceRequests {
         model: fields.model,
@@ -120,6 +122,8 @@ fn prepare_completion(
         top_logprobs,
         options,
         constraint,
+        answers: None,
+        thought: None,
     };
     Ok((requests, format))
 }

@@ -1,6 +1,6 @@
 //! A plain completion's prompts.
 
-use crate::api::openai::error::ApiError;
+use crate::api::common::error::ApiError;
 use gogrid_model::TextModel;
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -6,7 +6,7 @@ use super::{
     get, post, post_request, send,
 };
 use crate::{
-    api::openai::MAX_BODY_BYTES,
+    api::MAX_BODY_BYTES,
     generate::{Event, FinishReason, GenerateError, NotReady},
 };
 use axum::{

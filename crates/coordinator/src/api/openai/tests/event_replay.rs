@@ -6,7 +6,7 @@ use super::{
     post_request, send,
 };
 use crate::{
-    api::openai::{StoredStreams, router_with},
+    api::{StoredStreams, router_with},
     audit::Audit,
     generate::{FinishReason, GenerationService},
     keys::Keys,

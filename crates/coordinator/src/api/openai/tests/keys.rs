@@ -6,7 +6,7 @@ use super::{
     post_request, read,
 };
 use crate::{
-    api::openai::router,
+    api::router,
     audit::Audit,
     generate::{GenerationService, Owner},
     keys::{self, KeyLimits, KeyRecord, Keys, Secret},
@@ -30,9 +30,17 @@ fn endpoints() -> Vec<(&'static str, Request<Body>)> {
         ("chat", post_request("/v1/chat/completions", chat_body(&json!({})).to_string())),
         ("stream", post_request("/v1/chat/completions", chat_body(&json!({"stream": true})).to_string())),
         ("completion", post_request("/v1/completions", completion_body(&json!({})).to_string())),
+        ("responses", post_request("/v1/responses", json!({"model": "demo", "input": "Japan?"}).to_string())),
+        ("tokenize", post_request("/v1/tokenize", json!({"model": "demo", "prompt": "Japan?"}).to_string())),
+        ("messages", post_request("/v1/messages", message())),
+        ("count_tokens", post_request("/v1/messages/count_tokens", message())),
         ("models", get("/v1/models")),
         ("model", get("/v1/models/demo")),
     ]
+}
+
+fn message() -> String {
+    json!({"model": "demo", "max_tokens": 9, "messages": [{"role": "user", "content": "Japan?"}]}).to_string()
 }
 
 fn record(secret: &Secret) -> KeyRecord {
@@ -56,8 +64,16 @@ async fn send(app: &Router, mut request: Request<Body>, key: Option<&str>) -> Re
     read(app.clone().oneshot(request).await.expect("routers do not fail")).await
 }
 
+/// The status and OpenAI's code. Anthropic's errors have a type in its place.
 fn code(reply: &Reply) -> (u16, Value) {
-    (reply.status.as_u16(), reply.json()["error"]["code"].clone())
+    let error = reply.json()["error"].clone();
+    let code = match error["type"].as_str() {
+        Some("authentication_error") => json!("invalid_api_key"),
+        Some("not_found_error") => json!("model_not_found"),
+        Some("rate_limit_error") if error.get("code").is_none() => json!("rate_limit_exceeded"),
+        _ => error["code"].clone(),
+    };
+    (reply.status.as_u16(), code)
 }
 
 #[tokio::test]
@@ -132,7 +148,7 @@ async fn what_costs_is_refused_once_the_quota_is_used_and_says_what_is_left() {
         assert_eq!(left(&first), "0", "{kind}");
         for (name, request) in endpoints() {
             let reply = send(&app, request, Some(key.expose())).await;
-            if name.starts_with("model") {
+            if name.starts_with("model") || name == "count_tokens" || name == "tokenize" {
                 assert_eq!(reply.status, 200, "{name} costs nothing");
                 continue;
             }

@@ -7,11 +7,16 @@ mod constrained;
 mod document;
 mod errors;
 mod event_replay;
-mod fake;
+pub(crate) mod fake;
 mod keys;
 mod logprobs;
 mod models;
 mod options;
+mod python;
+mod reasoning;
+mod responses;
+mod tolerance;
+mod tools;
 
 use crate::{audit::Audit, generate::GenerationService, keys::Keys, metrics::Metrics};
 use axum::{
@@ -25,14 +30,14 @@ use std::sync::Arc;
 use tower::ServiceExt;
 
 /// A response, read to its end.
-struct Reply {
-    status: StatusCode,
-    headers: HeaderMap,
-    text: String,
+pub(in crate::api) struct Reply {
+    pub(in crate::api) status: StatusCode,
+    pub(in crate::api) headers: HeaderMap,
+    pub(in crate::api) text: String,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(in crate::api) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
@@ -48,30 +53,30 @@ impl Reply {
     }
 }
 
-fn app(fake: &Arc<Fake>) -> Router {
-    super::router(Arc::clone(fake) as Arc<dyn GenerationService>, Keys::new(Audit::nowhere()), Metrics::new())
+pub(in crate::api) fn app(fake: &Arc<Fake>) -> Router {
+    crate::api::router(Arc::clone(fake) as Arc<dyn GenerationService>, Keys::new(Audit::nowhere()), Metrics::new())
 }
 
-async fn send(fake: &Arc<Fake>, request: Request<Body>) -> Reply {
+pub(in crate::api) async fn send(fake: &Arc<Fake>, request: Request<Body>) -> Reply {
     read(app(fake).oneshot(request).await.expect("routers do not fail")).await
 }
 
-async fn read(response: axum::response::Response) -> Reply {
+pub(in crate::api) async fn read(response: axum::response::Response) -> Reply {
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = to_bytes(response.into_body(), 1 << 24).await.expect("the body ends");
     Reply { status, headers, text: String::from_utf8(bytes.to_vec()).expect("UTF-8") }
 }
 
-async fn get(fake: &Arc<Fake>, path: &str) -> Reply {
+pub(in crate::api) async fn get(fake: &Arc<Fake>, path: &str) -> Reply {
     send(fake, Request::get(path).body(Body::empty()).expect("a request")).await
 }
 
-fn post_request(path: &str, body: impl Into<Body>) -> Request<Body> {
+pub(in crate::api) fn post_request(path: &str, body: impl Into<Body>) -> Request<Body> {
     let request = Request::builder().method(Method::POST).uri(path).header(CONTENT_TYPE, "application/json");
     request.body(body.into()).expect("a request")
 }
 
-async fn post(fake: &Arc<Fake>, path: &str, body: &Value) -> Reply {
+pub(in crate::api) async fn post(fake: &Arc<Fake>, path: &str, body: &Value) -> Reply {
     send(fake, post_request(path, body.to_string())).await
 }
 

@@ -10,7 +10,7 @@ async fn models_are_listed() {
     assert_eq!(reply.status, StatusCode::OK);
     let list = reply.json();
     assert_eq!(list["object"], "list");
-    assert_eq!(list["data"].as_array().map(Vec::len), Some(3));
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(5));
     let sleepy = json!({
         "id": "sleepy", "object": "model", "created": 7, "owned_by": "gogrid", "context_length": 1024, "ready": false,
     });

@@ -11,11 +11,15 @@ use super::{
 use axum::{
     body::{Body, HttpBody},
     extract::{FromRef, FromRequest, Request},
-    http::{HeaderMap, header::CONTENT_TYPE},
+    http::{
+        HeaderMap,
+        header::{CONTENT_ENCODING, CONTENT_TYPE},
+    },
 };
+use flate2::read::GzDecoder;
 use futures::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use std::{sync::Arc, time::Duration};
+use std::{io::Read, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest request body that is read, in bytes. A context of 131,072 tokens at four characters each, every
@@ -31,7 +35,7 @@ const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bounds the bodies that are in memory at once. One permit a byte.
 #[derive(Clone)]
-pub(super) struct Preparing(Arc<Semaphore>);
+pub(in crate::api) struct Preparing(Arc<Semaphore>);
 
 impl Default for Preparing {
     fn default() -> Self {
@@ -40,8 +44,8 @@ impl Default for Preparing {
 }
 
 /// The body of a request that says it is JSON. Its bytes count among [`BYTES_IN_FLIGHT`] until it is dropped.
-pub(super) struct JsonBody {
-    pub(super) bytes: Vec<u8>,
+pub(in crate::api) struct JsonBody {
+    pub(in crate::api) bytes: Vec<u8>,
     _booked: Option<OwnedSemaphorePermit>,
 }
 
@@ -56,8 +60,41 @@ where
         if !is_json(request.headers()) {
             return Err(ApiError::not_json());
         }
-        let read = read(request.into_body(), Preparing::from_ref(state));
-        tokio::time::timeout(BODY_WITHIN, read).await.map_err(|_| ApiError::slow_body(BODY_WITHIN))?
+        let (is_gzip, preparing) = (is_gzip(request.headers())?, Preparing::from_ref(state));
+        let read = read(request.into_body(), preparing.clone());
+        let body = tokio::time::timeout(BODY_WITHIN, read).await.map_err(|_| ApiError::slow_body(BODY_WITHIN))??;
+        if is_gzip { body.expanded(preparing).await } else { Ok(body) }
+    }
+}
+
+impl JsonBody {
+    /// The body that these bytes are compressed from. What it may take is booked before.
+    async fn expanded(self, Preparing(in_flight): Preparing) -> Result<Self, ApiError> {
+        let place = tokio::time::timeout(PROGRESS_WITHIN, in_flight.acquire_many_owned(MAX_BODY_BYTES as u32));
+        let place = place.await.map_err(|_| ApiError::too_many_bodies())?;
+        let mut booked = place.map_err(|closed| ApiError::internal(&closed))?;
+        let expand = move || {
+            let mut bytes = Vec::new();
+            let most = MAX_BODY_BYTES as u64 + 1;
+            GzDecoder::new(self.bytes.as_slice()).take(most).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        let bytes = tokio::task::spawn_blocking(expand).await.map_err(|error| ApiError::internal(&error))?;
+        let bytes = bytes.map_err(|_| ApiError::unreadable_body())?;
+        if bytes.len() > MAX_BODY_BYTES {
+            return Err(ApiError::large_body(MAX_BODY_BYTES));
+        }
+        drop(booked.split(MAX_BODY_BYTES - bytes.len()));
+        Ok(Self { bytes, _booked: Some(booked) })
+    }
+}
+
+/// Whether a body is compressed.
+fn is_gzip(headers: &HeaderMap) -> Result<bool, ApiError> {
+    let Some(encoding) = headers.get(CONTENT_ENCODING) else { return Ok(false) };
+    match encoding.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(false),
+        "gzip" | "x-gzip" => Ok(true),
+        other => Err(ApiError::unknown_encoding(other)),
     }
 }
 
@@ -99,7 +136,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 400: not JSON (with line and column), or a field of the wrong type (with its path as `param`).
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(in crate::api) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = without_mark(body);
     // serde would take an array as the fields in their order.
     if body.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {

@@ -9,15 +9,16 @@ use serde::{
 use std::{collections::BTreeMap, fmt};
 
 /// Routes that are also found without `/v1`.
-const UNVERSIONED: [&str; 3] = ["/chat/completions", "/completions", "/models"];
+const UNVERSIONED: [&str; 7] =
+    ["/chat/completions", "/completions", "/models", "/messages", "/responses", "/tokenize", "/detokenize"];
 
 /// The body behind a byte order mark, which some programs put before JSON.
-pub(super) fn without_mark(body: &[u8]) -> &[u8] {
+pub(in crate::api) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
 }
 
 /// A whole number from 0 on, also as `12.0`; -1 is none.
-pub(super) fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+pub(in crate::api) fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     let Some(number) = Option::<f64>::deserialize(from)? else { return Ok(None) };
     match number {
         -1.0 => Ok(None),
@@ -28,7 +29,7 @@ pub(super) fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D
 }
 
 /// Biases by token; an empty array is none.
-pub(super) fn biases<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, f32>>, D::Error> {
+pub(in crate::api) fn biases<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, f32>>, D::Error> {
     struct Biases;
     impl<'de> Visitor<'de> for Biases {
         type Value = Option<BTreeMap<String, f32>>;
@@ -56,7 +57,7 @@ pub(super) fn biases<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeM
 }
 
 /// The request with its path in the form that routes have.
-pub(super) fn normalize<B>(mut request: Request<B>) -> Request<B> {
+pub(in crate::api) fn normalize<B>(mut request: Request<B>) -> Request<B> {
     if let Some(uri) = normalized(request.uri()) {
         *request.uri_mut() = uri;
     }
@@ -84,7 +85,7 @@ fn normalized(uri: &Uri) -> Option<Uri> {
 }
 
 /// A message of serde without the names of this program's types.
-pub(super) fn in_words(message: &str) -> String {
+pub(in crate::api) fn in_words(message: &str) -> String {
     let words =
         [("u32", "a whole number"), ("u64", "a whole number"), ("i64", "a whole number"), ("usize", "a whole number")];
     let words = words.into_iter().chain([("f32", "a number"), ("f64", "a number")]);

@@ -1,9 +1,10 @@
 //! A request's generations, one per choice: started together, read together, dropped together.
 
-use super::{envelope::Usage, error::ApiError, options::ValidOptions};
+use super::{error::ApiError, options::ValidOptions};
 use crate::{
+    chat::{Answer, AnswerSpec, Finish, Part, PreparedChat, Reader, ThoughtBudget},
     constraint::Constraint,
-    generate::{Completion, Event, FinishReason, GenerateRequest, GenerationService, Requester, TokenEvent},
+    generate::{Event, GenerateRequest, GenerationService, Requester, TokenEvent},
     keys::{Caller, Streams},
 };
 use futures::{
@@ -15,27 +16,31 @@ use tokio_stream::wrappers::ReceiverStream;
 
 /// The generations that a request asks for.
 #[derive(Debug)]
-pub(super) struct ChoiceRequests {
+pub(in crate::api) struct ChoiceRequests {
     /// The model's name.
-    pub(super) model: String,
+    pub(in crate::api) model: String,
     /// The field that holds the prompts: `messages` or `prompt`.
-    pub(super) input: &'static str,
+    pub(in crate::api) input: &'static str,
     /// Token ids, one sequence per prompt.
-    pub(super) prompts: Vec<Vec<u32>>,
+    pub(in crate::api) prompts: Vec<Vec<u32>>,
     /// Whether the answers go on from the middle of a text.
-    pub(super) continues: bool,
+    pub(in crate::api) continues: bool,
     /// Alternatives to report for each token.
-    pub(super) top_logprobs: usize,
-    pub(super) options: ValidOptions,
+    pub(in crate::api) top_logprobs: usize,
+    pub(in crate::api) options: ValidOptions,
     /// What every answer's text must be.
-    pub(super) constraint: Option<Arc<Constraint>>,
+    pub(in crate::api) constraint: Option<Arc<Constraint>>,
+    /// How the answers are read; `None` if they are all content.
+    pub(in crate::api) answers: Option<AnswerSpec>,
+    /// How long the model may think.
+    pub(in crate::api) thought: Option<ThoughtBudget>,
 }
 
 /// The generations under way. Dropping it cancels those that are not done.
 ///
 /// Each generation's channel is bounded by the router, and nothing is read ahead of the client: a client that does not
 /// read stops the generations.
-pub(super) struct Choices {
+pub(in crate::api) struct Choices {
     /// Events with the index of their choice; `None` says that the choice's channel closed.
     events: SelectAll<BoxStream<'static, (usize, Option<Event>)>>,
     input: &'static str,
@@ -45,6 +50,10 @@ pub(super) struct Choices {
     counted: Vec<usize>,
     /// By choice: whether its end has not come yet.
     open: Vec<bool>,
+    /// By choice: what reads it.
+    readers: Vec<Reader>,
+    /// Whether the model's thoughts are told from what it says.
+    reads_thoughts: bool,
     /// Tokens of all prompts.
     prompt_tokens: usize,
     /// Tokens of the choices that are done.
@@ -55,26 +64,68 @@ pub(super) struct Choices {
     choices: usize,
 }
 
+/// Tokens of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::api) struct Counts {
+    /// Of the prompts, each counted once however many choices were asked for.
+    pub(in crate::api) prompt_tokens: usize,
+    /// Of the choices that are done.
+    pub(in crate::api) completion_tokens: usize,
+    /// Of the prompts that were not computed, as they were in memory from an earlier request.
+    pub(in crate::api) cached_tokens: usize,
+    /// Of thoughts, where they are told from what is said.
+    pub(in crate::api) reasoning_tokens: Option<usize>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::api) struct Ending {
+    pub(in crate::api) finish: Finish,
+    /// The stop string that ended it.
+    pub(in crate::api) stop: Option<String>,
+}
+
 /// What happened next in one choice.
 #[derive(Debug)]
-pub(super) enum ChoiceEvent {
-    /// One more token.
-    Token(TokenEvent),
-    /// The choice is complete.
-    Done(Completion),
+pub(in crate::api) enum ChoiceEvent {
+    /// One more token, and what is certain with it.
+    Token(TokenEvent, Vec<Part>),
+    /// The choice is complete: what is certain with its end, and why it ended.
+    Done(Vec<Part>, Ending),
 }
 
 /// One complete choice.
 #[derive(Debug, Default)]
-pub(super) struct FinishedChoice {
-    pub(super) text: String,
+pub(in crate::api) struct FinishedChoice {
+    pub(in crate::api) answer: Answer,
     /// The tokens with their log-probabilities, if asked for.
-    pub(super) tokens: Vec<TokenEvent>,
+    pub(in crate::api) tokens: Vec<TokenEvent>,
     /// Why it ended.
-    pub(super) reason: Option<FinishReason>,
+    pub(in crate::api) ending: Option<Ending>,
 }
 
 impl ChoiceRequests {
+    /// Those of a chat.
+    pub(in crate::api) fn of_chat(
+        model: String,
+        input: &'static str,
+        chat: PreparedChat,
+        top_logprobs: usize,
+        options: ValidOptions,
+    ) -> Self {
+        Self {
+            model,
+            input,
+            prompts: vec![chat.prompt],
+            continues: chat.continues,
+            top_logprobs,
+            options,
+            constraint: chat.constraint,
+            answers: chat.answers,
+            thought: chat.thought,
+        }
+    }
+
     /// Starts every choice: those of the first prompt, then those of the second, and so on.
     ///
     /// The router checks each sequence before it queues it. The longest prompt goes first, so that a prompt that is too
@@ -82,7 +133,11 @@ impl ChoiceRequests {
     ///
     /// # Errors
     /// The first refusal.
-    pub(super) async fn start(self, service: &dyn GenerationService, caller: &Caller) -> Result<Choices, ApiError> {
+    pub(in crate::api) async fn start(
+        self,
+        service: &dyn GenerationService,
+        caller: &Caller,
+    ) -> Result<Choices, ApiError> {
         let choices = self.options.choices as usize;
         let streams = caller.streams(self.prompts.len() * choices).map_err(|error| ApiError::key(&error))?;
         let mut longest_first: Vec<usize> = (0..self.prompts.len()).collect();
@@ -102,6 +157,7 @@ impl ChoiceRequests {
         let prompt_tokens: usize = self.prompts.iter().map(Vec::len).sum();
         // Each choice computes its prompt.
         caller.used(prompt_tokens * choices, 0);
+        let readers = (0..self.prompts.len() * choices).map(|_| Reader::new(self.answers.as_ref())).collect();
         Ok(Choices {
             events,
             input: self.input,
@@ -109,6 +165,8 @@ impl ChoiceRequests {
             _streams: streams,
             counted: vec![0; self.prompts.len() * choices],
             open: vec![true; self.prompts.len() * choices],
+            readers,
+            reads_thoughts: self.answers.is_some(),
             prompt_tokens,
             completion_tokens: 0,
             cached_tokens: 0,
@@ -130,6 +188,7 @@ impl ChoiceRequests {
             top_logprobs: self.top_logprobs,
             ignore_eos: options.ignore_eos,
             constraint: self.constraint.clone(),
+            thought: self.thought.clone(),
             requester,
             cache_salt: options.cache_salt.clone(),
         }
@@ -143,14 +202,15 @@ impl Choices {
     ///
     /// # Errors
     /// One of the generations failed, and with it the whole request.
-    pub(super) async fn next(&mut self) -> Option<Result<(usize, ChoiceEvent), ApiError>> {
+    pub(in crate::api) async fn next(&mut self) -> Option<Result<(usize, ChoiceEvent), ApiError>> {
         while self.open.contains(&true) {
             let (index, event) = self.events.next().await?;
             match event {
                 Some(Event::Token(token)) => {
                     self.caller.used(0, 1);
                     self.counted[index] += 1;
-                    return Some(Ok((index, ChoiceEvent::Token(token))));
+                    let parts = self.readers[index].token(&token);
+                    return Some(Ok((index, ChoiceEvent::Token(token, parts))));
                 }
                 Some(Event::Done(completion)) => {
                     self.open[index] = false;
@@ -160,7 +220,9 @@ impl Choices {
                     if index % self.choices == 0 {
                         self.cached_tokens += completion.cached_tokens;
                     }
-                    return Some(Ok((index, ChoiceEvent::Done(completion))));
+                    let (parts, finish) = self.readers[index].end(&completion);
+                    let ending = Ending { finish, stop: completion.stop };
+                    return Some(Ok((index, ChoiceEvent::Done(parts, ending))));
                 }
                 Some(Event::Failed(error)) => return Some(Err(ApiError::generate(&error, self.input))),
                 None if self.open[index] => {
@@ -173,12 +235,18 @@ impl Choices {
     }
 
     /// Tokens of the prompts, and of the choices that are done.
-    pub(super) fn usage(&self) -> Usage {
-        Usage::new(self.prompt_tokens, self.completion_tokens, self.cached_tokens)
+    pub(in crate::api) fn counts(&self) -> Counts {
+        let reasoning = || self.readers.iter().map(Reader::reasoning_tokens).sum();
+        Counts {
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.completion_tokens,
+            cached_tokens: self.cached_tokens,
+            reasoning_tokens: self.reads_thoughts.then(reasoning),
+        }
     }
 
     /// How many choices there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::api) fn len(&self) -> usize {
         self.open.len()
     }
 
@@ -186,24 +254,28 @@ impl Choices {
     ///
     /// # Errors
     /// One of the generations failed.
-    pub(super) async fn collect(mut self, keep_tokens: bool) -> Result<(Vec<FinishedChoice>, Usage), ApiError> {
+    pub(in crate::api) async fn collect(
+        mut self,
+        keep_tokens: bool,
+    ) -> Result<(Vec<FinishedChoice>, Counts), ApiError> {
         let mut finished: Vec<FinishedChoice> = (0..self.len()).map(|_| FinishedChoice::default()).collect();
         while let Some(event) = self.next().await {
             let (index, event) = event?;
             let choice = &mut finished[index];
-            match event {
-                ChoiceEvent::Token(token) => {
-                    choice.text.push_str(&token.text);
+            let parts = match event {
+                ChoiceEvent::Token(token, parts) => {
                     if keep_tokens {
                         choice.tokens.push(token);
                     }
+                    parts
                 }
-                ChoiceEvent::Done(completion) => {
-                    choice.text.push_str(&completion.text);
-                    choice.reason = Some(completion.reason);
+                ChoiceEvent::Done(parts, ending) => {
+                    choice.ending = Some(ending);
+                    parts
                 }
-            }
+            };
+            parts.iter().for_each(|part| choice.answer.add(part));
         }
-        Ok((finished, self.usage()))
+        Ok((finished, self.counts()))
     }
 }

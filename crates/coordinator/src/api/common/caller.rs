@@ -27,6 +27,8 @@ pub(crate) const LIMITS: [[HeaderName; 3]; 2] = [
     ],
 ];
 
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
@@ -36,9 +38,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 }
 
 /// Middleware: finds out who asks.
-pub(super) async fn authenticate(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
+pub(in crate::api) async fn authenticate(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    match keys.caller(bearer(request.headers()), address) {
+    match keys.caller(key(request.headers()), address) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -48,7 +50,7 @@ pub(super) async fn authenticate(State(keys): State<Keys>, mut request: Request,
 }
 
 /// Middleware of what costs: counts the request against its key's quotas, and says what is left of them.
-pub(super) async fn admit(caller: Caller, request: Request, next: Next) -> Response {
+pub(in crate::api) async fn admit(caller: Caller, request: Request, next: Next) -> Response {
     let mut response = match caller.begin() {
         Ok(()) => next.run(request).await,
         Err(error) => ApiError::key(&error).into_response(),
@@ -57,6 +59,11 @@ pub(super) async fn admit(caller: Caller, request: Request, next: Next) -> Respo
         say(&standing, response.headers_mut());
     }
     response
+}
+
+/// The key of a request: Anthropic's clients send a header of their own.
+fn key(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).or_else(|| headers.get(API_KEY)?.to_str().ok().map(str::trim))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -84,7 +91,7 @@ fn in_seconds(time: Duration) -> HeaderValue {
 ///
 /// # Errors
 /// 404 if there is no such model, or the caller may not use it: which of the two is nobody else's business.
-pub(super) fn text_for(
+pub(in crate::api) fn text_for(
     caller: &Caller,
     service: &dyn GenerationService,
     model: &str,

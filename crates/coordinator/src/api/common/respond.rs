@@ -2,7 +2,6 @@
 
 use super::{
     choices::ChoiceRequests,
-    envelope::Delivery,
     error::ApiError,
     format::Format,
     stream::{event_stream, sse},
@@ -18,21 +17,19 @@ use tokio::sync::Semaphore;
 ///
 /// # Errors
 /// A refusal; for a whole answer also a failure on the way.
-pub(super) async fn respond<F: Format>(
+pub(in crate::api) async fn respond<F: Format>(
     service: &dyn GenerationService,
     caller: &Caller,
     requests: ChoiceRequests,
     format: F,
 ) -> Result<Response, ApiError> {
-    let delivery = requests.options.delivery;
+    let stream = requests.options.stream;
     let choices = requests.start(service, caller).await?;
-    match delivery {
-        Delivery::Whole => {
-            let (choices, usage) = choices.collect(format.logprobs()).await?;
-            Ok(Json(format.whole(choices, usage)).into_response())
-        }
-        Delivery::Stream { include_usage } => Ok(sse(event_stream(choices, format, include_usage))),
+    if stream {
+        return Ok(sse(event_stream(choices, format)));
     }
+    let (choices, counts) = choices.collect(format.logprobs()).await?;
+    Ok(Json(format.whole(choices, counts)).into_response())
 }
 
 /// Requests that are parsed and encoded at once. Each may take a core and, for the longest prompts, hundreds of MiB.
@@ -42,7 +39,7 @@ static ENCODING: Semaphore = Semaphore::const_new(4);
 ///
 /// # Errors
 /// What `work` returns, or 500 if it panicked.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(in crate::api) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let place = ENCODING.acquire().await.map_err(|closed| ApiError::internal(&closed))?;
