@@ -9,8 +9,8 @@ mod status;
 mod tests;
 
 pub(crate) use bench::{
-    BenchCommand, BenchModel, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs, PrefixArgs,
-    QualityArgs, RecoveryArgs, RecoveryWay, RoundingArgs,
+    BenchCommand, BenchModel, EngineArgs, FramesArgs, NeighbourArgs, NeighbourRow, ParityArgs, PipelineArgs,
+    PrefixArgs, QualityArgs, RecoveryArgs, RecoveryWay, RoundingArgs,
 };
 pub(crate) use key::{AuditArgs, KeyCommand, KeyCreateArgs, KeyRevokeArgs, UsageArgs};
 pub(crate) use lending::{LimitsCommand, PauseArgs, ResumeArgs};

@@ -1,6 +1,7 @@
 //! `gogrid bench`: the figures that docs/PERFORMANCE.md quotes. What is compared runs in alternation, so that a drift
 //! of the machine's speed affects all alike, and medians are shown.
 
+pub(crate) mod engine;
 mod local;
 mod neighbour;
 mod parity;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 pub(crate) async fn run(command: BenchCommand) -> Result<ExitCode> {
     match command {
         BenchCommand::Parity(args) => tokio::task::spawn_blocking(move || parity::run(&args)).await?,
+        BenchCommand::Engine(args) => tokio::task::spawn_blocking(move || engine::run(&args)).await?,
         BenchCommand::Quality(args) => tokio::task::spawn_blocking(move || quality::run(&args)).await?,
         BenchCommand::Pipeline(args) => pipeline::run(&args).await,
         BenchCommand::Prefix(args) => prefix::run(&args).await,

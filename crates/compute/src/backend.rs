@@ -79,6 +79,11 @@ pub(crate) trait Backend: fmt::Debug + Send {
         threads: Threads,
     ) -> Result<Option<Output>, ForwardError>;
 
+    /// Kernels that were launched so far, those of replayed graphs too; `None` where they are not counted.
+    fn launches(&self) -> Option<u64> {
+        None
+    }
+
     /// The layer, or the number of layers for the head, that begins with this unit, and the residual stream that enters
     /// it, row by row; `None` where the back end does not know it. For checks against a reference.
     fn entering(&self, state: &PassState, unit: usize) -> Result<Option<(usize, Vec<f32>)>, ForwardError>;

@@ -49,12 +49,11 @@ pub(crate) fn open(device: DeviceSpec) -> Result<Device, DeviceError> {
     opened.map_err(|source| DeviceError::Open { device, source: Box::new(source) })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "cuda")))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(not(feature = "cuda"))]
     fn a_program_without_cuda_says_what_is_missing() {
         let error = open(DeviceSpec::Cuda(0)).unwrap_err().to_string();
         assert!(error.contains("built without the `cuda` feature"), "{error}");

@@ -22,13 +22,13 @@ mod norm;
 mod packed;
 mod per_layer;
 mod recurrence;
-mod rope;
+pub(crate) mod rope;
 mod router;
 mod runtime;
 mod short_conv;
 mod softmax;
-mod units;
-mod weights;
+pub(crate) mod units;
+pub(crate) mod weights;
 
 pub use copies::footprint;
 pub use runtime::Runtime;
@@ -42,6 +42,8 @@ use cache::{CacheShape, Caches};
 use candle_core::{DType, Device, Tensor};
 #[cfg(test)]
 pub(crate) use convert::dense;
+#[cfg(test)]
+pub(crate) use convert::ggml;
 use gogrid_model::{
     Candidates, FloatType, Input, Layers, Manifest, Mixer, ModelConfig, Output, Scales, SequenceSizes, SessionKey,
     Span, TensorSource, candidates, tensors,

@@ -15,8 +15,8 @@ use crate::backend::{Backend, UnitKind};
 use crate::reference::{self, Reference};
 use crate::sequences::{Sequences, StateError};
 use gogrid_model::{
-    Activations, CandidateRequest, DeviceKind, DeviceSpec, FloatType, Input, Layers, Manifest, ModelConfig, Quant,
-    SessionKey, Span, TensorSource,
+    Activations, CandidateRequest, DeviceKind, DeviceSpec, FloatType, Footprint, Input, Layers, Manifest, ModelConfig,
+    Quant, SequenceSizes, SessionKey, Span, TensorSource,
 };
 
 /// Steps that use every kernel of a GPU once: one of many rows, with a mask, and one of a single row.
@@ -47,6 +47,35 @@ pub struct Stage {
     weight_bytes: u64,
 }
 
+/// Loads a stage on the back end that computes it fastest: the one place where that is decided. A GPU of NVIDIA has
+/// kernels of our own for most dense models; everything else is the reference back end's.
+fn choose(
+    manifest: &Manifest,
+    layers: Layers,
+    source: &dyn TensorSource,
+    options: &StageOptions,
+    footprint: &Footprint,
+    sizes: &SequenceSizes,
+) -> Result<Box<dyn Backend>, LoadError> {
+    #[cfg(feature = "cuda")]
+    if let DeviceSpec::Cuda(index) = options.device {
+        let compute = footprint.compute_type(manifest, layers, options.quant);
+        match crate::cuda::supports::check(manifest, layers, options.quant, compute) {
+            Ok(()) => {
+                tracing::info!(%layers, device = %options.device, "the stage is computed by the CUDA back end");
+                let stage = crate::cuda::Cuda::load(manifest, layers, source, options, footprint, index)?;
+                return Ok(Box::new(stage));
+            }
+            Err(reason) => {
+                tracing::info!(%layers, reason, "the stage is computed by the reference back end");
+            }
+        }
+    }
+    #[cfg(not(feature = "cuda"))]
+    let _ = footprint;
+    Ok(Box::new(Reference::load(manifest, layers, source, options, sizes)?))
+}
+
 impl Stage {
     /// Loads the weights of these layers. The manifest may list the whole model or the stage's tensors alone.
     ///
@@ -63,11 +92,11 @@ impl Stage {
         let footprint = reference::footprint(device.kind());
         let sizes = footprint.sequences(&manifest, layers, quant, chunk.max(1));
         let weight_bytes = footprint.weight_bytes(&manifest, layers, quant);
-        let backend = Reference::load(&manifest, layers, source, options, &sizes)?;
+        let backend = choose(&manifest, layers, source, options, &footprint, &sizes)?;
         tracing::debug!(%layers, %device, %quant, weight_bytes, "stage loaded");
         let config = manifest.config;
         let sequences = Sequences::new(sizes, config.context_length, kv_budget);
-        let mut stage = Stage { config, layers, sequences, backend: Box::new(backend), weight_bytes };
+        let mut stage = Stage { config, layers, sequences, backend, weight_bytes };
         if device.kind() != DeviceKind::Cpu {
             stage.warm_up(activations)?;
         }
@@ -202,6 +231,11 @@ impl Stage {
     /// Bytes of the weights in memory.
     pub fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    /// Kernels that were launched so far; `None` where the back end does not count them.
+    pub fn launches(&self) -> Option<u64> {
+        self.backend.launches()
     }
 
     /// Bytes that a session of up to `capacity` tokens reserves.

@@ -169,7 +169,7 @@ impl Manifest {
     }
 
     /// The listed tensors of a stage with what they are for.
-    pub(crate) fn stage_tensors(&self, layers: Layers) -> impl Iterator<Item = (&TensorEntry, Role)> {
+    pub fn stage_tensors(&self, layers: Layers) -> impl Iterator<Item = (&TensorEntry, Role)> {
         let wanted: HashMap<String, Role> =
             tensors::of_stage(&self.config, layers).into_iter().map(|tensor| (tensor.name, tensor.role)).collect();
         self.tensors.iter().filter_map(move |entry| Some((entry, *wanted.get(&entry.name)?)))

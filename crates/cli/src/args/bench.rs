@@ -1,5 +1,7 @@
+use crate::bench::engine;
 use clap::Subcommand;
-use gogrid_model::{DeviceSpec, Quant};
+use gogrid_compute::bench::Shape;
+use gogrid_model::{DeviceSpec, Quant, WeightType};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -10,6 +12,11 @@ pub(crate) enum BenchCommand {
     /// Prints the largest error of layer states and logits per cut, relative to the reference's largest value. Exits
     /// with 1 where one is over the bound.
     Parity(ParityArgs),
+    /// Times one process: prefill and decode by shape, weight type, batch and context.
+    ///
+    /// On random weights in the shape of a Llama, which it makes itself. "Of copy" is the part of the memory's bandwidth,
+    /// as a copy shows it, that a decode step took for weights, keys and values.
+    Engine(EngineArgs),
     /// Asks the demo model questions that its training never showed, with each weight type: right answers, bytes,
     /// tok/s.
     Quality(QualityArgs),
@@ -59,6 +66,31 @@ pub(crate) struct ParityArgs {
     /// The largest relative error that is accepted.
     #[arg(long, default_value_t = 1e-4)]
     pub(crate) bound: f32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EngineArgs {
+    /// As JSON, for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What computes: cpu, cuda:N or metal.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceSpec,
+    /// The shape: 30m, 0.5b, 1.1b or 8b; can be given several times.
+    #[arg(long, default_value = "30m", value_parser = engine::shape)]
+    pub(crate) shape: Vec<Shape>,
+    /// Weight type, f32 and f16 and bf16 too; can be given several times.
+    #[arg(long, default_value = "q8_0", value_parser = engine::weights)]
+    pub(crate) weights: Vec<WeightType>,
+    /// Sequences that decode together; can be given several times.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=256))]
+    pub(crate) batch: Vec<usize>,
+    /// Tokens of each sequence before decoding begins; can be given several times.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=131_072))]
+    pub(crate) context: Vec<usize>,
+    /// Decode steps, of which the median counts.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=4096))]
+    pub(crate) steps: usize,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 /// The weights of a convolution, in f32.
 #[derive(Debug, Clone)]
-pub(super) struct ShortConv {
+pub(crate) struct ShortConv {
     /// `// (kernel, channels)`: the last row belongs to the token itself.
     pub(super) weight: Tensor,
     /// `// (channels)`

@@ -32,6 +32,13 @@ impl Ropes {
     }
 }
 
+/// Radians per position for each two elements that are rotated, and what cosines and sines are multiplied by.
+#[cfg(feature = "cuda")]
+pub(crate) fn radians(rope: &Rope, head_dim: usize) -> (Vec<f32>, f32) {
+    let Frequencies { radians, magnitude } = Frequencies::new(rope, rope.rotated_of(head_dim));
+    (radians, magnitude)
+}
+
 /// The frequencies of one position embedding.
 #[derive(Debug, Clone)]
 struct Frequencies {

@@ -14,6 +14,9 @@ const SIZE: usize = 256;
 #[derive(Debug)]
 pub struct Runtime {
     _device: Device,
+    /// What the CUDA back end keeps besides.
+    #[cfg(feature = "cuda")]
+    _kernels: Option<crate::cuda::Kernels>,
 }
 
 impl Runtime {
@@ -24,8 +27,18 @@ impl Runtime {
     /// The device does not open or does not compute.
     pub fn start(spec: DeviceSpec) -> std::result::Result<Self, DeviceError> {
         let device = device::open(spec)?;
-        use_kernels(&device).map_err(|source| DeviceError::Open { device: spec, source: Box::new(source) })?;
-        Ok(Runtime { _device: device })
+        let failed = |source| DeviceError::Open { device: spec, source: Box::new(source) };
+        use_kernels(&device).map_err(failed)?;
+        #[cfg(feature = "cuda")]
+        let kernels = match spec {
+            DeviceSpec::Cuda(index) => Some(crate::cuda::Kernels::load(index).map_err(failed)?),
+            _ => None,
+        };
+        Ok(Runtime {
+            _device: device,
+            #[cfg(feature = "cuda")]
+            _kernels: kernels,
+        })
     }
 }
 

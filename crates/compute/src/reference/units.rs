@@ -20,7 +20,7 @@ const FEW_ROWS: usize = 8;
 
 /// A unit of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LayerUnit {
+pub(crate) enum LayerUnit {
     /// Its mixer.
     Mixer,
     /// The first half of its feed-forward network: gate and up.
@@ -42,12 +42,12 @@ impl LayerUnit {
 }
 
 /// The units of a layer, in their order.
-pub(super) const LAYER: [LayerUnit; 3] = [LayerUnit::Mixer, LayerUnit::Up, LayerUnit::Down];
+pub(crate) const LAYER: [LayerUnit; 3] = [LayerUnit::Mixer, LayerUnit::Up, LayerUnit::Down];
 const NAMES: [&str; 3] = ["mixer", "gate and up", "down"];
 
 /// The units of a stage.
 #[derive(Debug)]
-pub(super) struct Units {
+pub(crate) struct Units {
     kinds: Vec<UnitKind>,
     /// Each layer's first kind, and what it takes.
     layers: Vec<(usize, LayerCost)>,
@@ -61,7 +61,7 @@ pub(super) struct Units {
 }
 
 impl Units {
-    pub(super) fn new(manifest: &Manifest, layers: Layers, quant: Quant, footprint: &Footprint) -> Self {
+    pub(crate) fn new(manifest: &Manifest, layers: Layers, quant: Quant, footprint: &Footprint) -> Self {
         let config = &manifest.config;
         let mut specs: Vec<&LayerSpec> = Vec::new();
         let mut kinds: Vec<UnitKind> = Vec::new();
@@ -101,12 +101,12 @@ impl Units {
         }
     }
 
-    pub(super) fn kinds(&self) -> &[UnitKind] {
+    pub(crate) fn kinds(&self) -> &[UnitKind] {
         &self.kinds
     }
 
     /// The units of a step, in their order.
-    pub(super) fn of(&self, spans: &[Span]) -> Vec<Unit> {
+    pub(crate) fn of(&self, spans: &[Span]) -> Vec<Unit> {
         let rows: usize = spans.iter().map(|span| span.tokens).sum();
         let mut units = Vec::with_capacity(self.layers.len() * LAYER.len() + 1);
         for (first, cost) in &self.layers {

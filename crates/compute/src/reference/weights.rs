@@ -4,9 +4,13 @@
 //! tensor's bytes against its entry, before anything is built from them.
 
 mod experts;
+#[cfg(feature = "cuda")]
+mod host;
 mod mxfp4;
 mod order;
 
+#[cfg(feature = "cuda")]
+pub(crate) use host::Host;
 pub(crate) use order::Rotated;
 use order::by_kind;
 
@@ -90,9 +94,13 @@ impl Loader<'_> {
 
     /// A norm.
     pub(crate) fn norm(&self, name: &str) -> Result<Norm, LoadError> {
+        Ok(Norm { weight: self.vector(self.norm_numbers(name)?)?, eps: self.config().norm_eps as f32 })
+    }
+
+    /// What a norm multiplies by.
+    pub(crate) fn norm_numbers(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let offset = if self.config().norm_offset { 1.0 } else { 0.0 };
-        let weight = self.numbers(name)?.into_iter().map(|weight| weight + offset).collect();
-        Ok(Norm { weight: self.vector(weight)?, eps: self.config().norm_eps as f32 })
+        Ok(self.numbers(name)?.into_iter().map(|weight| weight + offset).collect())
     }
 
     /// A tensor that is not quantized, as numbers.
@@ -192,6 +200,18 @@ impl Loader<'_> {
     }
 
     fn product(&self, parts: &[Part<'_>], entries: &[&TensorEntry], held: WeightType) -> Result<Linear, LoadError> {
+        let (stack, biases) = self.stack(parts, entries, held)?;
+        let bias = if parts.iter().any(|part| part.bias) { Some(self.vector(biases)?) } else { None };
+        Ok(Linear { weight: stack.finish(self.device, Use::Products)?, bias })
+    }
+
+    /// The parts one above the other, and their biases: zeros where a part has none.
+    fn stack(
+        &self,
+        parts: &[Part<'_>],
+        entries: &[&TensorEntry],
+        held: WeightType,
+    ) -> Result<(Stack, Vec<f32>), LoadError> {
         let rows = entries.iter().map(|entry| entry.shape[0]).sum();
         let mut stack = Stack::new(held, rows, entries.first().map_or(0, |entry| entry.shape[1]));
         let mut biases = Vec::new();
@@ -199,8 +219,7 @@ impl Loader<'_> {
             stack.push(&self.matrix(part)?)?;
             biases.extend(self.bias(part, entry.shape[0])?);
         }
-        let bias = if parts.iter().any(|part| part.bias) { Some(self.vector(biases)?) } else { None };
-        Ok(Linear { weight: stack.finish(self.device, Use::Products)?, bias })
+        Ok((stack, biases))
     }
 
     /// A table of which rows are looked up.
