@@ -153,7 +153,7 @@ fn fill(of: WeightType, block: &mut [u8], state: &mut u64) {
             scale(2, SPREAD / (0.3 * most * 32.0) * most / 2.0);
         }
         WeightType::Q6K => scale(208, SPREAD / (18.5 * 74.0)),
-        WeightType::Q2K | WeightType::Q3K | WeightType::Mxfp4 => {}
+        _ => {}
     }
 }
 
@@ -331,7 +331,7 @@ mod tests {
             let storage = QStorage::from_data(
                 Cow::Borrowed(bytemuck::cast_slice(&words)),
                 &Device::Cpu,
-                crate::reference::ggml(of),
+                crate::reference::ggml(of).unwrap(),
             )
             .unwrap();
             let values: Vec<f32> = QTensor::new(storage, (64, 256))

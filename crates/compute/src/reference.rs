@@ -6,6 +6,7 @@ mod activation;
 mod attend;
 mod attention;
 mod block;
+mod blocks;
 mod cache;
 mod conv;
 mod convert;
@@ -13,6 +14,7 @@ mod copies;
 mod decode;
 mod delta_net;
 mod delta_rule;
+mod dequantize;
 mod experts;
 mod latent;
 mod linear;
@@ -44,6 +46,8 @@ use candle_core::{DType, Device, Tensor};
 pub(crate) use convert::dense;
 #[cfg(test)]
 pub(crate) use convert::ggml;
+#[cfg(test)]
+pub(crate) use dequantize::values as dequantized;
 use gogrid_model::{
     Candidates, FloatType, Input, Layers, Manifest, Mixer, ModelConfig, Output, Scales, SequenceSizes, SessionKey,
     Span, TensorSource, candidates, tensors,

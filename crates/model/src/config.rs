@@ -4,6 +4,7 @@
 mod activation;
 mod attention;
 mod experts;
+pub(crate) mod gguf;
 mod hf;
 mod json;
 mod latent;
@@ -54,6 +55,33 @@ pub enum Architecture {
     Qwen3Next,
     Qwen35,
     Qwen35Moe,
+}
+
+impl Architecture {
+    /// Every family.
+    pub const ALL: [Architecture; 21] = [
+        Architecture::Llama,
+        Architecture::Mistral,
+        Architecture::Ministral3,
+        Architecture::Mixtral,
+        Architecture::Qwen2,
+        Architecture::Qwen3,
+        Architecture::Qwen3Moe,
+        Architecture::Gemma3,
+        Architecture::Gemma4,
+        Architecture::GptOss,
+        Architecture::DeepseekV3,
+        Architecture::Phi3,
+        Architecture::Glm4,
+        Architecture::Glm4Moe,
+        Architecture::Granite,
+        Architecture::SmolLm3,
+        Architecture::Olmo2,
+        Architecture::Lfm2,
+        Architecture::Qwen3Next,
+        Architecture::Qwen35,
+        Architecture::Qwen35Moe,
+    ];
 }
 
 /// The shape of a model and what belongs to its computation. Sizes are in elements unless they say otherwise.
@@ -129,6 +157,16 @@ pub enum ConfigError {
     },
 }
 
+/// The families that are known, in the order of the docs: the class in config.json, and names of the architecture in GGUF.
+pub fn families() -> Vec<(&'static str, Vec<&'static str>)> {
+    let gguf = |class: &str| {
+        let mut names: Vec<_> = gguf::FAMILIES.iter().filter(|(_, of)| *of == class).map(|(name, _)| *name).collect();
+        names.dedup();
+        names
+    };
+    hf::classes().map(|class| (class, gguf(class))).collect()
+}
+
 impl ConfigError {
     pub(crate) fn missing(field: impl Into<String>) -> Self {
         ConfigError::Missing { field: field.into(), expected: "a value" }
@@ -147,7 +185,7 @@ impl ModelConfig {
     /// # Errors
     /// Names the field and what was expected: an unknown architecture, activation, RoPE type, a wrong size.
     pub fn from_hf(config: &serde_json::Value, generation: Option<&serde_json::Value>) -> Result<Self, ConfigError> {
-        let config = hf::read(config, generation)?;
+        let config = hf::read(config, generation, "config.json")?;
         config.validate()?;
         Ok(config)
     }

@@ -223,6 +223,7 @@ impl Footprint {
             shape[1..].reverse();
         }
         let of = |dtype: WeightType| dtype.bytes_of(&shape).unwrap_or(u64::MAX);
+        let held = |role| held_type(role, entry, quant, compute).on(self.device);
         let copy = |held| self.copies_of(held).and_then(|rule| Some((rule.bytes_of(&shape)?, rule.keeps_original)));
         let product = |held| match copy(held) {
             Some((copies, false)) => copies,
@@ -231,15 +232,13 @@ impl Footprint {
         };
         match role {
             Role::Embedding if tied => {
-                let head = held_type(Role::Head, entry, quant, compute);
-                let table = tied_table_type(entry, quant, compute);
+                let head = held(Role::Head);
+                let table = tied_table_type(entry, quant, compute).on(self.device);
                 let head = if table == head { copy(head).map_or(0, |(copies, _)| copies) } else { product(head) };
                 of(table).saturating_add(head)
             }
-            Role::Matrix | Role::Transposed | Role::Head => product(held_type(role, entry, quant, compute)),
-            Role::Embedding | Role::Table | Role::Plain | Role::Vector | Role::Float => {
-                of(held_type(role, entry, quant, compute))
-            }
+            Role::Matrix | Role::Transposed | Role::Head => product(held(role)),
+            Role::Embedding | Role::Table | Role::Plain | Role::Vector | Role::Float => of(held(role)),
         }
     }
 

@@ -49,6 +49,17 @@ impl Value {
         }
     }
 
+    /// Any whole number that is not negative, as some writers store sizes as signed numbers.
+    pub(crate) fn as_number(&self) -> Option<u64> {
+        match *self {
+            Value::I8(value) => value.try_into().ok(),
+            Value::I16(value) => value.try_into().ok(),
+            Value::I32(value) => value.try_into().ok(),
+            Value::I64(value) => value.try_into().ok(),
+            ref other => other.as_u64(),
+        }
+    }
+
     /// A number of 32 bits.
     pub fn as_f32(&self) -> Option<f32> {
         if let Value::F32(value) = *self { Some(value) } else { None }

@@ -33,7 +33,7 @@ pub use candidates::{CandidateRequest, Candidates, candidates};
 pub use config::{
     Activation, Architecture, AttentionSpec, ConfigError, DeltaNetSpec, DenseSpec, ExpertsSpec, ExpertsStored,
     FeedForward, Groups, LatentSpec, LayerSpec, Mixer, ModelConfig, Norms, PerLayer, PositionScale, QkNorm, Rope,
-    RopeScaling, RouterSpec, Scales, Score, SharedExpert, ShortConvSpec, Values,
+    RopeScaling, RouterSpec, Scales, Score, SharedExpert, ShortConvSpec, Values, families,
 };
 pub use cost::{ExpertCost, LayerCost};
 pub use detokenize::Detokenizer;

@@ -93,7 +93,7 @@ pub enum ManifestError {
         /// The size that was given.
         bytes: u64,
     },
-    /// A norm, a bias or a matrix of another kind than products is quantized.
+    /// A norm, a bias or a transposed matrix is quantized.
     #[error("tensor {name} is computed with as it is and cannot be {dtype}")]
     QuantizedVector {
         /// The tensor.
@@ -122,7 +122,7 @@ impl Manifest {
                 return Err(ManifestError::Duplicate { name: name() });
             }
             entry.check(&expected.shape)?;
-            let plain = matches!(expected.role, Role::Vector | Role::Float | Role::Plain | Role::Transposed);
+            let plain = matches!(expected.role, Role::Vector | Role::Float | Role::Transposed);
             if plain && entry.dtype.is_quantized() {
                 return Err(ManifestError::QuantizedVector { name: name(), dtype: entry.dtype });
             }

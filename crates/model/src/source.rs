@@ -13,6 +13,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+/// What is said of a model whose layers for speculation are left out.
+const LEAVES_OUT_MTP: &str = "layers behind the last one, which predict several tokens at once, are left out";
+
 /// Something that has a model's tensors: an opened model, or a worker's cache of what it fetched.
 pub trait TensorSource {
     /// The bytes of a tensor, as they are stored.
@@ -160,6 +163,11 @@ impl Source {
         &self.config
     }
 
+    /// The files of weights.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// What of the files is left out, in words for the operator.
     pub fn notes(&self) -> &[&'static str] {
         &self.notes
@@ -178,7 +186,7 @@ impl Source {
     }
 
     /// The manifest without hashes.
-    fn list(&self) -> Manifest {
+    pub(crate) fn list(&self) -> Manifest {
         let expected = crate::tensors::of_stage(&self.config, crate::Layers::all(self.config.layers.len()));
         let tensors = expected.into_iter().filter_map(|tensor| {
             let Located { dtype, ref shape, bytes, .. } = *self.tensors.get(&tensor.name)?;

@@ -69,7 +69,7 @@ fn matrix(gpu: &Gpu, random: &mut Random, of: WeightType, rows: usize, columns: 
         }
         quantized => {
             let tensor = Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap();
-            let tensor = QTensor::quantize(&tensor, crate::reference::ggml(quantized)).unwrap();
+            let tensor = QTensor::quantize(&tensor, crate::reference::ggml(quantized).unwrap()).unwrap();
             let numbers = tensor.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             (tensor.data().unwrap().into_owned(), numbers)
         }

@@ -36,7 +36,7 @@ fn copies() -> Vec<CopyRule> {
             known.iter().find(|rule| rule.of == of).cloned()
         }
     };
-    WeightType::ALL.into_iter().filter(|of| of.is_quantized()).filter_map(rule).collect()
+    WeightType::ALL.into_iter().filter(|of| of.is_quantized() && !of.is_dequantized()).filter_map(rule).collect()
 }
 
 /// The rule for a type of which that many copies are made.
@@ -58,7 +58,7 @@ fn rule(of: WeightType, copies: usize) -> CopyRule {
 /// How many copies are made of a matrix of that type.
 fn try_out(of: WeightType) -> Result<usize> {
     let matrix = Tensor::zeros((ROWS, COLUMNS), DType::F32, &Device::Cpu)?;
-    let matrix = QTensor::quantize(&matrix, super::convert::ggml(of))?;
+    let matrix = QTensor::quantize(&matrix, super::convert::ggml(of)?)?;
     let (tensor, reads) = watched(matrix.data()?.as_ref(), (ROWS, COLUMNS), of)?;
     let tensor = Arc::new(tensor);
     let mut copies = 0;

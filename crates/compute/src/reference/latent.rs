@@ -54,8 +54,13 @@ impl Latent {
         };
         let kv_a = name("kv_a_proj_with_mqa");
         let kv_a = Part { interleaved: interleaved(rotated(1, spec.kv_rank)), ..Part::new(&kv_a, spec.bias) };
-        let both = loader.dense(&name("kv_b_proj"))?;
-        let both = both.reshape((spec.heads, spec.plain_dim + spec.value_dim, spec.kv_rank))?;
+        let (keys, values) = if spec.split {
+            (loader.dense(&name("k_b_proj"))?.transpose(1, 2)?, loader.dense(&name("v_b_proj"))?)
+        } else {
+            let both = loader.dense(&name("kv_b_proj"))?;
+            let both = both.reshape((spec.heads, spec.plain_dim + spec.value_dim, spec.kv_rank))?;
+            (both.narrow(1, 0, spec.plain_dim)?, both.narrow(1, spec.plain_dim, spec.value_dim)?)
+        };
         let attend = Attend {
             index,
             heads: spec.heads,
@@ -71,8 +76,8 @@ impl Latent {
             q: loader.linear(Part { interleaved: of_heads, ..Part::new(&name(q), false) })?,
             kv_a: loader.linear(kv_a)?,
             kv_norm: loader.norm(&name("kv_a_layernorm.weight"))?,
-            keys: both.narrow(1, 0, spec.plain_dim)?.contiguous()?,
-            values: both.narrow(1, spec.plain_dim, spec.value_dim)?.transpose(1, 2)?.contiguous()?,
+            keys: keys.contiguous()?,
+            values: values.transpose(1, 2)?.contiguous()?,
             rope: ropes.index(&spec.rope, spec.rotated_dim),
             attend,
             o: loader.linear(Part::new(&name("o_proj"), spec.bias))?,

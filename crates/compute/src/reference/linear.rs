@@ -1,5 +1,6 @@
 //! Matrices that multiply rows, and the embedding table.
 
+use super::blocks::Blocks;
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{D, DType, Device, Module, Result, Tensor};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 pub(crate) enum Weight {
     Dense(Tensor),
     Quantized(Arc<QTensor>),
+    Blocks(Arc<Blocks>),
 }
 
 impl Weight {
@@ -17,15 +19,16 @@ impl Weight {
         match self {
             Weight::Dense(tensor) => rows.matmul(&tensor.t()?),
             Weight::Quantized(tensor) => QMatMul::QTensor(Arc::clone(tensor)).forward(rows),
+            Weight::Blocks(blocks) => blocks.product(rows),
         }
     }
 
     /// The rows with these ids, in the type that the stage computes in. `// (ids) → (ids, in)`
     pub(crate) fn lookup(&self, ids: &[u32], device: &Device, dtype: DType) -> Result<Tensor> {
-        let ids = Tensor::new(ids, device)?;
         let rows = match self {
-            Weight::Dense(table) => table.index_select(&ids, 0)?,
-            Weight::Quantized(table) => table.embedding(&ids)?,
+            Weight::Dense(table) => table.index_select(&Tensor::new(ids, device)?, 0)?,
+            Weight::Quantized(table) => table.embedding(&Tensor::new(ids, device)?)?,
+            Weight::Blocks(table) => table.lookup(ids)?,
         };
         rows.to_dtype(dtype)
     }

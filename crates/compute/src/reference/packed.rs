@@ -39,7 +39,7 @@ pub(crate) fn held_once(storage: QStorage, shape: (usize, usize), held: WeightTy
 
 /// A matrix of these bytes, with a count of how it is read.
 pub(super) fn watched(bytes: &[u8], shape: (usize, usize), held: WeightType) -> Result<(QTensor, Reads)> {
-    match QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, ggml(held))? {
+    match QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, ggml(held)?)? {
         QStorage::Cpu(original) => watch(original, shape),
         _ => bail!("the matrix is not on the CPU"),
     }
@@ -158,8 +158,8 @@ mod tests {
     ) {
         let columns = 512;
         let matrix = Tensor::randn(0f32, 1.0, (rows, columns), &Device::Cpu).unwrap();
-        let plain = QTensor::quantize(&matrix, ggml(held)).unwrap();
-        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, ggml(held)).unwrap();
+        let plain = QTensor::quantize(&matrix, ggml(held).unwrap()).unwrap();
+        let storage = QStorage::from_data(plain.data().unwrap(), &Device::Cpu, ggml(held).unwrap()).unwrap();
         let once = Arc::new(held_once(storage, (rows, columns), held).unwrap());
         let plain = Arc::new(plain);
         for tokens in [1, 2, 5, 64] {

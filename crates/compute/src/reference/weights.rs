@@ -14,8 +14,10 @@ pub(crate) use host::Host;
 pub(crate) use order::Rotated;
 use order::by_kind;
 
+use super::blocks::Blocks;
 use super::conv::ShortConv;
 use super::convert::{dense, dtype, ggml};
+use super::dequantize;
 use super::linear::{Linear, Shared, Weight};
 use super::norm::Norm;
 use super::packed::held_once;
@@ -24,8 +26,8 @@ use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Tensor};
 use gogrid_model::tensors::{self, Role};
 use gogrid_model::{
-    FloatType, Manifest, ManifestError, ModelConfig, Quant, TensorEntry, TensorSource, WeightType, held_type,
-    tied_table_type,
+    DeviceKind, FloatType, Manifest, ManifestError, ModelConfig, Quant, TensorEntry, TensorSource, WeightType,
+    held_type, tied_table_type,
 };
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -76,6 +78,16 @@ struct Matrix<'a> {
 impl Loader<'_> {
     pub(crate) fn config(&self) -> &ModelConfig {
         &self.manifest.config
+    }
+
+    /// The kind of device, as far as weights are held differently.
+    fn kind(&self) -> DeviceKind {
+        if self.device.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Cuda }
+    }
+
+    /// The type that a tensor is held in.
+    fn held(&self, role: Role, entry: &TensorEntry) -> WeightType {
+        held_type(role, entry, self.quant, self.compute).on(self.kind())
     }
 
     fn entry(&self, name: &str) -> Result<&TensorEntry, LoadError> {
@@ -159,8 +171,7 @@ impl Loader<'_> {
             .iter()
             .map(|part| self.entry(&format!("{}.weight", part.name)))
             .collect::<Result<Vec<_>, LoadError>>()?;
-        let held: Vec<_> =
-            entries.iter().map(|entry| held_type(Role::Matrix, entry, self.quant, self.compute)).collect();
+        let held: Vec<_> = entries.iter().map(|entry| self.held(Role::Matrix, entry)).collect();
         let mut products = Vec::new();
         let mut start = 0;
         for group in held.chunk_by(|a, b| a == b) {
@@ -180,22 +191,28 @@ impl Loader<'_> {
     /// One matrix.
     pub(crate) fn linear(&self, part: Part<'_>) -> Result<Linear, LoadError> {
         let entry = self.entry(&format!("{}.weight", part.name))?;
-        let held = held_type(Role::Matrix, entry, self.quant, self.compute);
+        let held = self.held(Role::Matrix, entry);
         self.product(&[part], &[entry], held)
     }
 
-    /// A matrix as a tensor `// (rows, columns)` in the type that is computed in.
+    /// A matrix, or several of one shape, as a tensor of the stored shape in the type that is computed in.
     pub(crate) fn dense(&self, name: &str) -> Result<Tensor, LoadError> {
-        match self.plain(name, false)?.weight {
-            Weight::Dense(tensor) => Ok(tensor),
-            Weight::Quantized(tensor) => Ok(tensor.dequantize(self.device)?),
+        let entry = self.entry(&format!("{name}.weight"))?;
+        let columns = entry.shape.last().copied().unwrap_or(0).max(1);
+        let rows = entry.shape.iter().product::<usize>() / columns;
+        let mut stack = Stack::new(self.held(Role::Plain, entry), rows, columns);
+        stack.push(&Matrix { entry, rows, columns, bytes: self.bytes(entry)? })?;
+        match stack.finish(self.device, Use::Lookup)? {
+            Weight::Dense(tensor) => Ok(tensor.reshape(entry.shape.as_slice())?),
+            Weight::Quantized(tensor) => Ok(tensor.dequantize(self.device)?.reshape(entry.shape.as_slice())?),
+            Weight::Blocks(_) => unreachable!("what is computed with as it is, is held so"),
         }
     }
 
     /// One matrix in the type that is computed in, whatever weights are quantized to.
     pub(crate) fn plain(&self, name: &str, bias: bool) -> Result<Linear, LoadError> {
         let entry = self.entry(&format!("{name}.weight"))?;
-        let held = held_type(Role::Plain, entry, self.quant, self.compute);
+        let held = self.held(Role::Plain, entry);
         self.product(&[Part::new(name, bias)], &[entry], held)
     }
 
@@ -226,7 +243,7 @@ impl Loader<'_> {
     pub(crate) fn table(&self, name: &str) -> Result<Weight, LoadError> {
         let entry = self.entry(name)?;
         let (rows, columns) = (entry.shape[0], entry.shape[1]);
-        let mut stack = Stack::new(entry.dtype.held(), rows, columns);
+        let mut stack = Stack::new(self.held(Role::Table, entry), rows, columns);
         stack.push(&Matrix { entry, rows, columns, bytes: self.bytes(entry)? })?;
         stack.finish(self.device, Use::Lookup)
     }
@@ -241,9 +258,9 @@ impl Loader<'_> {
             stack.push(&Matrix { entry, rows, columns, bytes: self.bytes(entry)? })?;
             stack.finish(self.device, use_of)
         };
-        let head_type = |entry: &TensorEntry| held_type(Role::Head, entry, self.quant, self.compute);
+        let head_type = |entry: &TensorEntry| self.held(Role::Head, entry);
         if tied {
-            let table_type = |entry: &TensorEntry| tied_table_type(entry, self.quant, self.compute);
+            let table_type = |entry: &TensorEntry| tied_table_type(entry, self.quant, self.compute).on(self.kind());
             let entry = self.entry(tensors::EMBEDDING)?;
             let table = load(tensors::EMBEDDING, &table_type, Use::Lookup)?;
             let head = match table_type(entry) == head_type(entry) {
@@ -252,8 +269,9 @@ impl Loader<'_> {
             };
             return Ok((Some(table), Some(head)));
         }
-        let table =
-            embedding.then(|| load(tensors::EMBEDDING, &|entry| entry.dtype.held(), Use::Lookup)).transpose()?;
+        let table = embedding
+            .then(|| load(tensors::EMBEDDING, &|entry| self.held(Role::Embedding, entry), Use::Lookup))
+            .transpose()?;
         let head = head.then(|| load(tensors::head_tensor(self.config()), &head_type, Use::Products)).transpose()?;
         Ok((table, head))
     }
@@ -301,9 +319,12 @@ impl Stack {
         if self.held == WeightType::F32 {
             return Ok(Weight::Dense(Tensor::from_vec(bytemuck::cast_vec::<u32, f32>(self.words), shape, device)?));
         }
+        if self.held.is_dequantized() {
+            return Ok(Weight::Blocks(Arc::new(Blocks::new(self.held, shape, self.words))));
+        }
         let bytes = &bytemuck::cast_slice::<u32, u8>(&self.words)[..self.size];
         let Some(dtype) = dense(self.held) else {
-            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, ggml(self.held))?;
+            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, ggml(self.held)?)?;
             drop(self.words);
             let tensor = match use_of {
                 Use::Products => held_once(storage, shape, self.held)?,
@@ -335,18 +356,33 @@ fn convert(
     if (entry.dtype, held) == (WeightType::Mxfp4, WeightType::Q8_0) {
         return mxfp4::to_q8_0(bytes, target).ok_or_else(|| LoadError::Scale { name: entry.name.clone() });
     }
-    let values = to_f32(entry, bytes)?;
+    let values = match entry.dtype.is_quantized() {
+        true => dequantized(entry.dtype, columns, bytes)?,
+        false => to_f32(entry, bytes)?,
+    };
     match held {
         WeightType::F32 => write(target, values.iter().map(|value| value.to_le_bytes())),
         WeightType::F16 => write(target, values.iter().map(|&value| f16::from_f32(value).to_le_bytes())),
         WeightType::Bf16 => write(target, values.iter().map(|&value| bf16::from_f32(value).to_le_bytes())),
         quantized => {
-            let rows =
-                Tensor::from_vec(values, (bytes.len() / entry.dtype.block_bytes() / columns, columns), &Device::Cpu)?;
-            target.copy_from_slice(&QTensor::quantize(&rows, ggml(quantized))?.data()?);
+            let rows = values.len() / columns;
+            let rows = Tensor::from_vec(values, (rows, columns), &Device::Cpu)?;
+            target.copy_from_slice(&QTensor::quantize(&rows, ggml(quantized)?)?.data()?);
         }
     }
     Ok(())
+}
+
+/// Rows of quantized elements as f32.
+fn dequantized(dtype: WeightType, columns: usize, bytes: &[u8]) -> Result<Vec<f32>, LoadError> {
+    let elements = bytes.len() / dtype.block_bytes() * dtype.block_elements();
+    let mut values = vec![0.0; if dtype.is_dequantized() { elements } else { 0 }];
+    if dequantize::values(dtype, bytes, &mut values) {
+        return Ok(values);
+    }
+    let rows = elements / columns;
+    let storage = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, ggml(dtype)?)?;
+    Ok(QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?)
 }
 
 fn write<const N: usize>(target: &mut [u8], elements: impl Iterator<Item = [u8; N]>) {

@@ -123,6 +123,8 @@ impl AttentionSpec {
         let interleaved = self.rope.as_ref().is_some_and(|rope| rope.interleaved);
         let alone = !(self.gated && (interleaved || self.fused));
         check("gated with fused or interleaved rows", self.gated, alone, "one of them")?;
+        let apart = !(self.fused && interleaved);
+        check("fused (q, k and v in one tensor) with interleaved rows", self.fused, apart, "one of them")?;
         if let Some(tokens) = self.window {
             size("sliding_window", tokens, MAX_CONTEXT)?;
         }

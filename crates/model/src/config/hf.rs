@@ -14,6 +14,7 @@ use super::{
     Architecture, AttentionSpec, ConfigError, LatentSpec, LayerSpec, Mixer, ModelConfig, Scales, Values, check_layers,
 };
 use family::architecture;
+pub(super) use family::classes;
 use fields::{Fields, short};
 use rope::Ropes;
 use serde_json::Value;
@@ -48,12 +49,13 @@ const CHANGES: [&str; 26] = [
     "use_bidirectional_attention",
 ];
 
-pub(super) fn read(config: &Value, generation: Option<&Value>) -> Result<ModelConfig, ConfigError> {
-    let whole = Fields::new("config.json", config)?;
+/// Reads a description. `path`: what errors call it.
+pub(super) fn read(config: &Value, generation: Option<&Value>, path: &'static str) -> Result<ModelConfig, ConfigError> {
+    let whole = Fields::new(path, config)?;
     // A model that also sees or hears has the description of its text model within.
     let (path, config) = match whole.get("text_config") {
         Some(text) => ("config.json: text_config", text),
-        None => ("config.json", config),
+        None => (path, config),
     };
     let architecture = architecture(&Fields::new(path, config)?)?;
     let config = match architecture {
@@ -175,6 +177,7 @@ fn latent(config: &Fields<'_>, architecture: Architecture) -> Result<(Mixer, Rop
         rope: ropes.full.clone(),
         scale: None,
         bias: config.flag("attention_bias")?,
+        split: false,
     };
     if ropes.mscale != 1.0 {
         latent.scale = Some((ropes.mscale * ropes.mscale / (latent.key_dim() as f64).sqrt()) as f32);
@@ -280,12 +283,11 @@ fn scales(config: &Fields<'_>, architecture: Architecture, hidden_size: usize) -
                 ..Scales::default()
             }
         }
-        Architecture::Gemma4 => Scales {
+        Architecture::Gemma3 | Architecture::Gemma4 => Scales {
             embedding: (hidden_size as f32).sqrt(),
             logit_cap: config.number("final_logit_softcapping")?.map(|cap| cap as f32),
             ..Scales::default()
         },
-        Architecture::Gemma3 => Scales { embedding: (hidden_size as f32).sqrt(), ..Scales::default() },
         _ => Scales::default(),
     })
 }

@@ -31,6 +31,11 @@ pub struct LatentSpec {
     /// Biases on the products that make the short rows, and on the attention's output.
     #[serde(default, skip_serializing_if = "is_false")]
     pub bias: bool,
+    /// Whether what makes a head's keys and values of the short row are two tensors in the model's files: for keys
+    /// `// (heads, kv_rank, plain_dim)`, for values `// (heads, value_dim, kv_rank)`. Else they are one, keys above values
+    /// for each head.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub split: bool,
 }
 
 impl LatentSpec {

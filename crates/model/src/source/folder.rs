@@ -38,7 +38,7 @@ pub(super) fn open(folder: &Path) -> Result<Source, SourceError> {
     }
     let behind = format!("model.layers.{}.", config.layers.len());
     if predicts || tensors.keys().any(|name| name.starts_with(&behind)) {
-        notes.push("layers behind the last one, which predict several tokens at once, are left out");
+        notes.push(super::LEAVES_OUT_MTP);
     }
     Ok(Source { config, files, tensors, text: TextPlace::Folder(folder.to_owned()), notes })
 }

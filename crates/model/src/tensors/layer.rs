@@ -161,8 +161,15 @@ impl List {
             None => self.matrix(Block::Mixer, "self_attn.q_proj", [q, hidden], false),
         }
         self.matrix(Block::Mixer, "self_attn.kv_a_proj_with_mqa", [spec.cached(), hidden], spec.bias);
-        let both = spec.heads * (spec.plain_dim + spec.value_dim);
-        self.add(Block::Mixer, Role::Plain, "self_attn.kv_b_proj.weight", &[both, spec.kv_rank]);
+        if spec.split {
+            let (heads, rank) = (spec.heads, spec.kv_rank);
+            let mut plain = |part, shape: &[usize]| self.add(Block::Mixer, Role::Plain, part, shape);
+            plain("self_attn.k_b_proj.weight", &[heads, rank, spec.plain_dim]);
+            plain("self_attn.v_b_proj.weight", &[heads, spec.value_dim, rank]);
+        } else {
+            let both = spec.heads * (spec.plain_dim + spec.value_dim);
+            self.add(Block::Mixer, Role::Plain, "self_attn.kv_b_proj.weight", &[both, spec.kv_rank]);
+        }
         self.matrix(Block::Mixer, "self_attn.o_proj", [hidden, spec.heads * spec.value_dim], spec.bias);
     }
 

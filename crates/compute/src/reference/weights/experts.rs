@@ -6,7 +6,7 @@ use super::order::{in_turn, transposed};
 use super::{Loader, Matrix, Part, Stack, Use};
 use crate::LoadError;
 use gogrid_model::tensors::{Role, layer_tensor};
-use gogrid_model::{ExpertsSpec, ExpertsStored, TensorEntry, held_type};
+use gogrid_model::{ExpertsSpec, ExpertsStored, TensorEntry};
 use std::borrow::Cow;
 
 /// A tensor of all experts.
@@ -72,7 +72,7 @@ impl Loader<'_> {
             bytes = Cow::Owned(in_turn(&bytes, bytes.len() / rows));
             bias = bias.map(|bias| in_turn(&bias, 1));
         }
-        let mut stack = Stack::new(held_type(*role, entry, self.quant, self.compute), rows, columns);
+        let mut stack = Stack::new(self.held(*role, entry), rows, columns);
         stack.push(&Matrix { entry, rows, columns, bytes })?;
         let bias = bias.map(|bias| self.vector(bias)).transpose()?;
         Ok(Linear { weight: stack.finish(self.device, Use::Products)?, bias })

@@ -13,6 +13,11 @@ const FAMILIES: [(&str, &str, Architecture); 23] = [
     ("Qwen2ForCausalLM", "qwen2", Architecture::Qwen2),
     ("Qwen3ForCausalLM", "qwen3", Architecture::Qwen3),
     ("Qwen3MoeForCausalLM", "qwen3_moe", Architecture::Qwen3Moe),
+    ("Qwen3NextForCausalLM", "qwen3_next", Architecture::Qwen3Next),
+    ("Qwen3_5ForCausalLM", "qwen3_5_text", Architecture::Qwen35),
+    ("Qwen3_5ForConditionalGeneration", "qwen3_5", Architecture::Qwen35),
+    ("Qwen3_5MoeForCausalLM", "qwen3_5_moe_text", Architecture::Qwen35Moe),
+    ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", Architecture::Qwen35Moe),
     ("Gemma3ForCausalLM", "gemma3_text", Architecture::Gemma3),
     ("Gemma4ForCausalLM", "gemma4_text", Architecture::Gemma4),
     ("GptOssForCausalLM", "gpt_oss", Architecture::GptOss),
@@ -24,12 +29,12 @@ const FAMILIES: [(&str, &str, Architecture); 23] = [
     ("SmolLM3ForCausalLM", "smollm3", Architecture::SmolLm3),
     ("Olmo2ForCausalLM", "olmo2", Architecture::Olmo2),
     ("Lfm2ForCausalLM", "lfm2", Architecture::Lfm2),
-    ("Qwen3NextForCausalLM", "qwen3_next", Architecture::Qwen3Next),
-    ("Qwen3_5ForCausalLM", "qwen3_5_text", Architecture::Qwen35),
-    ("Qwen3_5ForConditionalGeneration", "qwen3_5", Architecture::Qwen35),
-    ("Qwen3_5MoeForCausalLM", "qwen3_5_moe_text", Architecture::Qwen35Moe),
-    ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", Architecture::Qwen35Moe),
 ];
+
+/// The class of each family.
+pub(in super::super) fn classes() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|(class, ..)| *class).filter(|class| class.ends_with("ForCausalLM"))
+}
 
 /// Which family a description names, by its class or, as in a multimodal model's text part, by its model type alone.
 pub(super) fn architecture(config: &Fields<'_>) -> Result<Architecture, ConfigError> {

@@ -67,7 +67,7 @@ mod tests {
         for (key, value) in change.as_object().unwrap() {
             config[key] = value.clone();
         }
-        read(&config, None)
+        read(&config, None, "config.json")
     }
 
     fn conv(layer: &LayerSpec) -> Option<usize> {

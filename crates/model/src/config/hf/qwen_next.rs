@@ -55,7 +55,7 @@ mod tests {
         let whole = json!({
             "architectures": ["Qwen3_5ForConditionalGeneration"], "tie_word_embeddings": true, "text_config": text,
         });
-        read(&whole, None)
+        read(&whole, None, "config.json")
     }
 
     #[test]
