@@ -218,10 +218,22 @@ pub(crate) struct NewInviteArgs {
 pub(crate) enum ModelCommand {
     /// Adds a Hugging Face folder or a GGUF file, or replaces the model of that name.
     Add(ModelAddArgs),
+    /// What is in a Hugging Face folder or a GGUF file, whether it would run, and if not, why.
+    Inspect(ModelInspectArgs),
     /// The models that are served or wait for machines.
     List(FolderArgs),
     /// Stops serving a model; its files stay.
     Remove(ModelRemoveArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelInspectArgs {
+    /// The file (of several parts any one), or the folder.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -96,7 +96,7 @@ impl Fleet {
     /// shutdown.
     pub(crate) async fn connected(&self, worker: Connected) -> Option<u64> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Connected { worker, reply }).await;
+        self.send(Request::Connected { worker: Box::new(worker), reply }).await;
         answer.await.ok()
     }
 

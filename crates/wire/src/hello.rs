@@ -30,6 +30,9 @@ pub struct Capabilities {
     pub weight_types: Vec<String>,
     /// Optional parts of the protocol that the program knows, by name; see [`feature`].
     pub features: Vec<String>,
+    /// What of models the program reads, by name: architectures, types of stored weights, ways in which tensors lie (a
+    /// `gogrid_model::Needs`). Empty: it does not say.
+    pub models: Vec<String>,
     /// What a stage takes in memory on the first device: a `gogrid_model::Footprint`. Without one that the coordinator
     /// understands, it expects what is usual for the kind of device.
     pub footprint: Option<serde_json::Value>,
@@ -137,6 +140,7 @@ mod tests {
             backend: text("candle"),
             weight_types: vec![text("q8_0")],
             features: vec![text(feature::BF16)],
+            models: vec![text("llama")],
             footprint: Some(serde_json::json!({"device": "cuda"})),
         }
     }

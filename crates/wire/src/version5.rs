@@ -117,6 +117,12 @@ impl From<ToCoordinator> for control::ToCoordinator {
     }
 }
 
+/// What workers of version 5 read of models.
+const MODELS: [&str; 17] = [
+    "llama", "mistral", "qwen2", "qwen3", "f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2k", "q3k",
+    "q4k", "q5k", "q6k",
+];
+
 /// What a worker of version 5 can do: it does not say so itself.
 pub(crate) fn capabilities(hello: &Hello) -> Capabilities {
     Capabilities {
@@ -125,6 +131,7 @@ pub(crate) fn capabilities(hello: &Hello) -> Capabilities {
         backend: "candle".into(),
         weight_types: ["none", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4k", "q5k", "q6k"].map(String::from).into(),
         features: [feature::KV_REUSE, feature::BF16].map(String::from).into(),
+        models: MODELS.map(String::from).into(),
         footprint: None,
     }
 }

@@ -7,6 +7,7 @@ export const LEAVES = [
   "control.Capabilities.backend",
   "control.Capabilities.weight_types",
   "control.Capabilities.features",
+  "control.Capabilities.models",
   "control.Capabilities.footprint",
   "control.Beat.stages",
   "control.Hello.version",

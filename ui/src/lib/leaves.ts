@@ -19,6 +19,7 @@ export const LINES = {
     "control.Capabilities.backend",
     "control.Capabilities.weight_types",
     "control.Capabilities.features",
+    "control.Capabilities.models",
     "control.Capabilities.footprint",
   ],
   lends: ["control.Hello.memory", "control.Lends.memory"],

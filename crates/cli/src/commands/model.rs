@@ -1,3 +1,5 @@
+mod inspect;
+
 use crate::{
     args::{FolderArgs, ModelAddArgs, ModelCommand, ModelRemoveArgs},
     operator,
@@ -10,6 +12,7 @@ use gogrid_model::Source;
 pub(crate) async fn run(command: ModelCommand) -> Result<()> {
     match command {
         ModelCommand::Add(args) => add(args).await,
+        ModelCommand::Inspect(args) => inspect::run(&args),
         ModelCommand::List(FolderArgs { data }) => {
             for model in list_models(&data)? {
                 println!("{}  {}  weights as {}", model.name, model.path.display(), model.quant);

@@ -39,7 +39,7 @@ const REQUESTS: usize = 4096;
 /// What a handle sends to the task.
 pub(super) enum Request {
     Event(Event),
-    Connected { worker: Connected, reply: oneshot::Sender<u64> },
+    Connected { worker: Box<Connected>, reply: oneshot::Sender<u64> },
     Attach { peer: PeerId, epoch: Epoch, role: Role, reply: oneshot::Sender<Result<RingEnd, Refusal>> },
     Status { members: Vec<crate::registry::Member>, reply: oneshot::Sender<Status> },
 }
@@ -162,7 +162,7 @@ impl FleetTask {
         match request {
             Request::Event(event) => self.take(event, None),
             Request::Connected { worker, reply } => {
-                let Connected { id: peer, hello, capabilities, device, to_worker } = worker;
+                let Connected { id: peer, hello, capabilities, device, to_worker } = *worker;
                 let Capabilities { program, backend, .. } = &capabilities;
                 tracing::info!(
                     peer = %peer.short(), name = hello.name, device = hello.device, protocol = hello.version, program, backend,

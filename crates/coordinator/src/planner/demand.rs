@@ -27,7 +27,8 @@ impl Demand<'_> {
     }
 
     pub(super) fn allows(&self, machine: &Machine) -> bool {
-        self.is_of_groups(machine) && machine.device.loads(self.quant(machine.device.kind()))
+        let device = &machine.device;
+        self.is_of_groups(machine) && device.loads(self.quant(device.kind())) && device.reads(self.manifest)
     }
 
     pub(super) fn is_of_groups(&self, machine: &Machine) -> bool {

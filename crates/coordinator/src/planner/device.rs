@@ -1,4 +1,4 @@
-use gogrid_model::{DeviceKind, DeviceSpec, Footprint, FootprintError, Quant};
+use gogrid_model::{DeviceKind, DeviceSpec, Footprint, FootprintError, Manifest, Needs, Quant};
 use gogrid_wire::hello::{Capabilities, feature};
 
 /// What computes on a machine.
@@ -13,6 +13,8 @@ pub(crate) struct Device {
     pub(crate) keeps_prefixes: bool,
     /// Whether its stages know constrained answers.
     pub(crate) constrains: bool,
+    /// What of models its program reads; `None`: all that there is.
+    reads: Option<Needs>,
 }
 
 impl Device {
@@ -22,6 +24,7 @@ impl Device {
             spec,
             footprint: Footprint::expected(spec.kind()),
             weight_types: None,
+            reads: None,
             keeps_prefixes: false,
             constrains: false,
         }
@@ -49,6 +52,11 @@ impl Device {
             let known = capabilities.weight_types.iter().filter_map(|name| name.parse().ok());
             device.weight_types = Some(known.collect());
         }
+        let reads = match capabilities.models.as_slice() {
+            [] => Needs::known_before(),
+            names => Needs::from_names(names),
+        };
+        device.reads = (!reads.cover(&Needs::known())).then_some(reads);
         Ok(device)
     }
 
@@ -59,6 +67,11 @@ impl Device {
     /// Whether it loads weights of that type.
     pub(super) fn loads(&self, quant: Quant) -> bool {
         self.weight_types.as_ref().is_none_or(|known| known.contains(&quant))
+    }
+
+    /// Whether its program reads a model: its architecture, and its weights as they are stored.
+    pub(super) fn reads(&self, manifest: &Manifest) -> bool {
+        self.reads.as_ref().is_none_or(|known| known.cover(&Needs::of(manifest)))
     }
 }
 
@@ -83,6 +96,16 @@ mod tests {
         let mut wrong = said;
         wrong["scores"] = 0.into();
         assert_eq!(saying(wrong), Err(FootprintError::Scores(0)));
+    }
+
+    #[test]
+    fn programs_read_what_they_name_or_what_there_was_before() {
+        let device = |models: Needs| {
+            let capabilities = Capabilities { models: models.names(), ..Capabilities::default() };
+            Device::of(DeviceSpec::Cpu, &capabilities).expect("no footprint")
+        };
+        assert_eq!(device(Needs::known()).reads, None);
+        assert_eq!(device(Needs::default()).reads, Some(Needs::known_before()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::{resources::lent, weights::Mirrors};
 use gogrid_limits::Ledger;
 use gogrid_link::{DialError, Link, LinkError, Protocol, Transport};
-use gogrid_model::{DeviceSpec, Quant};
+use gogrid_model::{DeviceSpec, Needs, Quant};
 use gogrid_wire::{
     InviteToken, PeerAddr, VERSION,
     control::{Hello, Refusal, ToCoordinator, ToWorker, Welcome},
@@ -96,6 +96,7 @@ fn capabilities(device: &str) -> Capabilities {
         backend: "candle".into(),
         weight_types: Quant::ALL.map(|quant| quant.to_string()).into(),
         features: feature::ALL.map(String::from).into(),
+        models: Needs::known().names(),
     }
 }
 
