@@ -4,13 +4,16 @@ The answers are the demo model's greedy ones, so they are known word for word.
 """
 
 import asyncio
+import json
 import re
 import sys
+from typing import Literal
 
 import anthropic
 import openai
 from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel
 
 MODEL = "demo"
 CAPITAL = "What is the capital of Japan?"
@@ -165,6 +168,37 @@ def text_completions(client):
     assert len(probable.logprobs.token_logprobs) == len(probable.logprobs.tokens) == len(probable.logprobs.text_offset)
 
 
+FORECAST = {
+    "type": "object", "additionalProperties": False, "required": ["city", "days"],
+    "properties": {"city": {"type": "string", "enum": ["Tokyo", "Paris"]}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
+}  # fmt: skip
+TOOLS = [{"type": "function", "function": {"name": "forecast", "description": "The weather", "parameters": FORECAST}}]
+
+
+def valid(call):
+    arguments = json.loads(call.function.arguments)
+    assert call.function.name == "forecast" and call.id and set(arguments) == {"city", "days"}, call
+    assert arguments["city"] in ("Tokyo", "Paris") and 1 <= arguments["days"] <= 9, call
+
+
+def tool_calls(client):
+    # The demo model knows no tools: what it must say is the grammar's.
+    for seed in range(3):
+        options = {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False, "seed": seed, "temperature": seed / 2}
+        choice = client.chat.completions.create(model=MODEL, messages=user(CAPITAL), **options).choices[0]
+        assert choice.finish_reason == "tool_calls" and len(choice.message.tool_calls) == 1, choice
+        valid(choice.message.tool_calls[0])
+        with client.chat.completions.stream(model=MODEL, messages=user(CAPITAL), **options) as stream:
+            streamed = stream.get_final_completion().choices[0]
+        assert streamed.finish_reason == "tool_calls", streamed
+        valid(streamed.message.tool_calls[0])
+    # The result goes back, and the model answers.
+    call = choice.message.tool_calls[0]
+    turn = [*user(CAPITAL), choice.message.model_dump(exclude_none=True), {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
+    further = client.chat.completions.create(model=MODEL, messages=turn, tools=TOOLS, tool_choice="none", max_tokens=8)
+    assert further.usage.prompt_tokens > 40 and further.choices[0].finish_reason in ("stop", "length"), further
+
+
 def responses(client):
     answer = client.responses.create(model=MODEL, input=CAPITAL, temperature=0)
     assert answer.output_text == TOKYO and answer.status == "completed", answer
@@ -181,7 +215,7 @@ def responses(client):
 def messages(client):
     url = str(client.base_url).removesuffix("/v1/")
     with Anthropic(base_url=url, api_key="none", max_retries=0, timeout=60) as other:
-        asked = {"model": MODEL, "max_tokens": 40, "temperature": 0, "messages": user(CAPITAL)}
+        asked = {"model": MODEL, "max_tokens": 40, "messages": user(CAPITAL), "extra_body": {"temperature": 0}}
         answer = other.messages.create(**asked)
         assert answer.content[0].text == TOKYO and answer.stop_reason == "end_turn", answer
         assert answer.usage.input_tokens == 15, answer.usage
@@ -195,6 +229,38 @@ def messages(client):
         assert other.messages.create(**{**asked, "messages": going_on}).content[0].text == " is Tokyo.", going_on
         raises(anthropic.NotFoundError, 404, lambda: other.messages.create(**{**asked, "model": "nobody"}), "nobody")
         raises(anthropic.BadRequestError, 400, lambda: other.messages.create(**{**asked, "messages": []}), "messages")
+
+
+class Owner(BaseModel):
+    """The names and values that the demo model writes of itself."""
+
+    name: str
+    age: int
+    owns: Literal["dog", "cat", "kitten"]
+
+
+class Words(BaseModel):
+    """What it never writes of itself."""
+
+    color: Literal["red", "green"]
+    size: Literal[1, 2, 3]
+    nothing: None
+
+
+def structured_answers(client):
+    question, leo = "Give me JSON for Leo, aged 41, who owns a kitten.", Owner(name="Leo", age=41, owns="kitten")
+    options = {"model": MODEL, "temperature": 0}
+    answer = client.chat.completions.parse(messages=user(question), response_format=Owner, **options)
+    assert answer.choices[0].message.parsed == leo, answer
+    with client.chat.completions.stream(messages=user(question), response_format=Owner, **options) as stream:
+        assert stream.get_final_completion().choices[0].message.parsed == leo
+    for seed in range(3):
+        answer = client.chat.completions.parse(model=MODEL, messages=user(STORY), response_format=Words, seed=seed)
+        assert isinstance(answer.choices[0].message.parsed, Words), answer
+    assert ask(client, CAPITAL, extra_body={"guided_choice": ["Kyoto", "Osaka"]}).choices[0].message.content in ("Kyoto", "Osaka")
+    refused = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "array", "contains": {"const": 1}}}}
+    error = raises(openai.BadRequestError, 400, lambda: ask(client, CAPITAL, response_format=refused), "contains")
+    assert error.param == "response_format", error.body
 
 
 def errors(client):
@@ -231,7 +297,7 @@ def rate_limit(client):
 
 EVERYTHING = [
     models, chat_whole, chat_streamed, chat_helper, several_choices, stop_strings, lengths, seeds, log_probabilities,
-    penalties_and_bias, text_completions, responses, messages, errors, asynchronous,
+    penalties_and_bias, text_completions, structured_answers, tool_calls, responses, messages, errors, asynchronous,
 ]  # fmt: skip
 
 

@@ -14,6 +14,8 @@
 //!
 //! Ordinary text never matches a special token, and a special token matches only where a Lark grammar names it.
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod compile;
 mod gbnf;
 mod guide;
@@ -21,12 +23,13 @@ mod mark;
 mod pool;
 mod schema;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vocabulary;
 
 pub(crate) use compile::{Grammars, compile};
 pub(crate) use guide::{Guide, Next};
 pub(crate) use pool::follow;
+pub(crate) use schema::prepare as prepare_schema;
 
 use serde_json::Value;
 

@@ -4,7 +4,7 @@
 mod values;
 
 use super::{Family, Tool, ToolChoice, ToolFormat, format::deepseek_marks, thought::ThoughtMarks};
-use crate::constraint::{Constraint, Grammar, Start};
+use crate::constraint::{Constraint, Grammar, Start, prepare_schema};
 use gogrid_model::TextModel;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -100,7 +100,13 @@ impl Writer<'_> {
 
     /// The arguments of a call as JSON.
     fn arguments(&mut self, tool: &Tool) -> String {
-        self.rule(&format!("%json {}", Value::Object(schema(tool))))
+        self.json(Value::Object(schema(tool)))
+    }
+
+    /// A value that is valid under a schema. One that cannot be used is refused when the grammar is compiled.
+    fn json(&mut self, schema: Value) -> String {
+        let schema = prepare_schema(&schema).unwrap_or(schema);
+        self.rule(&format!("%json {schema}"))
     }
 
     /// JSON objects of a call, by the words that the format has for a call's parts.

@@ -56,7 +56,7 @@ const WHITE_SPACE: &str = r"\x20|\r?\n[\x20\t]{0,64}";
 ///
 /// # Errors
 /// A keyword that is not supported, or a schema that is too large.
-pub(super) fn prepare(schema: &Value) -> Result<Value, ConstraintProblem> {
+pub(crate) fn prepare(schema: &Value) -> Result<Value, ConstraintProblem> {
     let mut schemas = 0;
     let prepared = one(schema, "", 0, &mut schemas)?;
     let mut root = match prepared {
@@ -107,6 +107,7 @@ fn one(schema: &Value, at: &str, depth: usize, schemas: &mut usize) -> Result<Va
                 Value::Object(each.collect::<Result<_, _>>()?)
             }
             value if ONE.contains(&name) => one(value, &inside, depth + 1, schemas)?,
+            Value::String(pattern) if name == "pattern" => Value::String(ascii_classes(pattern)),
             value => value.clone(),
         };
         prepared.insert(keyword.clone(), value);
@@ -143,6 +144,29 @@ fn looks_around(pattern: &str) -> bool {
     refers || ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|around| pattern.contains(around))
 }
 
+/// A regular expression whose `\d` and `\w` mean ASCII, as in ECMA-262, which JSON schemas follow; the library takes them for
+/// Unicode's.
+fn ascii_classes(pattern: &str) -> String {
+    let (mut ascii, mut in_class, mut characters) = (String::new(), false, pattern.chars());
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            in_class = character == '[' || in_class && character != ']';
+            ascii.push(character);
+            continue;
+        }
+        match (characters.next(), in_class) {
+            (Some('d'), true) => ascii.push_str("0-9"),
+            (Some('w'), true) => ascii.push_str("0-9A-Za-z_"),
+            (Some('d'), false) => ascii.push_str("[0-9]"),
+            (Some('w'), false) => ascii.push_str("[0-9A-Za-z_]"),
+            (Some('D'), false) => ascii.push_str("[^0-9]"),
+            (Some('W'), false) => ascii.push_str("[^0-9A-Za-z_]"),
+            (escaped, _) => ascii.extend([character].into_iter().chain(escaped)),
+        }
+    }
+    ascii
+}
+
 fn too_large(message: String) -> ConstraintProblem {
     ConstraintProblem::TooLarge { message }
 }
@@ -150,6 +174,18 @@ fn too_large(message: String) -> ConstraintProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_of_patterns_are_ascii() {
+        for (pattern, ascii) in [
+            (r"^\d{4}$", "^[0-9]{4}$"),
+            (r"[\d\-]\D\\d", r"[0-9\-][^0-9]\\d"),
+            (r"[^\w]\w\W\.", r"[^0-9A-Za-z_][0-9A-Za-z_][^0-9A-Za-z_]\."),
+            ("a\\", "a\\"),
+        ] {
+            assert_eq!(prepare(&json!({"pattern": pattern})).expect("fine")["pattern"], ascii);
+        }
+    }
 
     fn refused(schema: &Value) -> (String, String) {
         match prepare(schema) {

@@ -9,6 +9,7 @@ use super::{
 };
 use gogrid_model::TokenSet;
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -40,6 +41,31 @@ fn allowed(guide: &mut Guide, vocabulary: &Vocabulary) -> Arc<TokenSet> {
         Next::Complete => Arc::new(TokenSet::new(vocabulary.size, [EOS])),
         Next::Any => Arc::new(TokenSet::new(vocabulary.size, 0..vocabulary.size as u32)),
     }
+}
+
+/// A text that a grammar takes, chosen byte by byte; it ends half of the times that it may.
+///
+/// # Panics
+/// The grammar cannot be used, or a text does not end.
+pub(crate) fn random_text(grammar: &Grammar, seed: u64) -> String {
+    const BYTES: usize = 4000;
+    let mut pieces = vec![b"\xFF<end>".to_vec()];
+    // Every byte that UTF-8 has.
+    pieces.extend((0..=0xF4u8).map(|byte| vec![byte]));
+    let vocabulary = Arc::new(Vocabulary::of_pieces(&pieces, vec![EOS]).expect("a vocabulary"));
+    let mut guide = guide(&vocabulary, grammar);
+    let (mut dice, mut text) = (StdRng::seed_from_u64(seed), Vec::new());
+    while text.len() < BYTES {
+        let set = allowed(&mut guide, &vocabulary);
+        let bytes: Vec<u32> = set.tokens().filter(|&token| token != EOS).collect();
+        if bytes.is_empty() || set.contains(EOS) && dice.random() {
+            return String::from_utf8(text).expect("UTF-8");
+        }
+        let token = bytes[dice.random_range(0..bytes.len())];
+        text.extend_from_slice(vocabulary.piece(token));
+        guide.accept(token).expect("allowed");
+    }
+    panic!("no end: {}", String::from_utf8_lossy(&text));
 }
 
 /// Whether a grammar takes a text, character by character, as a whole.

@@ -1,5 +1,5 @@
 //! Anthropic's Messages API, over the same chats as OpenAI's: [`request`] makes a chat of a message request, and
-//! [`format`] writes Anthropic's JSON and events. Errors are Anthropic's as well ([`error`]).
+//! [`mod@format`] writes Anthropic's JSON and events. Errors are Anthropic's as well ([`error`]).
 //!
 //! Fields that are not known are ignored, as are tools that Anthropic's own servers would run.
 

@@ -1,7 +1,7 @@
 //! What all APIs share: who asks, bodies, the generations of a request, and their delivery. None of it is one API's JSON.
 //!
 //! How a request flows: who asks ([`caller`]) → body (bounded, [`body`]) → an API's fields (errors name the field) → a
-//! chat or a prompt → one generation per choice ([`choices`]) → an API's JSON ([`format`]): one document or server-sent
+//! chat or a prompt → one generation per choice ([`choices`]) → an API's JSON ([`mod@format`]): one document or server-sent
 //! events ([`respond`], [`stream`]). Everything is checked before the first generation starts. If one of several choices
 //! is refused, those before it are dropped, which cancels them. The receivers of a request's generations live in its
 //! handler or in its response body. A closed connection drops either, so the work ends on every stage.

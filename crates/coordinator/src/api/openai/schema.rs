@@ -1,4 +1,4 @@
-//! OpenAPI schemas of bodies that are read as several sets of fields (see [`body`](super::body)).
+//! OpenAPI schemas of bodies that are read as several sets of fields (see [`body`](crate::api::common::body)).
 
 /// Makes `$request` the schema of everything in its parts.
 macro_rules! all_of {

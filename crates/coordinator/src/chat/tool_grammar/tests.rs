@@ -1,7 +1,11 @@
 //! The grammars are compiled where answers are constrained; here is what they say.
 
 use super::*;
-use crate::{api::openai::tests::fake::text_of, chat::Family};
+use crate::{
+    api::openai::tests::fake::text_of,
+    chat::{AnswerParser, Family, Part, input::Vocabulary},
+    constraint::tests::random_text,
+};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -27,7 +31,7 @@ fn lark(constraint: Option<Constraint>) -> (String, Start, String) {
 }
 
 const SCHEMA: &str = "%json {\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}},\"required\":[\"city\"],\
-    \"additionalProperties\":false}";
+    \"additionalProperties\":false,";
 
 #[test]
 fn every_form_has_a_grammar_that_names_the_tools_and_their_schemas() {
@@ -88,4 +92,51 @@ fn what_the_model_may_do_is_free_but_for_strict_tools_from_their_mark_on() {
     let free = |tools: &[Tool], choice| constraint(&text, &family, tools, &choice, true, "").is_none();
     assert!(free(&[tool("f", false)], ToolChoice::Auto) && free(&[], ToolChoice::Required));
     assert!(free(&[tool("f", true)], ToolChoice::None));
+}
+
+/// A tool whose arguments have a bound.
+fn bounded(name: &str) -> Tool {
+    let parameters = json!({
+        "type": "object", "required": ["city", "days", "sure"],
+        "properties": {
+            "city": {"enum": ["Rome", "Le \"Mans\""]}, "days": {"type": "integer", "minimum": 1, "maximum": 30},
+            "sure": {"type": "boolean"},
+        },
+    });
+    Tool { name: name.into(), description: None, parameters: parameters.as_object().cloned(), strict: true }
+}
+
+#[test]
+fn what_a_grammar_takes_is_read_as_calls_with_valid_arguments() {
+    let text = text_of("demo");
+    let tools: Arc<[Tool]> = Arc::new([bounded("weather"), bounded("time")]);
+    // Harmony's thought is free, and random bytes never end it.
+    for (format, _) in ToolFormat::ALL.into_iter().filter(|(format, _)| *format != ToolFormat::Harmony) {
+        let family = Family { tools: Some(format), thought: None, ..Family::of(&text, None) };
+        let constraint = constraint(&text, &family, &tools, &ToolChoice::Required, true, "").expect("a constraint");
+        for seed in 0..20 {
+            let said = random_text(&constraint.grammar, seed);
+            let mut parser = AnswerParser::new(None, Some(format), &tools, "", &Vocabulary::new(&|_| false));
+            parser.push(&said);
+            parser.end();
+            let parts = parser.take();
+            let mut calls: Vec<(String, String)> = Vec::new();
+            for part in parts {
+                match part {
+                    Part::Call(name) => calls.push((name, String::new())),
+                    Part::Arguments(more) => calls.last_mut().expect("a call").1.push_str(&more),
+                    other => panic!("{format:?}: {other:?} in {said}"),
+                }
+            }
+            assert!(!calls.is_empty(), "{format:?}: no call in {said}");
+            for (name, arguments) in calls {
+                let arguments: Value =
+                    serde_json::from_str(&arguments).unwrap_or_else(|error| panic!("{error}: {said}"));
+                assert!(["weather", "time"].contains(&name.as_str()), "{format:?}: {name} in {said}");
+                let city = arguments["city"].as_str().is_some_and(|city| ["Rome", "Le \"Mans\""].contains(&city));
+                let days = arguments["days"].as_i64().is_some_and(|days| (1..=30).contains(&days));
+                assert!(city && days && arguments["sure"].is_boolean(), "{format:?}: {arguments} of {said}");
+            }
+        }
+    }
 }

@@ -52,7 +52,7 @@ impl Writer<'_> {
         close: &str,
     ) -> String {
         if !tool.takes_text(key) {
-            return self.rule(&format!("%json {}", with_definitions(schema, whole)));
+            return self.json(with_definitions(schema, whole));
         }
         if let Some(values) = schema["enum"].as_array() {
             let values: Vec<String> = values.iter().filter_map(Value::as_str).map(literal).collect();
@@ -127,7 +127,7 @@ impl Writer<'_> {
                 let item = self.gemma_value(&schema["items"], whole, depth + 1);
                 self.rule(&format!("\"[\" ({item} (\",\" {item})*)? \"]\""))
             }
-            _ => self.rule(&format!("%json {}", with_definitions(schema, whole))),
+            _ => self.json(with_definitions(schema, whole)),
         }
     }
 }
