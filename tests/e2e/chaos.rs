@@ -106,12 +106,14 @@ async fn chaos(seed: u64, lasts: Duration, network: Option<&Network>) -> Result<
     nothing_is_left(&mut cluster).await
 }
 
-/// No stage keeps a session or a byte of KV memory.
+/// No stage has a session or a byte of KV memory in use. What complete answers hold is not in use.
 async fn nothing_is_left(cluster: &mut Cluster) -> Result<()> {
     for index in 0..WORKERS {
         wait_until(&format!("worker {index} keeps nothing"), SOON, async || {
             let status = cluster.worker_status(index).await?;
-            Ok((status["sessions"] == 0 && status["usage"]["kv_bytes"] == 0).then_some(()))
+            let stages = status["stages"].as_array().context("stages")?;
+            let in_use = stages.iter().any(|stage| stage["kv_bytes"] != 0);
+            Ok((status["sessions"] == 0 && !in_use).then_some(()))
         })
         .await?;
     }
