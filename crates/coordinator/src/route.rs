@@ -172,7 +172,7 @@ impl PipelineSelector {
                 }
             }
             deadline = None;
-            // Whoever waits comes before what nobody may ask for again.
+            // A waiting request needs the memory now; a complete answer may never be asked for again.
             open.iter().for_each(|pipeline| pipeline.forget_prefixes());
             if let Some(reservation) = self.reserve_first_free(&open).await? {
                 return Ok(reservation);

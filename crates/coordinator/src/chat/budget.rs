@@ -1,4 +1,4 @@
-//! How long a model may think: after so many tokens the thought's end is put in its mouth.
+//! How long a model may think: after a number of tokens the mark that ends a thought is written for it.
 
 use std::collections::VecDeque;
 
