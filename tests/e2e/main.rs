@@ -18,6 +18,7 @@ mod demo;
 mod demo_model;
 mod desktop;
 mod hostile_members;
+mod hub;
 mod keys;
 mod kills;
 mod lifecycle;

@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Models that a coordinator serves.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// The token with which `gogrid model add hf:…` asks a hub for models that need one.
+    #[command(subcommand)]
+    Hub(HubCommand),
     /// Machines that may join a coordinator.
     #[command(subcommand)]
     Member(MemberCommand),
@@ -216,7 +219,7 @@ pub(crate) struct NewInviteArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Adds a Hugging Face folder or a GGUF file, or replaces the model of that name.
+    /// Adds a model from a folder, a file, a hub or a URL, or replaces the model of that name.
     Add(ModelAddArgs),
     /// What is in a Hugging Face folder or a GGUF file, whether it would run, and if not, why.
     Inspect(ModelInspectArgs),
@@ -224,6 +227,21 @@ pub(crate) enum ModelCommand {
     List(FolderArgs),
     /// Stops serving a model; its files stay.
     Remove(ModelRemoveArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HubArgs {
+    /// The hub: Hugging Face's, or a mirror of it.
+    #[arg(long, value_name = "URL", env = "HF_ENDPOINT", default_value = gogrid_hub::DEFAULT_HUB)]
+    pub(crate) hub: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HubCommand {
+    /// Asks for the hub's token and keeps it in the system's key store. `HF_TOKEN` in the environment counts first.
+    Login(HubArgs),
+    /// Takes the token out of the key store.
+    Logout(HubArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -297,9 +315,12 @@ pub(crate) struct MemberRemoveArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelAddArgs {
-    /// A Hugging Face model folder, or a GGUF file.
-    #[arg(value_name = "FOLDER_OR_GGUF")]
-    pub(crate) path: PathBuf,
+    /// A Hugging Face model folder or a GGUF file: a path, hf:OWNER/NAME[@REVISION][:FILE_OR_QUANT], or the URL of a
+    /// .gguf. What comes from elsewhere goes into the coordinator's folder, below models.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
     /// The coordinator's folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,

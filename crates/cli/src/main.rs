@@ -77,6 +77,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Usage(args) => commands::usage::run(&args)?,
         Command::Audit(args) => commands::audit::run(&args)?,
         Command::Model(command) => commands::model::run(command).await?,
+        Command::Hub(command) => commands::hub::run(command).await?,
         Command::Member(command) => commands::member::run(command).await?,
         Command::Status(args) => commands::status::run(&args).await?,
         Command::Plan(args) => commands::plan::run(&args).await?,

@@ -1,7 +1,7 @@
-//! The system's key store: Secret Service on Linux, Keychain on macOS, Credential Manager on Windows.
+//! What the app keeps in the system's key store.
 
 use super::{GridKey, GridKeyVault, MachineKey, Vault, VaultError};
-use keyring_core::{Entry, Error, api::CredentialStoreApi};
+use gogrid_key_store::{Entry, Error};
 use zeroize::Zeroizing;
 
 /// The name under which everything is kept.
@@ -61,19 +61,8 @@ fn make(entry: &Entry) -> Result<MachineKey, VaultError> {
     Ok(key)
 }
 
-#[cfg(target_os = "linux")]
 fn entry(user: &str) -> Result<Entry, Error> {
-    zbus_secret_service_keyring_store::Store::new()?.build(SERVICE, user, None)
-}
-
-#[cfg(target_os = "macos")]
-fn entry(user: &str) -> Result<Entry, Error> {
-    apple_native_keyring_store::keychain::Store::new()?.build(SERVICE, user, None)
-}
-
-#[cfg(windows)]
-fn entry(user: &str) -> Result<Entry, Error> {
-    windows_native_keyring_store::Store::new()?.build(SERVICE, user, None)
+    gogrid_key_store::entry(SERVICE, user)
 }
 
 fn failed(error: Error) -> VaultError {

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod coordinator;
 pub(crate) mod demo;
+pub(crate) mod hub;
 pub(crate) mod invite;
 pub(crate) mod key;
 pub(crate) mod limits;

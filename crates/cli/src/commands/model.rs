@@ -1,4 +1,5 @@
 mod inspect;
+mod remote;
 
 use crate::{
     args::{FolderArgs, ModelAddArgs, ModelCommand, ModelRemoveArgs},
@@ -7,7 +8,9 @@ use crate::{
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use gogrid_coordinator::{NewModel, add_model, list_models, remove_model};
+use gogrid_hub::RemoteModel;
 use gogrid_model::Source;
+use std::path::PathBuf;
 
 pub(crate) async fn run(command: ModelCommand) -> Result<()> {
     match command {
@@ -28,8 +31,15 @@ pub(crate) async fn run(command: ModelCommand) -> Result<()> {
 }
 
 async fn add(args: ModelAddArgs) -> Result<()> {
-    let ModelAddArgs { path, data, name, stages, replicas, group, quant, tools } = args;
+    let ModelAddArgs { model, hub, data, mut name, stages, replicas, group, quant, tools } = args;
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    let path = if RemoteModel::is_meant(&model) {
+        let model: RemoteModel = model.parse()?;
+        name.get_or_insert_with(|| model.name().to_owned());
+        remote::fetch(&hub.hub, &model, &data).await?
+    } else {
+        PathBuf::from(model)
+    };
     let folder = data.clone();
     let model = NewModel { path, name, stages, replicas, quant, groups: group, tools };
     let add = move || {

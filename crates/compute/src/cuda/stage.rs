@@ -21,6 +21,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Mutex;
 
 /// Numbers of rows for which graphs are captured. A step of fewer rows is padded.
 const BUCKETS: [usize; 9] = [1, 2, 4, 8, 12, 16, 24, 32, 64];
@@ -301,12 +302,14 @@ impl Cuda {
 /// The kernels of a GPU and what belongs to them, loaded without a stage.
 #[derive(Debug)]
 pub(crate) struct Kernels {
-    _gpu: Gpu,
+    /// Never used again: the lock is there so that several threads may hold it.
+    _gpu: Mutex<Gpu>,
 }
 
 impl Kernels {
     pub(crate) fn load(index: usize) -> candle_core::Result<Self> {
-        Ok(Kernels { _gpu: Gpu::open(index).map_err(candle_core::Error::wrap)? })
+        let gpu = Gpu::open(index).map_err(candle_core::Error::wrap)?;
+        Ok(Kernels { _gpu: Mutex::new(gpu) })
     }
 }
 
