@@ -30,6 +30,7 @@ mod parent;
 mod policy;
 mod prefix_cache;
 mod recovery;
+mod sandbox;
 mod schemas;
 mod status;
 mod two_machines;

@@ -19,7 +19,7 @@ pub(crate) use status::StatusArgs;
 
 use crate::{chat::ChatOptions, logs::Log};
 use bytesize::ByteSize;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, builder::FalseyValueParser};
 use gogrid_coordinator::chat::ToolFormat;
 use gogrid_limits::Preset;
 use gogrid_model::{DeviceSpec, Quant};
@@ -158,6 +158,9 @@ pub(crate) struct WorkerArgs {
     /// Computes whole batches instead of slices, for `bench neighbour`, which shows what slices gain.
     #[arg(long, hide = true)]
     pub(crate) whole_batches: bool,
+    /// Keeps the user's rights, which the worker gives up on Linux, for a GPU's driver that needs more than it is left.
+    #[arg(long, env = "GOGRID_NO_SANDBOX", value_parser = FalseyValueParser::new())]
+    pub(crate) no_sandbox: bool,
     /// For a program that starts a worker: stops when standard input closes, so that it never outlives that program.
     /// The first line of standard input is JSON: {"key": the machine's secret key in hexadecimal, "join": a code}, both
     /// optional. Without a key the worker keeps one of its own. Without a code it also runs while the machine is a

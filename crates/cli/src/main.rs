@@ -14,6 +14,7 @@ mod shutdown;
 
 use args::{Args, Command};
 use clap::Parser;
+use gogrid_probe::LeverReport;
 use std::process::ExitCode;
 
 /// Keeps the large temporaries of a step instead of returning them to the kernel. Prefill on a CPU is a fifth faster.
@@ -39,9 +40,16 @@ fn main() -> ExitCode {
         _ => None,
     };
     let levers = gogrid_probe::prepare_compute_threads(threads, SPIN_LIMIT);
+    let given_up = match &args.command {
+        Command::Worker(args) => commands::worker::give_up(args),
+        _ => LeverReport::default(),
+    };
     // Held until the program ends, when it flushes the log.
     let _logs = logs::start(args.command.log());
     tracing::debug!(%levers, "compute threads");
+    if !given_up.is_complete() {
+        tracing::warn!("whoever takes this worker over has more rights than it needs: {given_up}");
+    }
     gogrid_link::install_crypto();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Command::Worker(_) = args.command {
@@ -55,7 +63,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(run(args.command));
+    let result = runtime.block_on(run(args.command, given_up));
     // A thread that reads standard input may never return.
     runtime.shutdown_background();
     match result {
@@ -67,11 +75,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, given_up: LeverReport) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(args) => commands::demo::run(args).await?,
         Command::Coordinator(args) => commands::coordinator::run(args).await?,
-        Command::Worker(args) => commands::worker::run(args).await?,
+        Command::Worker(args) => commands::worker::run(args, given_up).await?,
         Command::Invite(args) => commands::invite::run(args)?,
         Command::Key(command) => commands::key::run(command).await?,
         Command::Usage(args) => commands::usage::run(&args)?,

@@ -15,7 +15,7 @@ use gogrid_limits::Ledger;
 use gogrid_panel_api::{
     CodeDetails, Contribution, LeverState, Machine, Request, RequestError, Response, Stage, Status, Usage,
 };
-use gogrid_probe::{Lever, Outcome};
+use gogrid_probe::{Lever, LeverReport, Outcome};
 use gogrid_wire::{Epoch, JoinCode};
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -46,6 +46,8 @@ pub(crate) struct WorkerApi {
     pub(crate) ledger: Ledger,
     pub(crate) cache: WeightCache,
     pub(crate) membership: MembershipCommands,
+    /// What the process gave up when it started.
+    pub(crate) given_up: Arc<LeverReport>,
     /// Held while the self-test runs.
     pub(crate) testing: Arc<Mutex<()>>,
 }
@@ -233,7 +235,8 @@ impl WorkerApi {
     }
 
     fn levers(&self, caps: &[Lever]) -> Vec<LeverState> {
-        let levers = self.executor.gauge().levers().into_iter().flat_map(|report| &report.levers).chain(caps);
+        let executor = self.executor.gauge().levers().into_iter();
+        let levers = executor.chain([&*self.given_up]).flat_map(|report| &report.levers).chain(caps);
         let state = |Lever { name, outcome }: &Lever| LeverState {
             name: (*name).to_owned(),
             result: match outcome {

@@ -1,5 +1,6 @@
 use gogrid_limits::{Policy, Preset};
 use gogrid_model::DeviceSpec;
+use gogrid_probe::LeverReport;
 use gogrid_wire::JoinCode;
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub struct WorkerOptions {
     pub memory: Option<u64>,
     /// Whether it keeps running while the machine is a member of no grid, and waits for a join code.
     pub resident: bool,
+    /// What the process gave up when it started, for its state.
+    pub given_up: LeverReport,
     /// Computes each batch in one slice: to measure what slices are worth.
     pub whole_batches: bool,
 }

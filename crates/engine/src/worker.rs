@@ -90,6 +90,7 @@ impl Worker {
             ledger: loader.ledger.clone(),
             cache: loader.cache.clone(),
             membership,
+            given_up: Arc::new(options.given_up),
             testing: Arc::default(),
         };
         let shared = Shared { loader: loader.clone(), inbound: inbound.clone(), view: resources.view().clone() };

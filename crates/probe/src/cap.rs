@@ -8,6 +8,9 @@ mod system;
 #[cfg(not(any(target_os = "linux", windows)))]
 use crate::unsupported as system;
 
+#[cfg(target_os = "linux")]
+pub(crate) use system::own_group;
+
 use gogrid_limits::Share;
 use std::io;
 

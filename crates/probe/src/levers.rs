@@ -48,8 +48,12 @@ impl LeverReport {
         self.levers.iter().all(|lever| matches!(lever.outcome, Outcome::Set(_)))
     }
 
-    #[cfg_attr(not(any(target_os = "linux", windows, target_os = "macos")), expect(dead_code))]
-    fn add<E: fmt::Display>(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>, result: Result<(), E>) {
+    pub(crate) fn add<E: fmt::Display>(
+        &mut self,
+        name: &'static str,
+        value: impl Into<Cow<'static, str>>,
+        result: Result<(), E>,
+    ) {
         let outcome = match result {
             Ok(()) => Outcome::Set(value.into().into_owned()),
             Err(reason) => Outcome::NotSet(reason.to_string()),

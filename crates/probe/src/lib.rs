@@ -8,6 +8,7 @@
 //! prepare_compute_threads                     how many threads compute, and how long they spin
 //! devices, sources, running_programs          what was found and how: on request, not in each sample
 //! watch_sleep                                 when the system goes to sleep and wakes up
+//! Sandbox                                     what a worker gives up before it talks to anybody
 //! read_policy                                 the administrator's policy, if it is theirs
 //! ```
 //!
@@ -33,6 +34,7 @@ mod probe;
 mod processes;
 mod programs;
 mod running;
+mod sandbox;
 mod sleep;
 mod source;
 #[cfg(target_os = "linux")]
@@ -54,6 +56,7 @@ pub use levers::{Lever, LeverReport, Outcome, background_process, background_thr
 pub use policy_file::{PolicyFileError, TrustProblem, policy_path, read_policy};
 pub use probe::{Probe, SystemProbe, Watch};
 pub use running::running_programs;
+pub use sandbox::Sandbox;
 pub use sleep::{SleepEvent, watch_sleep};
 pub use source::Source;
 pub use system_name::system_name;

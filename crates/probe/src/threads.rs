@@ -54,7 +54,7 @@ fn set(name: &str, value: String) -> Outcome {
 
 /// Whether the calling thread is the process' only one.
 #[cfg(target_os = "linux")]
-fn ensure_single_threaded() -> Result<(), String> {
+pub(crate) fn ensure_single_threaded() -> Result<(), String> {
     match std::fs::read_dir("/proc/self/task").map(Iterator::count) {
         Ok(1) => Ok(()),
         Ok(threads) => Err(format!("the process has {threads} threads already")),

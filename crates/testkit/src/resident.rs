@@ -39,6 +39,17 @@ impl Resident {
         Self::start_in(folder, Command::new(gogrid_path()), first_line).await
     }
 
+    /// Starts it with one more variable in its environment.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_with(name: &str, value: &str, first_line: &Value) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("gogrid-test-").tempdir()?;
+        let mut command = Command::new(gogrid_path());
+        command.env(name, value);
+        Self::start_in(folder, command, first_line).await
+    }
+
     /// Starts it on a machine with this administrator's policy. Needs root for an `/etc` of its own.
     ///
     /// # Errors

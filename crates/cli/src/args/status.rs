@@ -41,7 +41,8 @@ Fields of --json, of a worker (shares of a device are in thousandths, loads betw
   contribution  since it was started: tokens, slices, throttled, busy_seconds, waited_seconds, and of the last minute
                 slice_p99_ms, divisible_slice_p99_ms (of slices that could have been cut), longest_slice_ms
   today         the work of this day: date, tokens, active_seconds, energy_wh, metered_wh, running_seconds
-  levers        what the system was asked for to keep it in the background: name, result (Ok or Err, with a text)";
+  levers        what the system was asked for to keep it in the background, and to its own files: name, result (Ok or
+                Err, with a text)";
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = STATUS_JSON)]

@@ -3,7 +3,7 @@ use anyhow::{Context, Result, anyhow};
 use gogrid_engine::{Worker, WorkerOptions, WorkerState};
 use gogrid_link::{Identity, IrohTransport};
 use gogrid_model::DeviceSpec;
-use gogrid_probe::{GpuIndex, SystemProbe};
+use gogrid_probe::{GpuIndex, Lever, LeverReport, Outcome, Sandbox, SystemProbe};
 use gogrid_wire::JoinCode;
 use serde::Deserialize;
 use std::{
@@ -16,7 +16,18 @@ use std::{
 /// Any port will do: the coordinator tells the other workers where to dial.
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
-pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
+/// Gives up what a worker does not need, unless the user wants to keep it. Call it before any thread exists.
+pub(crate) fn give_up(args: &WorkerArgs) -> LeverReport {
+    if args.no_sandbox {
+        let outcome = Outcome::NotSet("turned off by --no-sandbox or GOGRID_NO_SANDBOX".into());
+        return LeverReport { levers: vec![Lever { name: "sandbox", outcome }] };
+    }
+    let limits = args.limits.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let own = [args.data.clone()].into_iter().chain(limits).collect();
+    Sandbox { own, cuda: matches!(args.device, DeviceSpec::Cuda(_)) }.enter()
+}
+
+pub(crate) async fn run(args: WorkerArgs, given_up: LeverReport) -> Result<()> {
     gogrid_compute::check_built(args.device)?;
     let parent = if args.parent { Some(Parent::read()?) } else { None };
     let join = match (args.join.as_deref(), &parent) {
@@ -47,6 +58,7 @@ pub(crate) async fn run(args: WorkerArgs) -> Result<()> {
         preset: args.preset,
         policy: gogrid_engine::system_policy()?,
         memory: args.memory.map(|size| size.as_u64()),
+        given_up,
         whole_batches: args.whole_batches,
     };
     let worker = Worker::new(Arc::new(transport), options, Box::new(probe));

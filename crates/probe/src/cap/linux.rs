@@ -25,10 +25,7 @@ pub(super) struct Cap {
 
 impl Cap {
     pub(super) fn new() -> Result<Self, CapError> {
-        let read =
-            |file: &str| fs::read_to_string(file).map_err(|error| CapError::NotAvailable(format!("{file}: {error}")));
-        let (groups, mounts) = (read("/proc/self/cgroup")?, read("/proc/self/mountinfo")?);
-        Self::at(own_folder(&groups, &mounts).map_err(|reason| CapError::NotAvailable(reason.into()))?)
+        Self::at(own_group().map_err(CapError::NotAvailable)?)
     }
 
     fn at(folder: PathBuf) -> Result<Self, CapError> {
@@ -88,6 +85,13 @@ impl Drop for Cap {
             drop(fs::write(self.folder.join(field), before.trim()));
         }
     }
+}
+
+/// The folder of this process's cgroup, or why there is none.
+pub(crate) fn own_group() -> Result<PathBuf, String> {
+    let read = |file: &str| fs::read_to_string(file).map_err(|error| format!("{file}: {error}"));
+    let (groups, mounts) = (read("/proc/self/cgroup")?, read("/proc/self/mountinfo")?);
+    own_folder(&groups, &mounts).map_err(Into::into)
 }
 
 fn writable(path: &Path) -> io::Result<()> {

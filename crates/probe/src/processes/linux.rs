@@ -1,6 +1,6 @@
 use std::{
     fs::{self, DirEntry},
-    io::Read,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
 };
@@ -10,6 +10,9 @@ const REPLACED: &str = " (deleted)";
 
 /// What the kernel calls a file that exists in memory only.
 const IN_MEMORY: &str = "memfd:";
+
+/// Bytes of a command line that may hold the program's path: the longest path that the kernel takes.
+const LONGEST_NAME: usize = 4096;
 
 /// The processes in `/proc`.
 pub(crate) struct Processes;
@@ -28,8 +31,8 @@ impl Processes {
             if let Ok(length) = fs::File::open(path.join("comm")).and_then(|mut file| file.read(&mut name)) {
                 on_name(String::from_utf8_lossy(&name[..length]).trim_end_matches('\n'));
             }
-            if let Some(name) = fs::read_link(path.join("exe")).as_deref().ok().and_then(Path::file_name) {
-                on_name(&name.to_string_lossy());
+            if let Some(name) = program(&path) {
+                on_name(&name);
             }
         }
         Ok(())
@@ -40,9 +43,30 @@ impl Processes {
 pub(crate) fn user_programs() -> Result<Vec<String>, String> {
     let user = rustix::process::getuid().as_raw();
     let own = list()?.filter(|process| process.metadata().is_ok_and(|found| found.uid() == user));
-    let programs = own.filter_map(|process| fs::read_link(process.path().join("exe")).ok());
-    let names = programs.filter_map(|path| program_name(&path.file_name()?.to_string_lossy()));
-    Ok(names.collect())
+    Ok(own.filter_map(|process| program_name(&program(&process.path())?)).collect())
+}
+
+/// The name of a process's program file; where the kernel does not tell it (another user's process, or this one is in a
+/// sandbox), the name by which the program was started.
+fn program(process: &Path) -> Option<String> {
+    match fs::read_link(process.join("exe")) {
+        Ok(file) => Some(file.file_name()?.to_string_lossy().into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let mut line = vec![0; LONGEST_NAME];
+            let length = fs::File::open(process.join("cmdline")).and_then(|mut file| file.read(&mut line)).ok()?;
+            started_as(&String::from_utf8_lossy(&line[..length]))
+        }
+        Err(_) => None,
+    }
+}
+
+/// The program's name in a command line. Some programs write their whole line into the first argument, login shells
+/// begin with a dash, and Wine's programs have Windows' paths.
+fn started_as(line: &str) -> Option<String> {
+    let program = line.split('\0').next()?;
+    let program = program.split_once(" -").map_or(program, |(program, _)| program);
+    let name = program.rsplit(['/', '\\']).next()?.trim_start_matches('-');
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// Every process. One that ends while the list is read is skipped.
@@ -66,5 +90,18 @@ mod tests {
         assert_eq!(program_name("firefox-esr (deleted)").as_deref(), Some("firefox-esr"));
         assert_eq!(program_name("firefox-esr").as_deref(), Some("firefox-esr"));
         assert_eq!(program_name("memfd:sealed-91173221a7ea (deleted)"), None);
+    }
+
+    #[test]
+    fn a_command_line_names_its_program() {
+        for (line, name) in [
+            ("/usr/bin/blender\0file.blend\0", "blender"),
+            ("-bash\0", "bash"),
+            ("/opt/a browser/browser --type=renderer --lang=/de\0", "browser"),
+            ("C:\\Program Files\\Game\\Game.exe\0-windowed\0", "Game.exe"),
+        ] {
+            assert_eq!(started_as(line).as_deref(), Some(name));
+        }
+        assert_eq!(started_as(""), None, "a kernel thread");
     }
 }

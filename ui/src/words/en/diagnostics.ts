@@ -38,7 +38,7 @@ export const diagnostics = {
     memory: (free: string, whole: string) => `${free} of ${whole} free`,
   },
   leversTitle: "Held back by the system",
-  leversWhat: "The operating system was asked to let your programs go first.",
+  leversWhat: "The operating system was asked to let your programs go first, and to keep this one to its own files.",
   /** As the worker names them. */
   levers: {
     scheduler: "CPU scheduling",
@@ -47,6 +47,9 @@ export const diagnostics = {
     "timer slack": "Timer slack",
     oom_score_adj: "Rank when memory runs out",
     autogroup: "Session's priority",
+    sandbox: "Sandbox",
+    Landlock: "Files it may use",
+    seccomp: "Starting programs",
   } as Record<string, string>,
   notSet: (why: string) => `not set: ${why}`,
   keyTitle: "Key store",
