@@ -359,7 +359,7 @@ Keys of coordinator.toml, all of them optional; the command line counts first:
   name            the grid's name, which donors see, \"GoGrid\"
   listen          address of the API, \"127.0.0.1:8080\"
   link_listen     UDP address of the links with workers, \"0.0.0.0:7450\"
-  weights_listen  TCP address from which workers fetch weights, \"0.0.0.0:7451\"
+  weights_listen  TCP address from which workers of an older version fetch weights, \"0.0.0.0:7451\"
   operator_listen loopback address of the operator's API and figures, \"127.0.0.1:0\": any free port
   queue_capacity  requests that may wait before others are refused with status 429, 256
   max_sessions    sequences that are generated at once, 64

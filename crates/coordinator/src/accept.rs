@@ -1,4 +1,5 @@
-//! Takes the links that workers dial: control links are greeted and checked here, stage links handed to the fleet.
+//! Takes the links that workers dial: control links are greeted and checked here, stage links handed to the fleet, and
+//! those of members that ask for weights to `weights`.
 //!
 //! A control link goes through three states: the first message ([`first_message`]), admission ([`admit`]), and service
 //! ([`serve`]) until one of its halves ends or the machine is removed from the allow list.
@@ -14,7 +15,7 @@ use crate::{
     grid_info::Body,
     planner::Device,
     registry::unix_now,
-    weights::WeightTokens,
+    weights::{self, TensorIndex, WeightLinks, WeightTokens},
 };
 use gogrid_link::{FrameReceiver, FrameSender, Link, Occasional, Protocol, Received, Slot, Slots, Transport};
 use gogrid_wire::{
@@ -49,8 +50,18 @@ static REFUSED: Occasional = Occasional::new(Duration::from_secs(1));
 pub(crate) struct Greeting {
     pub(crate) welcome: Welcome,
     pub(crate) info: watch::Receiver<Body>,
-    /// Where members' tokens for weights are made.
+    /// Where tokens for weights are made, for members of an older version.
     pub(crate) tokens: WeightTokens,
+}
+
+/// What the links are for.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) fleet: Fleet,
+    /// Where tensors are.
+    pub(crate) tensors: TensorIndex,
+    pub(crate) greeting: Greeting,
+    pub(crate) audit: Audit,
 }
 
 impl Greeting {
@@ -60,8 +71,9 @@ impl Greeting {
 }
 
 /// Accepts links until the transport closes.
-pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, greeting: Greeting, audit: Audit) {
+pub(crate) async fn accept(transport: Arc<dyn Transport>, services: Services) {
     let mut links = JoinSet::new();
+    let weight_links = WeightLinks::default();
     let opening = Slots::new(MAX_OPENING, MAX_OPENING_PER_ADDRESS);
     let twins = Twins::default();
     while let Some(link) = transport.accept().await {
@@ -73,11 +85,13 @@ pub(crate) async fn accept(transport: Arc<dyn Transport>, fleet: Fleet, greeting
             }
             continue;
         };
-        let (fleet, greeting, audit, twins) = (fleet.clone(), greeting.clone(), audit.clone(), twins.clone());
+        let Services { fleet, tensors, greeting, audit } = services.clone();
+        let (twins, weight_links) = (twins.clone(), weight_links.clone());
         links.spawn(async move {
             match link.protocol {
                 Protocol::Control => control(link, slot, fleet, greeting, audit, twins).await,
                 Protocol::Stage => stage_link(link, slot, fleet).await,
+                Protocol::Weights => weights_link(link, slot, fleet, tensors, weight_links).await,
             }
         });
     }
@@ -157,13 +171,13 @@ async fn serve(
 ) {
     let Link { peer, mut sender, receiver, .. } = link;
     let Greeting { welcome, info, tokens } = greeting;
+    let Admitted { hello, capabilities, device } = worker;
     // Good for as long as this link.
-    let token = tokens.grant();
-    let welcome = Welcome { weights_token: token.expose().to_owned(), ..welcome };
-    if sender.send(&ToWorker::Welcome(welcome), &[]).await.is_err() {
+    let token = (!capabilities.has(feature::WEIGHTS)).then(|| tokens.grant());
+    let weights_token = token.as_ref().map_or_else(String::new, |token| token.expose().to_owned());
+    if sender.send(&ToWorker::Welcome(Welcome { weights_token, ..welcome }), &[]).await.is_err() {
         return;
     }
-    let Admitted { hello, capabilities, device } = worker;
     let (version, name) = (hello.version, hello.name.clone());
     let info = capabilities.has(feature::ABOUT).then_some(info);
     let (to_worker, messages) = mpsc::channel(TO_WORKER);
@@ -289,8 +303,25 @@ async fn stage_link(mut link: Link, opening: Slot, fleet: Fleet) {
     }
 }
 
+/// Tensors for a member. Who is none learns nothing, not even why.
+async fn weights_link(link: Link, opening: Slot, fleet: Fleet, tensors: TensorIndex, links: WeightLinks) {
+    // From before the question on, so that no removal is missed.
+    let removals = fleet.registry().removals();
+    if !matches!(fleet.registry().is_member(link.peer).await, Ok(true)) {
+        return refused(&link, "weights are for members");
+    }
+    let peer = link.peer;
+    let Some(_place) = links.take(peer) else { return refused(&link, "too many links for weights") };
+    drop(opening);
+    tokio::select! {
+        biased;
+        () = removed(peer, &fleet, removals) => {}
+        () = weights::serve(link, &tensors) => {}
+    }
+}
+
 fn refused(link: &Link, why: &str) {
     if let Some(before) = REFUSED.pass() {
-        tracing::warn!(peer = %link.peer.short(), why, before, "stage link refused");
+        tracing::warn!(peer = %link.peer.short(), why, before, "link refused");
     }
 }

@@ -171,7 +171,8 @@ impl Coordinator {
 
         let (mut tasks, mut fleet_tasks) = (JoinSet::new(), JoinSet::new());
         fleet_tasks.spawn(fleet_task.run(close.clone()));
-        tasks.spawn(accept::accept(transport.clone(), fleet, greeting, audit));
+        let services = accept::Services { fleet, tensors: index.clone(), greeting, audit };
+        tasks.spawn(accept::accept(transport.clone(), services));
         tasks.spawn(info.run());
         tasks.spawn(keys.clone().save_usage(registry.clone()));
         let weights = weights::routes(index, tokens);

@@ -1,9 +1,16 @@
-//! The weights' HTTP server: `GET /weights/{hash}` answers with one tensor's bytes, or with the rest of them if the
+//! Weights of the coordinator's models, for its members: over authenticated links ([`link`]), and over HTTP for workers of
+//! an older version.
+//!
+//! The HTTP server: `GET /weights/{hash}` answers with one tensor's bytes, or with the rest of them if the
 //! request has a range. It needs the bearer token that a worker gets over its control link, which is good for as long as
 //! that link is open. A worker checks what it receives against the hash.
 //!
 //! A response reads [`READ_BYTES`] ahead of its client. Only members have the token, and each loads a few tensors at a
 //! time, so the responses need no other bound.
+
+mod link;
+
+pub(crate) use link::{WeightLinks, serve};
 
 use axum::{
     Router,

@@ -4,7 +4,7 @@ use crate::{
     executor::{Executor, Installed, Loaded, ServeOptions, StageKey},
     pace::{NonPreemptible, Paced},
     resources::lent,
-    weights::{FetchError, Mirrors, WeightCache},
+    weights::{FetchError, WeightCache, WeightSource},
 };
 use gogrid_compute::{LoadError, Runtime, Stage, StageOptions, footprint};
 use gogrid_limits::{Account, Ledger, OverLimit, Reservation};
@@ -45,7 +45,7 @@ impl StageLoadError {
         match self {
             Self::ManifestJson(_) | Self::Manifest(_) | Self::Quant(_) => LoadFailure::Manifest,
             Self::Memory { .. } | Self::OverLimit(_) => LoadFailure::Memory,
-            Self::Fetch(FetchError::NoMirror | FetchError::Http { .. } | FetchError::Status { .. }) => {
+            Self::Fetch(FetchError::Dial(_) | FetchError::Link { .. } | FetchError::Unknown { .. }) => {
                 LoadFailure::Unreachable
             }
             Self::Fetch(FetchError::Mismatch { .. }) => LoadFailure::Mismatch,
@@ -78,7 +78,7 @@ impl Loader {
         &self,
         spec: &StageSpec,
         manifest: &[u8],
-        mirrors: &Mirrors,
+        weights_from: &WeightSource,
     ) -> Result<Installed, StageLoadError> {
         let hash = TensorHash::of(manifest);
         let manifest: Manifest = serde_json::from_slice(manifest).map_err(StageLoadError::ManifestJson)?;
@@ -102,7 +102,7 @@ impl Loader {
             tracing::info!(epoch = %spec.epoch, model = spec.model, "weights were still here");
             return Ok(installed);
         }
-        self.cache.fetch(&manifest, mirrors).await?;
+        self.cache.fetch(&manifest, weights_from).await?;
         let activations = FloatType::of_activations(quant, self.device.kind());
         let (kv_budget, chunk) = (spec.kv_budget, spec.prefill_chunk as usize);
         let options = StageOptions { quant, device: self.device, kv_budget, chunk, activations };

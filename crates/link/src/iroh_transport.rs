@@ -71,7 +71,7 @@ impl IrohTransport {
             .build();
         let endpoint = Endpoint::builder(presets::Minimal)
             .secret_key(identity.secret())
-            .alpns(vec![Protocol::Control.alpn().to_vec(), Protocol::Stage.alpn().to_vec()])
+            .alpns(Protocol::ALL.map(|protocol| protocol.alpn().to_vec()).into())
             .relay_mode(RelayMode::Disabled)
             .transport_config(transport)
             .clear_ip_transports()

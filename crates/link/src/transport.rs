@@ -1,6 +1,6 @@
 use crate::framed::{FrameReceiver, FrameSender, LinkError};
 use futures::future::BoxFuture;
-use gogrid_wire::{CONTROL_ALPN, PeerAddr, PeerId, STAGE_ALPN, frame::Bounds};
+use gogrid_wire::{CONTROL_ALPN, PeerAddr, PeerId, STAGE_ALPN, WEIGHTS_ALPN, frame::Bounds};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -18,25 +18,32 @@ pub enum Protocol {
     Control,
     /// Along a pipeline.
     Stage,
+    /// Tensors, from coordinator to worker.
+    Weights,
 }
 
 impl Protocol {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Control, Self::Stage, Self::Weights];
+
     /// Its ALPN, the name in the TLS handshake.
     pub fn alpn(self) -> &'static [u8] {
         match self {
             Self::Control => CONTROL_ALPN,
             Self::Stage => STAGE_ALPN,
+            Self::Weights => WEIGHTS_ALPN,
         }
     }
 
     pub(crate) fn from_alpn(alpn: &[u8]) -> Option<Self> {
-        [Self::Control, Self::Stage].into_iter().find(|protocol| protocol.alpn() == alpn)
+        Self::ALL.into_iter().find(|protocol| protocol.alpn() == alpn)
     }
 
     fn bounds(self) -> Bounds {
         match self {
             Self::Control => Bounds::CONTROL,
             Self::Stage => Bounds::STAGE,
+            Self::Weights => Bounds::WEIGHTS,
         }
     }
 }

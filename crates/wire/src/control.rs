@@ -201,7 +201,8 @@ pub struct Welcome {
     pub version: u16,
     /// The grid's name, for people.
     pub grid: String,
-    /// The TCP port of the weights' HTTP server, at the coordinator's addresses.
+    /// The TCP port of the HTTP server for workers that do not know the [weights protocol](crate::weights), at the
+    /// coordinator's addresses.
     pub weights_port: u16,
     /// Its bearer token, good until the coordinator restarts.
     pub weights_token: String,

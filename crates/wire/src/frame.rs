@@ -23,6 +23,8 @@ impl Bounds {
     /// Stage frames. The largest body is a prefill chunk's activations (1,024 tokens × 16,384 × f32). The largest header
     /// is a batch of candidate rows, or the token ids that a penalty asks for.
     pub const STAGE: Self = Self { header: 4 << 20, body: 64 << 20 };
+    /// Weights frames: a hash and a number, or a part of a tensor.
+    pub const WEIGHTS: Self = Self { header: 64, body: crate::weights::PART_BYTES as u32 };
 }
 
 /// Why bytes are not a frame.

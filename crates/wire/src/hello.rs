@@ -56,8 +56,11 @@ pub mod feature {
     /// allowed.
     pub const CONSTRAINTS: &str = "constraints";
 
+    /// The machine fetches weights over [links of their own](crate::weights), and needs no token for the older server.
+    pub const WEIGHTS: &str = "weights";
+
     /// Every part that this program knows.
-    pub const ALL: [&str; 5] = [KV_REUSE, BF16, ABOUT, PREFIX_CACHE, CONSTRAINTS];
+    pub const ALL: [&str; 6] = [KV_REUSE, BF16, ABOUT, PREFIX_CACHE, CONSTRAINTS, WEIGHTS];
 }
 
 impl Capabilities {

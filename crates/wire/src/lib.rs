@@ -1,7 +1,7 @@
 //! What travels between GoGrid's machines: ids, frames, messages, join codes. Pure: no I/O, no clock, no async.
 //!
-//! Two protocols, told apart by ALPN ([`CONTROL_ALPN`], [`STAGE_ALPN`]), each one long-lived bidirectional stream of
-//! [frames](frame). `docs/WIRE.md` lists every message with its bounds.
+//! Three protocols, told apart by ALPN ([`CONTROL_ALPN`], [`STAGE_ALPN`], [`WEIGHTS_ALPN`]), each one bidirectional stream
+//! of [frames](frame). `docs/WIRE.md` lists every message with its bounds.
 
 pub mod about;
 pub mod control;
@@ -12,11 +12,12 @@ mod join;
 pub mod stage;
 pub mod text;
 pub mod version5;
+pub mod weights;
 
 pub use ids::{Epoch, PeerId, SessionId};
 pub use join::{InviteToken, JoinCode, JoinCodeError, PeerAddr};
 
-/// Version of both protocols. The first message of every stream carries it.
+/// Version of the control and the stage protocol. The first message of every stream carries it.
 ///
 /// A change that an older program would misread takes the next number. The messages of the version before stay
 /// readable in a module of their own ([`version5`]), so that a fleet can be updated machine by machine: the coordinator
@@ -36,3 +37,6 @@ pub const CONTROL_ALPN: &[u8] = b"gogrid/control/1";
 
 /// The stage protocol: sessions, token ids, activations, candidates.
 pub const STAGE_ALPN: &[u8] = b"gogrid/stage/1";
+
+/// The weights protocol: tensors of the coordinator's models, for its members.
+pub const WEIGHTS_ALPN: &[u8] = b"gogrid/weights/1";

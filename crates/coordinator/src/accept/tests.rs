@@ -1,5 +1,6 @@
 //! Workers of both protocol versions, over links in memory.
 
+mod weights;
 mod worker;
 
 use super::*;
@@ -37,6 +38,7 @@ struct Grid {
     fleet: Fleet,
     router: Router,
     ring: Ring,
+    tensors: TensorIndex,
     folder: tempfile::TempDir,
     info: watch::Sender<Body>,
     tasks: JoinSet<()>,
@@ -60,8 +62,9 @@ impl Grid {
         let registry = Registry::open(folder.path()).expect("opened");
         registry.add_invite(&CODE, USES, u64::MAX >> 1).expect("written");
         let registry = RegistryHandle::start(registry).expect("a thread");
+        let tensors = TensorIndex::default();
         let (stop, timing) = (CancellationToken::new(), Timing::default());
-        let (task, fleet, routes) = FleetTask::new(registry, TensorIndex::default(), 64, true, timing);
+        let (task, fleet, routes) = FleetTask::new(registry, tensors.clone(), 64, true, timing);
         let router = Router::new(routes, Bounds::of(64, timing), stop.clone());
         let (net, mut tasks) = (MemoryNet::default(), JoinSet::new());
         let welcome = Welcome { version: VERSION, grid: "test".into(), weights_port: 1, weights_token: "t".into() };
@@ -69,11 +72,14 @@ impl Grid {
         tasks.spawn(task.run(stop.clone()));
         tasks.spawn(accept(
             net.join(COORDINATOR),
-            fleet.clone(),
-            Greeting { welcome, info: info.subscribe(), tokens: WeightTokens::default() },
-            Audit::nowhere(),
+            Services {
+                fleet: fleet.clone(),
+                tensors: tensors.clone(),
+                greeting: Greeting { welcome, info: info.subscribe(), tokens: WeightTokens::default() },
+                audit: Audit::nowhere(),
+            },
         ));
-        Self { net, fleet, router, ring: Ring::default(), folder, info, tasks, _stop: stop.drop_guard() }
+        Self { net, fleet, router, ring: Ring::default(), tensors, folder, info, tasks, _stop: stop.drop_guard() }
     }
 
     /// A machine dials and says hello. The link, and the coordinator's answer.

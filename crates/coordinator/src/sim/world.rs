@@ -10,7 +10,7 @@ use super::{
     turns::Computer,
 };
 use crate::{
-    accept::{Greeting, accept},
+    accept::{Greeting, Services, accept},
     admin::{NewModel, add_model},
     audit::Audit,
     constraint::Grammars,
@@ -155,9 +155,16 @@ impl World {
         let welcome = Welcome { version: VERSION, grid: "sim".into(), weights_port: 0, weights_token: String::new() };
         coordinator.spawn(accept(
             net.join(COORDINATOR),
-            fleet.clone(),
-            Greeting { welcome, info: watch::channel(Body::default()).1, tokens: WeightTokens::default() },
-            Audit::nowhere(),
+            Services {
+                fleet: fleet.clone(),
+                tensors: TensorIndex::default(),
+                greeting: Greeting {
+                    welcome,
+                    info: watch::channel(Body::default()).1,
+                    tokens: WeightTokens::default(),
+                },
+                audit: Audit::nowhere(),
+            },
         ));
         let machine = |(number, (memory, quirks, there)): (usize, &(u64, Quirks, bool))| {
             let mut machine = Machine::new(number as u8, *memory, quirks.clone(), (&net, &log), (COORDINATOR, TOKEN));

@@ -1,4 +1,4 @@
-use crate::{resources::lent, weights::Mirrors};
+use crate::resources::lent;
 use gogrid_limits::Ledger;
 use gogrid_link::{DialError, Link, LinkError, Protocol, Transport};
 use gogrid_model::{DeviceSpec, Needs, Quant};
@@ -7,11 +7,7 @@ use gogrid_wire::{
     control::{Hello, Refusal, ToCoordinator, ToWorker, Welcome},
     hello::{Capabilities, feature},
 };
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// The coordinator answers the first message within this time.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
@@ -55,7 +51,7 @@ pub(crate) struct Introduction {
 /// A coordinator has let the machine in.
 pub(crate) struct Joined {
     pub(super) link: Link,
-    pub(super) welcome: Welcome,
+    welcome: Welcome,
 }
 
 impl Joined {
@@ -98,15 +94,4 @@ fn capabilities(device: &str) -> Capabilities {
         features: feature::ALL.map(String::from).into(),
         models: Needs::known().names(),
     }
-}
-
-/// The weights' server runs beside the coordinator: at the address that answered, or at another that it is known by.
-pub(super) fn mirrors(welcome: &Welcome, coordinator: &PeerAddr, remote: Option<IpAddr>) -> Mirrors {
-    let known: BTreeSet<IpAddr> = coordinator.addrs.iter().map(SocketAddr::ip).collect();
-    let others = known.into_iter().filter(|ip| Some(*ip) != remote);
-    let urls = remote.into_iter().chain(others).map(|ip| match ip {
-        IpAddr::V4(ip) => format!("http://{ip}:{}", welcome.weights_port),
-        IpAddr::V6(ip) => format!("http://[{ip}]:{}", welcome.weights_port),
-    });
-    Mirrors { urls: urls.collect(), token: welcome.weights_token.clone() }
 }

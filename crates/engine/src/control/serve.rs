@@ -1,6 +1,6 @@
 use super::{
     about, beat,
-    join::{Joined, mirrors},
+    join::Joined,
     leave::{LeaveRequest, resign},
     stages::{Shared, Stages},
 };
@@ -43,15 +43,14 @@ pub(crate) async fn serve(
 ) -> Ended {
     let (lost, mut losses) = mpsc::channel(LOSSES);
     let (reports, mut reported) = mpsc::channel(REPORTS);
-    let Joined { link: Link { mut sender, receiver, remote_ip, .. }, welcome } = joined;
-    let mirrors = mirrors(&welcome, &coordinator, remote_ip);
+    let Link { mut sender, receiver, remote_ip, .. } = joined.link;
     let mut lent = shared.view.lent();
     // What changed while there was no connection is news too, and Hello says nothing of a pause.
     lent.mark_changed();
     let (paced, view) = (shared.loader.paced.clone(), shared.view.clone());
     // The first beat of work does not wait for the next one of rest.
     let mut arrivals = shared.loader.executor.gauge().arrivals();
-    let mut stages = Stages::new(transport, coordinator, shared, mirrors, lost, reports);
+    let mut stages = Stages::new(transport, coordinator, shared, lost, reports);
 
     let (messages, mut incoming) = mpsc::channel(INCOMING);
     let mut reading = JoinSet::new();

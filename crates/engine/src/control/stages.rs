@@ -6,7 +6,7 @@ use crate::{
     links::{self, Inbound, LinkLost},
     load::{Loader, StageLoadError},
     resources::{StageView, View},
-    weights::Mirrors,
+    weights::WeightSource,
 };
 use gogrid_link::{Link, Transport};
 use gogrid_wire::{
@@ -59,7 +59,6 @@ pub(super) struct Stages {
     loader: Loader,
     inbound: Inbound,
     view: Arc<View>,
-    mirrors: Mirrors,
     held: HashMap<Epoch, Stage>,
     tasks: JoinSet<()>,
     lost: mpsc::Sender<LinkLost>,
@@ -71,12 +70,11 @@ impl Stages {
         transport: Arc<dyn Transport>,
         coordinator: PeerAddr,
         Shared { loader, inbound, view }: Shared,
-        mirrors: Mirrors,
         lost: mpsc::Sender<LinkLost>,
         reports: mpsc::Sender<Report>,
     ) -> Self {
         let (held, tasks) = (HashMap::new(), JoinSet::new());
-        Self { transport, coordinator, loader, inbound, view, mirrors, held, tasks, lost, reports }
+        Self { transport, coordinator, loader, inbound, view, held, tasks, lost, reports }
     }
 
     pub(super) fn loader(&self) -> &Loader {
@@ -119,10 +117,11 @@ impl Stages {
         self.view.set_stage(epoch.0, Some(stage_view(&spec, since, None)));
         let bytes = manifest.len();
         let loading = {
-            let (loader, mirrors, reports) = (self.loader.clone(), self.mirrors.clone(), self.reports.clone());
+            let (loader, reports) = (self.loader.clone(), self.reports.clone());
+            let from = WeightSource { transport: self.transport.clone(), coordinator: self.coordinator.clone() };
             let spec = spec.clone();
             self.spawn(async move {
-                let result = loader.load(&spec, &manifest, &mirrors).await;
+                let result = loader.load(&spec, &manifest, &from).await;
                 drop(reports.send(Report::Loaded(epoch, result)).await);
             })
         };
