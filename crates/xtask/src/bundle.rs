@@ -1,6 +1,7 @@
 //! `cargo xtask bundle`: the desktop app as something that people install.
 
 mod check;
+mod sbom;
 mod symbols;
 
 pub(crate) use check::PACKAGE;
@@ -57,6 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             check::package(&workspace, &mut steps, profile)?;
         }
         show(&workspace, profile)?;
+        println!("{} (what the programs are made of)", sbom::write(&workspace, profile)?.display());
     }
     Ok(if steps.summary() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
