@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// What a sandboxed process keeps.
 #[derive(Debug, Clone, Default)]
 pub struct Sandbox {
-    /// Folders that it may read and change, such as its data folder. A folder that contains the user's home is no
+    /// Folders that it may read and change, its data folder first. A folder that contains the user's home is no
     /// folder of its own, and the report says so.
     pub own: Vec<PathBuf>,
     /// Whether it computes on an NVIDIA GPU, whose device for shared memory the driver may have to make first.

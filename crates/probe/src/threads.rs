@@ -40,7 +40,8 @@ pub fn prepare_compute_threads(threads: Option<usize>, spin_limit: u32) -> Lever
     LeverReport { levers: variables.into_iter().filter_map(lever).collect() }
 }
 
-fn set(name: &str, value: String) -> Outcome {
+/// Sets a variable. Only for a process that has no other thread.
+pub(crate) fn set(name: &str, value: String) -> Outcome {
     #[expect(
         unsafe_code,
         reason = "libraries take these settings from the environment only; sound, as `ensure_single_threaded` has seen that no other \

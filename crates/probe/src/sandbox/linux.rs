@@ -2,7 +2,10 @@ mod files;
 mod programs;
 
 use super::Sandbox;
-use crate::{LeverReport, threads::ensure_single_threaded};
+use crate::{
+    LeverReport,
+    threads::{ensure_single_threaded, set},
+};
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
@@ -15,12 +18,22 @@ const CUDA_MEMORY: &str = "/dev/nvidia-uvm";
 /// needs to, which it cannot do later.
 const CUDA_PREPARE: [&str; 3] = ["nvidia-modprobe", "-u", "-c=0"];
 
+/// Where the driver keeps the kernels that it compiled; in the user's home if nothing is set.
+const CUDA_CACHE: &str = "CUDA_CACHE_PATH";
+
 pub(super) fn enter(sandbox: &Sandbox, report: &mut LeverReport) {
     if sandbox.cuda && !Path::new(CUDA_MEMORY).exists() {
         // If it is missing or fails, CUDA says what is wrong.
         drop(quiet(Command::new(CUDA_PREPARE[0]).args(&CUDA_PREPARE[1..])).status());
     }
     let alone = ensure_single_threaded();
+    if let Some(own) = sandbox.own.first()
+        && sandbox.cuda
+        && alone.is_ok()
+        && env::var_os(CUDA_CACHE).is_none()
+    {
+        set(CUDA_CACHE, own.join("cuda-cache").to_string_lossy().into_owned());
+    }
     let home = env::var_os("HOME").map(PathBuf::from);
     let files = alone.clone().and_then(|()| match sandbox.contains_home(home.as_deref()) {
         Some(own) => Err(format!("{} is not a folder of its own: the home folder is in it", own.display())),
