@@ -2,7 +2,7 @@
 //! bound, whatever comes.
 //!
 //! `tests/kept.rs` runs each on the kept corpus (`corpus/NAME`) and for a moment on changed inputs, in every test run;
-//! `GOGRID_FUZZ_SECONDS` makes it longer. `cargo fuzz run any` with `GOGRID_FUZZ_TARGET=NAME` searches by coverage.
+//! `GOGRID_FUZZ_SECONDS` makes it longer. `fuzz_targets/any.rs` is for `cargo fuzz`, which was never run here.
 
 mod files;
 mod lines;
