@@ -189,7 +189,7 @@ pub struct NewModel {
     pub quant: Option<Quant>,
     /// Groups whose machines may serve it; all machines if there are none.
     pub groups: Vec<String>,
-    /// How it writes calls of tools; `None` is as its chat template shows.
+    /// How it writes tool calls; `None` is as its chat template shows.
     pub tools: Option<ToolFormat>,
 }
 

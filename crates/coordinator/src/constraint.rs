@@ -6,7 +6,7 @@
 //! work as without.
 //!
 //! - A schema for the whole answer: [`Grammar::JsonSchema`] with [`Start::AtOnce`].
-//! - A model that thinks first: [`Start::After`] with the thought's end mark. The thought is free, and the answer does not
+//! - A model that thinks first: [`Start::After`] with the reasoning's end mark. The reasoning is free, and the answer does not
 //!   end before the mark.
 //! - A tool call that the model may make: [`Start::IfAfter`] with the mark that begins a call.
 //! - A text with JSON in it (a tool call that must be made, in the model's own marks): [`Grammar::Lark`], in which
@@ -18,18 +18,18 @@
 pub mod bench;
 mod compile;
 mod gbnf;
-mod guide;
 mod mark;
 mod pool;
 mod schema;
+mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vocabulary;
 
-pub(crate) use compile::{Grammars, compile};
-pub(crate) use guide::{Guide, Next};
+pub(crate) use compile::{GrammarCache, compile};
 pub(crate) use pool::follow;
 pub(crate) use schema::prepare as prepare_schema;
+pub(crate) use state::{ConstraintState, NextTokens};
 
 use serde_json::Value;
 

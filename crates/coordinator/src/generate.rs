@@ -4,7 +4,7 @@ mod not_ready;
 
 pub use not_ready::NotReady;
 
-use crate::chat::{ThoughtBudget, ToolFormat};
+use crate::chat::{ReasoningBudget, ToolFormat};
 use crate::constraint::{Constraint, ConstraintError};
 use futures::future::BoxFuture;
 use gogrid_link::counted_address;
@@ -77,7 +77,7 @@ pub struct GenerateRequest {
     /// What the answer's text must be.
     pub constraint: Option<Arc<Constraint>>,
     /// How long the model may think.
-    pub thought: Option<ThoughtBudget>,
+    pub reasoning: Option<ReasoningBudget>,
     /// Who asks.
     pub requester: Requester,
     /// Sets the requester's requests apart: only those with the same salt begin with one another's tokens.

@@ -45,7 +45,7 @@ pub struct KeyRecord {
     pub hash: [u8; 32],
     /// What it is for, in its operator's words.
     pub note: String,
-    /// Models that it may use; all if there are none.
+    /// Allowed models; empty means all.
     pub models: Vec<String>,
     /// When it was made.
     pub created: u64,

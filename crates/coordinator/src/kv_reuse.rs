@@ -104,7 +104,7 @@ mod tests {
         };
         // The last token had reached the first stage: its state before that token is kept.
         assert_eq!(plan(vec![retained(200, true), retained(199, false)], 200), [(199, 199), (199, 199)]);
-        // Outputs are missing, and the later stage is behind: the newest state that the first one kept before.
+        // Outputs are missing, and the later stage is behind: the newest earlier snapshot of the first stage.
         assert_eq!(plan(vec![retained(200, false), retained(195, false)], 202), [(192, 195), (195, 201)]);
         assert_eq!(plan(vec![retained(200, false), retained(150, false)], 202), [(0, 150), (150, 201)]);
         assert_eq!(plan(vec![retained(200, true), retained(150, false)], 202), [(200, 150), (150, 201)]);

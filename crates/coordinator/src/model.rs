@@ -1,6 +1,6 @@
 //! A model as the fleet plans it and the router serves it: opened from the registry, immutable, shared.
 
-use crate::{chat::ToolFormat, constraint::Grammars};
+use crate::{chat::ToolFormat, constraint::GrammarCache};
 use gogrid_model::{Layers, Manifest, ManifestError, Quant, TextModel};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) struct Model {
     /// Tokenizer and chat template.
     pub(crate) text: Arc<TextModel>,
     /// What its constraints share.
-    pub(crate) grammars: Grammars,
+    pub(crate) grammars: GrammarCache,
     /// How it calls tools, where its operator has said so.
     pub(crate) tools: Option<ToolFormat>,
 }

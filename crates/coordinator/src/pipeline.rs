@@ -23,7 +23,7 @@ use gogrid_wire::{
     control::SessionError,
     stage::{ConstrainedStep, KvReuse, Rows, Span, StageFrame, Step, Want},
 };
-use prefixes::{Held, SessionEnd};
+use prefixes::{HeldResources, SessionEnd};
 pub(crate) use prefixes::{Prefix, Retention};
 use sessions::Sessions;
 use std::{
@@ -84,7 +84,7 @@ pub(crate) struct FirstStageFrame {
 /// One epoch of one model.
 pub(crate) struct Pipeline {
     pub(crate) epoch: Epoch,
-    /// What every stage holds, over all sessions.
+    /// KV capacity of the pipeline.
     pub(crate) kv_capacity: KvCapacity,
     /// The permits of `kv_capacity` that are free. A session reserves its greatest length before it starts.
     pub(crate) kv_free: Arc<Semaphore>,
@@ -92,7 +92,7 @@ pub(crate) struct Pipeline {
     pub(crate) constrains: bool,
     /// Cancelled when one of its machines is lost; its sessions then go elsewhere.
     pub(crate) lost: CancellationToken,
-    /// A [`PipelineHealth`]; only the fleet's task writes it.
+    /// A [`PipelineHealth`] as a number, written by the fleet's task alone.
     health: AtomicU8,
     /// What a token is predicted to take.
     predicted: Duration,
@@ -104,8 +104,8 @@ pub(crate) struct Pipeline {
     /// What its stages retain of earlier epochs' sessions; set when all stages are linked.
     retained: OnceLock<RetainedKv>,
     /// Whether its stages keep complete answers for requests that begin with them, and those that they keep.
-    keeps_prefixes: bool,
-    prefixes: Mutex<PrefixCache<Held>>,
+    supports_prefix_cache: bool,
+    prefixes: Mutex<PrefixCache<HeldResources>>,
     /// Requests that wait for KV memory: nothing is kept before they have it.
     waiting: AtomicUsize,
     first_stage: mpsc::Sender<FirstStageFrame>,
@@ -113,17 +113,17 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// A pipeline that has at most `max_sessions` sessions at once and is predicted to take `predicted` for a token, and
-    /// the queue that the first stage's link empties. `keeps_prefixes`: all its workers understand
+    /// the queue that the first stage's link empties. `supports_prefix_cache`: all its workers understand
     /// [`StageFrame::Retain`].
     pub(crate) fn new(
         epoch: Epoch,
         kv_capacity: KvCapacity,
         max_sessions: usize,
         predicted: Duration,
-        keeps_prefixes: bool,
+        supports_prefix_cache: bool,
         constrains: bool,
     ) -> (Arc<Self>, mpsc::Receiver<FirstStageFrame>) {
-        let entries = if keeps_prefixes { MAX_ENTRIES } else { 0 };
+        let entries = if supports_prefix_cache { MAX_ENTRIES } else { 0 };
         let (first_stage, frames) = mpsc::channel(max_sessions.max(1) * FRAMES_PER_SESSION + entries);
         let this = Self {
             epoch,
@@ -137,7 +137,7 @@ impl Pipeline {
             sessions: Mutex::new(Sessions::new()),
             next_session: AtomicU32::new(1),
             retained: OnceLock::new(),
-            keeps_prefixes,
+            supports_prefix_cache,
             prefixes: Mutex::new(PrefixCache::new()),
             waiting: AtomicUsize::new(0),
             first_stage,

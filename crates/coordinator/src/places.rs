@@ -2,8 +2,8 @@
 //!
 //! Places are shared fairly among those who ask ([`Owner`]: a key, or an address): a place that becomes free goes to the
 //! one whose requests have been given the fewest tokens for its weight, whatever came first (start-time fair queueing,
-//! Goyal et al., 1997, with tokens as the service). Who has no request starts level with the others when one comes, so
-//! that resting saves nothing up. One owner gets a part of the places and of the queue. Loopback may take all: a proxy
+//! Goyal et al., 1997, with tokens as the service). An owner without requests starts at the others' minimum when one
+//! comes, so that idle time earns no credit. One owner gets a part of the places and of the queue. Loopback may take all: a proxy
 //! for many people may connect from there.
 
 use crate::generate::{Owner, Requester};
@@ -24,29 +24,29 @@ const QUARTERS_OF_QUEUE: usize = 3;
 pub(crate) struct Places(Arc<Shared>);
 
 struct Shared {
-    line: Mutex<Line>,
+    line: Mutex<FairQueue>,
     running: usize,
     running_per_owner: usize,
     queue: usize,
 }
 
-/// Who runs and who waits.
+/// Running and queued requests.
 #[derive(Default)]
-struct Line {
+struct FairQueue {
     running: usize,
     waiting: usize,
-    owners: HashMap<Owner, Share>,
+    owners: HashMap<Owner, OwnerShare>,
     last_ticket: u64,
 }
 
 /// What one owner has. Those without a request are forgotten.
-struct Share {
+struct OwnerShare {
     weight: u32,
     running: usize,
     waiting: VecDeque<Waiter>,
-    /// Where it stood when it came, in tokens by weight.
+    /// The weighted token count at which the owner became active.
     start: f64,
-    served: Served,
+    served: TokenCounter,
 }
 
 struct Waiter {
@@ -56,7 +56,7 @@ struct Waiter {
 
 /// Counts the tokens that an owner's requests have been given. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Served(Arc<AtomicU64>);
+pub(crate) struct TokenCounter(Arc<AtomicU64>);
 
 /// A request that was let in, running or waiting. Dropping it gives its place up.
 pub(crate) struct Admission {
@@ -72,19 +72,19 @@ pub(crate) struct Admission {
 pub(crate) struct Place {
     places: Places,
     owner: Owner,
-    served: Served,
+    served: TokenCounter,
 }
 
-impl Served {
+impl TokenCounter {
     /// Counts further tokens.
     pub(crate) fn add(&self, tokens: usize) {
         self.0.fetch_add(tokens as u64, Ordering::Relaxed);
     }
 }
 
-impl Share {
+impl OwnerShare {
     fn new(weight: u32, start: f64) -> Self {
-        Self { weight: weight.max(1), running: 0, waiting: VecDeque::new(), start, served: Served::default() }
+        Self { weight: weight.max(1), running: 0, waiting: VecDeque::new(), start, served: TokenCounter::default() }
     }
 
     /// What it has been given, in tokens by weight.
@@ -93,10 +93,10 @@ impl Share {
     }
 }
 
-impl Line {
-    fn share(&mut self, requester: &Requester) -> &mut Share {
-        let lowest = self.owners.values().map(Share::level).reduce(f64::min).unwrap_or(0.0);
-        self.owners.entry(requester.owner.clone()).or_insert_with(|| Share::new(requester.weight, lowest))
+impl FairQueue {
+    fn share(&mut self, requester: &Requester) -> &mut OwnerShare {
+        let lowest = self.owners.values().map(OwnerShare::level).reduce(f64::min).unwrap_or(0.0);
+        self.owners.entry(requester.owner.clone()).or_insert_with(|| OwnerShare::new(requester.weight, lowest))
     }
 
     /// Gives free places to those who wait.
@@ -106,7 +106,7 @@ impl Line {
                 !share.waiting.is_empty() && (share.running < most_per_owner || **owner == Owner::Local)
             });
             let next = may.map(|(_, share)| share).min_by(|a, b| {
-                let ticket = |share: &Share| share.waiting.front().map(|waiter| waiter.ticket);
+                let ticket = |share: &OwnerShare| share.waiting.front().map(|waiter| waiter.ticket);
                 a.level().total_cmp(&b.level()).then_with(|| ticket(a).cmp(&ticket(b)))
             });
             let Some(share) = next else { return };
@@ -140,7 +140,7 @@ impl Places {
     /// Gives a request a place, or one in the queue.
     ///
     /// # Errors
-    /// The requests that wait, when no more may.
+    /// The number of queued requests, if no more may queue.
     pub(crate) fn admit(&self, requester: &Requester) -> Result<Admission, usize> {
         let admission = self.enqueue(requester);
         let of_owner = match requester.owner {
@@ -151,7 +151,7 @@ impl Places {
         let own = line.owners.get(&requester.owner).map_or(0, |share| share.waiting.len());
         for (waiting, most) in [(line.waiting, self.0.queue), (own, of_owner)] {
             if waiting > most {
-                // It is among them itself.
+                // The count includes this request.
                 return Err(waiting - 1);
             }
         }
@@ -176,11 +176,11 @@ impl Places {
         Admission { places: self.clone(), requester: requester.clone(), ticket, granted, is_taken: false }
     }
 
-    fn grant(&self, line: &mut Line) {
+    fn grant(&self, line: &mut FairQueue) {
         line.grant(self.0.running, self.0.running_per_owner);
     }
 
-    fn release(&self, line: &mut Line, owner: &Owner) {
+    fn release(&self, line: &mut FairQueue, owner: &Owner) {
         line.running -= 1;
         if let Some(share) = line.owners.get_mut(owner) {
             share.running -= 1;
@@ -189,7 +189,7 @@ impl Places {
         line.forget_if_idle(owner);
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, FairQueue> {
         self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -222,7 +222,7 @@ impl Drop for Admission {
                 line.waiting -= 1;
                 line.forget_if_idle(owner);
             }
-            // It was granted and never used.
+            // Granted but never taken.
             None => self.places.release(&mut line, owner),
         }
     }
@@ -230,7 +230,7 @@ impl Drop for Admission {
 
 impl Place {
     /// Counts what the request is given.
-    pub(crate) fn served(&self) -> &Served {
+    pub(crate) fn served(&self) -> &TokenCounter {
         &self.served
     }
 }

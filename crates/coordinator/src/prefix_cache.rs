@@ -1,11 +1,10 @@
 //! Which complete answers a pipeline's stages still hold, so that a prompt that begins with the same tokens does not
-//! compute them again: the next turn of a conversation, or another question behind the same instructions. Pure; what an
-//! entry holds is the caller's.
+//! compute them again: the next turn of a conversation, or another question after the same instructions. The caller owns
+//! what an entry holds.
 //!
 //! The stages keep an answer's state until the coordinator closes its session, so the coordinator decides what stays. An
-//! entry holds its part of the pipeline's KV capacity and gives it up as soon as a request needs it, the one that was
-//! used longest ago first. Entries are told apart by who asked: nobody learns from the time of an answer what others
-//! have asked.
+//! entry holds its part of the pipeline's KV capacity and gives it up as soon as a request needs it, the least recently
+//! used first. Entries belong to the owner that asked: the time of an answer tells nobody what others have asked.
 
 use crate::generate::Owner;
 use gogrid_wire::SessionId;
@@ -14,30 +13,30 @@ use tokio::time::Instant;
 
 /// Entries of one pipeline, at most: each holds a place in the queue of its first stage, and its tokens here.
 pub(crate) const MAX_ENTRIES: usize = 128;
-/// Fewer tokens are computed again sooner than they are looked for on every stage.
+/// Shorter prefixes cost less to compute again than to reuse.
 const MIN_TOKENS: usize = 16;
-/// What nobody went on from for this long is closed: machines do not hold memory for conversations that are over.
+/// Entries that were not used for this long are closed: machines hold no memory for conversations that are over.
 const UNUSED_FOR: Duration = Duration::from_secs(600);
 
-/// Who may go on from an answer.
+/// Whose requests may reuse an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Scope {
+pub(crate) struct CacheScope {
     /// Who asked.
     pub(crate) owner: Owner,
     /// The request's `cache_salt`: it sets requests of one owner apart.
     pub(crate) salt: Option<Arc<str>>,
 }
 
-/// A sequence that looks for its beginning.
+/// A sequence whose prefix is looked up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lookup<'a> {
-    pub(crate) scope: &'a Scope,
+    pub(crate) scope: &'a CacheScope,
     pub(crate) tokens: &'a [u32],
 }
 
-/// The beginning of a sequence, found on the stages.
+/// A prefix of a sequence, found on the stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct PrefixHit {
     /// The session of the complete answer.
     pub(crate) session: SessionId,
     /// Tokens that need not be computed.
@@ -46,17 +45,25 @@ pub(crate) struct Found {
     pub(crate) whole: bool,
 }
 
-/// A pipeline's complete answers, the one that was used longest ago first. `T` is what is held for an entry.
+/// A pipeline's complete answers, least recently used first. `T` is what an entry holds.
 #[derive(Debug)]
 pub(crate) struct PrefixCache<T>(VecDeque<Entry<T>>);
 
 #[derive(Debug)]
 struct Entry<T> {
     session: SessionId,
-    scope: Scope,
+    scope: CacheScope,
     tokens: Vec<u32>,
     used: Instant,
     held: T,
+}
+
+/// How many tokens two sequences have in common at their start. Whole blocks are compared first: conversations may share
+/// tens of thousands of tokens.
+fn common_prefix(a: &[u32], b: &[u32]) -> usize {
+    const BLOCK: usize = 256;
+    let whole = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK)).take_while(|(a, b)| a == b).count() * BLOCK;
+    whole + a[whole..].iter().zip(&b[whole..]).take_while(|(a, b)| a == b).count()
 }
 
 impl<T> PrefixCache<T> {
@@ -66,21 +73,20 @@ impl<T> PrefixCache<T> {
 
     /// The entry that saves most. `shared` says how many of an answer's tokens, given its length and the number that is
     /// wanted at most, every stage can hand on.
-    pub(crate) fn find(&self, lookup: Lookup<'_>, shared: impl Fn(usize, usize) -> usize) -> Option<Found> {
+    pub(crate) fn find(&self, lookup: Lookup<'_>, shared: impl Fn(usize, usize) -> usize) -> Option<PrefixHit> {
         // The last token is computed, as its candidates are wanted.
         let most = lookup.tokens.len().saturating_sub(1);
         let found = |entry: &Entry<T>| {
-            let common = entry.tokens.iter().zip(&lookup.tokens[..most]).take_while(|(held, wanted)| held == wanted);
-            let keep = shared(entry.tokens.len(), common.count());
-            Found { session: entry.session, keep, whole: keep == entry.tokens.len() }
+            let keep = shared(entry.tokens.len(), common_prefix(&entry.tokens, &lookup.tokens[..most]));
+            PrefixHit { session: entry.session, keep, whole: keep == entry.tokens.len() }
         };
         let of_scope = self.0.iter().filter(|entry| entry.scope == *lookup.scope);
         of_scope.map(found).filter(|found| found.keep >= MIN_TOKENS).max_by_key(|found| found.keep)
     }
 
-    /// Takes an answer in; gives what is held no longer: for entries that it goes on from, for the one that made room, or
-    /// for the answer itself if an entry begins with it.
-    pub(crate) fn insert(&mut self, session: SessionId, scope: Scope, tokens: Vec<u32>, held: T) -> Vec<T> {
+    /// Inserts an answer. Returns what is no longer held: by entries that are its prefixes, by the one that was evicted for
+    /// it, or by the answer itself if it is a prefix of an entry.
+    pub(crate) fn insert(&mut self, session: SessionId, scope: CacheScope, tokens: Vec<u32>, held: T) -> Vec<T> {
         let longer = self.0.iter().find(|entry| entry.scope == scope && entry.tokens.starts_with(&tokens));
         if let Some(longer) = longer.map(|entry| entry.session) {
             self.touch(longer);
@@ -103,7 +109,7 @@ impl<T> PrefixCache<T> {
         tokens >= MIN_TOKENS
     }
 
-    /// Notes that a request went on from an entry.
+    /// Marks an entry as just used.
     pub(crate) fn touch(&mut self, session: SessionId) {
         if let Some(at) = self.position(session)
             && let Some(mut entry) = self.0.remove(at)
@@ -119,13 +125,13 @@ impl<T> PrefixCache<T> {
         self.0.remove(at).map(|entry| entry.held)
     }
 
-    /// Removes the entry that was used longest ago, other than `except`.
+    /// Removes the least recently used entry other than `except`.
     pub(crate) fn evict_oldest(&mut self, except: Option<SessionId>) -> Option<T> {
         let at = self.0.iter().position(|entry| Some(entry.session) != except)?;
         self.0.remove(at).map(|entry| entry.held)
     }
 
-    /// Removes what has not been used for long.
+    /// Removes entries that were not used for long.
     pub(crate) fn expire(&mut self) {
         self.0.retain(|entry| entry.used.elapsed() < UNUSED_FOR);
     }
@@ -148,8 +154,19 @@ impl<T> PrefixCache<T> {
 mod tests {
     use super::*;
 
-    fn scope(salt: Option<&str>) -> Scope {
-        Scope { owner: Owner::Local, salt: salt.map(Arc::from) }
+    #[test]
+    fn common_tokens_are_counted_to_the_first_that_differs() {
+        let tokens: Vec<u32> = (0..1000).collect();
+        for at in [0, 1, 255, 256, 257, 999] {
+            let mut other = tokens.clone();
+            other[at] = u32::MAX;
+            assert_eq!(common_prefix(&tokens, &other), at);
+            assert_eq!(common_prefix(&tokens, &tokens[..at]), at);
+        }
+    }
+
+    fn scope(salt: Option<&str>) -> CacheScope {
+        CacheScope { owner: Owner::Local, salt: salt.map(Arc::from) }
     }
 
     fn cache(answers: &[(u64, &[u32])]) -> PrefixCache<u64> {
@@ -196,10 +213,10 @@ mod tests {
         let cache = cache(&[(1, &tokens(100))]);
         let tokens = tokens(101);
         let with =
-            |scope: Scope| cache.find(Lookup { scope: &scope, tokens: &tokens }, |length, most| most.min(length));
+            |scope: CacheScope| cache.find(Lookup { scope: &scope, tokens: &tokens }, |length, most| most.min(length));
         assert!(with(scope(None)).is_some());
         assert!(with(scope(Some("a"))).is_none());
-        assert!(with(Scope { owner: Owner::Key("gg-1".into()), salt: None }).is_none());
+        assert!(with(CacheScope { owner: Owner::Key("gg-1".into()), salt: None }).is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,7 +49,7 @@ pub struct ModelRecord {
     pub created: u64,
     /// Its manifest as JSON.
     pub manifest: String,
-    /// How it writes calls of tools as `--tools` spells it, or `auto`.
+    /// How it writes tool calls as `--tools` spells it, or `auto`.
     pub tools: String,
 }
 

@@ -187,7 +187,7 @@ impl Router {
         );
         let mut within = READY_WITHIN;
         let mut avoid = None;
-        let mut setbacks = Setbacks::new(&sequence);
+        let mut setbacks = RetryState::new(&sequence);
         loop {
             let reservation = match selector.reserve(avoid, within, sequence.lookup()).await {
                 Ok(reservation) => reservation,
@@ -243,7 +243,7 @@ impl Router {
 
 /// What went wrong for a request since its last token. A request that gets tokens in between may move any number of
 /// times.
-struct Setbacks {
+struct RetryState {
     /// Tokens that it had then.
     emitted: usize,
     since: Instant,
@@ -254,7 +254,7 @@ struct Setbacks {
     out_of_memory_since: Option<Instant>,
 }
 
-impl Setbacks {
+impl RetryState {
     fn new(sequence: &Sequence) -> Self {
         Self {
             emitted: sequence.emitted(),

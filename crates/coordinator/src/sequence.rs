@@ -1,14 +1,14 @@
 //! One sequence, with everything that is needed to continue it on any pipeline. Only the coordinator samples.
 
 use crate::{
-    chat::Thought,
-    constraint::{Constraint, ConstraintProblem, Guide, Next, Start, compile, follow},
+    chat::ReasoningLimit,
+    constraint::{Constraint, ConstraintProblem, ConstraintState, NextTokens, Start, compile, follow},
     generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
     metrics::Metrics,
     model::Model,
     pipeline::{Pipeline, Retention, SessionReply},
-    places::Served,
-    prefix_cache::{Lookup, Scope},
+    places::TokenCounter,
+    prefix_cache::{CacheScope, Lookup},
     route::{PipelineSelector, Reservation},
 };
 use gogrid_model::{
@@ -81,19 +81,19 @@ pub(crate) struct Sequence {
     detokenizer: Detokenizer,
     stops: StopScanner,
     /// Bounds what the model thinks.
-    thought: Option<Thought>,
+    reasoning: Option<ReasoningLimit>,
     top_logprobs: usize,
     ignore_eos: bool,
     constrained: Option<Constrained>,
     /// Counts its tokens for the fair sharing of places.
-    served: Served,
+    served: TokenCounter,
     metrics: Metrics,
     /// When the request came, and then when its last token was chosen.
     last_token: Instant,
     /// Its last session, which stages may retain.
     session: Option<SessionId>,
     /// Who may go on from its tokens, and from whose it may go on.
-    scope: Scope,
+    scope: CacheScope,
     /// Tokens of its prompt that were not computed, as its stages had them.
     cached: usize,
     /// Events that the client has not taken yet: of the last token, and the end.
@@ -106,11 +106,11 @@ pub(crate) struct Sequence {
 struct Constrained {
     constraint: Arc<Constraint>,
     /// Gone where it failed.
-    guide: Option<Box<Guide>>,
+    state: Option<Box<ConstraintState>>,
     /// Tokens of the sequence, prompt and answer, that it has taken in.
     seen: usize,
     /// What may follow these.
-    next: Option<Next>,
+    next: Option<NextTokens>,
     /// The same as it travels; empty where any token may come.
     bytes: Vec<u8>,
 }
@@ -144,15 +144,15 @@ impl Sequence {
             sampler: Sampler::new(request.sampling.clone(), vocabulary, &request.prompt)?,
             detokenizer: model.text.detokenizer(request.continues),
             stops: StopScanner::new(&request.stop)?,
-            thought: request.thought.clone().map(Thought::new),
+            reasoning: request.reasoning.clone().map(ReasoningLimit::new),
             top_logprobs: request.top_logprobs,
             ignore_eos: request.ignore_eos,
             constrained: None,
-            served: Served::default(),
+            served: TokenCounter::default(),
             metrics,
             last_token: Instant::now(),
             session: None,
-            scope: Scope { owner: request.requester.owner.clone(), salt: request.cache_salt.clone() },
+            scope: CacheScope { owner: request.requester.owner.clone(), salt: request.cache_salt.clone() },
             cached: 0,
             unread: VecDeque::new(),
             is_complete: false,
@@ -161,13 +161,13 @@ impl Sequence {
 
     /// Compiles the answer's constraint.
     pub(crate) async fn constrain(&mut self, constraint: &Arc<Constraint>) -> Result<(), GenerateError> {
-        let guide = compile(&self.model, constraint, self.ignore_eos).await?;
+        let state = compile(&self.model, constraint, self.ignore_eos).await?;
         if constraint.start == Start::AtOnce {
             // The text is what the tokens say, also where it begins with a space.
             self.detokenizer = self.model.text.detokenizer(true);
         }
-        let (constraint, guide) = (Arc::clone(constraint), Some(Box::new(guide)));
-        self.constrained = Some(Constrained { constraint, guide, seen: self.prompt, next: None, bytes: Vec::new() });
+        let (constraint, state) = (Arc::clone(constraint), Some(Box::new(state)));
+        self.constrained = Some(Constrained { constraint, state, seen: self.prompt, next: None, bytes: Vec::new() });
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl Sequence {
     }
 
     /// Counts its tokens there from now on.
-    pub(crate) fn count_in(&mut self, served: &Served) {
+    pub(crate) fn count_in(&mut self, served: &TokenCounter) {
         self.served = served.clone();
     }
 
@@ -253,7 +253,7 @@ impl Sequence {
             self.metrics.cached_tokens(self.cached);
         }
         loop {
-            if let Some(token) = self.thought.as_mut().and_then(Thought::forced) {
+            if let Some(token) = self.reasoning.as_mut().and_then(ReasoningLimit::forced) {
                 self.sampler.force(token);
             }
             let sent = Instant::now();
@@ -311,12 +311,12 @@ impl Sequence {
             let chosen = self.tokens[constrained.seen..].to_vec();
             let refused = |problem| Outcome::Refused(constrained.constraint.error(problem).into());
             let failed = || refused(ConstraintProblem::Invalid { message: "it failed before".into() });
-            let guide = constrained.guide.take().ok_or_else(failed)?;
-            let (guide, next) = follow(guide, chosen).await.map_err(refused)?;
-            constrained.bytes = if let Next::Among(set) = &next { set.to_bytes() } else { Vec::new() };
-            (constrained.guide, constrained.next, constrained.seen) = (Some(guide), Some(next), self.tokens.len());
+            let state = constrained.state.take().ok_or_else(failed)?;
+            let (state, next) = follow(state, chosen).await.map_err(refused)?;
+            constrained.bytes = if let NextTokens::Among(set) = &next { set.to_bytes() } else { Vec::new() };
+            (constrained.state, constrained.next, constrained.seen) = (Some(state), Some(next), self.tokens.len());
         }
-        if constrained.next == Some(Next::Complete) {
+        if constrained.next == Some(NextTokens::Complete) {
             let text = self.held_back();
             self.finish(FinishReason::Stop, text);
         }
@@ -326,8 +326,8 @@ impl Sequence {
     /// The tokens that may come next; `None` allows all.
     fn allowed(&self) -> Option<&Arc<TokenSet>> {
         match self.constrained.as_ref()?.next.as_ref()? {
-            Next::Among(set) => Some(set),
-            Next::Any | Next::Complete => None,
+            NextTokens::Among(set) => Some(set),
+            NextTokens::Any | NextTokens::Complete => None,
         }
     }
 
@@ -374,8 +374,8 @@ impl Sequence {
         self.count_token();
         self.sampler.accept(sampled.token);
         self.tokens.push(sampled.token);
-        if let Some(thought) = &mut self.thought {
-            thought.accept(&self.model.text.token_bytes(sampled.token));
+        if let Some(reasoning) = &mut self.reasoning {
+            reasoning.accept(&self.model.text.token_bytes(sampled.token));
         }
         if self.model.text.is_eos(sampled.token) && !self.ignore_eos {
             let mut text = self.stops.push(&self.detokenizer.finish()).emit;

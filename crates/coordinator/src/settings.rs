@@ -120,7 +120,7 @@ pub enum SettingsError {
         /// Its length in bytes.
         length: usize,
     },
-    /// The API's address is none.
+    /// The API's address is invalid.
     #[error(
         "api_url in {path} must begin with http:// or https://, and have a host and neither name, password nor query"
     )]
@@ -150,7 +150,7 @@ pub enum SettingsError {
         /// Which file.
         path: PathBuf,
     },
-    /// An allowed name or origin is none.
+    /// An allowed name or origin is invalid.
     #[error("{key} in {path} has {value:?}, but must have {range}")]
     Allowed {
         /// Which file.

@@ -161,7 +161,7 @@ impl Grid {
             top_logprobs: 0,
             ignore_eos: true,
             constraint: None,
-            thought: None,
+            reasoning: None,
             requester: Requester::local(),
             cache_salt: None,
         };

@@ -21,7 +21,7 @@ const MAX_WEIGHT: u32 = 1000;
 pub struct NewKey {
     /// What it is for.
     pub note: String,
-    /// Models that it may use; all if there are none.
+    /// Allowed models; empty means all.
     pub models: Vec<String>,
     /// How long it is good for; `None` for ever.
     pub lifetime: Option<Duration>,
@@ -92,7 +92,7 @@ pub fn list_keys(folder: &Path) -> Result<Vec<KeyRecord>, AdminError> {
 /// # Errors
 /// There is no such key, or it was revoked before.
 pub fn revoke_key(folder: &Path, prefix: &str) -> Result<(), AdminError> {
-    // Who has pasted the whole key means this one.
+    // A whole key selects the key it belongs to.
     let prefix = prefix.get(.."gg-xxxxxxxx".len()).unwrap_or(prefix);
     match Registry::open_for_command(folder)?.revoke_key(prefix, unix_now())? {
         true => {

@@ -1,12 +1,12 @@
 //! From the texts of an answer's tokens to its parts.
 
 use super::{
-    budget::ThoughtBudget,
+    budget::ReasoningBudget,
     family::Family,
     format::{Format, ToolFormat},
     input::{Input, Vocabulary},
     out::{Out, Part},
-    thought::{Phase, ThoughtMarks, ThoughtParser},
+    reasoning::{Phase, ReasoningParser, ReasoningTags},
     tool::Tool,
 };
 use gogrid_model::TextModel;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct AnswerSpec {
     text: Arc<TextModel>,
-    thought: Option<ThoughtMarks>,
+    reasoning: Option<ReasoningTags>,
     format: Option<ToolFormat>,
     tools: Arc<[Tool]>,
     max_calls: usize,
@@ -34,16 +34,16 @@ impl AnswerSpec {
         ending: &str,
     ) -> Option<Self> {
         let format = family.tools.filter(|_| !tools.is_empty() || family.has_channels());
-        let reads = format.is_some() || family.thought.is_some();
+        let reads = format.is_some() || family.reasoning.is_some();
         let (text, ending) = (Arc::clone(text), ending.to_owned());
-        reads.then_some(Self { text, thought: family.thought, format, tools, max_calls, ending })
+        reads.then_some(Self { text, reasoning: family.reasoning, format, tools, max_calls, ending })
     }
 
     /// A parser of one answer.
     pub(crate) fn parser(&self) -> AnswerParser {
         let is_special = |text: &str| self.text.special_id(text).is_some();
         let vocabulary = Vocabulary::new(&is_special);
-        let mut parser = AnswerParser::new(self.thought, self.format, &self.tools, &self.ending, &vocabulary);
+        let mut parser = AnswerParser::new(self.reasoning, self.format, &self.tools, &self.ending, &vocabulary);
         parser.out = Out::new(self.max_calls);
         parser.marks = vocabulary.into_used();
         parser
@@ -54,9 +54,9 @@ impl AnswerSpec {
         self.text.special_text(token)
     }
 
-    /// A bound on the thought, if the model thinks between marks.
-    pub(crate) fn budget(&self, max_tokens: usize) -> Option<ThoughtBudget> {
-        let (open, close, closing) = match (self.thought, self.format) {
+    /// A bound on the reasoning, if the model thinks between marks.
+    pub(crate) fn budget(&self, max_tokens: usize) -> Option<ReasoningBudget> {
+        let (open, close, closing) = match (self.reasoning, self.format) {
             (Some(marks), _) => (marks.open, marks.close, format!("\n{}\n\n", marks.close)),
             (None, Some(ToolFormat::Harmony)) => {
                 let next = "<|end|><|start|>assistant<|channel|>final<|message|>".to_owned();
@@ -64,9 +64,9 @@ impl AnswerSpec {
             }
             _ => return None,
         };
-        let is_open = self.thought.is_some_and(|marks| marks.opened_by(&self.ending));
+        let is_open = self.reasoning.is_some_and(|marks| marks.opened_by(&self.ending));
         let closing = self.text.encode(&closing, false).ok()?;
-        Some(ThoughtBudget { open: open.to_owned(), close: close.to_owned(), is_open, max_tokens, closing })
+        Some(ReasoningBudget { open: open.to_owned(), close: close.to_owned(), is_open, max_tokens, closing })
     }
 }
 
@@ -76,7 +76,7 @@ impl AnswerSpec {
 pub(crate) struct AnswerParser {
     input: Input,
     out: Out,
-    thought: Option<ThoughtParser>,
+    reasoning: Option<ReasoningParser>,
     format: Option<Box<dyn Format>>,
     /// Special tokens that mean something.
     marks: Vec<String>,
@@ -84,7 +84,7 @@ pub(crate) struct AnswerParser {
 
 impl AnswerParser {
     pub(super) fn new(
-        thought: Option<ThoughtMarks>,
+        reasoning: Option<ReasoningTags>,
         format: Option<ToolFormat>,
         tools: &Arc<[Tool]>,
         ending: &str,
@@ -92,8 +92,8 @@ impl AnswerParser {
     ) -> Self {
         let format = format.map(|format| format.parser(tools, vocabulary));
         let breaks = format.as_ref().map_or_else(Vec::new, |format| format.breaks());
-        let thought = thought.map(|marks| ThoughtParser::new(marks, ending, breaks, vocabulary));
-        Self { input: Input::default(), out: Out::new(usize::MAX), thought, format, marks: Vec::new() }
+        let reasoning = reasoning.map(|marks| ReasoningParser::new(marks, ending, breaks, vocabulary));
+        Self { input: Input::default(), out: Out::new(usize::MAX), reasoning, format, marks: Vec::new() }
     }
 
     /// More text.
@@ -125,15 +125,15 @@ impl AnswerParser {
         self.out.take()
     }
 
-    /// Whether the text that comes now is thought.
+    /// Whether the text that comes now is reasoning.
     pub(crate) fn is_thinking(&self) -> bool {
-        let within = |thought: &ThoughtParser| matches!(thought.phase, Phase::Label | Phase::Within);
-        self.thought.as_ref().is_some_and(within) || self.format.as_ref().is_some_and(|format| format.is_thinking())
+        let within = |reasoning: &ReasoningParser| matches!(reasoning.phase, Phase::Label | Phase::Within);
+        self.reasoning.as_ref().is_some_and(within) || self.format.as_ref().is_some_and(|format| format.is_thinking())
     }
 
     fn advance(&mut self) {
-        if let Some(thought) = &mut self.thought
-            && !thought.step(&mut self.input, &mut self.out)
+        if let Some(reasoning) = &mut self.reasoning
+            && !reasoning.step(&mut self.input, &mut self.out)
         {
             return;
         }

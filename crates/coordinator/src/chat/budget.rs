@@ -1,11 +1,11 @@
-//! How long a model may think: after a number of tokens the mark that ends a thought is written for it.
+//! Caps reasoning: after a number of tokens the closing tag is written for the model.
 
 use std::collections::VecDeque;
 
-/// A bound on a thought's tokens.
+/// A bound on reasoning's tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThoughtBudget {
-    /// What begins a thought; special tokens count as their text.
+pub struct ReasoningBudget {
+    /// What begins reasoning; special tokens count as their text.
     pub open: String,
     /// What ends it.
     pub close: String,
@@ -17,10 +17,10 @@ pub struct ThoughtBudget {
     pub closing: Vec<u32>,
 }
 
-/// Counts one answer's thought.
+/// Counts one answer's reasoning.
 #[derive(Debug)]
-pub(crate) struct Thought {
-    budget: ThoughtBudget,
+pub(crate) struct ReasoningLimit {
+    budget: ReasoningBudget,
     state: State,
     /// The answer's last bytes, as many as a mark may begin in.
     tail: Vec<u8>,
@@ -37,8 +37,8 @@ enum State {
     Over,
 }
 
-impl Thought {
-    pub(crate) fn new(budget: ThoughtBudget) -> Self {
+impl ReasoningLimit {
+    pub(crate) fn new(budget: ReasoningBudget) -> Self {
         let state = if budget.is_open { State::Within(0) } else { State::Before };
         Self { budget, state, tail: Vec::new() }
     }
@@ -96,16 +96,16 @@ mod tests {
 
     /// Says these words, and what was forced in between; stops when `words` are used up and nothing is forced.
     fn spoken(is_open: bool, max_tokens: usize, words: &[&str]) -> String {
-        let budget = ThoughtBudget {
+        let budget = ReasoningBudget {
             open: "<think>".into(),
             close: "</think>".into(),
             is_open,
             max_tokens,
             closing: vec![7, 8],
         };
-        let (mut thought, mut words, mut said) = (Thought::new(budget), words.iter(), String::new());
+        let (mut reasoning, mut words, mut said) = (ReasoningLimit::new(budget), words.iter(), String::new());
         loop {
-            let word = match thought.forced() {
+            let word = match reasoning.forced() {
                 Some(7) => "\n",
                 Some(8) => "</think>",
                 Some(other) => panic!("{other}"),
@@ -114,20 +114,20 @@ mod tests {
                     None => return said,
                 },
             };
-            thought.accept(word.as_bytes());
+            reasoning.accept(word.as_bytes());
             said.push_str(word);
         }
     }
 
     #[test]
-    fn a_thought_is_closed_when_its_tokens_are_used() {
+    fn reasoning_is_closed_when_its_tokens_are_used() {
         assert_eq!(spoken(true, 2, &["a", "b", "c", "d"]), "ab\n</think>cd");
         assert_eq!(spoken(true, 0, &["a", "b"]), "\n</think>ab");
         assert_eq!(spoken(false, 1, &["<thi", "nk>", "a", "b", "c"]), "<think>a\n</think>bc");
     }
 
     #[test]
-    fn a_thought_that_ends_in_time_and_an_answer_without_one_are_left_alone() {
+    fn reasoning_that_ends_in_time_and_an_answer_without_any_are_left_alone() {
         assert_eq!(spoken(true, 9, &["a", "</thi", "nk>", "b", "c"]), "a</think>bc");
         assert_eq!(spoken(true, 4, &["a", "</think>", "b", "c", "d", "e"]), "a</think>bcde");
         assert_eq!(spoken(false, 1, &["a", "b", "c"]), "abc");

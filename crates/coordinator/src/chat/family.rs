@@ -1,13 +1,13 @@
 //! What a model's template says about its answers.
 
-use super::{format::ToolFormat, thought::ThoughtMarks};
+use super::{format::ToolFormat, reasoning::ReasoningTags};
 use gogrid_model::TextModel;
 
-/// How a model writes thoughts and calls.
+/// How a model writes reasoning and calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Family {
-    /// The marks around its thoughts, if it thinks.
-    pub(super) thought: Option<ThoughtMarks>,
+    /// The marks around its reasoning, if it thinks.
+    pub(super) reasoning: Option<ReasoningTags>,
     /// How it calls tools; `None` if its template knows none, or is not known.
     pub(crate) tools: Option<ToolFormat>,
     /// Whether its template tells it about tools. Otherwise the prompt does, in a general form.
@@ -20,10 +20,10 @@ impl Family {
         let template = text.template_source().unwrap_or_default();
         let format = ToolFormat::of(template);
         let knows_tools = text.knows_tools();
-        // A template that only names the marks of calls, to cut them off, is none that knows tools.
+        // A template that only cuts the tags of tool calls off does not know tools.
         let tools = tools.or(format.filter(|format| knows_tools || *format == ToolFormat::Harmony));
-        let thought = ThoughtMarks::of(template).filter(|_| tools != Some(ToolFormat::Harmony));
-        Self { thought, tools, knows_tools }
+        let reasoning = ReasoningTags::of(template).filter(|_| tools != Some(ToolFormat::Harmony));
+        Self { reasoning, tools, knows_tools }
     }
 
     /// How it is asked to call tools.
@@ -33,12 +33,12 @@ impl Family {
 
     /// Whether it thinks between marks.
     pub(crate) fn thinks(&self) -> bool {
-        self.thought.is_some() || self.has_channels()
+        self.reasoning.is_some() || self.has_channels()
     }
 
-    /// The mark that ends the thought, if a prompt with this ending has opened one.
-    pub(super) fn end_of_open_thought(&self, ending: &str) -> Option<&'static str> {
-        self.thought.filter(|marks| marks.opened_by(ending)).map(|marks| marks.close)
+    /// The mark that ends the reasoning, if a prompt with this ending has opened one.
+    pub(super) fn end_of_open_reasoning(&self, ending: &str) -> Option<&'static str> {
+        self.reasoning.filter(|marks| marks.opened_by(ending)).map(|marks| marks.close)
     }
 
     /// The same family, with the general form of calls where the template knows none.

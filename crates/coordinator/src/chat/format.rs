@@ -1,4 +1,4 @@
-//! How the families of models write calls of tools: one file for each format. A format is a state machine over the text
+//! How the families of models write tool calls: one file for each format. A format is a state machine over the text
 //! that has come; what it makes of a text does not depend on the pieces in which the text came.
 
 mod arguments;
@@ -37,12 +37,12 @@ pub(super) trait Format: fmt::Debug + Send {
     /// The text is over, and all of it was taken.
     fn end(&mut self, out: &mut Out);
 
-    /// Marks of special tokens with which a call begins, also in a thought that was not closed.
+    /// Marks of special tokens with which a call begins, also in reasoning that was not closed.
     fn breaks(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether the text that comes now is thought.
+    /// Whether the text that comes now is reasoning.
     fn is_thinking(&self) -> bool {
         false
     }

@@ -16,11 +16,13 @@ pub(super) struct Input {
 
 /// Whether a text begins with a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begins {
-    Yes,
-    No,
+pub(super) enum PrefixMatch {
+    /// It does.
+    Full,
+    /// It does not.
+    None,
     /// More text decides.
-    Unsure,
+    Partial,
 }
 
 impl Input {
@@ -76,20 +78,20 @@ impl Input {
     }
 
     /// Whether it begins with a mark.
-    pub(super) fn begins(&self, mark: &str) -> Begins {
+    pub(super) fn begins(&self, mark: &str) -> PrefixMatch {
         if self.text.starts_with(mark) {
-            Begins::Yes
+            PrefixMatch::Full
         } else if mark.starts_with(&self.text) && !self.ended {
-            Begins::Unsure
+            PrefixMatch::Partial
         } else {
-            Begins::No
+            PrefixMatch::None
         }
     }
 
     /// Takes a mark from the start, if it is there.
-    pub(super) fn take(&mut self, mark: &str) -> Begins {
+    pub(super) fn take(&mut self, mark: &str) -> PrefixMatch {
         let begins = self.begins(mark);
-        if begins == Begins::Yes {
+        if begins == PrefixMatch::Full {
             self.text.drain(..mark.len());
         }
         begins

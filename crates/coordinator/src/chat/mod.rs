@@ -1,4 +1,4 @@
-//! A chat as every API of this server has it: what an answer's text means (thoughts, calls of tools), whatever JSON it is
+//! A chat as every API of this server has it: what an answer's text means (reasoning, tool calls), whatever JSON it is
 //! asked in and delivered in. Knows no HTTP.
 //!
 //! ```text
@@ -9,18 +9,18 @@ mod answer;
 mod budget;
 mod family;
 mod format;
-mod generic;
 mod input;
 mod out;
+mod prompted_tools;
 mod reader;
+mod reasoning;
 mod request;
-mod thought;
 mod tool;
 mod tool_grammar;
 
 pub(crate) use answer::{AnswerParser, AnswerSpec};
-pub(crate) use budget::Thought;
-pub use budget::ThoughtBudget;
+pub use budget::ReasoningBudget;
+pub(crate) use budget::ReasoningLimit;
 pub(crate) use family::Family;
 pub use format::ToolFormat;
 pub(crate) use format::is_name;

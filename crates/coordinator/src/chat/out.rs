@@ -18,7 +18,7 @@ pub(crate) enum Part {
 /// White space that is held back because it may turn out to be the format's, in bytes: more of it is the answer's.
 const MAX_SPACE: usize = 256;
 
-/// Collects parts. White space around thoughts and calls is the format's and goes.
+/// Collects parts. White space around reasoning and calls is the format's and goes.
 #[derive(Debug)]
 pub(super) struct Out {
     parts: Vec<Part>,
@@ -56,7 +56,7 @@ impl Spaced {
         certain
     }
 
-    /// Something else follows.
+    /// Ends the current part.
     fn cut(&mut self) {
         self.held.clear();
         self.skips = true;
@@ -79,8 +79,8 @@ impl Out {
         }
     }
 
-    /// A thought is over.
-    pub(super) fn thought(&mut self) {
+    /// Reasoning is over.
+    pub(super) fn end_reasoning(&mut self) {
         self.reasoning.cut();
         self.content.cut();
     }
@@ -99,7 +99,7 @@ impl Out {
     }
 
     pub(super) fn call(&mut self, name: &str) {
-        self.thought();
+        self.end_reasoning();
         self.calls += 1;
         if self.calls <= self.max_calls {
             self.parts.push(Part::Call(name.to_owned()));
@@ -115,7 +115,7 @@ impl Out {
         }
     }
 
-    /// Nothing follows.
+    /// Ends the answer.
     pub(super) fn end(&mut self) {
         let held = std::mem::take(&mut self.content.held);
         self.say(held);

@@ -17,7 +17,7 @@ pub(crate) enum Finish {
 /// Reads one answer.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// With what it is read; `None` if all of it is content.
+    /// The parser; `None` if all of it is content.
     read: Option<(AnswerSpec, AnswerParser)>,
     has_called: bool,
     reasoning_tokens: usize,
@@ -59,7 +59,7 @@ impl Reader {
         (parts, finish)
     }
 
-    /// Tokens of its thoughts so far.
+    /// Tokens of its reasoning so far.
     pub(crate) fn reasoning_tokens(&self) -> usize {
         self.reasoning_tokens
     }

@@ -1,6 +1,6 @@
 //! From a chat to its prompt, and to how its answers are read.
 
-use super::{AnswerSpec, Family, ThoughtBudget, Tool, generic, tool_grammar};
+use super::{AnswerSpec, Family, ReasoningBudget, Tool, prompted_tools, tool_grammar};
 use crate::{
     constraint::{Constraint, Start},
     generate::ModelText,
@@ -21,7 +21,7 @@ pub(crate) struct ChatRequest {
     pub(crate) end: ChatEnd,
     /// Variables of the template.
     pub(crate) variables: Map<String, Value>,
-    /// The most tokens of a thought.
+    /// The most tokens of reasoning.
     pub(crate) max_reasoning_tokens: Option<u32>,
     /// What the answer's text must be, where the request says so.
     pub(crate) constraint: Option<Arc<Constraint>>,
@@ -47,7 +47,7 @@ pub(crate) struct PreparedChat {
     /// Whether the answer goes on from the middle of a text.
     pub(crate) continues: bool,
     pub(crate) answers: Option<AnswerSpec>,
-    pub(crate) thought: Option<ThoughtBudget>,
+    pub(crate) reasoning: Option<ReasoningBudget>,
     pub(crate) constraint: Option<Arc<Constraint>>,
     /// Whether the template takes short ids of calls alone.
     pub(crate) short_ids: bool,
@@ -67,13 +67,13 @@ pub(crate) enum ChatError {
     NoTools,
     /// The template knows tools, but writes calls in a way that this server cannot read.
     #[error(
-        "this model's chat template writes calls of tools in a form that is not known; its operator can name the form \
+        "this model's chat template writes tool calls in a form that is not known; its operator can name the form \
          (`gogrid model add --tools`)"
     )]
     UnknownForm,
-    /// A bound on thoughts is asked for, but the model has none.
+    /// A bound on reasoning is asked for, but the model has none.
     #[error("this model does not think between marks")]
-    NoThoughts,
+    NoReasoning,
 }
 
 impl ChatRequest {
@@ -96,24 +96,24 @@ impl ChatRequest {
         if family.knows_tools {
             chat.tools = tools.iter().map(Tool::in_template).collect();
         } else {
-            chat.messages = generic::messages(chat.messages, &tools);
+            chat.messages = prompted_tools::messages(chat.messages, &tools);
         }
         let prompt = model.text.chat_prompt(model.context_length, &chat)?;
         let max_calls = if self.parallel { usize::MAX } else { 1 };
         let answers = AnswerSpec::new(&model.text, family, tools.clone(), max_calls, &prompt.ending);
-        let thought = match self.max_reasoning_tokens {
+        let reasoning = match self.max_reasoning_tokens {
             None => None,
             Some(tokens) => {
                 let budget = answers.as_ref().and_then(|answers| answers.budget(tokens as usize));
-                Some(budget.ok_or(ChatError::NoThoughts)?)
+                Some(budget.ok_or(ChatError::NoReasoning)?)
             }
         };
         let calls = tool_grammar::constraint(&model.text, &family, &tools, &self.choice, self.parallel, &prompt.ending);
         let mut constraint = calls.map(Arc::new).or(self.constraint);
-        // A thought that the prompt has opened is free.
+        // Reasoning that the prompt has opened is free.
         if let Some(constraint) = &mut constraint
             && constraint.start == Start::AtOnce
-            && let Some(mark) = family.end_of_open_thought(&prompt.ending)
+            && let Some(mark) = family.end_of_open_reasoning(&prompt.ending)
         {
             Arc::make_mut(constraint).start = Start::After(mark.to_owned());
         }
@@ -121,7 +121,7 @@ impl ChatRequest {
             prompt: prompt.tokens,
             continues: chat.end == ChatEnd::Continued,
             answers,
-            thought,
+            reasoning,
             constraint,
             short_ids: family.tools.is_some_and(super::ToolFormat::has_short_ids),
         })

@@ -1,9 +1,9 @@
-//! Grammars of calls: what an answer must be where a tool must be called, or where a tool's arguments must be valid under
+//! GrammarCache of calls: what an answer must be where a tool must be called, or where a tool's arguments must be valid under
 //! its schema. In llguidance's variant of Lark, in which `%json {…}` stands for a schema's values and `<[7]>` for a token.
 
 mod values;
 
-use super::{Family, Tool, ToolChoice, ToolFormat, format::deepseek_marks, thought::ThoughtMarks};
+use super::{Family, Tool, ToolChoice, ToolFormat, format::deepseek_marks, reasoning::ReasoningTags};
 use crate::constraint::{Constraint, Grammar, Start, prepare_schema};
 use gogrid_model::TextModel;
 use serde_json::{Map, Value, json};
@@ -35,12 +35,12 @@ pub(super) fn constraint(
         return Some(Constraint { field: "tools".to_owned(), grammar, start: Start::IfAfter(mark) });
     }
     let calls = writer.calls(&called, parallel);
-    let (start, thought) = match family.thought {
+    let (start, reasoning) = match family.reasoning {
         Some(marks) if marks.opened_by(ending) => (Start::After(marks.close.to_owned()), "SPACE ".to_owned()),
-        Some(marks) if !marks.closed_by(ending) => (Start::AtOnce, writer.thought(marks)),
+        Some(marks) if !marks.closed_by(ending) => (Start::AtOnce, writer.reasoning(marks)),
         _ => (Start::AtOnce, String::new()),
     };
-    let grammar = Grammar::Lark(format!("start: {thought}{calls}\nSPACE: /[ \\n]{{0,4}}/\n{}", writer.rules));
+    let grammar = Grammar::Lark(format!("start: {reasoning}{calls}\nSPACE: /[ \\n]{{0,4}}/\n{}", writer.rules));
     Some(Constraint { field: "tool_choice".to_owned(), grammar, start })
 }
 
@@ -83,8 +83,8 @@ impl Writer<'_> {
         name
     }
 
-    /// A thought that may come first.
-    fn thought(&mut self, marks: ThoughtMarks) -> String {
+    /// Reasoning that may come first.
+    fn reasoning(&mut self, marks: ReasoningTags) -> String {
         let (open, close) = (self.mark(marks.open), self.mark(marks.close));
         let body = if self.text.special_id(marks.close).is_some() {
             let within = self.terminal("/(?s:.*)/");
@@ -234,9 +234,9 @@ impl Writer<'_> {
                 let [channel, message, end, start] =
                     ["<|channel|>", "<|message|>", "<|end|>", "<|start|>"].map(|mark| self.mark(mark));
                 let within = self.terminal("/(?s:.*)/");
-                let thought =
+                let reasoning =
                     self.rule(&format!("{channel} \"analysis\" {message} {within} {end} {start} \"assistant\""));
-                format!("{thought}? {channel} {} {rest}", literal("commentary to=functions."))
+                format!("{reasoning}? {channel} {} {rest}", literal("commentary to=functions."))
             }
             _ => format!("{} {rest}", self.mark(&open)),
         }

@@ -2,8 +2,8 @@
 
 use super::{
     Grammar,
-    compile::Grammars,
-    guide::{Guide, Next},
+    compile::GrammarCache,
+    state::{ConstraintState, NextTokens},
     vocabulary::Vocabulary,
 };
 use serde_json::{Map, Value, json};
@@ -67,12 +67,12 @@ impl Bench {
         let schema =
             json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties});
         let start = Instant::now();
-        let mut guide = self.guide(&Grammar::JsonSchema(schema));
-        let mut steps = vec![Self::step(&mut guide, None)];
+        let mut state = self.state(&Grammar::JsonSchema(schema));
+        let mut steps = vec![Self::step(&mut state, None)];
         let compiled_in = start.elapsed();
         let text = Value::Object(answer).to_string();
         for token in self.vocabulary.factory.tok_env().tokenize_bytes(text.as_bytes()) {
-            steps.push(Self::step(&mut guide, Some(token)));
+            steps.push(Self::step(&mut state, Some(token)));
         }
         (compiled_in, steps)
     }
@@ -81,20 +81,20 @@ impl Bench {
     /// next. Returns what compiling took, the steps, and why it ended early.
     pub fn hostile(&self, grammar: &Grammar, tokens: usize) -> (Duration, Vec<Step>, Option<String>) {
         let start = Instant::now();
-        let parser = Grammars::default().parser(&self.vocabulary, grammar);
+        let parser = GrammarCache::default().parser(&self.vocabulary, grammar);
         let compiled_in = start.elapsed();
         let parser = match parser {
             Ok(parser) => parser,
             Err(problem) => return (compiled_in, Vec::new(), Some(problem.to_string())),
         };
-        let mut guide = Guide::new(Arc::clone(&self.vocabulary), parser, None, false);
+        let mut state = ConstraintState::new(Arc::clone(&self.vocabulary), parser, None, false);
         let (mut steps, mut chosen) = (Vec::new(), None);
         for turn in 0..tokens {
             let start = Instant::now();
-            let next = chosen.map_or(Ok(()), |token| guide.accept(token)).and_then(|()| guide.next());
+            let next = chosen.map_or(Ok(()), |token| state.accept(token)).and_then(|()| state.next());
             let took = start.elapsed();
             let set = match next {
-                Ok(Next::Among(set)) => set,
+                Ok(NextTokens::Among(set)) => set,
                 Ok(_) => return (compiled_in, steps, None),
                 Err(problem) => {
                     steps.push(Step { took, allowed: 0, bytes: 0 });
@@ -110,18 +110,18 @@ impl Bench {
         (compiled_in, steps, None)
     }
 
-    fn guide(&self, grammar: &Grammar) -> Guide {
-        let parser = Grammars::default().parser(&self.vocabulary, grammar).expect("a good grammar");
-        Guide::new(Arc::clone(&self.vocabulary), parser, None, false)
+    fn state(&self, grammar: &Grammar) -> ConstraintState {
+        let parser = GrammarCache::default().parser(&self.vocabulary, grammar).expect("a good grammar");
+        ConstraintState::new(Arc::clone(&self.vocabulary), parser, None, false)
     }
 
-    fn step(guide: &mut Guide, token: Option<u32>) -> Step {
+    fn step(state: &mut ConstraintState, token: Option<u32>) -> Step {
         let start = Instant::now();
-        token.map_or(Ok(()), |token| guide.accept(token)).expect("allowed");
-        let next = guide.next().expect("something may come next");
+        token.map_or(Ok(()), |token| state.accept(token)).expect("allowed");
+        let next = state.next().expect("something may come next");
         let (allowed, bytes) = match &next {
-            Next::Among(set) => (set.count(), set.to_bytes().len()),
-            Next::Any | Next::Complete => (0, 0),
+            NextTokens::Among(set) => (set.count(), set.to_bytes().len()),
+            NextTokens::Any | NextTokens::Complete => (0, 0),
         };
         Step { took: start.elapsed(), allowed, bytes }
     }

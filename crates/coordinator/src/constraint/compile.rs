@@ -1,8 +1,8 @@
-//! Makes guides of constraints.
+//! Makes states of constraints.
 
 use super::{
-    Constraint, ConstraintProblem, Grammar, Start, gbnf::to_lark, guide::Guide, mark::Mark, pool::compiling,
-    schema::prepare, vocabulary::Vocabulary,
+    Constraint, ConstraintProblem, Grammar, Start, gbnf::to_lark, mark::Delimiter, pool::compiling, schema::prepare,
+    state::ConstraintState, vocabulary::Vocabulary,
 };
 use crate::{generate::GenerateError, model::Model};
 use llguidance::{TokenParser, api::TopLevelGrammar};
@@ -22,9 +22,9 @@ const MAX_NESTED: usize = 200;
 /// Compiled grammars that a model keeps: the choices of one request, and clients that ask again with the same schema.
 const KEPT: usize = 8;
 
-/// What a model's constraints share.
+/// Compiled grammars of one model.
 #[derive(Default)]
-pub(crate) struct Grammars {
+pub(crate) struct GrammarCache {
     /// Made for the first constraint.
     vocabulary: OnceLock<Arc<Vocabulary>>,
     /// Those that were used last, the newest last. Each is as it was before its first token.
@@ -39,16 +39,21 @@ pub(crate) async fn compile(
     model: &Arc<Model>,
     constraint: &Arc<Constraint>,
     ignore_eos: bool,
-) -> Result<Guide, GenerateError> {
+) -> Result<ConstraintState, GenerateError> {
     let work = {
         let (model, constraint) = (Arc::clone(model), Arc::clone(constraint));
-        move || model.grammars.guide(&model, &constraint, ignore_eos)
+        move || model.grammars.state(&model, &constraint, ignore_eos)
     };
     Ok(compiling(work).await?.map_err(|problem| constraint.error(problem))?)
 }
 
-impl Grammars {
-    fn guide(&self, model: &Model, constraint: &Constraint, ignore_eos: bool) -> Result<Guide, ConstraintProblem> {
+impl GrammarCache {
+    fn state(
+        &self,
+        model: &Model,
+        constraint: &Constraint,
+        ignore_eos: bool,
+    ) -> Result<ConstraintState, ConstraintProblem> {
         let vocabulary = match self.vocabulary.get() {
             Some(vocabulary) => Arc::clone(vocabulary),
             None => {
@@ -62,7 +67,7 @@ impl Grammars {
             Start::IfAfter(mark) => Some((checked_mark(mark)?, true)),
         };
         let parser = self.parser(&vocabulary, &constraint.grammar)?;
-        Ok(Guide::new(vocabulary, parser, start, ignore_eos))
+        Ok(ConstraintState::new(vocabulary, parser, start, ignore_eos))
     }
 
     /// A fresh parser, which shares nothing that changes with another one.
@@ -91,7 +96,7 @@ impl Grammars {
     }
 }
 
-impl fmt::Debug for Grammars {
+impl fmt::Debug for GrammarCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grammars").finish_non_exhaustive()
     }
@@ -156,9 +161,9 @@ fn check_nesting(text: &str) -> Result<(), ConstraintProblem> {
     Ok(())
 }
 
-fn checked_mark(text: &str) -> Result<Mark, ConstraintProblem> {
+fn checked_mark(text: &str) -> Result<Delimiter, ConstraintProblem> {
     match text.len() {
-        1..=MAX_MARK => Ok(Mark::new(text)),
+        1..=MAX_MARK => Ok(Delimiter::new(text)),
         bytes => {
             let message = format!("the mark before it has {bytes} bytes, but must have from 1 to {MAX_MARK}");
             Err(ConstraintProblem::Invalid { message })

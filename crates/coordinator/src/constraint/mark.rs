@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 /// The search for a mark in the text so far, with the automaton of Knuth, Morris and Pratt.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct Delimiter {
     bytes: Vec<u8>,
     /// For each count of bytes that match: how many still match once the next one does not.
     fallback: Vec<usize>,
@@ -20,7 +20,7 @@ pub(super) struct Mark {
 
 /// Where the search is after some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum MatchState {
     /// This many bytes match.
     Within(usize),
     /// The mark ended with the last byte.
@@ -29,7 +29,7 @@ enum Place {
     Past,
 }
 
-impl Mark {
+impl Delimiter {
     /// The search for a text of at least one byte.
     pub(super) fn new(text: &str) -> Self {
         let bytes = text.as_bytes().to_vec();
@@ -44,17 +44,17 @@ impl Mark {
         Self { bytes, fallback, matched: 0, within: HashMap::new() }
     }
 
-    fn place(&self, mut matched: usize, piece: &[u8]) -> Place {
+    fn state(&self, mut matched: usize, piece: &[u8]) -> MatchState {
         for (index, byte) in piece.iter().enumerate() {
             while matched > 0 && self.bytes[matched] != *byte {
                 matched = self.fallback[matched];
             }
             matched += usize::from(self.bytes[matched] == *byte);
             if matched == self.bytes.len() {
-                return if index + 1 == piece.len() { Place::End } else { Place::Past };
+                return if index + 1 == piece.len() { MatchState::End } else { MatchState::Past };
             }
         }
-        Place::Within(matched)
+        MatchState::Within(matched)
     }
 
     /// The tokens that do not reach past the mark's end. `pieces` are all tokens' bytes, by their ids.
@@ -63,7 +63,7 @@ impl Mark {
             return Arc::clone(known);
         }
         let vocabulary = pieces.len();
-        let stays = |(_, piece): &(u32, &[u8])| self.place(self.matched, piece) != Place::Past;
+        let stays = |(_, piece): &(u32, &[u8])| self.state(self.matched, piece) != MatchState::Past;
         let tokens = (0..).zip(pieces).filter(stays).map(|(token, _)| token);
         let set = Arc::new(TokenSet::new(vocabulary, tokens));
         self.within.insert(self.matched, Arc::clone(&set));
@@ -72,12 +72,12 @@ impl Mark {
 
     /// Takes in a token's bytes; whether the mark ends with them.
     pub(super) fn push(&mut self, piece: &[u8]) -> bool {
-        match self.place(self.matched, piece) {
-            Place::Within(matched) => {
+        match self.state(self.matched, piece) {
+            MatchState::Within(matched) => {
                 self.matched = matched;
                 false
             }
-            Place::End | Place::Past => true,
+            MatchState::End | MatchState::Past => true,
         }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
             pieces in prop::collection::vec("[abc]{0,4}", 1..12),
             tokens in prop::collection::vec("[abc]{0,6}", 1..12),
         ) {
-            let mut search = Mark::new(&mark);
+            let mut search = Delimiter::new(&mark);
             let mut text = String::new();
             for piece in pieces {
                 let bytes: Vec<&[u8]> = tokens.iter().map(String::as_bytes).collect();

@@ -2,7 +2,7 @@
 
 use super::{
     ConstraintProblem,
-    guide::{Guide, Next},
+    state::{ConstraintState, NextTokens},
 };
 use crate::generate::GenerateError;
 use std::{
@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Grammars that are compiled at once: each may take a core and tens of MiB.
+/// GrammarCache that are compiled at once: each may take a core and tens of MiB.
 const COMPILING: usize = 2;
 /// The longest wait for a compiled grammar. Its size and the library's limits bound the work to less than that.
 const COMPILED_WITHIN: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ pub(super) async fn compiling<T: Send + 'static>(
         return Err(GenerateError::QueueFull { waiting: COMPILING, retry_after: RETRY_AFTER });
     };
     let compiler = spawn_blocking(move || {
-        // Held for as long as it works, also where nobody waits for it any longer.
+        // Held until the work ends, even if the caller is gone.
         let _place = place;
         let own = thread::Builder::new().name("compile-grammar".into()).stack_size(COMPILER_STACK).spawn(work);
         own.map(thread::JoinHandle::join)
@@ -57,22 +57,25 @@ pub(super) async fn compiling<T: Send + 'static>(
     })
 }
 
-/// Hands a guide the tokens that were chosen, and asks it what may come next. Not cancel-safe: the guide is lost.
+/// Hands a state the tokens that were chosen, and asks it what may come next. Not cancel-safe: the state is lost.
 ///
 /// # Errors
-/// The guide's own, or that it takes too long.
-pub(crate) async fn follow(mut guide: Box<Guide>, chosen: Vec<u32>) -> Result<(Box<Guide>, Next), ConstraintProblem> {
+/// The state's own, or that it takes too long.
+pub(crate) async fn follow(
+    mut state: Box<ConstraintState>,
+    chosen: Vec<u32>,
+) -> Result<(Box<ConstraintState>, NextTokens), ConstraintProblem> {
     let deadline = Instant::now() + NEXT_WITHIN;
     let Ok(Ok(_place)) = timeout_at(deadline, FOLLOWERS.acquire()).await else {
         return Err(ConstraintProblem::TooSlow);
     };
-    let cancellation = guide.cancellation();
+    let cancellation = state.cancellation();
     let work = spawn_blocking(move || {
         for token in chosen {
-            guide.accept(token)?;
+            state.accept(token)?;
         }
-        let next = guide.next()?;
-        Ok((guide, next))
+        let next = state.next()?;
+        Ok((state, next))
     });
     match timeout_at(deadline, work).await {
         Ok(Ok(result)) => result,

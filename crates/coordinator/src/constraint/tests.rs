@@ -2,9 +2,9 @@
 
 use super::{
     ConstraintProblem, Grammar,
-    compile::Grammars,
-    guide::{Guide, Next},
-    mark::Mark,
+    compile::GrammarCache,
+    mark::Delimiter,
+    state::{ConstraintState, NextTokens},
     vocabulary::Vocabulary,
 };
 use gogrid_model::TokenSet;
@@ -25,21 +25,21 @@ fn vocabulary(more: impl IntoIterator<Item = String>) -> Arc<Vocabulary> {
     Arc::new(Vocabulary::of_pieces(&pieces, vec![EOS]).expect("a vocabulary"))
 }
 
-fn try_guide(vocabulary: &Arc<Vocabulary>, grammar: &Grammar) -> Result<Guide, ConstraintProblem> {
-    let parser = Grammars::default().parser(vocabulary, grammar)?;
-    Ok(Guide::new(Arc::clone(vocabulary), parser, None, false))
+fn try_state(vocabulary: &Arc<Vocabulary>, grammar: &Grammar) -> Result<ConstraintState, ConstraintProblem> {
+    let parser = GrammarCache::default().parser(vocabulary, grammar)?;
+    Ok(ConstraintState::new(Arc::clone(vocabulary), parser, None, false))
 }
 
-fn guide(vocabulary: &Arc<Vocabulary>, grammar: &Grammar) -> Guide {
-    try_guide(vocabulary, grammar).expect("a good grammar")
+fn state(vocabulary: &Arc<Vocabulary>, grammar: &Grammar) -> ConstraintState {
+    try_state(vocabulary, grammar).expect("a good grammar")
 }
 
 /// The tokens that may come next; the end-of-sequence token alone where the text is complete.
-fn allowed(guide: &mut Guide, vocabulary: &Vocabulary) -> Arc<TokenSet> {
-    match guide.next().expect("something may come next") {
-        Next::Among(set) => set,
-        Next::Complete => Arc::new(TokenSet::new(vocabulary.size, [EOS])),
-        Next::Any => Arc::new(TokenSet::new(vocabulary.size, 0..vocabulary.size as u32)),
+fn allowed(state: &mut ConstraintState, vocabulary: &Vocabulary) -> Arc<TokenSet> {
+    match state.next().expect("something may come next") {
+        NextTokens::Among(set) => set,
+        NextTokens::Complete => Arc::new(TokenSet::new(vocabulary.size, [EOS])),
+        NextTokens::Any => Arc::new(TokenSet::new(vocabulary.size, 0..vocabulary.size as u32)),
     }
 }
 
@@ -53,17 +53,17 @@ pub(crate) fn random_text(grammar: &Grammar, seed: u64) -> String {
     // Every byte that UTF-8 has.
     pieces.extend((0..=0xF4u8).map(|byte| vec![byte]));
     let vocabulary = Arc::new(Vocabulary::of_pieces(&pieces, vec![EOS]).expect("a vocabulary"));
-    let mut guide = guide(&vocabulary, grammar);
+    let mut state = state(&vocabulary, grammar);
     let (mut dice, mut text) = (StdRng::seed_from_u64(seed), Vec::new());
     while text.len() < BYTES {
-        let set = allowed(&mut guide, &vocabulary);
+        let set = allowed(&mut state, &vocabulary);
         let bytes: Vec<u32> = set.tokens().filter(|&token| token != EOS).collect();
         if bytes.is_empty() || set.contains(EOS) && dice.random() {
             return String::from_utf8(text).expect("UTF-8");
         }
         let token = bytes[dice.random_range(0..bytes.len())];
         text.extend_from_slice(vocabulary.piece(token));
-        guide.accept(token).expect("allowed");
+        state.accept(token).expect("allowed");
     }
     panic!("no end: {}", String::from_utf8_lossy(&text));
 }
@@ -71,15 +71,15 @@ pub(crate) fn random_text(grammar: &Grammar, seed: u64) -> String {
 /// Whether a grammar takes a text, character by character, as a whole.
 fn takes(grammar: &Grammar, text: &str) -> bool {
     let vocabulary = vocabulary([]);
-    let mut guide = guide(&vocabulary, grammar);
+    let mut state = state(&vocabulary, grammar);
     for byte in text.bytes() {
         let token = (0..vocabulary.size as u32).find(|&token| vocabulary.piece(token) == [byte]).expect("a known byte");
-        if !allowed(&mut guide, &vocabulary).contains(token) {
+        if !allowed(&mut state, &vocabulary).contains(token) {
             return false;
         }
-        guide.accept(token).expect("allowed");
+        state.accept(token).expect("allowed");
     }
-    allowed(&mut guide, &vocabulary).contains(EOS)
+    allowed(&mut state, &vocabulary).contains(EOS)
 }
 
 fn takes_json(schema: Value, text: &str) -> bool {
@@ -123,7 +123,7 @@ proptest! {
             true => Grammar::Choice(texts.iter().cloned().collect()),
             false => Grammar::Regex(expression),
         };
-        let mut guide = guide(&vocabulary, &grammar);
+        let mut state = state(&vocabulary, &grammar);
         let mut text = String::new();
         for index in choose {
             let goes_on = |token: u32| {
@@ -134,14 +134,14 @@ proptest! {
             if texts.contains(&text) {
                 expected.insert(EOS);
             }
-            let found: BTreeSet<u32> = allowed(&mut guide, &vocabulary).tokens().collect();
+            let found: BTreeSet<u32> = allowed(&mut state, &vocabulary).tokens().collect();
             prop_assert_eq!(&found, &expected, "{:?} after {:?}", grammar, text);
             let token = *index.get(&found.into_iter().collect::<Vec<_>>());
             if token == EOS {
                 break;
             }
             text.push_str(std::str::from_utf8(vocabulary.piece(token)).expect("ASCII"));
-            guide.accept(token).expect("allowed");
+            state.accept(token).expect("allowed");
         }
     }
 }
@@ -171,11 +171,11 @@ fn any_object_is_any_object() {
 fn lark_may_hold_schemas_and_special_tokens() {
     let text = "start: <tool> \"call \" args\nargs: %json {\"type\": \"array\", \"items\": {\"type\": \"boolean\"}}";
     let vocabulary = vocabulary([]);
-    let mut guide = guide(&vocabulary, &Grammar::Lark(text.into()));
-    assert_eq!(allowed(&mut guide, &vocabulary).tokens().collect::<Vec<_>>(), [1]);
-    guide.accept(1).expect("allowed");
+    let mut state = state(&vocabulary, &Grammar::Lark(text.into()));
+    assert_eq!(allowed(&mut state, &vocabulary).tokens().collect::<Vec<_>>(), [1]);
+    state.accept(1).expect("allowed");
     assert_eq!(
-        allowed(&mut guide, &vocabulary).tokens().map(|token| vocabulary.piece(token)).collect::<Vec<_>>(),
+        allowed(&mut state, &vocabulary).tokens().map(|token| vocabulary.piece(token)).collect::<Vec<_>>(),
         [b"c"]
     );
 }
@@ -183,9 +183,9 @@ fn lark_may_hold_schemas_and_special_tokens() {
 #[test]
 fn ordinary_text_is_no_special_token() {
     let vocabulary = vocabulary([]);
-    let mut guide = guide(&vocabulary, &Grammar::Regex("<(tool|end)>.*".into()));
-    assert!(!allowed(&mut guide, &vocabulary).contains(0) && !allowed(&mut guide, &vocabulary).contains(1));
-    let mut any = super::tests::guide(&vocabulary, &Grammar::Regex("(?s:.*)".into()));
+    let mut state = state(&vocabulary, &Grammar::Regex("<(tool|end)>.*".into()));
+    assert!(!allowed(&mut state, &vocabulary).contains(0) && !allowed(&mut state, &vocabulary).contains(1));
+    let mut any = super::tests::state(&vocabulary, &Grammar::Regex("(?s:.*)".into()));
     let set = allowed(&mut any, &vocabulary);
     assert!(set.contains(EOS) && !set.contains(1));
     assert_eq!(set.count(), vocabulary.size - 1);
@@ -220,8 +220,8 @@ ws ::= | " " | "\n" [ \t]{0,20}
 fn a_constraint_may_begin_behind_a_mark() {
     let vocabulary = vocabulary(["k>yes".to_owned(), "think>".to_owned()]);
     let begin = |may_end, ignore_eos| {
-        let parser = Grammars::default().parser(&vocabulary, &Grammar::Choice(vec!["yes".into()])).expect("good");
-        Guide::new(Arc::clone(&vocabulary), parser, Some((Mark::new("</think>"), may_end)), ignore_eos)
+        let parser = GrammarCache::default().parser(&vocabulary, &Grammar::Choice(vec!["yes".into()])).expect("good");
+        ConstraintState::new(Arc::clone(&vocabulary), parser, Some((Delimiter::new("</think>"), may_end)), ignore_eos)
     };
     let (crossing, whole) = (vocabulary.size as u32 - 2, vocabulary.size as u32 - 1);
     let id = |text: &str| (0..crossing).find(|&token| vocabulary.piece(token) == text.as_bytes()).expect("a token");
@@ -239,30 +239,30 @@ fn a_constraint_may_begin_behind_a_mark() {
     must.accept(id(">")).expect("allowed");
     assert_eq!(allowed(&mut must, &vocabulary).tokens().collect::<Vec<_>>(), [id("y")]);
     let mut may = begin(true, false);
-    assert_eq!(may.next(), Ok(Next::Any));
+    assert_eq!(may.next(), Ok(NextTokens::Any));
     for token in [id("<"), id("/"), whole] {
         may.accept(token).expect("allowed");
     }
     assert_eq!(allowed(&mut may, &vocabulary).tokens().collect::<Vec<_>>(), [id("y")]);
-    assert_eq!(begin(false, true).next(), Ok(Next::Any), "the end of sequence does not end this answer");
+    assert_eq!(begin(false, true).next(), Ok(NextTokens::Any), "the end of sequence does not end this answer");
 }
 
 #[test]
 fn a_text_that_can_only_end_is_complete() {
     let vocabulary = vocabulary([]);
-    let mut once = guide(&vocabulary, &Grammar::Regex("ab?".into()));
+    let mut once = state(&vocabulary, &Grammar::Regex("ab?".into()));
     for (text, complete) in [("a", false), ("b", true)] {
         let token =
             (0..vocabulary.size as u32).find(|&token| vocabulary.piece(token) == text.as_bytes()).expect("known");
         once.accept(token).expect("allowed");
-        assert_eq!(once.next() == Ok(Next::Complete), complete);
+        assert_eq!(once.next() == Ok(NextTokens::Complete), complete);
     }
 }
 
 #[test]
 fn what_cannot_be_used_is_refused() {
     let vocabulary = vocabulary([]);
-    let refused = |grammar: &Grammar| try_guide(&vocabulary, grammar).expect_err("refused");
+    let refused = |grammar: &Grammar| try_state(&vocabulary, grammar).expect_err("refused");
     for grammar in [
         Grammar::Regex("(".into()),
         Grammar::Regex("(?=a)b".into()),

@@ -78,7 +78,7 @@ impl Core {
         retries.chain(self.scale_out_again).any(|at| at <= self.now)
     }
 
-    /// What does not compute is of no use beside a pipeline that does, and its owners want the memory.
+    /// Idle pipelines of a model that others serve are closed: their owners want the memory.
     fn close_idle(&mut self) {
         let idle: Vec<Epoch> = self.builds().filter(|build| self.is_idle(build)).map(|build| build.epoch).collect();
         for epoch in idle {
@@ -290,7 +290,7 @@ impl Core {
         }
         if let Some(reason) = reason.filter(|_| job.purpose == Purpose::Serve) {
             tracing::info!(model = %job.model, reason, "no place yet");
-            state.waiting = Some(Waiting { class: NotReady::NoRoom, reason, retry: None });
+            state.waiting = Some(Waiting { class: NotReady::InsufficientMemory, reason, retry: None });
         }
     }
 

@@ -211,12 +211,12 @@ impl Core {
         let token_time = stages.iter().map(|stage| stage.place.seconds_per_token.max(0.0)).sum();
         let token_time = Duration::from_secs_f64(token_time);
         let keeps = |stage: &PlannedStage| {
-            self.workers.get(&stage.place.machine).is_some_and(|worker| worker.device.keeps_prefixes)
+            self.workers.get(&stage.place.machine).is_some_and(|worker| worker.device.supports_prefix_cache)
         };
-        let keeps_prefixes = stages.iter().all(keeps);
+        let supports_prefix_cache = stages.iter().all(keeps);
         let worker_constrains = |peer| self.workers.get(&peer).is_some_and(|worker| worker.device.constrains);
         let constrains = stages.iter().all(|stage| worker_constrains(stage.place.machine));
-        self.actions.push(Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes, constrains });
+        self.actions.push(Action::OpenPipeline { epoch, kv, token_time, supports_prefix_cache, constrains });
         let mut places = Vec::new();
         tracing::info!(%epoch, model = %id, stages = stages.len(), "building a pipeline");
         for (at, stage) in stages.into_iter().enumerate() {

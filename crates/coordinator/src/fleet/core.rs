@@ -34,6 +34,16 @@ pub(crate) struct Settings {
     pub(crate) timing: Timing,
 }
 
+/// Whether the registry's models are being read: one read at a time, so that a thousand machines that connect at once
+/// cause two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    No,
+    Now,
+    /// And once more, as something has changed since it began.
+    Again,
+}
+
 /// The state of the fleet.
 pub(crate) struct Core {
     pub(super) settings: Settings,
@@ -75,6 +85,8 @@ pub(crate) struct Core {
     /// When to look for better plans again.
     pub(super) improve_again: Instant,
     pub(super) last_connection: u64,
+    /// Whether the registry's models are being read.
+    reading: Reading,
 }
 
 impl Core {
@@ -103,6 +115,17 @@ impl Core {
             scale_out_again: None,
             improve_again: now + settings.timing.improve_every,
             last_connection: 0,
+            reading: Reading::No,
+        }
+    }
+
+    /// Has the registry's models and groups read, after the read that is under way.
+    pub(super) fn read_models(&mut self) {
+        if self.reading == Reading::No {
+            self.reading = Reading::Now;
+            self.actions.push(Action::ReadModels);
+        } else {
+            self.reading = Reading::Again;
         }
     }
 
@@ -142,9 +165,16 @@ impl Core {
                 self.actions.push(Action::Attach(attached));
             }
             Event::LinkEnded { epoch, reason } => self.end(epoch, &reason),
-            Event::Reload => self.actions.push(Action::ReadModels),
-            Event::ModelsRead(Some((records, groups))) => self.models_read(records, groups),
-            Event::ModelsRead(None) => {}
+            Event::Reload => self.read_models(),
+            Event::ModelsRead(read) => {
+                let again = std::mem::replace(&mut self.reading, Reading::No) == Reading::Again;
+                if let Some((records, groups)) = read {
+                    self.models_read(records, groups);
+                }
+                if again {
+                    self.read_models();
+                }
+            }
             Event::ModelOpened { record, model } => self.model_opened(*record, model),
             Event::Planned { job, outcome } => self.planned(job, outcome),
             Event::EpochsReserved { asked, epochs } => {

@@ -10,7 +10,7 @@ use gogrid_wire::{Epoch, PeerId, control::LoadFailure};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A load may take this many times as long as its bytes take at the best rate that was seen: others load too, and what
-/// has arrived is rearranged by a processor of which perhaps a twentieth is lent.
+/// has arrived is rearranged by a CPU that may lend only 5 %.
 const LOAD_SLACK: f64 = 8.0;
 /// The slowest load that is expected of a machine whose network is not measured yet, in bytes a second: a home link
 /// that is shared.

@@ -7,7 +7,7 @@ use super::{
     plan::PlanRequest,
     returning::Restored,
 };
-use crate::{constraint::Grammars, model::Model, planner::Device, registry::ModelRecord};
+use crate::{constraint::GrammarCache, model::Model, planner::Device, registry::ModelRecord};
 use gogrid_model::{Quant, Source};
 use gogrid_wire::{
     Epoch, PeerId, VERSION,
@@ -49,7 +49,7 @@ pub(super) fn demo_model(name: &str, stages: usize, replicas: usize) -> (ModelRe
             replicas,
             manifest,
             text,
-            grammars: Grammars::default(),
+            grammars: GrammarCache::default(),
             tools: None,
         }),
     )

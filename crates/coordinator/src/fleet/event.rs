@@ -90,7 +90,7 @@ pub(crate) enum Action {
         kv: KvCapacity,
         token_time: Duration,
         /// Whether all its stages keep complete answers.
-        keeps_prefixes: bool,
+        supports_prefix_cache: bool,
         /// Whether all its workers know constrained answers.
         constrains: bool,
     },

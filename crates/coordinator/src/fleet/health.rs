@@ -12,7 +12,7 @@ use gogrid_wire::Epoch;
 use std::collections::BTreeMap;
 
 impl Core {
-    /// Whether a worker has not been heard for longer than a beat may be late.
+    /// Whether a worker's heartbeat is overdue.
     pub(super) fn is_silent(&self, worker: &Worker) -> bool {
         let busy = worker.beat.stages.iter().any(|stage| stage.sessions > 0);
         let timing = &self.settings.timing;

@@ -13,7 +13,7 @@ impl Core {
         due
     }
 
-    /// The next model to look for a better pipeline for. It is not the next one again.
+    /// The next model to look for a better pipeline for. Clears the mark.
     pub(super) fn next_to_improve(&mut self) -> Option<ModelId> {
         loop {
             let (id, state) = self.models.iter_mut().find(|(_, state)| state.improve)?;

@@ -1,4 +1,4 @@
-use crate::{chat::ToolFormat, constraint::Grammars, model::Model, registry::ModelRecord, weights::TensorIndex};
+use crate::{chat::ToolFormat, constraint::GrammarCache, model::Model, registry::ModelRecord, weights::TensorIndex};
 use gogrid_model::{Manifest, Source};
 use std::{fmt, sync::Arc};
 
@@ -60,7 +60,7 @@ pub(super) fn open(record: &ModelRecord, index: &TensorIndex) -> Result<Model, O
         replicas,
         manifest,
         text,
-        grammars: Grammars::default(),
+        grammars: GrammarCache::default(),
         tools: ToolFormat::named(&record.tools),
     })
 }

@@ -1,5 +1,5 @@
-//! The fleet's task: it hands events to the [core](super::core) and carries out its actions. Whatever takes long, it
-//! has done elsewhere.
+//! The fleet's task: it hands events to the [core](super::core) and carries out its actions. Files, plans and the registry
+//! are on other threads.
 
 use super::{
     Connected, Fleet, Timing, ToPeer,
@@ -203,12 +203,14 @@ impl FleetTask {
                 if let Some(worker) = self.workers.get(&peer)
                     && worker.try_send(ToPeer { message, body }).is_err()
                 {
-                    tracing::warn!(peer = %peer.short(), "the worker's link takes no messages");
+                    // What it was told is lost, so that its state is not known: it has to connect again.
+                    tracing::warn!(peer = %peer.short(), "the worker's link takes no messages: it is cut off");
+                    self.workers.remove(&peer);
                 }
             }
-            Action::OpenPipeline { epoch, kv, token_time, keeps_prefixes, constrains } => {
+            Action::OpenPipeline { epoch, kv, token_time, supports_prefix_cache, constrains } => {
                 let (pipeline, frames) =
-                    Pipeline::new(epoch, kv, self.max_sessions, token_time, keeps_prefixes, constrains);
+                    Pipeline::new(epoch, kv, self.max_sessions, token_time, supports_prefix_cache, constrains);
                 self.pipelines.insert(epoch, OpenPipeline { pipeline, frames: Some(frames) });
             }
             Action::SetHealth { epoch, health } => {

@@ -3,7 +3,7 @@ use std::time::Duration;
 /// How long fleet and router wait for what. Tests hurry them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// How often silence and pipelines that were left are looked for.
+    /// The interval of health checks.
     pub(crate) tick: Duration,
     /// A machine that is silent for this long is not waited for where another pipeline can go on.
     pub(crate) suspect_after: Duration,
@@ -19,7 +19,7 @@ pub(crate) struct Timing {
     pub(crate) link_within: Duration,
     /// What a pipeline's answer may take besides its tokens.
     pub(crate) step_grace: Duration,
-    /// How long a machine is left out of a model's plans that was too late for the first time.
+    /// The first quarantine of a machine that missed a deadline.
     pub(crate) quarantine: Duration,
     /// A model that is served is planned at most once in this time.
     pub(crate) replan_window: Duration,

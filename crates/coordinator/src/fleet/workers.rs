@@ -38,7 +38,7 @@ impl Core {
         self.workers.insert(peer, worker);
         if !self.groups.models.is_empty() {
             // It may be a new member, whose groups are not known yet.
-            self.actions.push(Action::ReadModels);
+            self.read_models();
         }
         self.actions.push(Action::Accept { peer, connection: self.last_connection });
         self.reliability.came(peer, self.now);

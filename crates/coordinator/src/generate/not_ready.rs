@@ -18,7 +18,7 @@ pub enum NotReady {
         stages: usize,
     },
     /// No connected machines have room for it.
-    NoRoom,
+    InsufficientMemory,
     /// The machines that served it have not connected again yet.
     Returning,
     /// It lost its machines, or they could not load it.
@@ -34,7 +34,7 @@ impl fmt::Display for NotReady {
             Self::Starting => f.write_str("the coordinator has just started"),
             Self::Planning => f.write_str("its place is being worked out"),
             Self::Loading { loaded, stages } => write!(f, "{loaded} of {stages} stages are loaded"),
-            Self::NoRoom => f.write_str("no connected machines have room for it now"),
+            Self::InsufficientMemory => f.write_str("no connected machines have room for it now"),
             Self::Returning => f.write_str("machines that served it before have not connected again yet"),
             Self::Interrupted => f.write_str("it lost its machines and is being placed anew"),
             Self::Stopped => f.write_str("the machines that serve it take no work now"),

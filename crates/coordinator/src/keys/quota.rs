@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Requests are counted from the first one on for so long.
+/// Length of the request window; it starts at the first request.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a key has used.
@@ -20,7 +20,7 @@ pub(super) struct Quota {
     streams: usize,
 }
 
-/// What is left, and when it is whole again.
+/// Remaining quota, and the time until it is full again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// Limit, what is left, and the time until the minute is over.

@@ -1,7 +1,7 @@
 //! Complete answers that the stages of a pipeline keep, with the KV memory that they hold.
 
 use super::{FirstStageFrame, OpenSession, Pipeline};
-use crate::prefix_cache::{Found, Lookup, PrefixCache, Scope};
+use crate::prefix_cache::{CacheScope, Lookup, PrefixCache, PrefixHit};
 use gogrid_wire::{
     Epoch, SessionId,
     stage::{KvReuse, StageFrame},
@@ -19,22 +19,22 @@ pub(super) struct SessionEnd {
     slot: Option<mpsc::OwnedPermit<FirstStageFrame>>,
 }
 
-/// What is held for a complete answer.
-pub(super) struct Held {
+/// What an entry of the prefix cache holds.
+pub(super) struct HeldResources {
     kv: OwnedSemaphorePermit,
     end: SessionEnd,
 }
 
-/// The beginning of a sequence that is on every stage already.
+/// A prefix of a sequence that every stage has.
 pub(crate) struct Prefix {
-    found: Found,
+    found: PrefixHit,
     /// Of an entry whose state the stages hand over: to be dropped once the session that takes it over is open.
     _end: Option<SessionEnd>,
 }
 
-/// Whose answer is kept.
+/// What a session leaves to the prefix cache.
 pub(crate) struct Retention {
-    pub(crate) scope: Scope,
+    pub(crate) scope: CacheScope,
     /// The tokens that every stage has taken in.
     pub(crate) tokens: Vec<u32>,
     /// The KV memory of the session.
@@ -78,15 +78,15 @@ impl OpenSession {
         let Some(end) = self.end.take() else { return };
         let pipeline = &self.pipeline;
         let needed = pipeline.kv_capacity.cost(tokens.len()).min(kv.num_permits());
-        let keeps = pipeline.keeps_prefixes
+        let keeps = pipeline.supports_prefix_cache
             && pipeline.open_for_sessions()
-            && PrefixCache::<Held>::takes(tokens.len())
+            && PrefixCache::<HeldResources>::takes(tokens.len())
             && pipeline.waiting.load(Ordering::Relaxed) == 0;
         let Some(kv) = keeps.then(|| kv.split(needed)).flatten() else { return };
         let frame = StageFrame::Retain { epoch: pipeline.epoch, session: self.id };
         // A queue that is full has no place for a frame that can be done without.
         if pipeline.first_stage.try_send(FirstStageFrame { frame, body: Vec::new() }).is_ok() {
-            let evicted = pipeline.prefixes().insert(self.id, scope, tokens, Held { kv, end });
+            let evicted = pipeline.prefixes().insert(self.id, scope, tokens, HeldResources { kv, end });
             drop(evicted);
         }
     }
@@ -111,10 +111,10 @@ impl Pipeline {
         while kv.is_none() {
             if let Some(evicted) = prefixes.evict_oldest(found.map(|found| found.session)) {
                 drop(evicted);
-            } else if let Some(Found { session, whole, .. }) = found
-                && let Some(Held { kv: mut held, end }) = prefixes.take(session)
+            } else if let Some(PrefixHit { session, whole, .. }) = found
+                && let Some(HeldResources { kv: mut held, end }) = prefixes.take(session)
             {
-                // All that is left is what it begins with. The stages hand that over, and its memory with it.
+                // Only the matching entry is left. The stages hand it over, and its memory with it.
                 let more = permits.saturating_sub(held.num_permits() as u32);
                 if whole && let Ok(more) = self.kv_free.clone().try_acquire_many_owned(more) {
                     held.merge(more);
@@ -134,18 +134,18 @@ impl Pipeline {
         Some((kv?, prefix))
     }
 
-    /// Tokens of a sequence that the stages have already.
+    /// The length of the sequence's prefix that the stages have.
     pub(crate) fn has_of(&self, lookup: Lookup<'_>) -> usize {
         self.find_in(&self.prefixes(), Some(lookup)).map_or(0, |found| found.keep)
     }
 
-    fn find_in(&self, prefixes: &PrefixCache<Held>, lookup: Option<Lookup<'_>>) -> Option<Found> {
+    fn find_in(&self, prefixes: &PrefixCache<HeldResources>, lookup: Option<Lookup<'_>>) -> Option<PrefixHit> {
         prefixes.find(lookup?, |length, most| self.kv_capacity.shared_position(length, most))
     }
 
     /// What each stage reuses of a prefix.
     pub(crate) fn reuse_prefix(&self, prefix: &Prefix) -> Vec<KvReuse> {
-        let Found { session: from, keep, .. } = prefix.found;
+        let PrefixHit { session: from, keep, .. } = prefix.found;
         let keep = keep as u32;
         vec![KvReuse { from, keep, emit: keep }; self.kv_capacity.stages()]
     }
@@ -165,7 +165,7 @@ impl Pipeline {
         self.prefixes().clear();
     }
 
-    fn prefixes(&self) -> MutexGuard<'_, PrefixCache<Held>> {
+    fn prefixes(&self) -> MutexGuard<'_, PrefixCache<HeldResources>> {
         self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,7 @@ use futures::FutureExt;
 use gogrid_link::{MemoryNet, Protocol};
 use gogrid_wire::{PeerAddr, PeerId, stage::CandidateRow};
 
-fn room(tokens: u64) -> KvCapacity {
+fn kv_capacity(tokens: u64) -> KvCapacity {
     KvCapacity::new(tokens, Vec::new())
 }
 
@@ -20,7 +20,7 @@ async fn a_first_stage_that_reads_nothing_does_not_outlive_the_epoch() {
     let _silent = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
     let link = coordinator.accept().await.expect("accepted");
 
-    let (pipeline, mut frames) = Pipeline::new(Epoch(7), room(10_000_000), 4, Duration::ZERO, false, false);
+    let (pipeline, mut frames) = Pipeline::new(Epoch(7), kv_capacity(10_000_000), 4, Duration::ZERO, false, false);
     let session = pipeline.open(1_000_000, Vec::new()).await;
     let more_than_the_link_holds = vec![1; 1 << 20];
     session
@@ -37,7 +37,7 @@ async fn a_first_stage_that_reads_nothing_does_not_outlive_the_epoch() {
 #[tokio::test]
 async fn clients_that_come_and_go_while_the_link_is_blocked_fill_the_queue_at_most() {
     let (max_sessions, (pipeline, mut frames)) =
-        (4, Pipeline::new(Epoch(7), room(100), 4, Duration::ZERO, false, false));
+        (4, Pipeline::new(Epoch(7), kv_capacity(100), 4, Duration::ZERO, false, false));
     let mut sent = 0;
     // Each opens its session and leaves, until the queue takes no more.
     while let Some(session) = pipeline.open(10, Vec::new()).now_or_never() {
@@ -67,7 +67,7 @@ async fn candidates_of_another_epoch_or_session_are_dropped() {
     let mut last_stage = worker.dial(&addr, Protocol::Stage).await.expect("dialed");
     let link = coordinator.accept().await.expect("accepted");
 
-    let (pipeline, _frames) = Pipeline::new(Epoch(7), room(100), 4, Duration::ZERO, false, false);
+    let (pipeline, _frames) = Pipeline::new(Epoch(7), kv_capacity(100), 4, Duration::ZERO, false, false);
     let mut session = pipeline.open(10, Vec::new()).await;
     let id = session.id;
     for frame in [

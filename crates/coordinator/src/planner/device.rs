@@ -10,7 +10,7 @@ pub(crate) struct Device {
     /// Weight types that it loads; `None` where it does not say, which counts as all.
     weight_types: Option<Vec<Quant>>,
     /// Whether its stages keep complete answers.
-    pub(crate) keeps_prefixes: bool,
+    pub(crate) supports_prefix_cache: bool,
     /// Whether its stages know constrained answers.
     pub(crate) constrains: bool,
     /// What of models its program reads; `None`: all that there is.
@@ -25,7 +25,7 @@ impl Device {
             footprint: Footprint::expected(spec.kind()),
             weight_types: None,
             reads: None,
-            keeps_prefixes: false,
+            supports_prefix_cache: false,
             constrains: false,
         }
     }
@@ -37,7 +37,7 @@ impl Device {
     /// The footprint has a value out of its range.
     pub(crate) fn of(spec: DeviceSpec, capabilities: &Capabilities) -> Result<Self, FootprintError> {
         let mut device = Self::expected(spec);
-        device.keeps_prefixes = capabilities.has(feature::PREFIX_CACHE);
+        device.supports_prefix_cache = capabilities.has(feature::PREFIX_CACHE);
         device.constrains = capabilities.has(feature::CONSTRAINTS);
         if let Some(said) = &capabilities.footprint {
             match serde_json::from_value::<Footprint>(said.clone()) {

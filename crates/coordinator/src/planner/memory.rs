@@ -160,8 +160,8 @@ impl Sizes {
     pub(super) fn within(&self, layers: Layers, free: u64) -> (Memory, u64) {
         let state = self.state(layers);
         let counted = free - free.div_ceil(HEADROOM_PART + 1);
-        let room = counted.saturating_sub(self.with(layers, 0).peak());
-        let kv = room.min(state.context.saturating_mul(self.desired));
+        let kv_available = counted.saturating_sub(self.with(layers, 0).peak());
+        let kv = kv_available.min(state.context.saturating_mul(self.desired));
         let required = state.context.saturating_mul(self.required);
         let base = if kv < required { 0 } else { required };
         // A stage that holds no tokens: its sequences count as whole contexts.

@@ -89,7 +89,7 @@ impl Ask {
                 top_logprobs: 0,
                 ignore_eos: true,
                 constraint: None,
-                thought: None,
+                reasoning: None,
                 requester: Requester::local(),
                 cache_salt: None,
             };

@@ -44,10 +44,10 @@ pub(super) async fn run(
             Ok(()) = lends.wait_for(|lends| lends.computes), if !waiting.is_empty() => None,
         };
         let out = match next {
-            Some((StageFrame::Open { epoch, session, capacity, reuse: mut resume }, _)) => {
-                let own = if resume.is_empty() { None } else { Some(resume.remove(0)) };
+            Some((StageFrame::Open { epoch, session, capacity, mut reuse }, _)) => {
+                let own = if reuse.is_empty() { None } else { Some(reuse.remove(0)) };
                 let opened = open(worker, spec, session, capacity, own);
-                let mut out = vec![(StageFrame::Open { epoch, session, capacity, reuse: resume }, Vec::new())];
+                let mut out = vec![(StageFrame::Open { epoch, session, capacity, reuse }, Vec::new())];
                 match opened {
                     Some(outputs) if outputs.is_empty() => {}
                     Some(outputs) => {
@@ -113,7 +113,7 @@ fn open(
     spec: &StageSpec,
     session: SessionId,
     capacity: u32,
-    resume: Option<KvReuse>,
+    reuse: Option<KvReuse>,
 ) -> Option<Vec<u64>> {
     let quirks = worker.quirks.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut held = worker.held();
@@ -122,8 +122,8 @@ fn open(
         held.retained.clear();
         held.cached.clear();
     }
-    let emit = resume.map_or(0, |resume| resume.emit);
-    let mut kv = match resume.filter(|resume| resume.keep > 0) {
+    let emit = reuse.map_or(0, |reuse| reuse.emit);
+    let mut kv = match reuse.filter(|reuse| reuse.keep > 0) {
         None => {
             let layers = spec.first_layer..spec.end_layer;
             Kv::new(hybrid::sizes(&spec.model, layers.clone()), layers, capacity)

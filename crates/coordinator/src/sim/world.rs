@@ -13,7 +13,7 @@ use crate::{
     accept::{Greeting, Services, accept},
     admin::{NewModel, add_model},
     audit::Audit,
-    constraint::Grammars,
+    constraint::GrammarCache,
     fleet::{Fleet, FleetTask, Timing},
     grid_info::Body,
     model::Model,
@@ -126,7 +126,7 @@ fn models(shapes: &[(usize, usize)]) -> Vec<(ModelRecord, Arc<Model>)> {
             replicas,
             manifest,
             text,
-            grammars: Grammars::default(),
+            grammars: GrammarCache::default(),
             tools: None,
         };
         (record, Arc::new(model))

@@ -39,7 +39,7 @@ pub(super) struct Block {
     kind: String,
     /// Of a text.
     text: Option<String>,
-    /// Of a thought.
+    /// Of reasoning.
     thinking: Option<String>,
     /// Of a call.
     id: Option<String>,
@@ -105,12 +105,12 @@ impl Message {
             Content::Blocks(blocks) => blocks,
         };
         let mut message = ChatMessage::new(self.role, "");
-        let (mut texts, mut calls, mut thoughts, mut results) = (Vec::new(), Vec::new(), Vec::new(), false);
+        let (mut texts, mut calls, mut reasoning, mut results) = (Vec::new(), Vec::new(), Vec::new(), false);
         for (index, block) in blocks.into_iter().enumerate() {
             let path = format!("{path}.content.{index}");
             match block.kind.as_str() {
                 "text" => texts.push(block.into_text(&path)?),
-                "thinking" => thoughts.extend(block.thinking),
+                "thinking" => reasoning.extend(block.thinking),
                 "redacted_thinking" => {}
                 "tool_use" => calls.push(block.into_call(&path)?),
                 "tool_result" => {
@@ -121,8 +121,8 @@ impl Message {
             }
         }
         message.content = texts.join("\n");
-        if !thoughts.is_empty() {
-            message.fields.insert("reasoning_content".to_owned(), thoughts.join("\n").into());
+        if !reasoning.is_empty() {
+            message.fields.insert("reasoning_content".to_owned(), reasoning.join("\n").into());
         }
         if !calls.is_empty() {
             message.fields.insert("tool_calls".to_owned(), calls.into());

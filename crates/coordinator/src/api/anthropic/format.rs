@@ -96,10 +96,10 @@ pub(super) enum Delta {
     /// Text to append.
     #[serde(rename = "text_delta")]
     Text { text: String },
-    /// Thought to append.
+    /// Reasoning to append.
     #[serde(rename = "thinking_delta")]
     Thinking { thinking: String },
-    /// Ends a thought; empty.
+    /// Ends reasoning; empty.
     #[serde(rename = "signature_delta")]
     Signature { signature: &'static str },
     /// JSON text to append to the input.
@@ -234,7 +234,7 @@ fn stopped(ending: Ending) -> (Option<&'static str>, Option<String>) {
 }
 
 impl Format for MessageFormat {
-    type Whole = MessageResponse;
+    type FullResponse = MessageResponse;
     type Chunk = MessageEvent;
 
     fn whole(self, choices: Vec<FinishedChoice>, counts: Counts) -> MessageResponse {

@@ -95,7 +95,7 @@ struct Thinking {
     /// `enabled`, `adaptive` or `disabled`.
     #[serde(rename = "type")]
     kind: String,
-    /// The most tokens of the thought, which is then ended for the model.
+    /// The most tokens of the reasoning, which is then ended for the model.
     #[serde(default, deserialize_with = "count")]
     budget_tokens: Option<u32>,
 }

@@ -190,9 +190,9 @@ async fn thinking_and_choices_reach_the_router() {
     let fake = Fake::new([]);
     let thinking = json!({"type": "enabled", "budget_tokens": 50});
     assert_eq!(ask(&fake, &json!({"thinking": thinking})).await.status, StatusCode::OK);
-    assert_eq!(fake.seen()[0].thought.as_ref().map(|thought| thought.max_tokens), Some(50));
+    assert_eq!(fake.seen()[0].reasoning.as_ref().map(|reasoning| reasoning.max_tokens), Some(50));
     assert_eq!(ask(&fake, &json!({"thinking": thinking, "model": "demo"})).await.status, StatusCode::OK);
-    assert_eq!(fake.seen()[1].thought, None, "the model does not think");
+    assert_eq!(fake.seen()[1].reasoning, None, "the model does not think");
     for (choice, field) in [(json!({"type": "any"}), Some("tool_choice")), (json!({"type": "auto"}), None)] {
         let fake = Fake::new([]);
         assert_eq!(ask(&fake, &json!({"tools": tools(), "tool_choice": choice})).await.status, StatusCode::OK);

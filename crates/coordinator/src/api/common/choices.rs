@@ -2,7 +2,7 @@
 
 use super::{error::ApiError, options::ValidOptions};
 use crate::{
-    chat::{Answer, AnswerSpec, Finish, Part, PreparedChat, Reader, ThoughtBudget},
+    chat::{Answer, AnswerSpec, Finish, Part, PreparedChat, Reader, ReasoningBudget},
     constraint::Constraint,
     generate::{Event, GenerateRequest, GenerationService, Requester, TokenEvent},
     keys::{Caller, Streams},
@@ -33,7 +33,7 @@ pub(in crate::api) struct ChoiceRequests {
     /// How the answers are read; `None` if they are all content.
     pub(in crate::api) answers: Option<AnswerSpec>,
     /// How long the model may think.
-    pub(in crate::api) thought: Option<ThoughtBudget>,
+    pub(in crate::api) reasoning: Option<ReasoningBudget>,
 }
 
 /// The generations under way. Dropping it cancels those that are not done.
@@ -52,8 +52,8 @@ pub(in crate::api) struct Choices {
     open: Vec<bool>,
     /// By choice: what reads it.
     readers: Vec<Reader>,
-    /// Whether the model's thoughts are told from what it says.
-    reads_thoughts: bool,
+    /// Whether the model's reasoning is told from its content.
+    reads_reasoning: bool,
     /// Tokens of all prompts.
     prompt_tokens: usize,
     /// Tokens of the choices that are done.
@@ -73,7 +73,7 @@ pub(in crate::api) struct Counts {
     pub(in crate::api) completion_tokens: usize,
     /// Of the prompts that were not computed, as they were in memory from an earlier request.
     pub(in crate::api) cached_tokens: usize,
-    /// Of thoughts, where they are told from what is said.
+    /// Of reasoning, where it is told from the content.
     pub(in crate::api) reasoning_tokens: Option<usize>,
 }
 
@@ -122,7 +122,7 @@ impl ChoiceRequests {
             options,
             constraint: chat.constraint,
             answers: chat.answers,
-            thought: chat.thought,
+            reasoning: chat.reasoning,
         }
     }
 
@@ -166,7 +166,7 @@ impl ChoiceRequests {
             counted: vec![0; self.prompts.len() * choices],
             open: vec![true; self.prompts.len() * choices],
             readers,
-            reads_thoughts: self.answers.is_some(),
+            reads_reasoning: self.answers.is_some(),
             prompt_tokens,
             completion_tokens: 0,
             cached_tokens: 0,
@@ -188,7 +188,7 @@ impl ChoiceRequests {
             top_logprobs: self.top_logprobs,
             ignore_eos: options.ignore_eos,
             constraint: self.constraint.clone(),
-            thought: self.thought.clone(),
+            reasoning: self.reasoning.clone(),
             requester,
             cache_salt: options.cache_salt.clone(),
         }
@@ -241,7 +241,7 @@ impl Choices {
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens,
             cached_tokens: self.cached_tokens,
-            reasoning_tokens: self.reads_thoughts.then(reasoning),
+            reasoning_tokens: self.reads_reasoning.then(reasoning),
         }
     }
 

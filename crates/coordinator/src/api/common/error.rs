@@ -147,7 +147,7 @@ impl ApiError {
             ChatError::Text(error) => Self::text(error, input),
             ChatError::NoSuchTool { .. } | ChatError::NoTools => about("tool_choice"),
             ChatError::UnknownForm => Self::unsupported("tools", format!("tools: {error}")),
-            ChatError::NoThoughts => about("max_reasoning_tokens"),
+            ChatError::NoReasoning => about("max_reasoning_tokens"),
         }
     }
 
@@ -251,7 +251,7 @@ impl ApiError {
     }
 }
 
-/// Whole seconds, rounded up and at least one: with 0 clients would ask again at once.
+/// FullResponse seconds, rounded up and at least one: with 0 clients would ask again at once.
 fn whole_seconds(time: Duration) -> NonZeroU32 {
     let seconds = u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
     NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN)

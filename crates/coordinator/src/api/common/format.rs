@@ -11,7 +11,7 @@ use serde_json::Value;
 /// An endpoint's JSON.
 pub(in crate::api) trait Format: Send + 'static {
     /// A whole answer.
-    type Whole: Serialize;
+    type FullResponse: Serialize;
     /// One event of a streamed answer.
     type Chunk: Serialize + Send;
     /// What the last event of a stream says that is no chunk.
@@ -23,7 +23,7 @@ pub(in crate::api) trait Format: Send + 'static {
     }
 
     /// The whole answer.
-    fn whole(self, choices: Vec<FinishedChoice>, counts: Counts) -> Self::Whole;
+    fn whole(self, choices: Vec<FinishedChoice>, counts: Counts) -> Self::FullResponse;
 
     /// What comes before a choice's first token.
     fn begin(&mut self, choice: usize, counts: Counts) -> Vec<Self::Chunk>;

@@ -59,7 +59,7 @@ pub(super) struct PromptTokensDetails {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = CompletionTokensDetails)]
 pub(super) struct CompletionDetails {
-    /// Tokens of thoughts, marks included.
+    /// Tokens of reasoning, marks included.
     pub(super) reasoning_tokens: usize,
 }
 

@@ -88,7 +88,7 @@ impl ValueText {
             out.arguments(&escaped(text));
         } else {
             self.held.push_str(text);
-            // So long a value is a text, whatever the schema says.
+            // Longer values are passed on as strings, whatever the schema says.
             if self.held.len() > MAX_HELD {
                 self.is_text = true;
                 let held = std::mem::take(&mut self.held);

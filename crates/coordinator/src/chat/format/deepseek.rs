@@ -3,7 +3,7 @@
 
 use super::{Format, MAX_NAME, is_name};
 use crate::chat::{
-    input::{Begins, Input, MARK, Vocabulary, plain},
+    input::{Input, MARK, PrefixMatch, Vocabulary, plain},
     out::Out,
 };
 
@@ -23,11 +23,11 @@ pub(super) struct DeepSeek {
     separator: String,
     end: String,
     list: [String; 2],
-    place: Place,
+    state: State,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Text,
     /// Before the separator.
     Head(String),
@@ -49,77 +49,77 @@ impl DeepSeek {
             separator: vocabulary.mark(SEPARATOR),
             end: vocabulary.mark(END),
             list: LIST.map(|mark| vocabulary.mark(mark)),
-            place: Place::Text,
+            state: State::Text,
         }
     }
 }
 
 impl Format for DeepSeek {
     fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Text => {
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Text => {
                 let (text, found) = input.take_until(&[&self.begin, &self.list[0], &self.list[1]]);
                 out.content(&text);
                 if found == Some(0) {
-                    self.place = Place::Head(String::new());
+                    self.state = State::Head(String::new());
                 }
                 found.is_some()
             }
-            Place::Head(mut head) => {
+            State::Head(mut head) => {
                 let (text, found) = input.take_until(&[&self.separator, &self.end]);
                 head.push_str(&text);
                 match found {
                     None if head.len() <= 2 * MAX_NAME => {
-                        self.place = Place::Head(head);
+                        self.state = State::Head(head);
                         return false;
                     }
-                    Some(0) if head.trim() == "function" => self.place = Place::Name(String::new()),
-                    Some(0) if is_name(head.trim()) => self.place = Place::Fence(head.trim().to_owned()),
+                    Some(0) if head.trim() == "function" => self.state = State::Name(String::new()),
+                    Some(0) if is_name(head.trim()) => self.state = State::Fence(head.trim().to_owned()),
                     _ => out.content(&plain(&format!("{}{head}", self.begin))),
                 }
                 true
             }
-            Place::Name(mut name) => {
+            State::Name(mut name) => {
                 let (text, found) = input.take_until(&["\n"]);
                 name.push_str(&text);
                 match found {
-                    Some(_) if is_name(name.trim()) => self.place = Place::Fence(name.trim().to_owned()),
+                    Some(_) if is_name(name.trim()) => self.state = State::Fence(name.trim().to_owned()),
                     None if name.len() <= 2 * MAX_NAME => {
-                        self.place = Place::Name(name);
+                        self.state = State::Name(name);
                         return false;
                     }
                     _ => out.content(&plain(&format!("{}function{}{name}", self.begin, self.separator))),
                 }
                 true
             }
-            Place::Fence(name) => {
+            State::Fence(name) => {
                 input.take_space();
                 let fence = input.take(FENCE[0]);
-                if fence == Begins::Unsure || (input.is_empty() && fence == Begins::No && !input.ended()) {
-                    self.place = Place::Fence(name);
+                if fence == PrefixMatch::Partial || (input.is_empty() && fence == PrefixMatch::None && !input.ended()) {
+                    self.state = State::Fence(name);
                     return false;
                 }
                 out.call(&name);
-                self.place = Place::Arguments { fenced: fence == Begins::Yes };
+                self.state = State::Arguments { fenced: fence == PrefixMatch::Full };
                 true
             }
-            Place::Arguments { fenced } => {
+            State::Arguments { fenced } => {
                 let marks: &[&str] = if fenced { &[FENCE[1], &self.end] } else { &[&self.end] };
                 let (text, found) = input.take_until(marks);
                 out.arguments(&text);
-                self.place = match found {
-                    None => Place::Arguments { fenced },
-                    Some(0) if fenced => Place::Behind,
-                    Some(_) => Place::Text,
+                self.state = match found {
+                    None => State::Arguments { fenced },
+                    Some(0) if fenced => State::Behind,
+                    Some(_) => State::Text,
                 };
                 found.is_some()
             }
-            Place::Behind => {
+            State::Behind => {
                 input.take_space();
                 match input.take(&self.end) {
-                    Begins::Unsure => self.place = Place::Behind,
-                    Begins::No if input.is_empty() => self.place = Place::Behind,
-                    Begins::Yes | Begins::No => return true,
+                    PrefixMatch::Partial => self.state = State::Behind,
+                    PrefixMatch::None if input.is_empty() => self.state = State::Behind,
+                    PrefixMatch::Full | PrefixMatch::None => return true,
                 }
                 false
             }
@@ -127,9 +127,9 @@ impl Format for DeepSeek {
     }
 
     fn end(&mut self, out: &mut Out) {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Head(head) => out.content(&plain(&format!("{}{head}", self.begin))),
-            Place::Name(name) => out.content(&plain(&format!("{}function{}{name}", self.begin, self.separator))),
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Head(head) => out.content(&plain(&format!("{}{head}", self.begin))),
+            State::Name(name) => out.content(&plain(&format!("{}function{}{name}", self.begin, self.separator))),
             _ => {}
         }
     }

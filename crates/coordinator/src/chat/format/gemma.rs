@@ -7,7 +7,7 @@ use super::{
     is_name,
 };
 use crate::chat::{
-    input::{Begins, Input, MARK, Vocabulary, plain},
+    input::{Input, MARK, PrefixMatch, Vocabulary, plain},
     out::Out,
 };
 
@@ -18,11 +18,11 @@ pub(super) struct Gemma {
     open: String,
     close: String,
     quote: String,
-    place: Place,
+    state: State,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Text,
     /// Behind the mark.
     Open,
@@ -101,43 +101,43 @@ impl Gemma {
             open: vocabulary.mark("<|tool_call>"),
             close: vocabulary.mark("<tool_call|>"),
             quote: vocabulary.mark("<|\"|>"),
-            place: Place::Text,
+            state: State::Text,
         }
     }
 }
 
 impl Format for Gemma {
     fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Text => {
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Text => {
                 let (text, found) = input.take_until(&[&self.open]);
                 out.content(&text);
                 if found.is_some() {
-                    self.place = Place::Open;
+                    self.state = State::Open;
                 }
                 found.is_some()
             }
-            Place::Open => match input.take(CALL) {
-                Begins::Yes => {
-                    self.place = Place::Name(String::new());
+            State::Open => match input.take(CALL) {
+                PrefixMatch::Full => {
+                    self.state = State::Name(String::new());
                     true
                 }
-                Begins::Unsure => {
-                    self.place = Place::Open;
+                PrefixMatch::Partial => {
+                    self.state = State::Open;
                     false
                 }
-                Begins::No => {
+                PrefixMatch::None => {
                     out.content(&plain(&self.open));
                     true
                 }
             },
-            Place::Name(mut name) => {
+            State::Name(mut name) => {
                 while let Some(c) = input.take_char() {
                     if c == '{' && is_name(&name) {
                         out.call(&name);
                         let mut writer = Writer::default();
                         writer.push(c, out);
-                        self.place = Place::Arguments(writer);
+                        self.state = State::Arguments(writer);
                         return true;
                     }
                     name.push(c);
@@ -146,46 +146,46 @@ impl Format for Gemma {
                         return true;
                     }
                 }
-                self.place = Place::Name(name);
+                self.state = State::Name(name);
                 false
             }
-            Place::Arguments(mut writer) => {
+            State::Arguments(mut writer) => {
                 loop {
                     match input.take(&self.quote) {
-                        Begins::Yes => {
+                        PrefixMatch::Full => {
                             out.arguments("\"");
-                            self.place = Place::Quoted(writer);
+                            self.state = State::Quoted(writer);
                             return true;
                         }
-                        Begins::Unsure => break,
-                        Begins::No => {}
+                        PrefixMatch::Partial => break,
+                        PrefixMatch::None => {}
                     }
                     let Some(c) = input.take_char() else { break };
                     if writer.push(c, out) {
-                        self.place = Place::Close;
+                        self.state = State::Close;
                         return true;
                     }
                 }
-                self.place = Place::Arguments(writer);
+                self.state = State::Arguments(writer);
                 false
             }
-            Place::Quoted(writer) => {
+            State::Quoted(writer) => {
                 let (text, found) = input.take_until(&[&self.quote]);
                 out.arguments(&escaped(&text));
                 if found.is_none() {
-                    self.place = Place::Quoted(writer);
+                    self.state = State::Quoted(writer);
                     return false;
                 }
                 out.arguments("\"");
-                self.place = Place::Arguments(writer);
+                self.state = State::Arguments(writer);
                 true
             }
-            Place::Close => {
+            State::Close => {
                 input.take_space();
                 match input.take(&self.close) {
-                    Begins::Unsure => self.place = Place::Close,
-                    Begins::No if input.is_empty() => self.place = Place::Close,
-                    Begins::Yes | Begins::No => return true,
+                    PrefixMatch::Partial => self.state = State::Close,
+                    PrefixMatch::None if input.is_empty() => self.state = State::Close,
+                    PrefixMatch::Full | PrefixMatch::None => return true,
                 }
                 false
             }
@@ -193,9 +193,9 @@ impl Format for Gemma {
     }
 
     fn end(&mut self, out: &mut Out) {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Open => out.content(&plain(&self.open)),
-            Place::Name(name) => out.content(&plain(&format!("{}{CALL}{name}", self.open))),
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Open => out.content(&plain(&self.open)),
+            State::Name(name) => out.content(&plain(&format!("{}{CALL}{name}", self.open))),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use super::{
     is_name,
 };
 use crate::chat::{
-    input::{Begins, Input, Vocabulary, plain},
+    input::{Input, PrefixMatch, Vocabulary, plain},
     out::Out,
     tool::Tool,
 };
@@ -20,12 +20,12 @@ pub(super) struct Glm {
     close: String,
     key: [String; 2],
     value: [String; 2],
-    place: Place,
+    state: State,
     name: String,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Text,
     /// In the name.
     Name(String),
@@ -42,22 +42,22 @@ impl Glm {
         let [open, close] = ["<tool_call>", "</tool_call>"].map(|mark| vocabulary.mark(mark));
         let key = ["<arg_key>", "</arg_key>"].map(|mark| vocabulary.mark(mark));
         let value = ["<arg_value>", "</arg_value>"].map(|mark| vocabulary.mark(mark));
-        Self { tools, open, close, key, value, place: Place::Text, name: String::new() }
+        Self { tools, open, close, key, value, state: State::Text, name: String::new() }
     }
 }
 
 impl Format for Glm {
     fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Text => {
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Text => {
                 let (text, found) = input.take_until(&[&self.open]);
                 out.content(&text);
                 if found.is_some() {
-                    self.place = Place::Name(String::new());
+                    self.state = State::Name(String::new());
                 }
                 found.is_some()
             }
-            Place::Name(mut name) => {
+            State::Name(mut name) => {
                 let (text, found) = input.take_until(&[&self.key[0], &self.close]);
                 name.push_str(&text);
                 let is_short = name.trim().len() <= MAX_NAME && name.len() <= 2 * MAX_NAME;
@@ -66,7 +66,7 @@ impl Format for Glm {
                         name.trim().clone_into(&mut self.name);
                         let arguments = Arguments::begin(&self.name, out);
                         if found == 0 {
-                            self.place = Place::Key(arguments, String::new());
+                            self.state = State::Key(arguments, String::new());
                         } else {
                             arguments.end(out);
                         }
@@ -78,7 +78,7 @@ impl Format for Glm {
                         true
                     }
                     None if is_short => {
-                        self.place = Place::Name(name);
+                        self.state = State::Name(name);
                         false
                     }
                     None => {
@@ -87,62 +87,62 @@ impl Format for Glm {
                     }
                 }
             }
-            Place::Body(arguments) => {
+            State::Body(arguments) => {
                 input.take_space();
                 match (input.take(&self.key[0]), input.take(&self.close)) {
-                    (Begins::Yes, _) => self.place = Place::Key(arguments, String::new()),
-                    (_, Begins::Yes) => arguments.end(out),
-                    (Begins::Unsure, _) | (_, Begins::Unsure) => {
-                        self.place = Place::Body(arguments);
+                    (PrefixMatch::Full, _) => self.state = State::Key(arguments, String::new()),
+                    (_, PrefixMatch::Full) => arguments.end(out),
+                    (PrefixMatch::Partial, _) | (_, PrefixMatch::Partial) => {
+                        self.state = State::Body(arguments);
                         return false;
                     }
                     _ => {
                         let skipped = input.take_char();
-                        self.place = Place::Body(arguments);
+                        self.state = State::Body(arguments);
                         return skipped.is_some();
                     }
                 }
                 true
             }
-            Place::Key(arguments, mut key) => {
+            State::Key(arguments, mut key) => {
                 let (text, found) = input.take_until(&[&self.key[1]]);
                 key.push_str(&text);
                 key.truncate(key.floor_char_boundary(4 * MAX_NAME));
-                self.place = match found {
-                    Some(_) => Place::BeforeValue(arguments, key.trim().to_owned()),
-                    None => Place::Key(arguments, key),
+                self.state = match found {
+                    Some(_) => State::BeforeValue(arguments, key.trim().to_owned()),
+                    None => State::Key(arguments, key),
                 };
                 found.is_some()
             }
-            Place::BeforeValue(mut arguments, key) => {
+            State::BeforeValue(mut arguments, key) => {
                 let (_, found) = input.take_until(&[&self.value[0]]);
                 if found.is_none() {
-                    self.place = Place::BeforeValue(arguments, key);
+                    self.state = State::BeforeValue(arguments, key);
                     return false;
                 }
                 arguments.key(&key, out);
                 let tool = self.tools.iter().find(|tool| tool.name == self.name);
-                self.place = Place::Value(arguments, ValueText::new(tool, &key));
+                self.state = State::Value(arguments, ValueText::new(tool, &key));
                 true
             }
-            Place::Value(arguments, mut value) => {
+            State::Value(arguments, mut value) => {
                 let (text, found) = input.take_until(&[&self.value[1]]);
                 value.push(&text, out);
                 if found.is_none() {
-                    self.place = Place::Value(arguments, value);
+                    self.state = State::Value(arguments, value);
                     return false;
                 }
                 value.end(out);
-                self.place = Place::Body(arguments);
+                self.state = State::Body(arguments);
                 true
             }
         }
     }
 
     fn end(&mut self, out: &mut Out) {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Name(name) => out.content(&plain(&format!("{}{name}", self.open))),
-            Place::Body(arguments) => arguments.end(out),
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Name(name) => out.content(&plain(&format!("{}{name}", self.open))),
+            State::Body(arguments) => arguments.end(out),
             _ => {}
         }
     }

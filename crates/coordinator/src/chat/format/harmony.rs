@@ -1,9 +1,9 @@
 //! gpt-oss's messages: `<|channel|>CHANNEL<|message|>…<|end|>`, one after the other with `<|start|>assistant` between them.
-//! The channel `analysis` is thought, `final` and `commentary` are said, and a message to `functions.f` calls that tool.
+//! The channel `analysis` is reasoning, `final` and `commentary` are said, and a message to `functions.f` calls that tool.
 
 use super::{Format, is_name};
 use crate::chat::{
-    input::{Input, Vocabulary},
+    input::{Input, PrefixMatch, Vocabulary},
     out::Out,
     tool::Tool,
 };
@@ -20,11 +20,11 @@ pub(super) struct Harmony {
     message: String,
     /// Marks that end a message.
     ends: [String; 3],
-    place: Place,
+    state: State,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum State {
     /// In a header, or before one.
     Header(String),
     Body(Kind),
@@ -32,7 +32,7 @@ enum Place {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Thought,
+    Reasoning,
     Said,
     Arguments,
 }
@@ -47,7 +47,7 @@ impl Harmony {
             channel: vocabulary.mark("<|channel|>"),
             message: vocabulary.mark("<|message|>"),
             ends: ["<|end|>", "<|call|>", "<|return|>"].map(|mark| vocabulary.mark(mark)),
-            place: Place::Header(String::new()),
+            state: State::Header(String::new()),
         }
     }
 
@@ -61,9 +61,9 @@ impl Harmony {
                 out.call(name);
                 Kind::Arguments
             }
-            // To a tool that there is not.
-            _ if header.contains("to=") => Kind::Thought,
-            _ if channel == "analysis" => Kind::Thought,
+            // A call of an unknown tool.
+            _ if header.contains("to=") => Kind::Reasoning,
+            _ if channel == "analysis" => Kind::Reasoning,
             _ => Kind::Said,
         }
     }
@@ -77,18 +77,17 @@ fn word(text: &str) -> &str {
 
 impl Format for Harmony {
     fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match &mut self.place {
-            Place::Header(header) => {
+        match &mut self.state {
+            State::Header(header) => {
                 // A model that does not begin with a header just talks.
                 let is_open = header.is_empty() && !input.is_empty();
                 if is_open {
-                    use crate::chat::input::Begins::{No, Unsure};
                     let begins = [input.begins(&self.start), input.begins(&self.channel), input.begins(" to=")];
-                    if begins.contains(&Unsure) && !begins.contains(&crate::chat::input::Begins::Yes) {
+                    if begins.contains(&PrefixMatch::Partial) && !begins.contains(&PrefixMatch::Full) {
                         return false;
                     }
-                    if begins == [No; 3] {
-                        self.place = Place::Body(Kind::Said);
+                    if begins == [PrefixMatch::None; 3] {
+                        self.state = State::Body(Kind::Said);
                         return true;
                     }
                 }
@@ -96,18 +95,18 @@ impl Format for Harmony {
                 header.push_str(&text);
                 if found.is_some() || header.len() > MAX_HEADER {
                     let header = std::mem::take(header);
-                    self.place = Place::Body(self.begin(&header, out));
+                    self.state = State::Body(self.begin(&header, out));
                     return true;
                 }
                 false
             }
-            Place::Body(kind) => {
+            State::Body(kind) => {
                 let kind = *kind;
                 let mut marks: Vec<&str> = self.ends.iter().map(String::as_str).collect();
                 marks.push(&self.start);
                 let (text, found) = input.take_until(&marks);
                 match kind {
-                    Kind::Thought => out.reasoning(&text),
+                    Kind::Reasoning => out.reasoning(&text),
                     Kind::Said => out.content(&text),
                     Kind::Arguments => out.arguments(&text),
                 }
@@ -115,10 +114,10 @@ impl Format for Harmony {
                 if found == self.ends.len() {
                     input.put_back(&self.start);
                 }
-                if kind == Kind::Thought {
-                    out.thought();
+                if kind == Kind::Reasoning {
+                    out.end_reasoning();
                 }
-                self.place = Place::Header(String::new());
+                self.state = State::Header(String::new());
                 true
             }
         }
@@ -127,6 +126,6 @@ impl Format for Harmony {
     fn end(&mut self, _: &mut Out) {}
 
     fn is_thinking(&self) -> bool {
-        matches!(self.place, Place::Body(Kind::Thought))
+        matches!(self.state, State::Body(Kind::Reasoning))
     }
 }

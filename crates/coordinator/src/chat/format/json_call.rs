@@ -10,7 +10,7 @@ const ARGUMENTS: [&str; 2] = ["arguments", "parameters"];
 
 /// What one more character led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fed {
+pub(super) enum PushResult {
     More,
     /// The object is complete.
     Done,
@@ -23,7 +23,7 @@ pub(super) enum Fed {
 pub(super) struct JsonCall {
     /// All of it, until the call has begun.
     raw: String,
-    place: Place,
+    state: State,
     key: String,
     name: Option<String>,
     /// The arguments, where they came before the name.
@@ -31,12 +31,12 @@ pub(super) struct JsonCall {
     has_begun: bool,
     /// Whether the value under way is passed on as it comes.
     streams: bool,
-    /// Whether a call without arguments is none.
+    /// Whether a call must have arguments.
     needs_arguments: bool,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Start,
     /// Before a key, or the end.
     Key,
@@ -62,7 +62,7 @@ pub(super) enum Within {
     Inside,
     /// It is the value's last.
     Last,
-    /// The value ended before it.
+    /// The value ended before this character.
     After,
 }
 
@@ -103,7 +103,7 @@ impl JsonCall {
     pub(super) fn new(needs_arguments: bool) -> Self {
         Self {
             raw: String::new(),
-            place: Place::Start,
+            state: State::Start,
             key: String::new(),
             name: None,
             arguments: None,
@@ -124,58 +124,58 @@ impl JsonCall {
     }
 
     /// One more character. `is_tool` says which names may be called.
-    pub(super) fn push(&mut self, c: char, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Fed {
+    pub(super) fn push(&mut self, c: char, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> PushResult {
         if !self.has_begun {
             self.raw.push(c);
             if self.raw.len() > MAX_HELD {
-                return Fed::Broken;
+                return PushResult::Broken;
             }
         }
-        self.take(c, is_tool, out).unwrap_or(Fed::Broken)
+        self.take(c, is_tool, out).unwrap_or(PushResult::Broken)
     }
 
     /// `None` where it is broken.
-    fn take(&mut self, c: char, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Option<Fed> {
+    fn take(&mut self, c: char, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Option<PushResult> {
         let is_space = c.is_ascii_whitespace();
-        match std::mem::replace(&mut self.place, Place::Start) {
-            Place::Start if is_space => {}
-            Place::Start => self.place = (c == '{').then_some(Place::Key)?,
-            Place::Key if is_space => self.place = Place::Key,
-            Place::Key => match c {
+        match std::mem::replace(&mut self.state, State::Start) {
+            State::Start if is_space => {}
+            State::Start => self.state = (c == '{').then_some(State::Key)?,
+            State::Key if is_space => self.state = State::Key,
+            State::Key => match c {
                 '"' => {
                     let mut scan = Scan::default();
                     scan.push(c, true);
                     scan.raw.push(c);
-                    self.place = Place::InKey(scan);
+                    self.state = State::InKey(scan);
                 }
                 '}' => return self.finish(is_tool, out),
                 _ => return None,
             },
-            Place::InKey(mut scan) => {
+            State::InKey(mut scan) => {
                 let within = scan.push(c, false);
                 scan.raw.push(c);
-                self.place = if within == Within::Last {
+                self.state = if within == Within::Last {
                     self.key = serde_json::from_str(&scan.raw).ok()?;
-                    Place::Colon
+                    State::Colon
                 } else {
-                    Place::InKey(scan)
+                    State::InKey(scan)
                 };
             }
-            Place::Colon if is_space => self.place = Place::Colon,
-            Place::Colon => self.place = (c == ':').then_some(Place::Value)?,
-            Place::Value if is_space => self.place = Place::Value,
-            Place::Value => {
+            State::Colon if is_space => self.state = State::Colon,
+            State::Colon => self.state = (c == ':').then_some(State::Value)?,
+            State::Value if is_space => self.state = State::Value,
+            State::Value => {
                 self.begin_value(c, is_tool, out)?;
             }
-            Place::InValue(scan) => return self.go_on(scan, c, is_tool, out),
-            Place::AfterValue if is_space => self.place = Place::AfterValue,
-            Place::AfterValue => match c {
-                ',' => self.place = Place::Key,
+            State::InValue(scan) => return self.go_on(scan, c, is_tool, out),
+            State::AfterValue if is_space => self.state = State::AfterValue,
+            State::AfterValue => match c {
+                ',' => self.state = State::Key,
                 '}' => return self.finish(is_tool, out),
                 _ => return None,
             },
         }
-        Some(Fed::More)
+        Some(PushResult::More)
     }
 
     fn begin_value(&mut self, c: char, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Option<()> {
@@ -192,11 +192,11 @@ impl JsonCall {
         } else {
             scan.raw.push(c);
         }
-        self.place = Place::InValue(scan);
+        self.state = State::InValue(scan);
         Some(())
     }
 
-    fn go_on(&mut self, mut scan: Scan, c: char, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Option<Fed> {
+    fn go_on(&mut self, mut scan: Scan, c: char, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Option<PushResult> {
         let within = scan.push(c, false);
         if within != Within::After {
             if self.streams {
@@ -209,18 +209,18 @@ impl JsonCall {
             }
         }
         match within {
-            Within::Inside => self.place = Place::InValue(scan),
+            Within::Inside => self.state = State::InValue(scan),
             Within::Last => {
-                self.place = Place::AfterValue;
+                self.state = State::AfterValue;
                 self.keep(scan.raw)?;
             }
             Within::After => {
-                self.place = Place::AfterValue;
+                self.state = State::AfterValue;
                 self.keep(scan.raw)?;
                 return self.take(c, is_tool, out);
             }
         }
-        Some(Fed::More)
+        Some(PushResult::More)
     }
 
     /// A value that is complete.
@@ -255,7 +255,7 @@ impl JsonCall {
         Some(())
     }
 
-    fn finish(&mut self, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Option<Fed> {
+    fn finish(&mut self, is_tool: &dyn Fn(&str) -> bool, out: &mut Out) -> Option<PushResult> {
         if !self.has_begun {
             let arguments = self.arguments.take();
             if self.needs_arguments && arguments.is_none() {
@@ -266,7 +266,7 @@ impl JsonCall {
             self.begin(is_tool, out)?;
             out.arguments(&arguments);
         }
-        Some(Fed::Done)
+        Some(PushResult::Done)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Calls as JSON behind a mark: one object, or a list of them, and a mark at the end that may be missing.
 
-use super::json_call::{Fed, JsonCall};
+use super::json_call::{JsonCall, PushResult};
 use crate::chat::{
-    input::{Begins, Input, plain},
+    input::{Input, PrefixMatch, plain},
     out::Out,
 };
 
@@ -11,11 +11,11 @@ use crate::chat::{
 pub(super) struct JsonList {
     open: String,
     close: Option<String>,
-    place: Place,
+    state: State,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     /// Before a mark.
     Text,
     /// Behind it, with what was skipped since.
@@ -30,7 +30,7 @@ enum Place {
 
 impl JsonList {
     pub(super) fn new(open: String, close: Option<String>) -> Self {
-        Self { open, close, place: Place::Text }
+        Self { open, close, state: State::Text }
     }
 
     pub(super) fn open(&self) -> &str {
@@ -39,18 +39,18 @@ impl JsonList {
 
     /// Whether it is not within a call.
     pub(super) fn is_outside(&self) -> bool {
-        matches!(self.place, Place::Text)
+        matches!(self.state, State::Text)
     }
 
     /// Goes on behind a mark that was taken.
     pub(super) fn enter(&mut self) {
-        self.place = Place::Open(self.open.clone());
+        self.state = State::Open(self.open.clone());
     }
 
     /// See [`Format::step`](super::Format::step).
     pub(super) fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Text => {
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Text => {
                 let (text, found) = input.take_until(&[&self.open]);
                 out.content(&text);
                 if found.is_some() {
@@ -58,68 +58,71 @@ impl JsonList {
                 }
                 found.is_some()
             }
-            Place::Open(mut before) => {
+            State::Open(mut before) => {
                 before.push_str(&input.take_space());
                 let in_list = input.begins("[");
                 if input.is_empty() {
-                    self.place = Place::Open(before);
+                    self.state = State::Open(before);
                     return false;
                 }
-                if in_list == Begins::Yes {
+                if in_list == PrefixMatch::Full {
                     before.extend(input.take_char());
                 }
-                self.place =
-                    Place::Object { before, call: Box::new(JsonCall::new(false)), in_list: in_list == Begins::Yes };
+                self.state = State::Object {
+                    before,
+                    call: Box::new(JsonCall::new(false)),
+                    in_list: in_list == PrefixMatch::Full,
+                };
                 true
             }
-            Place::Object { before, mut call, in_list } => {
+            State::Object { before, mut call, in_list } => {
                 while let Some(c) = input.take_char() {
                     match call.push(c, &|_| true, out) {
-                        Fed::More => {}
-                        Fed::Done => {
-                            self.place = if in_list { Place::Next } else { Place::Close };
+                        PushResult::More => {}
+                        PushResult::Done => {
+                            self.state = if in_list { State::Next } else { State::Close };
                             return true;
                         }
                         // The object's last brace is missing.
-                        Fed::Broken if call.has_begun() => {
+                        PushResult::Broken if call.has_begun() => {
                             input.put_back(c.encode_utf8(&mut [0; 4]));
-                            self.place = Place::Close;
+                            self.state = State::Close;
                             return true;
                         }
-                        Fed::Broken => {
+                        PushResult::Broken => {
                             say(&before, *call, out);
                             return true;
                         }
                     }
                 }
-                self.place = Place::Object { before, call, in_list };
+                self.state = State::Object { before, call, in_list };
                 false
             }
-            Place::Next => {
+            State::Next => {
                 input.take_space();
                 match input.take_char() {
                     Some(',') => {
-                        self.place = Place::Object {
+                        self.state = State::Object {
                             before: String::new(),
                             call: Box::new(JsonCall::new(false)),
                             in_list: true,
                         };
                     }
-                    Some(']') => self.place = Place::Close,
+                    Some(']') => self.state = State::Close,
                     Some(other) => input.put_back(other.encode_utf8(&mut [0; 4])),
                     None => {
-                        self.place = Place::Next;
+                        self.state = State::Next;
                         return false;
                     }
                 }
                 true
             }
-            Place::Close => {
+            State::Close => {
                 input.take_space();
                 let Some(close) = &self.close else { return !input.is_empty() };
                 let begins = input.take(close);
-                if begins == Begins::Unsure || input.is_empty() && begins == Begins::No {
-                    self.place = Place::Close;
+                if begins == PrefixMatch::Partial || input.is_empty() && begins == PrefixMatch::None {
+                    self.state = State::Close;
                     return false;
                 }
                 true
@@ -129,10 +132,10 @@ impl JsonList {
 
     /// See [`Format::end`](super::Format::end).
     pub(super) fn end(&mut self, out: &mut Out) {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Open(before) => out.content(&plain(&before)),
-            Place::Object { before, call, .. } => say(&before, *call, out),
-            Place::Text | Place::Next | Place::Close => {}
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Open(before) => out.content(&plain(&before)),
+            State::Object { before, call, .. } => say(&before, *call, out),
+            State::Text | State::Next | State::Close => {}
         }
     }
 }

@@ -3,10 +3,10 @@
 
 use super::{
     Format,
-    json_call::{Fed, JsonCall},
+    json_call::{JsonCall, PushResult},
 };
 use crate::chat::{
-    input::{Begins, Input, Vocabulary, plain},
+    input::{Input, PrefixMatch, Vocabulary, plain},
     out::Out,
     tool::Tool,
 };
@@ -16,11 +16,11 @@ use std::sync::Arc;
 pub(super) struct Llama {
     tools: Arc<[Tool]>,
     tag: String,
-    place: Place,
+    state: State,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     /// At the start, or behind a call: with what was skipped.
     Start(String),
     Call {
@@ -34,43 +34,43 @@ enum Place {
 
 impl Llama {
     pub(super) fn new(tools: Arc<[Tool]>, vocabulary: &Vocabulary<'_>) -> Self {
-        Self { tools, tag: vocabulary.mark("<|python_tag|>"), place: Place::Start(String::new()) }
+        Self { tools, tag: vocabulary.mark("<|python_tag|>"), state: State::Start(String::new()) }
     }
 }
 
 impl Format for Llama {
     fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Start(mut before) => {
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Start(mut before) => {
                 before.push_str(&input.take_space());
-                let tag = if before.trim().is_empty() { input.take(&self.tag) } else { Begins::No };
+                let tag = if before.trim().is_empty() { input.take(&self.tag) } else { PrefixMatch::None };
                 match tag {
-                    Begins::Yes => self.place = Place::Start(before + &self.tag),
-                    Begins::Unsure => {
-                        self.place = Place::Start(before);
+                    PrefixMatch::Full => self.state = State::Start(before + &self.tag),
+                    PrefixMatch::Partial => {
+                        self.state = State::Start(before);
                         return false;
                     }
-                    Begins::No => match input.begins("{") {
-                        Begins::Yes => self.place = Place::Call { before, call: Box::new(JsonCall::new(true)) },
-                        Begins::Unsure => {
-                            self.place = Place::Start(before);
+                    PrefixMatch::None => match input.begins("{") {
+                        PrefixMatch::Full => self.state = State::Call { before, call: Box::new(JsonCall::new(true)) },
+                        PrefixMatch::Partial => {
+                            self.state = State::Start(before);
                             return false;
                         }
-                        Begins::No => out.content(&plain(&before)),
+                        PrefixMatch::None => out.content(&plain(&before)),
                     },
                 }
                 true
             }
-            Place::Call { before, mut call } => {
+            State::Call { before, mut call } => {
                 let is_tool = |name: &str| self.tools.iter().any(|tool| tool.name == name);
                 while let Some(c) = input.take_char() {
                     match call.push(c, &is_tool, out) {
-                        Fed::More => {}
-                        Fed::Done => {
-                            self.place = Place::Behind;
+                        PushResult::More => {}
+                        PushResult::Done => {
+                            self.state = State::Behind;
                             return true;
                         }
-                        Fed::Broken => {
+                        PushResult::Broken => {
                             if !call.has_begun() {
                                 out.content(&plain(&(before + &call.into_raw())));
                             }
@@ -78,25 +78,25 @@ impl Format for Llama {
                         }
                     }
                 }
-                self.place = Place::Call { before, call };
+                self.state = State::Call { before, call };
                 false
             }
-            Place::Behind => {
+            State::Behind => {
                 input.take_space();
                 match input.take_char() {
-                    Some(';' | ',') => self.place = Place::Start(String::new()),
+                    Some(';' | ',') => self.state = State::Start(String::new()),
                     Some(other) => {
                         input.put_back(other.encode_utf8(&mut [0; 4]));
-                        self.place = if other == '{' { Place::Start(String::new()) } else { Place::Text };
+                        self.state = if other == '{' { State::Start(String::new()) } else { State::Text };
                     }
                     None => {
-                        self.place = Place::Behind;
+                        self.state = State::Behind;
                         return false;
                     }
                 }
                 true
             }
-            Place::Text => {
+            State::Text => {
                 out.content(&plain(&input.take_all()));
                 false
             }
@@ -104,10 +104,10 @@ impl Format for Llama {
     }
 
     fn end(&mut self, out: &mut Out) {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Start(before) => out.content(&plain(&before)),
-            Place::Call { before, call } if !call.has_begun() => out.content(&plain(&(before + &call.into_raw()))),
-            Place::Call { .. } | Place::Behind | Place::Text => {}
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Start(before) => out.content(&plain(&before)),
+            State::Call { before, call } if !call.has_begun() => out.content(&plain(&(before + &call.into_raw()))),
+            State::Call { .. } | State::Behind | State::Text => {}
         }
     }
 }

@@ -16,11 +16,11 @@ pub(super) struct Mistral {
     list: JsonList,
     arguments: String,
     id: String,
-    place: Place,
+    state: State,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Text,
     /// Behind the mark, with what came since.
     Head(String),
@@ -37,33 +37,33 @@ impl Mistral {
             list: JsonList::new(vocabulary.mark("[TOOL_CALLS]"), None),
             arguments: vocabulary.mark("[ARGS]"),
             id: vocabulary.mark("[CALL_ID]"),
-            place: Place::Text,
+            state: State::Text,
         }
     }
 
     fn no_call(&mut self, head: &str, out: &mut Out) {
         out.content(&plain(&format!("{}{head}", self.list.open())));
-        self.place = Place::Text;
+        self.state = State::Text;
     }
 }
 
 impl Format for Mistral {
     fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match &mut self.place {
-            Place::Text => {
+        match &mut self.state {
+            State::Text => {
                 let (text, found) = input.take_until(&[self.list.open()]);
                 out.content(&text);
                 if found.is_some() {
-                    self.place = Place::Head(String::new());
+                    self.state = State::Head(String::new());
                 }
                 found.is_some()
             }
-            Place::Head(head) => {
+            State::Head(head) => {
                 while let Some(c) = input.take_char() {
                     if matches!(c, '[' | '{') && head.trim().is_empty() {
                         input.put_back(&format!("{head}{c}"));
                         self.list.enter();
-                        self.place = Place::List;
+                        self.state = State::List;
                         return true;
                     }
                     head.push(c);
@@ -79,7 +79,7 @@ impl Format for Mistral {
                         if is_braced {
                             input.put_back("{");
                         }
-                        self.place = Place::Arguments(name);
+                        self.state = State::Arguments(name);
                         return true;
                     }
                     if head.len() > 4 * MAX_NAME || c == '\n' {
@@ -90,15 +90,15 @@ impl Format for Mistral {
                 }
                 false
             }
-            Place::List => {
+            State::List => {
                 let more = self.list.step(input, out);
                 if self.list.is_outside() {
-                    self.place = Place::Text;
+                    self.state = State::Text;
                     return true;
                 }
                 more
             }
-            Place::Arguments(name) => {
+            State::Arguments(name) => {
                 input.take_space();
                 let Some(first) = input.take_char() else { return false };
                 let name = std::mem::take(name);
@@ -112,15 +112,15 @@ impl Format for Mistral {
                 out.arguments("{");
                 let mut scan = Scan::default();
                 scan.push(first, true);
-                self.place = Place::Value(scan);
+                self.state = State::Value(scan);
                 true
             }
-            Place::Value(scan) => {
+            State::Value(scan) => {
                 while let Some(c) = input.take_char() {
                     let within = scan.push(c, false);
                     out.arguments(c.encode_utf8(&mut [0; 4]));
                     if within == Within::Last {
-                        self.place = Place::Text;
+                        self.state = State::Text;
                         return true;
                     }
                 }
@@ -130,14 +130,14 @@ impl Format for Mistral {
     }
 
     fn end(&mut self, out: &mut Out) {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Head(head) => self.no_call(&head, out),
-            Place::Arguments(name) => {
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Head(head) => self.no_call(&head, out),
+            State::Arguments(name) => {
                 let head = format!("{name}{}", self.arguments);
                 self.no_call(&head, out);
             }
-            Place::List => self.list.end(out),
-            Place::Text | Place::Value(_) => {}
+            State::List => self.list.end(out),
+            State::Text | State::Value(_) => {}
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     is_name,
 };
 use crate::chat::{
-    input::{Begins, Input, Vocabulary, plain},
+    input::{Input, PrefixMatch, Vocabulary, plain},
     out::Out,
     tool::Tool,
 };
@@ -32,12 +32,12 @@ pub(super) struct QwenXml {
     tools: Arc<[Tool]>,
     open: String,
     close: String,
-    place: Place,
+    state: State,
     name: String,
 }
 
 #[derive(Debug)]
-enum Place {
+enum State {
     Text,
     /// Behind the mark, with what came since.
     Open(String),
@@ -58,25 +58,25 @@ enum Place {
 impl QwenXml {
     pub(super) fn new(tools: Arc<[Tool]>, vocabulary: &Vocabulary<'_>) -> Self {
         let [open, close] = ["<tool_call>", "</tool_call>"].map(|mark| vocabulary.mark(mark));
-        Self { tools, open, close, place: Place::Text, name: String::new() }
+        Self { tools, open, close, state: State::Text, name: String::new() }
     }
 
     fn body(&mut self, input: &mut Input, out: &mut Out, arguments: Arguments) -> bool {
         input.take_space();
         match (input.take(PARAMETER), input.take(END_FUNCTION), input.begins(&self.close)) {
-            (Begins::Yes, ..) => self.place = Place::Key(arguments, String::new()),
-            (_, Begins::Yes, _) | (.., Begins::Yes) => {
+            (PrefixMatch::Full, ..) => self.state = State::Key(arguments, String::new()),
+            (_, PrefixMatch::Full, _) | (.., PrefixMatch::Full) => {
                 arguments.end(out);
-                self.place = Place::Close;
+                self.state = State::Close;
             }
-            (Begins::Unsure, ..) | (_, Begins::Unsure, _) | (.., Begins::Unsure) => {
-                self.place = Place::Body(arguments);
+            (PrefixMatch::Partial, ..) | (_, PrefixMatch::Partial, _) | (.., PrefixMatch::Partial) => {
+                self.state = State::Body(arguments);
                 return false;
             }
-            // What stands between parameters says nothing.
+            // Text between parameters is skipped.
             _ => {
                 let skipped = input.take_char();
-                self.place = Place::Body(arguments);
+                self.state = State::Body(arguments);
                 return skipped.is_some();
             }
         }
@@ -86,33 +86,33 @@ impl QwenXml {
 
 impl Format for QwenXml {
     fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Text => {
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Text => {
                 let (text, found) = input.take_until(&[&self.open, FUNCTION]);
                 out.content(&text);
                 match found {
-                    Some(0) => self.place = Place::Open(self.open.clone()),
-                    Some(_) => self.place = Place::Name { before: FUNCTION.to_owned(), name: String::new() },
+                    Some(0) => self.state = State::Open(self.open.clone()),
+                    Some(_) => self.state = State::Name { before: FUNCTION.to_owned(), name: String::new() },
                     None => return false,
                 }
                 true
             }
-            Place::Open(mut before) => {
+            State::Open(mut before) => {
                 before.push_str(&input.take_space());
                 match input.take(FUNCTION) {
-                    Begins::Yes => self.place = Place::Name { before: before + FUNCTION, name: String::new() },
-                    Begins::Unsure => {
-                        self.place = Place::Open(before);
+                    PrefixMatch::Full => self.state = State::Name { before: before + FUNCTION, name: String::new() },
+                    PrefixMatch::Partial => {
+                        self.state = State::Open(before);
                         return false;
                     }
-                    Begins::No => out.content(&plain(&before)),
+                    PrefixMatch::None => out.content(&plain(&before)),
                 }
                 true
             }
-            Place::Name { before, mut name } => {
+            State::Name { before, mut name } => {
                 while let Some(c) = input.take_char() {
                     if c == '>' && is_name(&name) {
-                        self.place = Place::Body(Arguments::begin(&name, out));
+                        self.state = State::Body(Arguments::begin(&name, out));
                         self.name = name;
                         return true;
                     }
@@ -122,52 +122,52 @@ impl Format for QwenXml {
                         return true;
                     }
                 }
-                self.place = Place::Name { before, name };
+                self.state = State::Name { before, name };
                 false
             }
-            Place::Body(arguments) => self.body(input, out, arguments),
-            Place::Key(mut arguments, mut key) => {
+            State::Body(arguments) => self.body(input, out, arguments),
+            State::Key(mut arguments, mut key) => {
                 while let Some(c) = input.take_char() {
                     if c == '>' || key.len() > 4 * MAX_NAME {
                         arguments.key(&key, out);
                         let tool = self.tools.iter().find(|tool| tool.name == self.name);
-                        self.place = Place::ValueStart(arguments, ValueText::new(tool, &key));
+                        self.state = State::ValueStart(arguments, ValueText::new(tool, &key));
                         return true;
                     }
                     key.push(c);
                 }
-                self.place = Place::Key(arguments, key);
+                self.state = State::Key(arguments, key);
                 false
             }
-            Place::ValueStart(arguments, value) => {
+            State::ValueStart(arguments, value) => {
                 // A value that is empty ends with the line break that it begins with.
-                if input.begins(END_PARAMETER[0]) == Begins::Unsure {
-                    self.place = Place::ValueStart(arguments, value);
+                if input.begins(END_PARAMETER[0]) == PrefixMatch::Partial {
+                    self.state = State::ValueStart(arguments, value);
                     return false;
                 }
-                if input.begins(END_PARAMETER[0]) == Begins::No {
+                if input.begins(END_PARAMETER[0]) == PrefixMatch::None {
                     input.take("\n");
                 }
-                self.place = Place::Value(arguments, value);
+                self.state = State::Value(arguments, value);
                 true
             }
-            Place::Value(arguments, mut value) => {
+            State::Value(arguments, mut value) => {
                 let (text, found) = input.take_until(&END_PARAMETER);
                 value.push(&text, out);
                 if found.is_none() {
-                    self.place = Place::Value(arguments, value);
+                    self.state = State::Value(arguments, value);
                     return false;
                 }
                 value.end(out);
-                self.place = Place::Body(arguments);
+                self.state = State::Body(arguments);
                 true
             }
-            Place::Close => {
+            State::Close => {
                 input.take_space();
                 match input.take(&self.close) {
-                    Begins::Unsure => self.place = Place::Close,
-                    Begins::No if input.is_empty() => self.place = Place::Close,
-                    Begins::Yes | Begins::No => return true,
+                    PrefixMatch::Partial => self.state = State::Close,
+                    PrefixMatch::None if input.is_empty() => self.state = State::Close,
+                    PrefixMatch::Full | PrefixMatch::None => return true,
                 }
                 false
             }
@@ -175,11 +175,11 @@ impl Format for QwenXml {
     }
 
     fn end(&mut self, out: &mut Out) {
-        match std::mem::replace(&mut self.place, Place::Text) {
-            Place::Open(before) => out.content(&plain(&before)),
-            Place::Name { before, name } => out.content(&plain(&(before + &name))),
+        match std::mem::replace(&mut self.state, State::Text) {
+            State::Open(before) => out.content(&plain(&before)),
+            State::Name { before, name } => out.content(&plain(&(before + &name))),
             // A call that the model forgot to end.
-            Place::Body(arguments) => arguments.end(out),
+            State::Body(arguments) => arguments.end(out),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use super::ToolFormat;
 use crate::chat::{
     AnswerParser, Part,
     input::Vocabulary,
-    thought::{THOUGHTS, ThoughtMarks},
+    reasoning::{REASONING_TAGS, ReasoningTags},
     tool::Tool,
 };
 use rstest::rstest;
@@ -94,9 +94,9 @@ fn pieces(text: &str, special: bool) -> Vec<Piece> {
 /// Neighbouring texts put together, but not over these places.
 fn joined(pieces: &[Piece], cuts: &[usize]) -> Vec<Piece> {
     let mut joined: Vec<Piece> = Vec::new();
-    for (place, piece) in pieces.iter().enumerate() {
+    for (state, piece) in pieces.iter().enumerate() {
         match (joined.last_mut(), piece) {
-            (Some(Piece::Text(last)), Piece::Text(text)) if !cuts.contains(&place) => last.push_str(text),
+            (Some(Piece::Text(last)), Piece::Text(text)) if !cuts.contains(&state) => last.push_str(text),
             _ => joined.push(piece.clone()),
         }
     }
@@ -104,7 +104,7 @@ fn joined(pieces: &[Piece], cuts: &[usize]) -> Vec<Piece> {
 }
 
 fn read(
-    thought: Option<ThoughtMarks>,
+    reasoning: Option<ReasoningTags>,
     format: Option<ToolFormat>,
     ending: &str,
     pieces: &[Piece],
@@ -112,7 +112,7 @@ fn read(
 ) -> Vec<Part> {
     let is_special = |text: &str| special && MARKS.contains(&text);
     let vocabulary = Vocabulary::new(&is_special);
-    let mut parser = AnswerParser::new(thought, format, &tools(), ending, &vocabulary);
+    let mut parser = AnswerParser::new(reasoning, format, &tools(), ending, &vocabulary);
     parser.set_marks(vocabulary.into_used());
     let mut parts = Vec::new();
     for piece in pieces {
@@ -143,19 +143,19 @@ fn together(parts: Vec<Part>) -> Vec<Part> {
 
 /// What is made of a text, which is the same for every cut of it in two, and for all of its characters one by one.
 fn parts(
-    thought: Option<ThoughtMarks>,
+    reasoning: Option<ReasoningTags>,
     format: Option<ToolFormat>,
     ending: &str,
     text: &str,
     special: bool,
 ) -> Vec<Part> {
     let all = pieces(text, special);
-    let whole = read(thought, format, ending, &joined(&all, &[]), special);
-    assert_eq!(read(thought, format, ending, &all, special), whole, "character by character: {text}");
+    let whole = read(reasoning, format, ending, &joined(&all, &[]), special);
+    assert_eq!(read(reasoning, format, ending, &all, special), whole, "character by character: {text}");
     for first in 0..all.len() {
         for second in [first, first + 1, first + 5] {
             let cut = joined(&all, &[first, second]);
-            assert_eq!(read(thought, format, ending, &cut, special), whole, "cut at {first} and {second}: {text}");
+            assert_eq!(read(reasoning, format, ending, &cut, special), whole, "cut at {first} and {second}: {text}");
         }
     }
     whole
@@ -169,7 +169,7 @@ fn said(text: &str) -> Vec<Part> {
     vec![Part::Content(text.to_owned())]
 }
 
-fn thought(text: &str) -> Vec<Part> {
+fn reasoning(text: &str) -> Vec<Part> {
     vec![Part::Reasoning(text.to_owned())]
 }
 
@@ -205,9 +205,9 @@ const ODD: &str = r#"{"city": "R}o{m\"e</tool", "days": [1, {"a": "]"}]}"#;
 #[case::an_empty_value(ToolFormat::QwenXml, "<tool_call><function=weather><parameter=city>\n</parameter></function></tool_call>", &[call("weather", r#"{"city": ""}"#)])]
 #[case::python_words(ToolFormat::QwenXml, "<tool_call><function=weather><parameter=days>True</parameter><parameter=x>some words</parameter></function></tool_call>", &[call("weather", r#"{"days": true, "x": "some words"}"#)])]
 #[case::values(ToolFormat::Gemma, "<|tool_call>call:weather{city:<|\"|>Ro\"m,}e<|\"|>,days:3,list:[1,<|\"|>a<|\"|>],where:{a:true,b:{}}}<tool_call|><|tool_call>call:time{}<tool_call|>", &[call("weather", r#"{"city": "Ro\"m,}e", "days": 3, "list": [1, "a"], "where": {"a": true, "b": {}}}"#), call("time", "{}")])]
-#[case::channels(ToolFormat::Harmony, "<|channel|>analysis<|message|>Let me see.<|end|><|start|>assistant<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Rome\"}<|call|>", &[thought("Let me see."), call("weather", ROME)])]
+#[case::channels(ToolFormat::Harmony, "<|channel|>analysis<|message|>Let me see.<|end|><|start|>assistant<|channel|>commentary to=functions.weather <|constrain|>json<|message|>{\"city\": \"Rome\"}<|call|>", &[reasoning("Let me see."), call("weather", ROME)])]
 #[case::a_recipient_first(ToolFormat::Harmony, "<|start|>assistant to=functions.time<|channel|>commentary<|message|>{}", &[call("time", "{}")])]
-#[case::only_said(ToolFormat::Harmony, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>final<|message|>It rains.\n<|return|>", &[thought("Hm."), said("I look.It rains.\n")])]
+#[case::only_said(ToolFormat::Harmony, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>final<|message|>It rains.\n<|return|>", &[reasoning("Hm."), said("I look.It rains.\n")])]
 fn calls_are_found(#[case] format: ToolFormat, #[case] text: &str, #[case] expected: &[Vec<Part>]) {
     for special in [false, true] {
         assert_eq!(parts(None, Some(format), "", text, special), expected.concat(), "special: {special}");
@@ -257,29 +257,29 @@ fn words_that_are_spelled_like_special_tokens_are_text() {
 }
 
 #[rstest]
-#[case::closed("", "<think>\nHm, Rome.\n</think>\n\nIt rains.", &[thought("Hm, Rome."), said("It rains.")])]
-#[case::opened_by_the_prompt("<think>\n", "Hm.</think>It rains.", &[thought("Hm."), said("It rains.")])]
+#[case::closed("", "<think>\nHm, Rome.\n</think>\n\nIt rains.", &[reasoning("Hm, Rome."), said("It rains.")])]
+#[case::opened_by_the_prompt("<think>\n", "Hm.</think>It rains.", &[reasoning("Hm."), said("It rains.")])]
 #[case::closed_by_the_prompt("<think>\n\n</think>\n\n", "<think> is a mark.", &[said("<think> is a mark.")])]
-#[case::never_closed("<think>", "Hm. ", &[thought("Hm.")])]
+#[case::never_closed("<think>", "Hm. ", &[reasoning("Hm.")])]
 #[case::none("", "It rains. <think>no</think>", &[said("It rains. <think>no</think>")])]
-#[case::nothing_thought("", "<think></think>It rains.", &[said("It rains.")])]
+#[case::empty_reasoning("", "<think></think>It rains.", &[said("It rains.")])]
 #[case::half_a_mark("", " <thin ice", &[said(" <thin ice")])]
-#[case::a_call_behind_it("", "<think>Hm.</think>\n<tool_call>{\"name\": \"time\", \"arguments\": {}}</tool_call>", &[thought("Hm."), call("time", "{}")])]
-fn thoughts_are_told_from_what_is_said(#[case] ending: &str, #[case] text: &str, #[case] expected: &[Vec<Part>]) {
+#[case::a_call_behind_it("", "<think>Hm.</think>\n<tool_call>{\"name\": \"time\", \"arguments\": {}}</tool_call>", &[reasoning("Hm."), call("time", "{}")])]
+fn reasoning_is_told_from_content(#[case] ending: &str, #[case] text: &str, #[case] expected: &[Vec<Part>]) {
     for special in [false, true] {
-        let read = parts(Some(THOUGHTS[0]), Some(ToolFormat::Hermes), ending, text, special);
+        let read = parts(Some(REASONING_TAGS[0]), Some(ToolFormat::Hermes), ending, text, special);
         assert_eq!(read, expected.concat(), "special: {special}");
     }
 }
 
 #[test]
 fn every_familys_marks_are_known_by_its_template() {
-    for marks in THOUGHTS {
+    for marks in REASONING_TAGS {
         let template = format!("{{% if thinking %}}{}{{% endif %}}", marks.open);
-        let found = ThoughtMarks::of(&template).expect("known");
+        let found = ReasoningTags::of(&template).expect("known");
         let text = format!("{}{}Hm.{} Yes.", marks.open, marks.label, marks.close);
         assert_eq!(found, marks);
-        assert_eq!(parts(Some(found), None, "", &text, true), [thought("Hm."), said("Yes.")].concat());
+        assert_eq!(parts(Some(found), None, "", &text, true), [reasoning("Hm."), said("Yes.")].concat());
     }
     for (format, template) in [
         (ToolFormat::Harmony, "<|start|>assistant<|channel|>final<|message|>"),
@@ -299,10 +299,10 @@ fn every_familys_marks_are_known_by_its_template() {
 }
 
 #[test]
-fn a_special_mark_of_a_call_ends_a_thought_that_was_not_closed() {
+fn a_tool_calls_tag_ends_reasoning_that_was_not_closed() {
     let text = "<|channel>thought\nHm.<|tool_call>call:time{}<tool_call|>";
-    let expected = [thought("Hm."), call("time", "{}")].concat();
-    assert_eq!(parts(Some(THOUGHTS[2]), Some(ToolFormat::Gemma), "", text, true), expected);
+    let expected = [reasoning("Hm."), call("time", "{}")].concat();
+    assert_eq!(parts(Some(REASONING_TAGS[2]), Some(ToolFormat::Gemma), "", text, true), expected);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_named_tool_is_the_only_one_and_without_parallel_calls_there_is_one() {
 }
 
 #[test]
-fn a_thought_may_come_first_and_must_end_where_the_prompt_opened_it() {
+fn reasoning_may_come_first_and_must_end_where_the_prompt_opened_it() {
     let text = text_of("thinks");
     let (at_once, start, _) = lark(of(&text, ToolFormat::Hermes, &ToolChoice::Required, true, ""));
     assert_eq!(start, Start::AtOnce);
@@ -110,9 +110,9 @@ fn bounded(name: &str) -> Tool {
 fn what_a_grammar_takes_is_read_as_calls_with_valid_arguments() {
     let text = text_of("demo");
     let tools: Arc<[Tool]> = Arc::new([bounded("weather"), bounded("time")]);
-    // Harmony's thought is free, and random bytes never end it.
+    // Harmony's reasoning is free, and random bytes never end it.
     for (format, _) in ToolFormat::ALL.into_iter().filter(|(format, _)| *format != ToolFormat::Harmony) {
-        let family = Family { tools: Some(format), thought: None, ..Family::of(&text, None) };
+        let family = Family { tools: Some(format), reasoning: None, ..Family::of(&text, None) };
         let constraint = constraint(&text, &family, &tools, &ToolChoice::Required, true, "").expect("a constraint");
         for seed in 0..20 {
             let said = random_text(&constraint.grammar, seed);

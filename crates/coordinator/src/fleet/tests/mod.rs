@@ -13,6 +13,7 @@ mod machine;
 mod memory;
 mod moves;
 mod plans;
+mod reads;
 mod reasons;
 mod ring;
 mod stale;

@@ -207,11 +207,10 @@ impl Slot {
         if self.sessions.len() >= MAX_SESSIONS {
             return Err(SessionError::OutOfMemory { needed: bytes, free: 0, budget: self.key.kv_budget });
         }
+        // First: a GPU's caches are allocated as the session opens.
+        let reserved = self.ledger.reserve(Account::Kv, bytes).map_err(over_limit)?;
         self.stage.open(SessionKey(session.0), capacity as usize).map_err(|error| session_error(&error))?;
-        self.ledger.reserve(Account::Kv, bytes).map_err(|over| {
-            self.stage.close(SessionKey(session.0));
-            over_limit(over)
-        })
+        Ok(reserved)
     }
 
     /// Closes a session, or has it closed with the batch under way that it is part of.

@@ -59,7 +59,7 @@ struct AssistantMessage {
     /// Null if the model only calls tools.
     #[schema(required)]
     content: Option<String>,
-    /// What the model thought, if its format shows it.
+    /// The model's reasoning, if its format shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reasoning_content: Option<String>,
@@ -67,7 +67,7 @@ struct AssistantMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reasoning: Option<String>,
-    /// Calls of tools, if there are any.
+    /// Tool calls, if there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<ToolCall>,
     /// Always null.
@@ -142,7 +142,7 @@ struct Delta {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     content: Option<String>,
-    /// Thought to append.
+    /// Reasoning to append.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reasoning_content: Option<String>,
@@ -296,7 +296,7 @@ impl ChatFormat {
 }
 
 impl Format for ChatFormat {
-    type Whole = ChatCompletion;
+    type FullResponse = ChatCompletion;
     type Chunk = ChatChunk;
     const LAST: Option<&'static str> = Some("[DONE]");
 

@@ -13,11 +13,11 @@ pub(in crate::api::openai) struct Message {
     /// What is said. The assistant's may be null if it calls tools.
     #[schema(value_type = Option<Content>)]
     content: Option<Content>,
-    /// What the assistant thought, for templates that show it.
+    /// The assistant's reasoning, for templates that show it.
     reasoning_content: Option<String>,
     /// The same, as some clients call it.
     reasoning: Option<String>,
-    /// The assistant's calls of tools.
+    /// The assistant's tool calls.
     tool_calls: Option<Vec<ToolCall>>,
     /// Which call a tool's message is the result of.
     tool_call_id: Option<String>,
@@ -44,7 +44,7 @@ pub(super) enum Role {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "expected a string or an array of content parts")]
 pub(super) enum Content {
-    /// Whole.
+    /// FullResponse.
     Text(String),
     /// Put together without anything between them.
     Parts(Vec<Part>),
@@ -139,8 +139,8 @@ impl Message {
             }
         };
         let mut message = ChatMessage::new(self.role.in_template(), content);
-        if let Some(thought) = self.reasoning_content.or(self.reasoning).filter(|thought| !thought.is_empty()) {
-            message.fields.insert("reasoning_content".to_owned(), thought.into());
+        if let Some(reasoning) = self.reasoning_content.or(self.reasoning).filter(|reasoning| !reasoning.is_empty()) {
+            message.fields.insert("reasoning_content".to_owned(), reasoning.into());
         }
         if !calls.is_empty() {
             message.fields.insert("tool_calls".to_owned(), calls.into());

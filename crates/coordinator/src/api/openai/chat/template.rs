@@ -21,7 +21,7 @@ pub(super) struct TemplateFields {
     chat_template_kwargs: Option<Map<String, Value>>,
     /// How long the model may think. Passed to the chat template; most models ignore it.
     reasoning_effort: Option<ReasoningEffort>,
-    /// The most tokens of a thought, which is then ended for the model. Only for models that think between marks.
+    /// The most tokens of reasoning, which is then ended for the model. Only for models that think between marks.
     #[schema(minimum = 0)]
     #[serde(default, deserialize_with = "count")]
     max_reasoning_tokens: Option<u32>,

@@ -1,4 +1,4 @@
-//! The JSON of a plain completion's answer. Whole answers and chunks have the same form.
+//! The JSON of a plain completion's answer. FullResponse answers and chunks have the same form.
 
 use crate::{
     api::{
@@ -112,7 +112,7 @@ impl TextFormat {
 }
 
 impl Format for TextFormat {
-    type Whole = TextCompletion;
+    type FullResponse = TextCompletion;
     type Chunk = TextCompletion;
     const LAST: Option<&'static str> = Some("[DONE]");
 

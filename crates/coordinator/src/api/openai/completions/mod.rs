@@ -123,7 +123,7 @@ fn prepare_completion(
         options,
         constraint,
         answers: None,
-        thought: None,
+        reasoning: None,
     };
     Ok((requests, format))
 }

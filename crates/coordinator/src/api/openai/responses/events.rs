@@ -70,7 +70,7 @@ impl ResponseEvent {
 /// The item that is written now.
 #[derive(Debug)]
 enum Open {
-    Thought { id: String, text: String },
+    Reasoning { id: String, text: String },
     Message { id: String, text: String },
     Call { id: String, call_id: String, name: String, arguments: String },
 }
@@ -98,7 +98,7 @@ impl Writer {
         let mut events = Vec::new();
         for part in parts {
             match (&self.open, &part) {
-                (Some(Open::Thought { .. }), Part::Reasoning(_))
+                (Some(Open::Reasoning { .. }), Part::Reasoning(_))
                 | (Some(Open::Message { .. }), Part::Content(_))
                 | (Some(Open::Call { .. }), Part::Arguments(_)) => {}
                 _ => {
@@ -132,7 +132,7 @@ impl Writer {
 
     fn begin(&mut self, part: &Part, events: &mut Vec<ResponseEvent>) {
         let open = match part {
-            Part::Reasoning(_) => Open::Thought { id: new_id("rs"), text: String::new() },
+            Part::Reasoning(_) => Open::Reasoning { id: new_id("rs"), text: String::new() },
             Part::Content(_) => Open::Message { id: new_id("msg"), text: String::new() },
             Part::Call(name) => Open::Call {
                 id: new_id("fc"),
@@ -154,7 +154,7 @@ impl Writer {
     fn add(&mut self, part: Part, events: &mut Vec<ResponseEvent>) {
         let Some(mut open) = self.open.take() else { return };
         match (&mut open, part) {
-            (Open::Thought { id, text }, Part::Reasoning(delta)) => {
+            (Open::Reasoning { id, text }, Part::Reasoning(delta)) => {
                 text.push_str(&delta);
                 let event = self.of_text("response.reasoning_text.delta", id);
                 events.push(ResponseEvent { delta: Some(delta), ..event });
@@ -178,7 +178,7 @@ impl Writer {
     fn close(&mut self, status: &'static str, events: &mut Vec<ResponseEvent>) {
         let Some(open) = self.open.take() else { return };
         match &open {
-            Open::Thought { id, text } => {
+            Open::Reasoning { id, text } => {
                 let event = self.of_text("response.reasoning_text.done", id);
                 events.push(ResponseEvent { text: Some(text.clone()), ..event });
             }
@@ -205,7 +205,7 @@ impl Open {
     /// The item's part, but for calls, which have none.
     fn part(&self) -> Option<(&str, OutputPart)> {
         match self {
-            Self::Thought { id, text } => Some((id, OutputPart::ReasoningText { text: text.clone() })),
+            Self::Reasoning { id, text } => Some((id, OutputPart::ReasoningText { text: text.clone() })),
             Self::Message { id, text } => Some((id, OutputPart::text(text.clone()))),
             Self::Call { .. } => None,
         }
@@ -215,7 +215,7 @@ impl Open {
     fn item(&self, status: &'static str, is_whole: bool) -> OutputItem {
         let content = || self.part().filter(|_| is_whole).map(|(_, part)| part).into_iter().collect();
         match self {
-            Self::Thought { id, .. } => {
+            Self::Reasoning { id, .. } => {
                 OutputItem::Reasoning { id: id.clone(), summary: Vec::new(), content: content(), status }
             }
             Self::Message { id, .. } => {

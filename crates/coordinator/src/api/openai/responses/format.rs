@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 /// What an answer repeats of its request.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct RequestEcho {
     pub(super) model: String,
     pub(super) instructions: Option<String>,
     pub(super) previous_response_id: Option<String>,
@@ -93,7 +93,7 @@ pub(super) struct ResponseObject {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schema(as = ResponseOutputItem)]
 pub(super) enum OutputItem {
-    /// What the model thought.
+    /// The model's reasoning.
     Reasoning {
         id: String,
         /// Always empty.
@@ -121,7 +121,7 @@ pub(super) enum OutputPart {
         #[schema(value_type = Vec<Object>)]
         logprobs: Vec<Value>,
     },
-    /// Thought.
+    /// Reasoning.
     ReasoningText { text: String },
 }
 
@@ -171,7 +171,7 @@ impl From<Counts> for ResponseUsage {
 /// Writes a response.
 #[derive(Debug)]
 pub(super) struct ResponseFormat {
-    asked: Asked,
+    asked: RequestEcho,
     id: String,
     created_at: u64,
     short_ids: bool,
@@ -183,7 +183,7 @@ pub(super) struct ResponseFormat {
 }
 
 impl ResponseFormat {
-    pub(super) fn new(asked: Asked, short_ids: bool, keep: Option<Keep>) -> Self {
+    pub(super) fn new(asked: RequestEcho, short_ids: bool, keep: Option<Keep>) -> Self {
         let id = new_id("resp");
         let writer = Writer::new(short_ids);
         Self { asked, id, created_at: unix_seconds(), short_ids, keep, writer, ending: None, events: 0 }
@@ -294,7 +294,7 @@ fn items(answer: Answer, status: &'static str, short_ids: bool) -> Vec<OutputIte
 }
 
 impl Format for ResponseFormat {
-    type Whole = ResponseObject;
+    type FullResponse = ResponseObject;
     type Chunk = ResponseEvent;
 
     fn whole(mut self, choices: Vec<FinishedChoice>, counts: Counts) -> ResponseObject {

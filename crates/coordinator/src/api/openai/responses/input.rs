@@ -27,9 +27,9 @@ pub(super) struct Item {
     kind: Option<String>,
     /// Of a message: `user`, `assistant`, `system` or `developer`.
     role: Option<String>,
-    /// Of a message and of a thought.
+    /// Of a message and of reasoning.
     content: Option<Content>,
-    /// Of a thought.
+    /// Of reasoning.
     summary: Option<Vec<Part>>,
     /// Of a call and its output.
     call_id: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct Item {
 #[serde(untagged, expecting = "expected a string or an array of content parts")]
 #[schema(as = ResponseInputContent)]
 pub(super) enum Content {
-    /// Whole.
+    /// FullResponse.
     Text(String),
     /// Put together without anything between them.
     Parts(Vec<Part>),
@@ -75,7 +75,7 @@ pub(super) fn messages(input: Input) -> Result<Vec<ChatMessage>, ApiError> {
         Input::Items(items) => items,
     };
     let mut all: Vec<ChatMessage> = Vec::new();
-    // What belongs to one turn of the assistant is one message of the template: a thought, what is said, and calls.
+    // What belongs to one turn of the assistant is one message of the template: reasoning, what is said, and calls.
     let mut turn: Option<ChatMessage> = None;
     for (index, item) in items.into_iter().enumerate() {
         let path = format!("input[{index}]");
@@ -95,10 +95,10 @@ pub(super) fn messages(input: Input) -> Result<Vec<ChatMessage>, ApiError> {
             }
             "reasoning" => {
                 // It begins a turn: after calls their outputs come first.
-                let thought = item.into_thought(&path)?;
-                if !thought.is_empty() {
+                let reasoning = item.into_reasoning(&path)?;
+                if !reasoning.is_empty() {
                     let last = turn.get_or_insert_with(|| ChatMessage::new("assistant", ""));
-                    last.fields.insert("reasoning_content".to_owned(), thought.into());
+                    last.fields.insert("reasoning_content".to_owned(), reasoning.into());
                 }
             }
             "function_call" => {
@@ -146,7 +146,7 @@ impl Item {
         Ok(ChatMessage::new(role, content.into_text(&path)?))
     }
 
-    fn into_thought(self, path: &str) -> Result<String, ApiError> {
+    fn into_reasoning(self, path: &str) -> Result<String, ApiError> {
         if let Some(content) = self.content {
             return content.into_text(&format!("{path}.content"));
         }

@@ -9,7 +9,7 @@ use crate::{
         common::{body::parse, caller::text_for, error::ApiError, lenient::count, options::ValidOptions},
         openai::{
             chat::{ReasoningEffort, check_variables},
-            responses::format::Asked,
+            responses::format::RequestEcho,
         },
     },
     chat::{self, ChatRequest, MAX_TOOLS, PreparedChat, ToolChoice, is_name},
@@ -46,7 +46,7 @@ pub(super) struct ResponseFields {
     /// Whether one answer may have several calls.
     #[schema(default = true)]
     parallel_tool_calls: Option<bool>,
-    /// The most tokens to emit, thoughts included.
+    /// The most tokens to emit, reasoning included.
     #[schema(minimum = 1)]
     #[serde(default, deserialize_with = "count")]
     max_output_tokens: Option<u32>,
@@ -117,7 +117,7 @@ pub(super) struct Prepared {
     pub(super) chat: PreparedChat,
     pub(super) options: ValidOptions,
     /// What the answer repeats of the request.
-    pub(super) response: Asked,
+    pub(super) response: RequestEcho,
     /// The conversation without instructions.
     pub(super) messages: Vec<ChatMessage>,
     /// Whether it is to be stored.
@@ -221,13 +221,13 @@ impl ResponseFields {
         })
     }
 
-    fn asked(&self) -> Asked {
+    fn asked(&self) -> RequestEcho {
         let tool = |tool: &Tool| {
             serde_json::json!({"type": "function", "name": tool.name, "description":
             tool.description, "parameters": tool.parameters, "strict": tool.strict.unwrap_or(false)})
         };
         let tools = self.tools.iter().flatten().filter(|tool| tool.kind == "function").map(tool).collect();
-        Asked {
+        RequestEcho {
             model: self.model.clone(),
             instructions: self.instructions.clone(),
             previous_response_id: self.previous_response_id.clone(),

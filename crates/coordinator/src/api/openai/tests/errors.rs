@@ -89,7 +89,7 @@ async fn the_routers_refusals_have_their_statuses() {
             Some("3"),
         ),
         (
-            GenerateError::NotReady { model: "demo".to_owned(), reason: NotReady::NoRoom },
+            GenerateError::NotReady { model: "demo".to_owned(), reason: NotReady::InsufficientMemory },
             503,
             "server_error",
             Value::Null,

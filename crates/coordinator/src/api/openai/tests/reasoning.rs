@@ -1,11 +1,11 @@
-//! Thoughts, apart from what is said.
+//! Reasoning, apart from what is said.
 
 use super::{
     chat_body,
     fake::{Fake, Script, text_of},
     post,
 };
-use crate::{chat::ThoughtBudget, constraint::Start, generate::FinishReason};
+use crate::{chat::ReasoningBudget, constraint::Start, generate::FinishReason};
 use axum::http::StatusCode;
 use gogrid_model::ChatMessage;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn streamed(events: &[Value], field: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_thought_comes_apart_from_the_content() {
+async fn reasoning_comes_apart_from_the_content() {
     for (model, said) in [
         ("thinks", "<think>\nIt is Tokyo, I think.\n</think>\n\nTokyo."),
         (
@@ -40,8 +40,8 @@ async fn a_thought_comes_apart_from_the_content() {
         });
         assert_eq!(answer["choices"][0]["message"], message, "{model}");
         let (usage, tokens) = (&answer["usage"], answer["usage"]["completion_tokens"].as_u64().expect("a number"));
-        let thought = usage["completion_tokens_details"]["reasoning_tokens"].as_u64().expect("a number");
-        assert!(thought > 5 && thought < tokens, "{usage}");
+        let reasoning = usage["completion_tokens_details"]["reasoning_tokens"].as_u64().expect("a number");
+        assert!(reasoning > 5 && reasoning < tokens, "{usage}");
 
         let stream = json!({"stream": true, "stream_options": {"include_usage": true}});
         let events = ask(&fake, model, stream).await.events();
@@ -49,7 +49,7 @@ async fn a_thought_comes_apart_from_the_content() {
         assert_eq!(streamed(&events, "reasoning_content"), "It is Tokyo, I think.");
         assert_eq!(streamed(&events, "reasoning"), "It is Tokyo, I think.");
         let usage = &events[events.len() - 2]["usage"];
-        assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], thought);
+        assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], reasoning);
         let first = |field: &str| {
             let said =
                 |event: &Value| event["choices"][0]["delta"][field].as_str().is_some_and(|text| !text.is_empty());
@@ -62,7 +62,7 @@ async fn a_thought_comes_apart_from_the_content() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_opens_or_closes_the_thought_is_seen() {
+async fn a_prompt_that_opens_or_closes_the_reasoning_is_seen() {
     let opened = json!({"chat_template_kwargs": {"always_thinks": true}});
     let closed = json!({"chat_template_kwargs": {"enable_thinking": false}});
     let fake = Fake::new([
@@ -81,7 +81,7 @@ async fn a_prompt_that_opens_or_closes_the_thought_is_seen() {
 }
 
 #[tokio::test]
-async fn an_earlier_thought_goes_to_the_template() {
+async fn earlier_reasoning_goes_to_the_template() {
     let fake = Fake::new([]);
     for field in ["reasoning_content", "reasoning"] {
         let messages = json!([
@@ -102,23 +102,23 @@ async fn an_earlier_thought_goes_to_the_template() {
 }
 
 #[tokio::test]
-async fn a_bound_on_thoughts_goes_to_the_router() {
+async fn a_bound_on_reasoning_goes_to_the_router() {
     let fake = Fake::new([]);
     let opened = json!({"max_reasoning_tokens": 7, "chat_template_kwargs": {"always_thinks": true}});
     assert_eq!(ask(&fake, "thinks", opened).await.status, StatusCode::OK);
     assert_eq!(ask(&fake, "channels", json!({"max_reasoning_tokens": 0})).await.status, StatusCode::OK);
     let [thinks, channels] = &fake.seen()[..] else { panic!("two requests") };
     let encode = |model: &str, text: &str| text_of(model).encode(text, false).expect("encoded");
-    let expected = ThoughtBudget {
+    let expected = ReasoningBudget {
         open: "<think>".into(),
         close: "</think>".into(),
         is_open: true,
         max_tokens: 7,
         closing: encode("thinks", "\n</think>\n\n"),
     };
-    assert_eq!(thinks.thought, Some(expected));
+    assert_eq!(thinks.reasoning, Some(expected));
     let closing = encode("channels", "<|end|><|start|>assistant<|channel|>final<|message|>");
-    assert_eq!(channels.thought.as_ref().map(|thought| &thought.closing), Some(&closing));
+    assert_eq!(channels.reasoning.as_ref().map(|reasoning| &reasoning.closing), Some(&closing));
 
     let refused = ask(&fake, "demo", json!({"max_reasoning_tokens": 7})).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
@@ -126,7 +126,7 @@ async fn a_bound_on_thoughts_goes_to_the_router() {
 }
 
 #[tokio::test]
-async fn an_opened_thought_is_free_of_the_answers_constraint() {
+async fn opened_reasoning_is_free_of_the_answers_constraint() {
     let fake = Fake::new([]);
     let format = json!({"response_format": {"type": "json_object"}, "chat_template_kwargs": {"always_thinks": true}});
     assert_eq!(ask(&fake, "thinks", format).await.status, StatusCode::OK);

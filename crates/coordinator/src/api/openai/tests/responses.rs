@@ -50,9 +50,9 @@ async fn a_response_has_its_items_in_order() {
     assert!(response["id"].as_str().is_some_and(|id| id.starts_with("resp_")));
     assert_eq!((&response["object"], &response["status"]), (&json!("response"), &json!("completed")));
     assert_eq!((&response["instructions"], &response["metadata"]), (&json!("Be brief."), &json!({"a": "b"})));
-    let [thought, message, call] = &response["output"].as_array().expect("items")[..] else { panic!("{response}") };
-    assert_eq!(thought["content"], json!([{"type": "reasoning_text", "text": "Hm."}]));
-    assert_eq!((&thought["type"], &thought["summary"]), (&json!("reasoning"), &json!([])));
+    let [reasoning, message, call] = &response["output"].as_array().expect("items")[..] else { panic!("{response}") };
+    assert_eq!(reasoning["content"], json!([{"type": "reasoning_text", "text": "Hm."}]));
+    assert_eq!((&reasoning["type"], &reasoning["summary"]), (&json!("reasoning"), &json!([])));
     let text = json!([{"type": "output_text", "text": "I look.", "annotations": [], "logprobs": []}]);
     assert_eq!(
         (&message["type"], &message["role"], &message["content"]),

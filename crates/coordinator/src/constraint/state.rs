@@ -1,6 +1,6 @@
 //! Follows one answer and says which tokens may come next. Blocks for as long as that takes; see [`super::pool`].
 
-use super::{ConstraintProblem, mark::Mark, vocabulary::Vocabulary};
+use super::{ConstraintProblem, mark::Delimiter, vocabulary::Vocabulary};
 use gogrid_model::TokenSet;
 use llguidance::{CancellationHandle, TokenParser, api::StopReason, panic_utils::catch_unwind};
 use std::{fmt, panic::AssertUnwindSafe, sync::Arc};
@@ -12,7 +12,7 @@ const ITEM_BYTES: usize = 32;
 
 /// What may come next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextTokens {
     /// Any token.
     Any,
     /// One of these tokens.
@@ -22,18 +22,18 @@ pub(crate) enum Next {
 }
 
 /// One answer's constraint.
-pub(crate) struct Guide {
+pub(crate) struct ConstraintState {
     vocabulary: Arc<Vocabulary>,
     /// What the constraint waits for.
-    free: Option<Free>,
+    free: Option<Unconstrained>,
     matcher: Matcher,
     ignore_eos: bool,
 }
 
 /// The answer before the constraint begins.
 #[derive(Debug)]
-struct Free {
-    mark: Mark,
+struct Unconstrained {
+    mark: Delimiter,
     /// Whether the answer may end without it.
     may_end: bool,
 }
@@ -45,19 +45,19 @@ struct Matcher {
     items: usize,
 }
 
-impl Guide {
+impl ConstraintState {
     /// `parser` is fresh. With a mark the constraint begins behind it, and `may_end` says whether the answer may end
     /// without it.
     pub(super) fn new(
         vocabulary: Arc<Vocabulary>,
         mut parser: TokenParser,
-        start: Option<(Mark, bool)>,
+        start: Option<(Delimiter, bool)>,
         ignore_eos: bool,
     ) -> Self {
         if parser.is_fresh() {
             parser.start_without_prompt();
         }
-        let free = start.map(|(mark, may_end)| Free { mark, may_end });
+        let free = start.map(|(mark, may_end)| Unconstrained { mark, may_end });
         Self { vocabulary, free, matcher: Matcher { parser, items: 0 }, ignore_eos }
     }
 
@@ -70,28 +70,28 @@ impl Guide {
     ///
     /// # Errors
     /// The constraint takes too much time or memory, or no token of the vocabulary goes on.
-    pub(super) fn next(&mut self) -> Result<Next, ConstraintProblem> {
-        let Some(Free { mark, may_end }) = &mut self.free else {
+    pub(super) fn next(&mut self) -> Result<NextTokens, ConstraintProblem> {
+        let Some(Unconstrained { mark, may_end }) = &mut self.free else {
             let set = self.matcher.next(self.vocabulary.size)?;
-            return Ok(set.map_or(Next::Complete, |set| self.without_end(set)));
+            return Ok(set.map_or(NextTokens::Complete, |set| self.without_end(set)));
         };
         let mut set = mark.within(self.vocabulary.pieces());
         if !*may_end && !self.ignore_eos {
             self.vocabulary.eos.iter().for_each(|&token| Arc::make_mut(&mut set).remove(token));
         }
-        Ok(if set.count() == self.vocabulary.size { Next::Any } else { Next::Among(set) })
+        Ok(if set.count() == self.vocabulary.size { NextTokens::Any } else { NextTokens::Among(set) })
     }
 
     /// Where the end-of-sequence token does not end the answer, a text that may end there and must go on nowhere else is
     /// complete.
-    fn without_end(&self, mut set: TokenSet) -> Next {
+    fn without_end(&self, mut set: TokenSet) -> NextTokens {
         if self.ignore_eos {
             self.vocabulary.eos.iter().for_each(|&token| set.remove(token));
             if set.count() == 0 {
-                return Next::Complete;
+                return NextTokens::Complete;
             }
         }
-        Next::Among(Arc::new(set))
+        NextTokens::Among(Arc::new(set))
     }
 
     /// Takes in the token that was chosen.
@@ -100,7 +100,7 @@ impl Guide {
     /// It was not allowed, or the constraint takes too much time or memory.
     pub(super) fn accept(&mut self, token: u32) -> Result<(), ConstraintProblem> {
         match &mut self.free {
-            Some(Free { mark, .. }) => {
+            Some(Unconstrained { mark, .. }) => {
                 if mark.push(self.vocabulary.piece(token)) {
                     self.free = None;
                 }
@@ -163,7 +163,7 @@ impl Matcher {
     }
 }
 
-impl fmt::Debug for Guide {
+impl fmt::Debug for ConstraintState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guide").field("free", &self.free).finish_non_exhaustive()
     }

@@ -1,13 +1,13 @@
-//! Thoughts: text between two marks at an answer's start.
+//! Reasoning: text between two marks at an answer's start.
 
 use super::{
-    input::{Begins, Input, Vocabulary},
+    input::{Input, PrefixMatch, Vocabulary},
     out::Out,
 };
 
-/// What stands around a family's thoughts.
+/// What stands around a family's reasoning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ThoughtMarks {
+pub(super) struct ReasoningTags {
     pub(super) open: &'static str,
     pub(super) close: &'static str,
     /// Text behind the opening mark that is the format's.
@@ -15,28 +15,28 @@ pub(super) struct ThoughtMarks {
 }
 
 /// Known marks. Where a template has several, the first counts.
-pub(super) const THOUGHTS: [ThoughtMarks; 6] = [
+pub(super) const REASONING_TAGS: [ReasoningTags; 6] = [
     // Qwen 3, DeepSeek, GLM, Granite 3.3, MiniMax, Nemotron …
-    ThoughtMarks { open: "<think>", close: "</think>", label: "" },
+    ReasoningTags { open: "<think>", close: "</think>", label: "" },
     // Mistral.
-    ThoughtMarks { open: "[THINK]", close: "[/THINK]", label: "" },
+    ReasoningTags { open: "[THINK]", close: "[/THINK]", label: "" },
     // Gemma 4.
-    ThoughtMarks { open: "<|channel>", close: "<channel|>", label: "thought\n" },
+    ReasoningTags { open: "<|channel>", close: "<channel|>", label: "thought\n" },
     // Granite 3.2, in words.
-    ThoughtMarks { open: "Here is my thought process:", close: "Here is my response:", label: "" },
+    ReasoningTags { open: "Here is my thought process:", close: "Here is my response:", label: "" },
     // Seed-OSS.
-    ThoughtMarks { open: "<seed:think>", close: "</seed:think>", label: "" },
+    ReasoningTags { open: "<seed:think>", close: "</seed:think>", label: "" },
     // EXAONE.
-    ThoughtMarks { open: "<thought>", close: "</thought>", label: "" },
+    ReasoningTags { open: "<thought>", close: "</thought>", label: "" },
 ];
 
-impl ThoughtMarks {
-    /// Those of a template. A template may name the closing mark alone, to cut earlier thoughts off.
+impl ReasoningTags {
+    /// Those of a template. A template may name the closing mark alone, to cut earlier reasoning off.
     pub(super) fn of(template: &str) -> Option<Self> {
-        THOUGHTS.into_iter().find(|marks| template.contains(marks.open) || template.contains(marks.close))
+        REASONING_TAGS.into_iter().find(|marks| template.contains(marks.open) || template.contains(marks.close))
     }
 
-    /// Whether a prompt that ends like this has begun the thought.
+    /// Whether a prompt that ends like this has begun the reasoning.
     pub(super) fn opened_by(&self, ending: &str) -> bool {
         let last = |mark: &str| ending.rfind(mark);
         last(self.open).is_some_and(|open| last(self.close).is_none_or(|close| close < open))
@@ -48,31 +48,31 @@ impl ThoughtMarks {
     }
 }
 
-/// Where in an answer's thought its text is.
+/// Where in an answer's reasoning its text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// At the start, where a thought may begin.
+    /// At the start, where reasoning may begin.
     Start,
     /// Behind the opening mark, where the label may be.
     Label,
     Within,
-    /// Behind the thought, or there is none.
+    /// After the reasoning, or the answer has none.
     Over,
 }
 
-/// Takes thoughts off an answer's start.
+/// Takes reasoning off an answer's start.
 #[derive(Debug)]
-pub(super) struct ThoughtParser {
+pub(super) struct ReasoningParser {
     open: String,
     close: String,
     label: &'static str,
-    /// Marks that end a thought that was not closed.
+    /// Marks that end reasoning that was not closed.
     breaks: Vec<String>,
     pub(super) phase: Phase,
 }
 
-impl ThoughtParser {
-    pub(super) fn new(marks: ThoughtMarks, ending: &str, breaks: Vec<String>, vocabulary: &Vocabulary<'_>) -> Self {
+impl ReasoningParser {
+    pub(super) fn new(marks: ReasoningTags, ending: &str, breaks: Vec<String>, vocabulary: &Vocabulary<'_>) -> Self {
         let phase = match () {
             () if marks.opened_by(ending) => Phase::Label,
             () if marks.closed_by(ending) => Phase::Over,
@@ -82,26 +82,26 @@ impl ThoughtParser {
         Self { open, close, label: marks.label, breaks, phase }
     }
 
-    /// Takes what it can; whether the thought is over.
+    /// Takes what it can; whether the reasoning is over.
     pub(super) fn step(&mut self, input: &mut Input, out: &mut Out) -> bool {
         loop {
             match self.phase {
                 Phase::Start => {
                     let space = input.take_space();
                     match input.take(&self.open) {
-                        Begins::Yes => self.phase = Phase::Label,
-                        Begins::No => {
+                        PrefixMatch::Full => self.phase = Phase::Label,
+                        PrefixMatch::None => {
                             out.content(&space);
                             self.phase = Phase::Over;
                         }
-                        Begins::Unsure => {
+                        PrefixMatch::Partial => {
                             input.put_back(&space);
                             return false;
                         }
                     }
                 }
                 Phase::Label => match input.take(self.label) {
-                    Begins::Unsure if !self.label.is_empty() => return false,
+                    PrefixMatch::Partial if !self.label.is_empty() => return false,
                     _ => self.phase = Phase::Within,
                 },
                 Phase::Within => {
@@ -113,7 +113,7 @@ impl ThoughtParser {
                     if found > 0 {
                         input.put_back(marks[found]);
                     }
-                    out.thought();
+                    out.end_reasoning();
                     self.phase = Phase::Over;
                 }
                 Phase::Over => return true,
