@@ -1,9 +1,13 @@
 //! One sequence, with everything that is needed to continue it on any pipeline. Only the coordinator samples.
 
+mod constrained;
+mod output;
+
+use self::constrained::Constrained;
 use crate::{
     chat::ReasoningLimit,
-    constraint::{Constraint, ConstraintProblem, ConstraintState, NextTokens, Start, compile, follow},
-    generate::{Completion, Event, FinishReason, GenerateError, GenerateRequest, TokenEvent},
+    constraint::{Constraint, Start},
+    generate::{Event, FinishReason, GenerateError, GenerateRequest},
     metrics::Metrics,
     model::Model,
     pipeline::{Pipeline, Retention, SessionReply},
@@ -11,15 +15,10 @@ use crate::{
     prefix_cache::{CacheScope, Lookup},
     route::{PipelineSelector, Reservation},
 };
-use gogrid_model::{
-    Candidates, Detokenizer, SampleError, Sampled, Sampler, SamplingError, Scanned, StopScanner, TokenSet,
-};
+use gogrid_model::{Candidates, Detokenizer, SampleError, Sampled, Sampler, SamplingError, StopScanner, TokenSet};
 use gogrid_wire::{SessionId, control::SessionError, stage::Want};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::{
-    sync::{mpsc, mpsc::error::SendTimeoutError},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 /// The most time for one step, a long prompt on slow machines included; then the pipeline is given up.
 const STEP_WITHIN: Duration = Duration::from_secs(600);
@@ -92,7 +91,7 @@ pub(crate) struct Sequence {
     last_token: Instant,
     /// Its last session, which stages may retain.
     session: Option<SessionId>,
-    /// Who may go on from its tokens, and from whose it may go on.
+    /// Whose cached answers it may reuse, and who may reuse it.
     scope: CacheScope,
     /// Tokens of its prompt that were not computed, as its stages had them.
     cached: usize,
@@ -100,19 +99,6 @@ pub(crate) struct Sequence {
     unread: VecDeque<Event>,
     /// Whether the end is among them, or was taken.
     is_complete: bool,
-}
-
-/// A sequence's constraint.
-struct Constrained {
-    constraint: Arc<Constraint>,
-    /// Gone where it failed.
-    state: Option<Box<ConstraintState>>,
-    /// Tokens of the sequence, prompt and answer, that it has taken in.
-    seen: usize,
-    /// What may follow these.
-    next: Option<NextTokens>,
-    /// The same as it travels; empty where any token may come.
-    bytes: Vec<u8>,
 }
 
 impl Sequence {
@@ -161,13 +147,12 @@ impl Sequence {
 
     /// Compiles the answer's constraint.
     pub(crate) async fn constrain(&mut self, constraint: &Arc<Constraint>) -> Result<(), GenerateError> {
-        let state = compile(&self.model, constraint, self.ignore_eos).await?;
+        let constrained = Constrained::compile(&self.model, constraint, self.prompt, self.ignore_eos).await?;
         if constraint.start == Start::AtOnce {
-            // The text is what the tokens say, also where it begins with a space.
+            // A constrained answer is exactly its tokens, a space at its start included.
             self.detokenizer = self.model.text.detokenizer(true);
         }
-        let (constraint, state) = (Arc::clone(constraint), Some(Box::new(state)));
-        self.constrained = Some(Constrained { constraint, state, seen: self.prompt, next: None, bytes: Vec::new() });
+        self.constrained = Some(constrained);
         Ok(())
     }
 
@@ -259,7 +244,7 @@ impl Sequence {
             let sent = Instant::now();
             let step = async {
                 let rows = self.tokens.len() - computed_from;
-                let allowed = self.constrained.as_ref().map_or(&[][..], |constrained| constrained.bytes.as_slice());
+                let allowed = self.constrained.as_ref().map_or(&[][..], Constrained::bytes);
                 session.step(position as u32, &self.tokens[position..], rows, self.want(), allowed).await;
                 session.reply().await
             };
@@ -307,16 +292,8 @@ impl Sequence {
     /// Works out what may come next. Completes the answer if nothing may.
     async fn follow_constraint(&mut self) -> Result<(), Outcome> {
         let Some(constrained) = &mut self.constrained else { return Ok(()) };
-        if constrained.next.is_none() || constrained.seen < self.tokens.len() {
-            let chosen = self.tokens[constrained.seen..].to_vec();
-            let refused = |problem| Outcome::Refused(constrained.constraint.error(problem).into());
-            let failed = || refused(ConstraintProblem::Invalid { message: "it failed before".into() });
-            let state = constrained.state.take().ok_or_else(failed)?;
-            let (state, next) = follow(state, chosen).await.map_err(refused)?;
-            constrained.bytes = if let NextTokens::Among(set) = &next { set.to_bytes() } else { Vec::new() };
-            (constrained.state, constrained.next, constrained.seen) = (Some(state), Some(next), self.tokens.len());
-        }
-        if constrained.next == Some(NextTokens::Complete) {
+        constrained.follow(&self.tokens).await.map_err(Outcome::Refused)?;
+        if constrained.is_complete() {
             let text = self.held_back();
             self.finish(FinishReason::Stop, text);
         }
@@ -325,10 +302,7 @@ impl Sequence {
 
     /// The tokens that may come next; `None` allows all.
     fn allowed(&self) -> Option<&Arc<TokenSet>> {
-        match self.constrained.as_ref()?.next.as_ref()? {
-            NextTokens::Among(set) => Some(set),
-            NextTokens::Any | NextTokens::Complete => None,
-        }
+        self.constrained.as_ref()?.allowed()
     }
 
     fn want(&self) -> Want {
@@ -360,91 +334,5 @@ impl Sequence {
             }
             error => Outcome::Failed(GenerateError::BadCandidates { message: error.to_string() }),
         })
-    }
-
-    /// The text that was held back, at an end that no stop string makes.
-    fn held_back(&mut self) -> String {
-        let last = self.stops.push(&self.detokenizer.finish());
-        if last.stopped { last.emit } else { last.emit + &self.stops.finish() }
-    }
-
-    /// Appends the next token, and the events that follow from it.
-    fn accept(&mut self, sampled: Sampled) {
-        self.served.add(1);
-        self.count_token();
-        self.sampler.accept(sampled.token);
-        self.tokens.push(sampled.token);
-        if let Some(reasoning) = &mut self.reasoning {
-            reasoning.accept(&self.model.text.token_bytes(sampled.token));
-        }
-        if self.model.text.is_eos(sampled.token) && !self.ignore_eos {
-            let mut text = self.stops.push(&self.detokenizer.finish()).emit;
-            text.push_str(&self.stops.finish());
-            return self.finish(FinishReason::Stop, text);
-        }
-        let scanned = self.scan(sampled.token);
-        let event = TokenEvent { text: scanned.emit, token: sampled.token, logprob: sampled.logprob, top: sampled.top };
-        self.unread.push_back(Event::Token(event));
-        if scanned.stopped {
-            self.finish(FinishReason::Stop, String::new());
-        } else if self.tokens.len() >= self.end {
-            let text = self.held_back();
-            self.finish(FinishReason::Length, text);
-        }
-    }
-
-    /// The text that becomes certain with a token.
-    fn scan(&mut self, token: u32) -> Scanned {
-        if self.model.text.special_text(token).is_none() {
-            return self.stops.push(&self.detokenizer.push(token));
-        }
-        // A mark of the format stands between two texts: neither a character nor a stop string goes over it.
-        let mut scanned = self.stops.push(&self.detokenizer.finish());
-        if !scanned.stopped {
-            scanned.emit.push_str(&self.stops.finish());
-        }
-        scanned
-    }
-
-    fn count_token(&mut self) {
-        let now = Instant::now();
-        let after = now.saturating_duration_since(std::mem::replace(&mut self.last_token, now));
-        match self.emitted() {
-            0 => self.metrics.first_token(after),
-            _ => self.metrics.next_token(after),
-        }
-    }
-
-    fn finish(&mut self, reason: FinishReason, text: String) {
-        let stop = self.stops.found().map(str::to_owned);
-        let (prompt_tokens, completion_tokens) = (self.prompt, self.emitted());
-        let done = Completion { reason, text, stop, prompt_tokens, completion_tokens, cached_tokens: self.cached };
-        self.unread.push_back(Event::Done(done));
-        self.is_complete = true;
-    }
-
-    /// Hands the client what it has not taken yet; `Some` if the sequence does not go on here. Not cancel-safe.
-    async fn deliver(&mut self, events: &mpsc::Sender<Event>, within: Duration) -> Option<Outcome> {
-        while let Some(event) = self.unread.pop_front() {
-            match events.send_timeout(event, within).await {
-                Ok(()) => {}
-                Err(SendTimeoutError::Closed(_)) => return Some(Outcome::Gone),
-                Err(SendTimeoutError::Timeout(event)) => {
-                    self.unread.push_front(event);
-                    return Some(Outcome::Unread);
-                }
-            }
-        }
-        self.is_complete.then_some(Outcome::Finished)
-    }
-
-    /// Waits until the client has taken everything; `Some` if the sequence is over with it. Not cancel-safe.
-    pub(crate) async fn wait_until_read(&mut self, events: &mpsc::Sender<Event>) -> Option<Outcome> {
-        while let Some(event) = self.unread.pop_front() {
-            if events.send(event).await.is_err() {
-                return Some(Outcome::Gone);
-            }
-        }
-        self.is_complete.then_some(Outcome::Finished)
     }
 }
