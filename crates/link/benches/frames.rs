@@ -1,7 +1,7 @@
 //! How long a frame takes from one endpoint to another on this machine, and an empty answer back: as a hop of a pipeline
 //! does for one token (4 KiB) and for a prompt's chunk (2 MiB).
 
-use gogrid_link::{Identity, Link, IrohTransport, Protocol, Transport, install_crypto};
+use gogrid_link::{Identity, IrohTransport, Link, Protocol, Transport, install_crypto};
 use gogrid_wire::PeerAddr;
 use std::{thread, time::Instant};
 use tokio::runtime::{Builder, Runtime};
@@ -21,19 +21,22 @@ async fn endpoint() -> IrohTransport {
 
 fn main() {
     install_crypto();
-    let (tell, told) = std::sync::mpsc::channel();
-    thread::Builder::new().name("receiver".into()).spawn(move || {
-        runtime().block_on(async {
-            let end = endpoint().await;
-            let addr = end.bound().expect("an address");
-            tell.send(PeerAddr { id: end.id(), addrs: vec![addr] }).expect("told");
-            let link = end.accept().await.expect("a link");
-            let Link { mut sender, mut receiver, .. } = link;
-            while receiver.recv::<u32>().await.is_ok() {
-                sender.send(&0u32, &[]).await.expect("answered");
-            }
-        });
-    }).expect("a thread");
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("receiver".into())
+        .spawn(move || {
+            runtime().block_on(async {
+                let end = endpoint().await;
+                let addr = end.bound().expect("an address");
+                tell.send(PeerAddr { id: end.id(), addrs: vec![addr] }).expect("told");
+                let link = end.accept().await.expect("a link");
+                let Link { mut sender, mut receiver, .. } = link;
+                while receiver.recv::<u32>().await.is_ok() {
+                    sender.send(&0u32, &[]).await.expect("answered");
+                }
+            });
+        })
+        .expect("a thread");
     let peer = told.recv().expect("told");
     runtime().block_on(async {
         let end = endpoint().await;
@@ -52,7 +55,10 @@ fn main() {
             }
             took.sort();
             let (median, p90) = (took[TIMED / 2], took[TIMED * 9 / 10]);
-            println!("{kib:>5} KiB  median {median:>9.1?}  p90 {p90:>9.1?}  {:>7.0} MB/s", body.len() as f64 / median.as_secs_f64() / 1e6);
+            println!(
+                "{kib:>5} KiB  median {median:>9.1?}  p90 {p90:>9.1?}  {:>7.0} MB/s",
+                body.len() as f64 / median.as_secs_f64() / 1e6
+            );
         }
     });
 }
