@@ -161,7 +161,7 @@ fn iq4_nl(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn weights_without_products_of_their_own_are_multiplied_by_their_values_and_stay_small() {
+fn weights_of_a_type_without_products_in_candle_give_what_their_values_give_and_stay_small() {
     let source = Source::open(&reference("llama")).unwrap();
     let mut blocks = source.manifest().unwrap();
     let mut plain = blocks.clone();
@@ -185,7 +185,10 @@ fn weights_without_products_of_their_own_are_multiplied_by_their_values_and_stay
         .map(|(manifest, source)| logits_of(manifest, source, Quant::None, &tokens));
     let by_id = |all: &Candidates| all.ids.iter().copied().zip(all.logits.iter().copied()).collect::<HashMap<_, _>>();
     let (found, expected) = (by_id(&found), by_id(&expected));
-    assert!(expected.iter().all(|(id, logit)| (found[id] - logit).abs() < 1e-4 * expected[id].abs().max(1.0)));
+    // Activations have 8 bits.
+    let largest = expected.values().fold(0f32, |largest, logit| largest.max(logit.abs()));
+    let worst = expected.iter().map(|(id, logit)| (found[id] - logit).abs()).fold(0f32, f32::max);
+    assert!(worst < 0.03 * largest, "{worst} of {largest}");
     let bytes = |manifest: &Manifest, device| {
         let layers = Layers::all(manifest.config.layers.len());
         crate::footprint(device).weight_bytes(manifest, layers, Quant::None)

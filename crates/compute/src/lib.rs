@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! engine ─▶ Stage: checks a step, keeps count of sequences ─▶ Backend: weights, state of sequences, a pass's units
-//!                                                              ├ reference: candle, on CPUs, CUDA and Metal
+//!                                                              ├ reference: candle, on CPUs (with products of our own,
+//!                                                              │            cpu), CUDA and Metal
 //!                                                              └ cuda: our own kernels, for dense models
 //! ```
 //! [`Stage`] is the one door. Behind it a back end is chosen when a stage is loaded. It owns what a pass carries, says
 //! into which units a step may be cut and what each takes, says what a stage takes in memory ([`footprint`]), and gives
 //! candidates instead of logits. The reference back end is what every other one is checked against ([`parity`]).
 //!
-//! `unsafe` is denied here but in one module, which talks to a GPU's driver (`cuda/driver.rs`).
+//! `unsafe` is denied here but in modules that talk to a GPU's driver (`cuda/driver.rs`), use instructions that not every
+//! processor has (`cpu/x86.rs`), and write the columns of a product from several threads (`cpu/kernel.rs`).
 
 mod backend;
 pub mod bench;
 mod compute_threads;
+mod cpu;
 // Without the feature, tests alone use its pure parts.
 #[cfg(any(feature = "cuda", test))]
 #[cfg_attr(not(feature = "cuda"), allow(dead_code))]

@@ -10,7 +10,6 @@ mod blocks;
 mod cache;
 mod conv;
 mod convert;
-mod copies;
 mod decode;
 mod delta_net;
 mod delta_rule;
@@ -21,7 +20,6 @@ mod linear;
 mod mask;
 mod mlp;
 mod norm;
-mod packed;
 mod per_layer;
 mod recurrence;
 pub(crate) mod rope;
@@ -32,7 +30,6 @@ mod softmax;
 pub(crate) mod units;
 pub(crate) mod weights;
 
-pub use copies::footprint;
 pub use runtime::Runtime;
 
 use crate::backend::{Backend, PassState, Unit, UnitKind};
@@ -49,8 +46,8 @@ pub(crate) use convert::ggml;
 #[cfg(test)]
 pub(crate) use dequantize::values as dequantized;
 use gogrid_model::{
-    Candidates, FloatType, Input, Layers, Manifest, Mixer, ModelConfig, Output, Scales, SequenceSizes, SessionKey,
-    Span, TensorSource, candidates, tensors,
+    Candidates, DeviceKind, FloatType, Footprint, Input, Layers, Manifest, Mixer, ModelConfig, Output, Scales,
+    SequenceSizes, SessionKey, Span, TensorSource, candidates, tensors,
 };
 use linear::{Linear, Weight};
 use mask::Masks;
@@ -61,6 +58,8 @@ use rope::{Angles, Ropes};
 use std::ops::Range;
 use units::{LAYER, LayerUnit, Units};
 use weights::Loader;
+#[cfg(test)]
+pub(crate) use weights::dequantized as values_of;
 
 /// One stage on candle.
 #[derive(Debug)]
@@ -283,6 +282,11 @@ impl Reference {
         }
         Ok(())
     }
+}
+
+/// What stages take in memory on a device of this kind.
+pub fn footprint(device: DeviceKind) -> Footprint {
+    Footprint::expected(device)
 }
 
 /// Where a layer is in its model and its stage. Caches of earlier layers are behind those of the stage's own.

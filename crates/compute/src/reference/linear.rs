@@ -1,6 +1,8 @@
 //! Matrices that multiply rows, and the embedding table.
 
 use super::blocks::Blocks;
+use super::weights::dequantized;
+use crate::cpu::{Matrix, Quantized};
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{D, DType, Device, Module, Result, Tensor};
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use std::sync::Arc;
 pub(crate) enum Weight {
     Dense(Tensor),
     Quantized(Arc<QTensor>),
+    /// For products on the CPU.
+    Matrix(Arc<Matrix>),
     Blocks(Arc<Blocks>),
 }
 
@@ -19,6 +23,7 @@ impl Weight {
         match self {
             Weight::Dense(tensor) => rows.matmul(&tensor.t()?),
             Weight::Quantized(tensor) => QMatMul::QTensor(Arc::clone(tensor)).forward(rows),
+            Weight::Matrix(matrix) => matrix.product(&Quantized::of(rows)?)?.to_dtype(rows.dtype()),
             Weight::Blocks(blocks) => blocks.product(rows),
         }
     }
@@ -28,6 +33,10 @@ impl Weight {
         let rows = match self {
             Weight::Dense(table) => table.index_select(&Tensor::new(ids, device)?, 0)?,
             Weight::Quantized(table) => table.embedding(&Tensor::new(ids, device)?)?,
+            Weight::Matrix(table) => {
+                let shape = (ids.len(), table.columns());
+                Tensor::from_vec(dequantized(table.dtype(), shape.1, &table.bytes(ids)?)?, shape, device)?
+            }
             Weight::Blocks(table) => table.lookup(ids)?,
         };
         rows.to_dtype(dtype)

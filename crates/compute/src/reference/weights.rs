@@ -20,8 +20,8 @@ use super::convert::{dense, dtype, ggml};
 use super::dequantize;
 use super::linear::{Linear, Shared, Weight};
 use super::norm::Norm;
-use super::packed::held_once;
 use crate::LoadError;
+use crate::cpu::{self, Matrix as CpuMatrix};
 use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{Device, Tensor};
 use gogrid_model::tensors::{self, Role};
@@ -205,7 +205,7 @@ impl Loader<'_> {
         match stack.finish(self.device, Use::Lookup)? {
             Weight::Dense(tensor) => Ok(tensor.reshape(entry.shape.as_slice())?),
             Weight::Quantized(tensor) => Ok(tensor.dequantize(self.device)?.reshape(entry.shape.as_slice())?),
-            Weight::Blocks(_) => unreachable!("what is computed with as it is, is held so"),
+            Weight::Matrix(_) | Weight::Blocks(_) => unreachable!("what is computed with as it is, is held so"),
         }
     }
 
@@ -262,8 +262,10 @@ impl Loader<'_> {
         if tied {
             let table_type = |entry: &TensorEntry| tied_table_type(entry, self.quant, self.compute).on(self.kind());
             let entry = self.entry(tensors::EMBEDDING)?;
-            let table = load(tensors::EMBEDDING, &table_type, Use::Lookup)?;
-            let head = match table_type(entry) == head_type(entry) {
+            let shared = table_type(entry) == head_type(entry);
+            let use_of = if shared { Use::Both } else { Use::Lookup };
+            let table = load(tensors::EMBEDDING, &table_type, use_of)?;
+            let head = match shared {
                 true => table.clone(),
                 false => load(tensors::EMBEDDING, &head_type, Use::Products)?,
             };
@@ -293,8 +295,10 @@ struct Stack {
 
 impl Stack {
     fn new(held: WeightType, rows: usize, columns: usize) -> Self {
-        let size = held.bytes_of(&[rows, columns]).unwrap_or(0) as usize;
-        Stack { held, rows, columns, words: vec![0; size.div_ceil(4)], filled: 0, size }
+        let bytes = |rows: usize| held.bytes_of(&[rows, columns]).unwrap_or(0) as usize;
+        // What a CPU's kernel wants behind the last row is never touched by others.
+        let words = vec![0; bytes(rows.next_multiple_of(cpu::ROWS)).div_ceil(4)];
+        Stack { held, rows, columns, words, filled: 0, size: bytes(rows) }
     }
 
     fn push(&mut self, matrix: &Matrix<'_>) -> Result<(), LoadError> {
@@ -314,10 +318,14 @@ impl Stack {
         pieces.try_for_each(|(target, bytes)| convert(entry, *columns, bytes, held, target))
     }
 
-    fn finish(self, device: &Device, use_of: Use) -> Result<Weight, LoadError> {
+    fn finish(mut self, device: &Device, use_of: Use) -> Result<Weight, LoadError> {
         let shape = (self.rows, self.columns);
         if self.held == WeightType::F32 {
+            self.words.truncate(self.size / 4);
             return Ok(Weight::Dense(Tensor::from_vec(bytemuck::cast_vec::<u32, f32>(self.words), shape, device)?));
+        }
+        if device.is_cpu() && use_of != Use::Lookup && cpu::is_multiplied(self.held) {
+            return Ok(Weight::Matrix(Arc::new(CpuMatrix::new(self.held, shape, self.words)?)));
         }
         if self.held.is_dequantized() {
             return Ok(Weight::Blocks(Arc::new(Blocks::new(self.held, shape, self.words))));
@@ -326,11 +334,7 @@ impl Stack {
         let Some(dtype) = dense(self.held) else {
             let storage = QStorage::from_data(Cow::Borrowed(bytes), device, ggml(self.held)?)?;
             drop(self.words);
-            let tensor = match use_of {
-                Use::Products => held_once(storage, shape, self.held)?,
-                Use::Lookup => QTensor::new(storage, shape)?,
-            };
-            return Ok(Weight::Quantized(Arc::new(tensor)));
+            return Ok(Weight::Quantized(Arc::new(QTensor::new(storage, shape)?)));
         };
         Ok(Weight::Dense(Tensor::from_raw_buffer(bytes, dtype, &[shape.0, shape.1], device)?))
     }
@@ -341,8 +345,10 @@ impl Stack {
 enum Use {
     /// Products with rows.
     Products,
-    /// Rows by token id, and perhaps products too.
+    /// Rows by token id.
     Lookup,
+    /// Both.
+    Both,
 }
 
 /// Converts whole rows to another type.
@@ -374,7 +380,7 @@ fn convert(
 }
 
 /// Rows of quantized elements as f32.
-fn dequantized(dtype: WeightType, columns: usize, bytes: &[u8]) -> Result<Vec<f32>, LoadError> {
+pub(crate) fn dequantized(dtype: WeightType, columns: usize, bytes: &[u8]) -> candle_core::Result<Vec<f32>> {
     let elements = bytes.len() / dtype.block_bytes() * dtype.block_elements();
     let mut values = vec![0.0; if dtype.is_dequantized() { elements } else { 0 }];
     if dequantize::values(dtype, bytes, &mut values) {
@@ -382,7 +388,7 @@ fn dequantized(dtype: WeightType, columns: usize, bytes: &[u8]) -> Result<Vec<f3
     }
     let rows = elements / columns;
     let storage = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, ggml(dtype)?)?;
-    Ok(QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?)
+    QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()
 }
 
 fn write<const N: usize>(target: &mut [u8], elements: impl Iterator<Item = [u8; N]>) {
