@@ -286,7 +286,8 @@ impl Reference {
 
 /// What stages take in memory on a device of this kind.
 pub fn footprint(device: DeviceKind) -> Footprint {
-    Footprint::expected(device)
+    // Weights are in memory once.
+    Footprint::reference(device, Vec::new())
 }
 
 /// Where a layer is in its model and its stage. Caches of earlier layers are behind those of the stage's own.

@@ -106,10 +106,28 @@ pub enum FootprintError {
     Scores(u64),
 }
 
+/// Rows of a tile of candle's on x86.
+const X86_ROWS: usize = 16;
+/// Columns of a tile of candle's on x86.
+const X86_COLUMNS: usize = 256;
+/// Bytes of a tile of q8_0 on x86: 32 numbers in 34 bytes, as in the original.
+const X86_Q8_0: u64 = 16 * 272;
+/// Of q4k: f32 scales and minima of 8 parts, and packed nibbles.
+const X86_Q4K: u64 = 16 * (2 * 8 * 4 + 128);
+/// Of q4k for matrix instructions (AMX): the same scales and minima, and whole bytes.
+const AMX_Q4K: u64 = 16 * (2 * 8 * 4 + 256);
+/// Of q6k: f32 scales of 16 parts, and whole bytes.
+const X86_Q6K: u64 = 16 * (16 * 4 + 256);
+
 impl Footprint {
-    /// The reference back end on a device of that kind, which holds weights once.
+    /// The reference back end of a program that does not say more than the device's kind: a CPU is taken for an x86 without
+    /// matrix instructions, on which such a program holds copies.
     pub fn expected(device: DeviceKind) -> Self {
-        Self::reference(device, Vec::new())
+        let copies = match device {
+            DeviceKind::Cpu => Self::x86_copies(false),
+            _ => Vec::new(),
+        };
+        Self::reference(device, copies)
     }
 
     /// The reference back end with these copies.
@@ -117,6 +135,18 @@ impl Footprint {
         let cpu = device == DeviceKind::Cpu;
         let computes = if cpu { Computes::F32 } else { Computes::AsWeights };
         Footprint { device, computes, copies, scores: MAX_SCORES as u64, widens: !cpu }
+    }
+
+    /// The copies that programs before this one make on x86. `amx`: q4k matrices get a second one, for products of many
+    /// rows with matrix instructions. Of q6k a single row is multiplied with the original.
+    pub fn x86_copies(amx: bool) -> Vec<CopyRule> {
+        let rule =
+            |of, bytes, keeps_original| CopyRule { of, rows: X86_ROWS, columns: X86_COLUMNS, bytes, keeps_original };
+        vec![
+            rule(WeightType::Q8_0, X86_Q8_0, false),
+            rule(WeightType::Q4K, X86_Q4K + if amx { AMX_Q4K } else { 0 }, false),
+            rule(WeightType::Q6K, X86_Q6K, true),
+        ]
     }
 
     /// Checks a footprint that came from elsewhere: nothing that is counted with it overflows.
@@ -302,20 +332,10 @@ pub fn tied_table_type(table: &TensorEntry, quant: Quant, compute: FloatType) ->
 mod tests {
     use super::*;
 
-    /// Copies as programs before made them on x86: whole tiles of 16 rows, and a second copy for matrix instructions.
-    fn x86_copies(amx: bool) -> Vec<CopyRule> {
-        let rule = |of, bytes, keeps_original| CopyRule { of, rows: 16, columns: 256, bytes, keeps_original };
-        vec![
-            rule(WeightType::Q8_0, 16 * 272, false),
-            rule(WeightType::Q4K, 3072 + if amx { 5120 } else { 0 }, false),
-            rule(WeightType::Q6K, 5120, true),
-        ]
-    }
-
     #[test]
     fn copies_are_as_large_as_their_tiles() {
         let bytes = |amx, of, shape: &[usize]| {
-            let footprint = Footprint::reference(DeviceKind::Cpu, x86_copies(amx));
+            let footprint = Footprint::reference(DeviceKind::Cpu, Footprint::x86_copies(amx));
             footprint.copies_of(of).and_then(|rule| rule.bytes_of(shape))
         };
         assert_eq!(bytes(false, WeightType::Q8_0, &[32, 512]), WeightType::Q8_0.bytes_of(&[32, 512]));
@@ -329,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_footprint_that_would_overflow_is_refused_with_what_is_wrong() {
-        let known = Footprint::reference(DeviceKind::Cpu, x86_copies(true));
+        let known = Footprint::reference(DeviceKind::Cpu, Footprint::x86_copies(true));
         assert_eq!(known.validate(DeviceKind::Cpu), Ok(()));
         assert_eq!(known.validate(DeviceKind::Cuda), Err(FootprintError::Device(DeviceKind::Cpu)));
         let wrong = |change: fn(&mut Footprint)| {
@@ -346,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_footprint_goes_through_json() {
-        let footprint = Footprint::reference(DeviceKind::Cpu, x86_copies(true));
+        let footprint = Footprint::reference(DeviceKind::Cpu, Footprint::x86_copies(true));
         let json = serde_json::to_string(&footprint).unwrap();
         assert_eq!(serde_json::from_str::<Footprint>(&json).unwrap(), footprint);
     }

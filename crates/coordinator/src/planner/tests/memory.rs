@@ -4,14 +4,13 @@ use super::{
     super::{Device, Machine, plan},
     shapes::{cpu, demand, even, model},
 };
-use gogrid_model::{CopyRule, DeviceKind, DeviceSpec, Footprint, WeightType};
+use gogrid_model::{DeviceKind, DeviceSpec, Footprint, WeightType};
 use gogrid_wire::hello::Capabilities;
 use std::sync::Arc;
 
-/// The machine with a program that makes copies of q4k matrices, as it says itself.
-fn with_copies(machine: Machine) -> Machine {
-    let rule = CopyRule { of: WeightType::Q4K, rows: 16, columns: 256, bytes: 8192, keeps_original: false };
-    let footprint = Footprint::reference(DeviceKind::Cpu, vec![rule]);
+/// The machine with matrix instructions, as it says itself.
+fn with_amx(machine: Machine) -> Machine {
+    let footprint = Footprint::reference(DeviceKind::Cpu, Footprint::x86_copies(true));
     let said = Capabilities { footprint: serde_json::to_value(footprint).ok(), ..Capabilities::default() };
     Machine { device: Arc::new(Device::of(DeviceSpec::Cpu, &said).expect("in range")), ..machine }
 }
@@ -21,9 +20,9 @@ fn copies_that_a_machine_says_it_makes_count() {
     let manifest = model(&[WeightType::Q4K; 4]);
     let demand = demand(&manifest, 1);
     let weights = |machine: Machine| plan(&demand, &[machine]).expect("it fits").stages[0].memory.weights;
-    let (usual, copies) = (weights(cpu(1, 90)), weights(with_copies(cpu(1, 90))));
-    // 16 rows of 256 numbers: 8192 bytes in place of 2304, for the 655,360 numbers of each layer.
-    assert_eq!(copies - usual, 4 * 655_360 / (16 * 256) * (8192 - 2304));
+    let (usual, amx) = (weights(cpu(1, 90)), weights(with_amx(cpu(1, 90))));
+    // 16 rows of 256 numbers: 5120 bytes more, for the 655,360 numbers of each layer.
+    assert_eq!(amx - usual, 4 * 655_360 / (16 * 256) * 5120);
 }
 
 #[test]
@@ -31,7 +30,7 @@ fn machines_of_one_kind_that_hold_copies_differently_are_told_apart() {
     let manifest = model(&[WeightType::Q4K; 8]);
     let demand = demand(&manifest, 1);
     let least = (1..).find(|mib| plan(&demand, &[cpu(1, *mib)]).is_ok()).expect("some memory is enough");
-    let both = [with_copies(cpu(1, least)), cpu(2, least)];
+    let both = [with_amx(cpu(1, least)), cpu(2, least)];
     assert!(plan(&demand, &both[..1]).is_err());
     assert_eq!(plan(&demand, &both).expect("one of them").stages[0].machine, both[1].id);
 }
