@@ -318,8 +318,9 @@ pub(crate) struct MemberRemoveArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelAddArgs {
-    /// A Hugging Face model folder or a GGUF file: a path, hf:OWNER/NAME[@REVISION][:FILE_OR_QUANT], or the URL of a
-    /// .gguf. What comes from elsewhere goes into the coordinator's folder, below models.
+    /// A Hugging Face model folder or a GGUF file: a path, hf:OWNER/NAME, hf:OWNER/NAME:FILE_OR_QUANT (either may have
+    /// @REVISION after NAME), or the URL of a .gguf. What comes from elsewhere goes into the coordinator's folder, below
+    /// models.
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
     #[command(flatten)]
